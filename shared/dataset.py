@@ -1,0 +1,156 @@
+"""The dataset spec (`dataset.toml`) as a frozen value, and how text is read, at training and at serving alike.
+
+Arrives: the bytes of the spec. Leaves: a `DatasetSpec`, or every problem in one InvalidDataset.
+"""
+
+import difflib
+import tomllib
+import unicodedata
+from collections.abc import Collection, Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from shared.errors import InvalidDataset
+from shared.manifest import Assessment, GateSettings, Kind, TargetRange
+
+_APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the spec fixes of a feature; the rest is inferred from the data and frozen into the manifest."""
+
+    kind: Kind
+    min: float | None = None
+    max: float | None = None
+
+
+class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`holdout`: share of rows held out. `seed` salts the row hash that decides a row's side."""
+
+    holdout: float = 0.2
+    seed: int = 42
+
+
+class TuningSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The search: folds of the cross-validation, draws of the first stage, and the score to maximise."""
+
+    folds: int = 5
+    random_iterations: int = 25
+    scoring: Literal["r2", "neg_root_mean_squared_error", "neg_mean_absolute_error"] = "r2"
+
+
+class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table and its target. `source` is a name next to the spec or a gs:// URI; `aliases` map headers to names."""
+
+    name: str
+    source: str
+    target: str
+    drop: tuple[str, ...] = ()
+    aliases: dict[str, str] = {}
+    features: dict[str, FeatureSpec] = {}
+    split: SplitSpec = SplitSpec()
+    tuning: TuningSpec = TuningSpec()
+    gate: GateSettings = GateSettings()
+    target_range: TargetRange = TargetRange()
+    assessment: Assessment | None = None
+
+
+def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
+    """The spec in `text`. Raises InvalidDataset with every problem; an unknown key comes with its nearest known one."""
+    try:
+        table = tomllib.loads(text.decode("utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidDataset([f"{where} is not valid TOML: {error}"]) from None
+    problems = [f"{where}: {problem}" for problem in _unknown_keys(table)]
+    if problems:
+        raise InvalidDataset(problems)
+    try:
+        spec = msgspec.convert(table, DatasetSpec)
+    except msgspec.ValidationError as error:
+        raise InvalidDataset([f"{where}: {error}"]) from None
+    problems = [f"{where}: {problem}" for problem in _inconsistencies(spec)]
+    if problems:
+        raise InvalidDataset(problems)
+    return spec
+
+
+def normalized(text: str) -> str:
+    """A category or header as it is compared: stripped, NFC, straight apostrophes. Not NFKC, which merges values."""
+    return unicodedata.normalize("NFC", text.translate(_APOSTROPHES)).strip()
+
+
+def folded(text: str) -> str:
+    """`normalized` without regard to case, by Unicode's folding; the Turkish `ı` and `İ` stay apart from `i`."""
+    return unicodedata.normalize(
+        "NFC", "".join(c if c in _DOTTED_I_LETTERS else c.casefold() for c in normalized(text))
+    )
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
+    """The known name closest to `name`, if one is close enough to suggest."""
+    by_fold = {folded(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(folded(name), list(by_fold), n=1, cutoff=0.6)
+    return by_fold[matches[0]] if matches else None
+
+
+_DOTTED_I_LETTERS = frozenset("\u0130\u0131")
+_SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "split": SplitSpec,
+    "tuning": TuningSpec,
+    "gate": GateSettings,
+    "target_range": TargetRange,
+    "assessment": Assessment,
+}
+
+
+def _unknown_keys(table: Mapping[str, Any]) -> list[str]:
+    problems = _unknown(table, DatasetSpec, "")
+    for section, kind in _SECTIONS.items():
+        problems += _unknown(table.get(section), kind, f"{section}.")
+    features = table.get("features")
+    for name, entry in features.items() if isinstance(features, Mapping) else ():
+        problems += _unknown(entry, FeatureSpec, f"features.{name}.")
+    return problems
+
+
+def _unknown(entry: object, kind: type[msgspec.Struct], prefix: str) -> list[str]:
+    known = kind.__struct_fields__
+    problems = []
+    for key in entry if isinstance(entry, Mapping) else ():
+        if key not in known:
+            near = nearest(key, known)
+            advice = f"did you mean {prefix + near!r}?" if near else f"known keys are {', '.join(known)}"
+            problems.append(f"unknown key {prefix + key!r}; {advice}")
+    return problems
+
+
+def _inconsistencies(spec: DatasetSpec) -> list[str]:
+    bounds = spec.target_range
+    rules = [
+        (bool(spec.name.strip()), "name is empty"),
+        (bool(spec.target.strip()), "target is empty"),
+        (spec.source.endswith((".csv", ".parquet")), f"source must end in .csv or .parquet, found {spec.source!r}"),
+        (spec.target not in spec.drop, f"target {spec.target!r} is also listed in drop"),
+        (0.05 <= spec.split.holdout <= 0.5, f"split.holdout must be from 0.05 to 0.5, found {spec.split.holdout}"),
+        (2 <= spec.tuning.folds <= 20, f"tuning.folds must be from 2 to 20, found {spec.tuning.folds}"),
+        (
+            1 <= spec.tuning.random_iterations <= 1000,
+            f"tuning.random_iterations must be from 1 to 1000, found {spec.tuning.random_iterations}",
+        ),
+        (spec.gate.min_r2 <= 1, f"gate.min_r2 must be at most 1, found {spec.gate.min_r2}"),
+        (spec.gate.max_r2_drop >= 0, f"gate.max_r2_drop must not be negative, found {spec.gate.max_r2_drop}"),
+        (_ordered(bounds.min, bounds.max), "target_range.min must be below target_range.max"),
+    ]
+    for name, feature in spec.features.items():
+        rules.append((_ordered(feature.min, feature.max), f"features.{name}: min must be below max"))
+        rules.append((name not in (spec.target, *spec.drop), f"features.{name} is the target or listed in drop"))
+    if spec.assessment is not None:
+        tiers, bands = spec.assessment.tiers, spec.assessment.bands
+        rules.append((0 < tiers.medium < tiers.high < 1, "assessment.tiers must satisfy 0 < medium < high < 1"))
+        rules.append((bands.low < bands.medium, "assessment.bands must satisfy low < medium"))
+    return [problem for holds, problem in rules if not holds]
+
+
+def _ordered(low: float | None, high: float | None) -> bool:
+    return low is None or high is None or low < high

@@ -1,0 +1,60 @@
+"""Typed, strict reading of environment variables from an injected mapping; every error names the variable."""
+
+from collections.abc import Mapping
+
+from shared.errors import SettingsError
+
+
+class Environment:
+    """A view of `environ` that converts, checks bounds and says what was expected.
+
+    An empty variable counts as unset, as Cloud Run and shells both make it hard to unset one.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._environ.get(name, "").strip()
+        if value:
+            return value
+        if default is None:
+            raise SettingsError(f"environment variable {name} is not set; set it to a non-empty text")
+        return default
+
+    def optional(self, name: str) -> str | None:
+        return self._environ.get(name, "").strip() or None
+
+    def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
+        raw = self.optional(name)
+        if raw is None:
+            return default
+        try:
+            value = int(raw)
+        except ValueError:
+            value = minimum - 1
+        if not minimum <= value <= maximum:
+            raise SettingsError(
+                f"environment variable {name} must be a whole number from {minimum} to {maximum}, found {raw!r}"
+            )
+        return value
+
+    def number(self, name: str, default: float, *, minimum: float, maximum: float) -> float:
+        raw = self.optional(name)
+        if raw is None:
+            return default
+        try:
+            value = float(raw)
+        except ValueError:
+            value = float("nan")
+        if not minimum <= value <= maximum:  # NaN fails every comparison
+            raise SettingsError(
+                f"environment variable {name} must be a number from {minimum} to {maximum}, found {raw!r}"
+            )
+        return value
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        value = self.text(name, default)
+        if value not in choices:
+            raise SettingsError(f"environment variable {name} must be one of {', '.join(choices)}, found {value!r}")
+        return value

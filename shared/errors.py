@@ -1,0 +1,88 @@
+"""The errors of the whole system, named by what a caller can do about them.
+
+PipelineError
+├── PermanentError          the same input will never succeed: acknowledge, log, leave the reason
+│   ├── SettingsError       an environment variable is missing or wrong
+│   ├── InvalidDataset      the spec or the data, with every problem found
+│   ├── InvalidDocument     a JSON document of ours that does not parse or is of a newer version
+│   ├── InvalidEvent        a CloudEvent that is not a storage event
+│   ├── IntegrityError      an object is missing, or differs from what the manifest promised
+│   └── NoSelectableModel   no algorithm could be trained and exported
+├── TransientError          may heal: raise it, so that the platform delivers again
+│   └── StorageUnavailable  5xx, 429, time-outs, refused connections, missing permissions
+├── ObjectMissing           the bucket has no such object (or no such generation of it)
+└── PreconditionFailed      another writer was there first: read again and decide again
+"""
+
+from collections.abc import Sequence
+
+
+class PipelineError(Exception):
+    """Base of every error that this system raises on purpose."""
+
+
+class PermanentError(PipelineError):
+    """The same input will never succeed. `reason` is a short code that alerts can be built on."""
+
+    reason = "permanent"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
+
+
+class SettingsError(PermanentError):
+    """An environment variable is missing or wrong; the message names it and what it should hold."""
+
+    reason = "bad_settings"
+
+
+class InvalidDataset(PermanentError):
+    """The spec or the table is not usable; `problems` holds one sentence each, all of them."""
+
+    reason = "invalid_dataset"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class InvalidDocument(PermanentError):
+    """A manifest, pointer, decision or golden file that does not parse or has a newer schema version."""
+
+    reason = "invalid_document"
+
+
+class InvalidEvent(PermanentError):
+    """The event is not one that Cloud Storage sends."""
+
+    reason = "invalid_event"
+
+
+class IntegrityError(PermanentError):
+    """An object is missing, or its size, digest or predictions differ from what was promised."""
+
+    reason = "integrity"
+
+
+class NoSelectableModel(PermanentError):
+    """Every algorithm failed, or none could be exported faithfully."""
+
+    reason = "no_selectable_model"
+
+
+class TransientError(PipelineError):
+    """May heal by itself: raise it, so that the platform delivers again."""
+
+
+class StorageUnavailable(TransientError):
+    """Cloud Storage did not answer, refused for now, or denied a permission that may still be granted."""
+
+
+class ObjectMissing(PipelineError):
+    """The bucket has no such object, or not at the generation asked for."""
+
+
+class PreconditionFailed(PipelineError):
+    """The object is not at the generation that the write expected: another writer was there first."""

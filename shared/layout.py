@@ -1,0 +1,87 @@
+"""Every object key of the bucket: built here, parsed here, nowhere else."""
+
+import re
+import secrets
+from datetime import UTC, datetime
+from typing import Literal
+
+Stage = Literal["staging", "production"]
+STAGES: tuple[Stage, ...] = ("staging", "production")
+
+SPEC = "data/dataset.toml"
+MARKER = "promote/production.json"
+REJECTED = "promote/production.rejected.json"
+
+MANIFEST = "manifest.json"
+DECISION = "decision.json"
+MODEL = "model.onnx"
+GOLDEN = "golden.json"
+HOLDOUT = "holdout.json.gz"
+PROFILE = "profile.json"
+REPORT = "report.json"
+REPORT_PAGE = "report.html"
+
+_RUN_TIME = "%Y%m%dT%H%M%SZ"
+_RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
+_MANIFEST_KEY = re.compile(rf"candidates/({_RUN_ID.pattern})/manifest\.json", re.ASCII)
+
+
+def new_run_id(now: datetime) -> str:
+    """`<UTC yyyymmddThhmmssZ>-<8 hex>`: sorting by name is sorting by time."""
+    return f"{now.astimezone(UTC).strftime(_RUN_TIME)}-{secrets.token_hex(4)}"
+
+
+def is_run_id(text: str) -> bool:
+    """Whether `text` is a run id of a real moment (`20261399T…` is not)."""
+    return _RUN_ID.fullmatch(text) is not None and _moment(text) is not None
+
+
+def run_time(run_id: str) -> datetime:
+    """The UTC time at which the run began. Raises ValueError for anything but a run id."""
+    moment = _moment(run_id) if _RUN_ID.fullmatch(run_id) else None
+    if moment is None:
+        raise ValueError(f"expected a run id such as 20260105T070000Z-0123abcd, found {run_id[:64]!r}")
+    return moment
+
+
+def _moment(run_id: str) -> datetime | None:
+    try:
+        return datetime.strptime(run_id[:16], _RUN_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def candidate(run_id: str, name: str = "") -> str:
+    """Key of a candidate's file; its folder with a trailing slash when no name is given."""
+    return f"candidates/{run_id}/{name}"
+
+
+def staged(stage: Stage, run_id: str, name: str = "") -> str:
+    """Key of a stage's copy of a run's file; its folder when no name is given."""
+    return f"{stage}/{run_id}/{name}"
+
+
+def pointer(stage: Stage) -> str:
+    """Key of the pointer: the only object that a promotion changes in place."""
+    return f"{stage}/current.json"
+
+
+def history_folder(stage: Stage) -> str:
+    """Prefix under which every pointer that ever served is kept."""
+    return f"{stage}/history/"
+
+
+def history(stage: Stage, promoted_at: datetime, run_id: str) -> str:
+    """Key of one pointer of the history; microseconds keep two promotions of one second apart and in order."""
+    return f"{history_folder(stage)}{promoted_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{run_id}.json"
+
+
+def lease(key: str) -> str:
+    """Key of the training lease for one (data, spec, code) fingerprint."""
+    return f"locks/train/{key}.json"
+
+
+def run_of_manifest(key: str) -> str | None:
+    """The run id of a key that is exactly `candidates/<run_id>/manifest.json`, else None."""
+    match = _MANIFEST_KEY.fullmatch(key)
+    return match.group(1) if match and is_run_id(match.group(1)) else None

@@ -1,0 +1,27 @@
+"""Regression metrics in plain numpy, so that validation scores without scikit-learn.
+
+Undefined is NaN here, never a flattering number: scikit-learn's `r2_score` calls a constant target a perfect fit.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+
+def r2(target: Vector, predicted: Vector) -> float:
+    """R² of `predicted` (n,) for `target` (n,); NaN below two rows or for a constant target."""
+    if target.size < 2 or np.ptp(target) == 0.0:  # the mean's rounding would hide a constant from a sum of squares
+        return float("nan")
+    total = float(np.sum((target - target.mean()) ** 2))
+    return 1.0 - float(np.sum((target - predicted) ** 2)) / total
+
+
+def mae(target: Vector, predicted: Vector) -> float:
+    """Mean absolute error, in the target's units."""
+    return float(np.mean(np.abs(target - predicted)))
+
+
+def rmse(target: Vector, predicted: Vector) -> float:
+    """Root mean squared error, in the target's units."""
+    return float(np.sqrt(np.mean((target - predicted) ** 2)))

@@ -1,0 +1,170 @@
+"""The bucket as this system uses it: six calls, each write with its precondition. The one home of google-cloud-storage.
+
+`Store` is the port, `CloudStore` the adapter. The client library is imported at the first call, not with this module:
+it costs more than the rest of a serving process's start.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shared.errors import ObjectMissing, PreconditionFailed, StorageUnavailable
+
+if TYPE_CHECKING:
+    from google.cloud.storage import Bucket
+
+CREATE_ONLY = 0
+"""`if_generation` of a write that must not overwrite anything."""
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """One generation of one object. `size` is in bytes."""
+
+    name: str
+    generation: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Download:
+    """The whole content of one generation."""
+
+    data: bytes
+    generation: int
+
+
+class Store(Protocol):
+    """One bucket. Every method raises StorageUnavailable for what may heal."""
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        """The object, at `generation` or live. Raises ObjectMissing."""
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        """The live generation, or None."""
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        """Replace the object if it is at `if_generation` (CREATE_ONLY: absent; None: whatever is there).
+
+        Raises PreconditionFailed.
+        """
+
+    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
+        """Server-side, create-only copy of exactly that generation. Raises ObjectMissing, PreconditionFailed."""
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """Live objects whose name begins with `prefix`, by name."""
+
+    def delete(self, name: str, *, if_generation: int) -> None:
+        """Delete the object at that generation. Raises ObjectMissing, PreconditionFailed."""
+
+
+def write_once(store: Store, name: str, data: bytes, content_type: str) -> ObjectInfo:
+    """Create-only write that may be repeated: finding the same bytes there is success.
+
+    A write whose answer was lost is retried by the client and then meets its own object. Raises PreconditionFailed
+    where the object holds anything else.
+    """
+    try:
+        return store.write(name, data, if_generation=CREATE_ONLY, content_type=content_type)
+    except PreconditionFailed:
+        present = store.read(name)
+        if present.data != data:
+            raise
+        return ObjectInfo(name=name, generation=present.generation, size=len(data))
+
+
+class CloudStore:
+    """`Store` over Cloud Storage, or over whatever STORAGE_EMULATOR_HOST names (the client reads that itself).
+
+    `timeout`: seconds for one HTTP request; `deadline`: seconds over which the client retries one call.
+    """
+
+    def __init__(self, bucket: str, *, timeout: float = 30.0, deadline: float = 60.0) -> None:
+        self._name = bucket
+        self._timeout = timeout
+        self._deadline = deadline
+        self._bucket: Bucket | None = None
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        with _translated(name):
+            blob = self._handle().blob(name, generation=generation)
+            data = blob.download_as_bytes(**self._options())
+            return Download(data=data, generation=int(blob.generation))  # set from the answer's own headers
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        with _translated(name):
+            blob = self._handle().get_blob(name, **self._options())
+            return None if blob is None else _info(blob)
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        with _translated(name):
+            blob = self._handle().blob(name)
+            blob.upload_from_string(
+                data, content_type=content_type, if_generation_match=if_generation, checksum="crc32c", **self._options()
+            )
+            return _info(blob)
+
+    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
+        with _translated(name):
+            target = self._handle().blob(name)
+            origin = self._handle().blob(source.name, generation=source.generation)
+            token: str | None = None
+            while True:
+                token, _, _ = target.rewrite(origin, token=token, if_generation_match=CREATE_ONLY, **self._options())
+                if token is None:
+                    return _info(target)
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        with _translated(prefix):
+            return [_info(blob) for blob in self._handle().list_blobs(prefix=prefix, **self._options())]
+
+    def delete(self, name: str, *, if_generation: int) -> None:
+        with _translated(name):
+            self._handle().blob(name).delete(if_generation_match=if_generation, **self._options())
+
+    def _handle(self) -> "Bucket":
+        if self._bucket is None:
+            from google.auth.exceptions import DefaultCredentialsError
+            from google.cloud import storage
+
+            try:
+                self._bucket = storage.Client().bucket(self._name)
+            except (DefaultCredentialsError, OSError) as error:
+                raise StorageUnavailable(f"no credentials for Cloud Storage: {error}") from error
+        return self._bucket
+
+    def _options(self) -> dict[str, Any]:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        return {"timeout": self._timeout, "retry": DEFAULT_RETRY.with_timeout(self._deadline)}
+
+
+def _info(blob: Any) -> ObjectInfo:
+    return ObjectInfo(name=blob.name, generation=int(blob.generation), size=int(blob.size))
+
+
+@contextmanager
+def _translated(name: str) -> Iterator[None]:
+    """The client library's many exceptions as the three that a caller can act on."""
+    import requests
+    from google.api_core import exceptions as api
+    from google.auth.exceptions import GoogleAuthError
+    from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+    try:
+        yield
+    except api.NotFound as error:
+        raise ObjectMissing(f"no object {name!r} in the bucket: {error.message}") from error
+    except api.PreconditionFailed as error:
+        raise PreconditionFailed(f"{name!r} is not at the generation that was expected") from error
+    except (
+        api.GoogleAPIError,
+        GoogleAuthError,
+        DataCorruption,
+        InvalidResponse,
+        requests.RequestException,
+        OSError,
+    ) as error:
+        raise StorageUnavailable(f"Cloud Storage failed on {name!r}: {type(error).__name__}: {error}") from error

@@ -1,0 +1,63 @@
+"""An honest in-memory `Store`: same preconditions, same errors, checked by the adapter's own contract suite."""
+
+import itertools
+import threading
+
+from shared.errors import ObjectMissing, PreconditionFailed
+from shared.store import Download, ObjectInfo
+
+
+class MemoryStore:
+    """Objects in a dictionary; generations count up over the whole bucket."""
+
+    def __init__(self) -> None:
+        self._objects: dict[str, Download] = {}
+        self._generations = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        with self._lock:
+            return self._live(name, generation)
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        with self._lock:
+            return self._info(name) if name in self._objects else None
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        with self._lock:
+            self._require(name, if_generation)
+            self._objects[name] = Download(data=data, generation=next(self._generations))
+            return self._info(name)
+
+    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
+        with self._lock:
+            origin = self._live(source.name, source.generation)
+            self._require(name, 0)
+            self._objects[name] = Download(data=origin.data, generation=next(self._generations))
+            return self._info(name)
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        with self._lock:
+            return [self._info(name) for name in sorted(self._objects) if name.startswith(prefix)]
+
+    def delete(self, name: str, *, if_generation: int) -> None:
+        with self._lock:
+            self._live(name, None)
+            self._require(name, if_generation)
+            del self._objects[name]
+
+    def _live(self, name: str, generation: int | None) -> Download:
+        present = self._objects.get(name)
+        if present is None or generation not in (None, present.generation):
+            raise ObjectMissing(f"no object {name!r} at generation {generation or 'live'}")
+        return present
+
+    def _info(self, name: str) -> ObjectInfo:
+        present = self._objects[name]
+        return ObjectInfo(name=name, generation=present.generation, size=len(present.data))
+
+    def _require(self, name: str, if_generation: int | None) -> None:
+        present = self._objects.get(name)
+        found = present.generation if present else 0
+        if if_generation not in (None, found):
+            raise PreconditionFailed(f"{name!r} is at generation {found}, expected {if_generation}")
