@@ -1,0 +1,93 @@
+# One menu for people, CI and the delivery pipeline. `make` alone prints it.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := 0.13.9
+LOCK    = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+          --no-emit-package pip --custom-compile-command "make lock" --quiet
+export PYTHONPATH := $(CURDIR)
+
+.PHONY: help
+help: ## print this menu
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@printf '\n%s\n' 'Variables: ONCE=1 (run: promote to production too, then stop)  DATASET=path/to/dataset.toml (run: your own table)' \
+	  '           PYTHON=python3.12 (the interpreter for .venv)  *_PORT=n (run: see README, "Ports")'
+
+# ---- the local cloud ------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/.local-installed ## the whole flow on this computer: train, validate, serve; Ctrl-C stops it
+	@exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
+
+.PHONY: retrain
+retrain: $(VENV)/.local-installed ## run the weekly training job now (after `source .local/env`: on the local cloud)
+	@$(BIN)/python -m infra.local.retrain $(if $(JOB),--job "$(JOB)")
+
+.PHONY: mlflow
+mlflow: $(VENV)/.local-installed ## open the experiments of the local runs in MLflow's own page
+	@test -f .local/mlflow/mlflow.db || { echo "no runs yet: start with 'make run'" >&2; exit 1; }
+	@echo "MLflow: http://127.0.0.1:$(or $(MLFLOW_PORT),5000)  (Ctrl-C stops it)"
+	@exec env DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(MLFLOW_PORT),5000) --workers 1 \
+	  --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
+
+.PHONY: clean-local
+clean-local: ## forget the local cloud's state: bucket, runs, logs
+	@if [ -f .local/up.pid ] && kill -0 "$$(cat .local/up.pid)" 2>/dev/null; then \
+	  echo "the local cloud is running (process $$(cat .local/up.pid)): stop it with Ctrl-C first" >&2; exit 1; fi
+	rm -rf .local
+
+# ---- quality --------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: lint ## everything: lint, types, unit, contract, function and journey tests
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.tests-installed ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
+	@$(BIN)/mypy shared functions infra/local tests
+
+.PHONY: format
+format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+.PHONY: lock
+lock: $(VENV)/.uv-installed ## compile every requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
+	for fn in train validate predict; do \
+	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
+	$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
+
+# ---- installing -----------------------------------------------------------------------------------------------------
+# Locked files are installed on top of each other, never removed: run and test share one environment.
+
+$(VENV)/.uv-installed: Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1 || echo missing). Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "making $(VENV) failed: on Debian and Ubuntu install python3-venv, then try again" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) || { \
+	  echo "installing uv $(UV) failed: check the network and the package index (pip config list), then try again" >&2; exit 1; }
+	@touch $@
+
+# uv is quick but knows nothing of a pip.conf; where it fails, pip installs the same hashed files.
+define install
+	@echo "installing $(1) into $(VENV) ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1) || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || { \
+	  echo "installing $(1) failed: check the network and the package index, then run the same command again" >&2; exit 1; }
+	@touch $@
+endef
+
+$(VENV)/.local-installed: infra/local/requirements.txt $(VENV)/.uv-installed
+	$(call install,$<)
+
+$(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
+	$(call install,$<)
+	@touch $(VENV)/.local-installed

@@ -1,0 +1,227 @@
+"""The flow as a person watches it: seed the bucket, fire the schedule, follow it to staging, promote, ask for predictions.
+
+Completion is read from the bucket and from what the services answer, never from a log; logs only show the progress.
+"""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from infra.local.settings import JOB, LocalSettings
+from shared import layout
+from shared.dataset import DatasetSpec, parse_spec
+from shared.errors import ObjectMissing, PipelineError
+from shared.manifest import Decision, Golden, Pointer, decode
+from shared.store import CREATE_ONLY, Store
+
+POLL_SECONDS = 0.1
+
+
+class StageFailed(PipelineError):
+    """A stage of the flow ended badly. `stage` names the process whose log says more."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer of a serving function."""
+
+    value: float
+    run_id: str
+    body: dict[str, Any]
+
+
+class LogFollower:
+    """New JSON lines of a function's log since this object was made; anything else in the log is skipped."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = path.stat().st_size if path.exists() else 0
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as log:
+            log.seek(self._offset)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict):
+                    yield entry
+
+
+class Flow:
+    """The steps, one method each. `tend` is called while waiting: it keeps the processes alive and names the restarted."""
+
+    def __init__(
+        self, settings: LocalSettings, store: Store, logs: Path, tend: Callable[[], list[str]], show: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._tend = tend
+        self._show = show
+        self._train_log = LogFollower(logs / "train.log")
+        self._validate_log = LogFollower(logs / "validate.log")
+
+    def create_bucket(self) -> None:
+        """The bucket, versioned as in the cloud; an existing one is kept."""
+        answer = requests.post(
+            f"{self._settings.storage_url}/storage/v1/b",
+            params={"project": "local"},
+            json={"name": self._settings.bucket, "versioning": {"enabled": True}},
+            timeout=10,
+        )
+        if answer.status_code not in (200, 409):
+            raise StageFailed("storage", f"creating the bucket failed with HTTP {answer.status_code}")
+
+    def seed(self, dataset: Path, *, replace: bool) -> DatasetSpec:
+        """Put the spec and its table into `data/`. Without `replace`, whatever is there already stays.
+
+        Raises InvalidDataset for a spec that does not parse, StageFailed for a missing file.
+        """
+        spec_bytes = _read(dataset)
+        spec = parse_spec(spec_bytes, dataset.name)
+        if not spec.source.startswith("gs://"):
+            source = dataset.parent / spec.source
+            self._seed_object(f"data/{spec.source}", _read(source), replace)
+        self._seed_object(layout.SPEC, spec_bytes, replace)
+        return spec
+
+    def fire(self) -> None:
+        """Run the weekly job now, through Cloud Scheduler's own client."""
+        from infra.local.retrain import client
+
+        client(self._settings.shell_environment()["SCHEDULER_HOST"]).run_job(name=JOB)
+
+    def await_training(self, deadline: float) -> str:
+        """The run id that the training answered with. Raises StageFailed."""
+        while True:
+            for entry in self._train_log.entries():
+                self._show_entry("train", entry)
+                if entry.get("severity") == "ERROR":
+                    raise StageFailed("train", str(entry.get("message")))
+                if entry.get("status") in ("trained", "unchanged"):
+                    return str(entry["run_id"])
+            if {"train", "scheduler"} & set(self._wait("train", deadline)):
+                self.fire()  # the lease makes a second call harmless
+
+    def await_staging(self, run_id: str, deadline: float) -> None:
+        """Until staging serves `run_id` or a newer run. Raises StageFailed where the gate refused it."""
+        while self._serving(self._settings.staging_url, lambda served: served >= run_id) is None:
+            for entry in self._validate_log.entries():
+                self._show_entry("validate", entry)
+            self._require_passed(run_id)
+            self._wait("validate", deadline)
+
+    def await_production(self, run_id: str, deadline: float) -> None:
+        """Until production serves exactly `run_id`. Raises StageFailed where the marker was refused."""
+        while self._serving(self._settings.production_url, lambda served: served == run_id) is None:
+            for entry in self._validate_log.entries():
+                self._show_entry("validate", entry)
+                if entry.get("severity") == "ERROR":
+                    raise StageFailed("validate", str(entry.get("message")))
+            self._wait("validate", deadline)
+
+    def promote(self) -> None:
+        """Copy staging's pointer to the promotion marker, with gsutil where a person has it."""
+        pointer, marker = layout.pointer("staging"), layout.MARKER
+        if shutil.which("gsutil"):
+            bucket = f"gs://{self._settings.bucket}"
+            command = ["gsutil", "-q", "cp", f"{bucket}/{pointer}", f"{bucket}/{marker}"]
+            self._show(" ".join(command))
+            done = subprocess.run(command, env=_gsutil_environment(self._settings), capture_output=True, check=False)
+            if done.returncode != 0:
+                raise StageFailed("storage", f"gsutil failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
+            return
+        self._show(f"copying {pointer} to {marker} (gsutil is not installed: its JSON API does the same)")
+        data = self._store.read(pointer).data
+        self._store.write(marker, data, if_generation=None, content_type="application/json")
+
+    def sample_row(self) -> dict[str, Any]:
+        """A complete row of the golden rows that staging itself was verified with."""
+        run_id = self.pointer().run_id
+        key = layout.staged("staging", run_id, layout.GOLDEN)
+        golden = decode(self._store.read(key).data, Golden, key)
+        complete = [row for row in golden.rows if None not in row.values()]
+        return dict((complete or golden.rows)[0])
+
+    def pointer(self) -> Pointer:
+        """What staging serves."""
+        key = layout.pointer("staging")
+        return decode(self._store.read(key).data, Pointer, key)
+
+    def predict(self, stage: str, url: str, row: dict[str, Any]) -> Prediction:
+        """One prediction of a serving function for `row`."""
+        answer = requests.post(f"{url}/predict", json=row, timeout=10)
+        if answer.status_code != 200:
+            raise StageFailed(f"predict-{stage}", f"{stage} answered HTTP {answer.status_code} to a prediction")
+        body = answer.json()
+        return Prediction(value=body["prediction"], run_id=body["model"]["run_id"], body=body)
+
+    def _seed_object(self, name: str, data: bytes, replace: bool) -> None:
+        present = self._store.stat(name)
+        if present is not None and (not replace or self._store.read(name).data == data):
+            return
+        generation = present.generation if present else CREATE_ONLY
+        self._store.write(name, data, if_generation=generation, content_type="application/octet-stream")
+
+    def _require_passed(self, run_id: str) -> None:
+        key = layout.candidate(run_id, layout.DECISION)
+        try:
+            decision = decode(self._store.read(key).data, Decision, key)
+        except ObjectMissing:
+            return
+        if not decision.passed:
+            reasons = "; ".join(check.reason for check in decision.checks if not check.passed)
+            raise StageFailed("validate", f"the gate refused {run_id}: {reasons}")
+
+    def _serving(self, url: str, wanted: Callable[[str], bool]) -> str | None:
+        try:
+            requests.get(f"{url}/ready", timeout=5)
+            answer = requests.get(f"{url}/meta", timeout=5)
+        except requests.RequestException:
+            return None
+        run_id = answer.json().get("run_id") if answer.status_code == 200 else None
+        return run_id if isinstance(run_id, str) and wanted(run_id) else None
+
+    def _wait(self, stage: str, deadline: float) -> list[str]:
+        if time.monotonic() > deadline:
+            raise StageFailed(stage, f"{stage} did not finish in time")
+        time.sleep(POLL_SECONDS)
+        restarted = self._tend()
+        for name in restarted:
+            self._show(f"{name} had died and was started again")
+        return restarted
+
+    def _show_entry(self, function: str, entry: dict[str, Any]) -> None:
+        """What a person wants to see of a log line; the rest stays in the log."""
+        if "stage" in entry or entry.get("severity") in ("WARNING", "ERROR"):
+            self._show(f"{function:<9} {entry.get('message')}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StageFailed("data", f"cannot read {path}: {error.strerror}") from None
+
+
+def _gsutil_environment(settings: LocalSettings) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **settings.shell_environment()}

@@ -1,0 +1,151 @@
+"""The processes of the local cloud: started in order, restarted when they die, stopped together, none left behind."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.errors import PipelineError
+
+RESTART_SECONDS = 0.5
+STOP_SECONDS = 10.0
+READY_SECONDS = 60.0
+_PR_SET_PDEATHSIG = 1
+
+
+class ServiceFailed(PipelineError):
+    """A process of the local cloud did not come up, or does not stay up. `log` is where it says why."""
+
+    def __init__(self, service: str, message: str, log: Path) -> None:
+        super().__init__(message)
+        self.service = service
+        self.log = log
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process. `ready` is asked until it says True."""
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    ready: Callable[[], bool]
+
+
+@dataclass
+class Running:
+    """A started service and how often it had to be restarted."""
+
+    service: Service
+    process: subprocess.Popen[bytes]
+    restarts: list[float] = field(default_factory=list)
+
+
+class Supervisor:
+    """Keeps services running. Every process is the head of its own group, so that nothing of it survives `stop`."""
+
+    def __init__(self, logs: Path, base_environment: Mapping[str, str]) -> None:
+        self._logs = logs
+        self._base = dict(base_environment)
+        self._running: dict[str, Running] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def start(self, service: Service) -> None:
+        self._running[service.name] = Running(service, self._spawn(service))
+
+    def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> float:
+        """Seconds until the service was ready. Raises ServiceFailed."""
+        began = time.monotonic()
+        running = self._running[name]
+        while not running.service.ready():
+            if running.process.poll() is not None:
+                code = running.process.returncode
+                raise ServiceFailed(name, f"{name} stopped with exit code {code} while starting", self.log(name))
+            if time.monotonic() - began > seconds:
+                raise ServiceFailed(name, f"{name} was not ready within {seconds:.0f} s", self.log(name))
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def restart_dead(self) -> list[str]:
+        """Start again what has died, and name it. Raises ServiceFailed for what dies again and again."""
+        dead = [running for running in self._running.values() if running.process.poll() is not None]
+        for running in dead:
+            name = running.service.name
+            now = time.monotonic()
+            running.restarts = [moment for moment in running.restarts if now - moment < 60.0] + [now]
+            if len(running.restarts) > 5:
+                raise ServiceFailed(name, f"{name} died {len(running.restarts)} times within a minute", self.log(name))
+            _signal_group(running.process, signal.SIGKILL)  # a killed head leaves its workers holding the port
+            time.sleep(RESTART_SECONDS)
+            running.process = self._spawn(running.service)
+        return [running.service.name for running in dead]
+
+    def stop(self) -> None:
+        """Ask every process group to end, then end what remains."""
+        for running in self._running.values():
+            _signal_group(running.process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for running in self._running.values():
+            try:
+                running.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+            _signal_group(running.process, signal.SIGKILL)
+            running.process.wait()
+        self._running.clear()
+
+    def pids(self) -> dict[str, int]:
+        return {name: running.process.pid for name, running in self._running.items()}
+
+    def _spawn(self, service: Service) -> subprocess.Popen[bytes]:
+        with self.log(service.name).open("ab") as log:
+            return subprocess.Popen(
+                service.command,
+                env={**self._base, **service.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            )
+
+
+def port_is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there now; lingering closed connections do not count."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def accepts_connections(host: str, port: int) -> bool:
+    """Whether something listens there."""
+    try:
+        with socket.create_connection((host, port), timeout=1.0):
+            return True
+    except OSError:
+        return False
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def _end_with_parent() -> None:
+    """Linux ends the child when its parent dies, however it dies; elsewhere only `stop` does."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,129 @@
+"""What runs in the local cloud: the three stand-ins and the four functions, each exactly as it is deployed."""
+
+import sys
+from collections.abc import Callable
+
+import requests
+
+from infra.local.processes import Service, accepts_connections
+from infra.local.retrain import client
+from infra.local.settings import HOST, JOB, LOCATION, PROJECT, LocalSettings
+from shared.events import FINALIZED
+
+WEEKLY = "0 7 * * 1"
+"""Mondays at 07:00 UTC, as deployed."""
+
+
+def all_services(settings: LocalSettings) -> list[Service]:
+    """In the order in which they start."""
+    ports = settings.ports
+    return [
+        _storage(settings),
+        _relay(settings),
+        _scheduler(settings),
+        _function(settings, "train", "train", ports.train, settings.train_environment()),
+        _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
+        _function(settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"),
+        _function(
+            settings,
+            "predict-production",
+            "predict",
+            ports.predict_production,
+            settings.predict_environment("production"),
+            "asgi",
+        ),
+    ]
+
+
+def create_weekly_job(settings: LocalSettings) -> None:
+    """The weekly training job, as the deployment makes it; an existing one is brought up to date."""
+    from google.api_core.exceptions import AlreadyExists
+    from google.cloud import scheduler_v1
+    from google.protobuf import duration_pb2
+
+    job = scheduler_v1.Job(
+        name=JOB,
+        schedule=WEEKLY,
+        time_zone="Etc/UTC",
+        attempt_deadline=duration_pb2.Duration(seconds=1800),
+        retry_config=scheduler_v1.RetryConfig(
+            retry_count=5,
+            min_backoff_duration=duration_pb2.Duration(seconds=8),  # longer than the lease of a killed run
+            max_backoff_duration=duration_pb2.Duration(seconds=60),
+        ),
+        http_target=scheduler_v1.HttpTarget(
+            uri=settings.train_url,
+            http_method=scheduler_v1.HttpMethod.POST,
+            headers={"Content-Type": "application/json"},
+            body=b"{}",
+            oidc_token=scheduler_v1.OidcToken(
+                service_account_email=f"scheduler@{PROJECT}.iam.gserviceaccount.com", audience=settings.train_url
+            ),
+        ),
+    )
+    scheduler = client(f"{HOST}:{settings.ports.scheduler}")
+    try:
+        scheduler.create_job(parent=f"projects/{PROJECT}/locations/{LOCATION}", job=job)
+    except AlreadyExists:
+        scheduler.update_job(job=job)
+
+
+def _storage(settings: LocalSettings) -> Service:
+    ports = settings.ports
+    return _module(
+        "storage",
+        "infra.local.gcs",
+        settings,
+        ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https)),
+        lambda: _answers(f"{settings.storage_url}/storage/v1/b?project={PROJECT}"),
+    )
+
+
+def _relay(settings: LocalSettings) -> Service:
+    trigger = f"validate={FINALIZED},{settings.bucket},{settings.validate_url}"
+    return _module("eventarc", "infra.local.eventarc", settings, ("--trigger", trigger), lambda: True)
+
+
+def _scheduler(settings: LocalSettings) -> Service:
+    ports = settings.ports
+    return _module(
+        "scheduler",
+        "infra.local.scheduler",
+        settings,
+        ("--port", str(ports.scheduler), "--certs-port", str(ports.certs)),
+        lambda: accepts_connections(HOST, ports.scheduler) and accepts_connections(HOST, ports.certs),
+    )
+
+
+def _module(
+    name: str, module: str, settings: LocalSettings, options: tuple[str, ...], ready: Callable[[], bool]
+) -> Service:
+    return Service(
+        name=name,
+        command=(sys.executable, "-m", module, "--state", str(settings.state), *options),
+        environment={"PYTHONPATH": str(settings.root)},
+        ready=ready,
+    )
+
+
+def _function(
+    settings: LocalSettings, name: str, target: str, port: int, environment: dict[str, str], kind: str = "http"
+) -> Service:
+    source = settings.root / "functions" / target / "main.py"
+    options = {"http": (), "cloudevent": ("--signature-type", "cloudevent"), "asgi": ("--asgi",)}[kind]
+    return Service(
+        name=name,
+        command=(
+            *(sys.executable, "-m", "functions_framework", "--host", HOST, "--port", str(port)),
+            *("--source", str(source), "--target", target, *options),
+        ),
+        environment=environment,
+        ready=lambda: accepts_connections(HOST, port),
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False

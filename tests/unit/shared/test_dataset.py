@@ -1,0 +1,94 @@
+"""The spec: what it refuses, with advice; and text as training and serving both read it."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.dataset import DatasetSpec, folded, nearest, normalized, parse_spec
+from shared.errors import InvalidDataset
+
+SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students" / "dataset.toml"
+MINIMAL = b'name = "n"\nsource = "t.csv"\ntarget = "y"\n'
+
+
+def test_the_sample_parses() -> None:
+    spec = parse_spec(SAMPLE.read_bytes())
+    assert (spec.target, spec.split.holdout, spec.gate.min_r2) == ("math_score", 0.2, 0.1)
+    assert spec.assessment is not None
+
+
+def test_three_keys_are_enough() -> None:
+    assert parse_spec(MINIMAL) == DatasetSpec(name="n", source="t.csv", target="y")
+
+
+def test_a_byte_order_mark_is_skipped() -> None:
+    assert parse_spec(b"\xef\xbb\xbf" + MINIMAL) == parse_spec(MINIMAL)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"", "missing required field `name`"),
+        (b"name = ", "not valid TOML"),
+        (b"\xff\xfe", "not valid TOML"),
+        (MINIMAL + b"[tunning]\nfolds = 5", "unknown key 'tunning'; did you mean 'tuning'?"),
+        (MINIMAL + b"[split]\nholdut = 0.1", "unknown key 'split.holdut'; did you mean 'split.holdout'?"),
+        (
+            MINIMAL + b'[features]\na = { kidn = "numeric" }',
+            "unknown key 'features.a.kidn'; did you mean 'features.a.kind'",
+        ),
+        (MINIMAL + b"zzzz = 1", "known keys are name, source, target"),
+        (MINIMAL + b"[tuning]\nfolds = true", "Expected `int`, got `bool`"),
+        (MINIMAL + b"[tuning]\nfolds = 1", "tuning.folds must be from 2 to 20, found 1"),
+        (MINIMAL + b"[split]\nholdout = 0.9", "split.holdout must be from 0.05 to 0.5, found 0.9"),
+        (MINIMAL + b'[tuning]\nscoring = "accuracy"', "Invalid enum value 'accuracy'"),
+        (MINIMAL.replace(b"t.csv", b"t.xlsx"), "source must end in .csv or .parquet, found 't.xlsx'"),
+        (MINIMAL + b'drop = ["y"]', "target 'y' is also listed in drop"),
+        (MINIMAL + b"[target_range]\nmin = 5\nmax = 5", "target_range.min must be below target_range.max"),
+        (MINIMAL + b"[gate]\nmax_r2_drop = -1", "gate.max_r2_drop must not be negative"),
+        (MINIMAL + b'[features]\ny = { kind = "numeric" }', "features.y is the target"),
+    ],
+)
+def test_a_wrong_spec_is_refused_with_advice(text: bytes, sentence: str) -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        parse_spec(text)
+    assert sentence in str(refused.value)
+
+
+def test_every_problem_is_named_at_once() -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        parse_spec(MINIMAL + b"[tuning]\nfolds = 1\nrandom_iterations = 0\n[split]\nholdout = 0")
+    assert len(refused.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("  group A ", "group A"),
+        ("bachelor\u2019s degree", "bachelor's degree"),
+        ("e\u0301", "\u00e9"),
+        ("\ufb01", "\ufb01"),  # NFKC would make it "fi", and merge two values
+    ],
+)
+def test_text_is_normalised(written: str, read: str) -> None:
+    assert normalized(written) == read
+
+
+def test_case_does_not_matter_but_dotless_i_does() -> None:
+    assert folded("GROUP a") == folded("Group A")
+    assert folded("STRASSE") == folded("straße")
+    assert len({folded("i"), folded("ı"), folded("İ")}) == 3
+    assert folded("I") == folded("i")
+
+
+@given(st.text())
+def test_normalising_twice_changes_nothing_more(text: str) -> None:
+    assert normalized(normalized(text)) == normalized(text)
+    assert folded(normalized(text)) == folded(text)
+
+
+def test_the_nearest_name_is_suggested_only_when_near() -> None:
+    assert nearest("Target", ["target", "source"]) == "target"
+    assert nearest("zzz", ["target", "source"]) is None

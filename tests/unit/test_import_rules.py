@@ -1,0 +1,108 @@
+"""The architecture, enforced by reading imports: who may know whom, and one home per library."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+HOMES = {
+    "google.cloud.storage": {"shared/store.py"},
+    "mlflow": {"functions/train/tracking.py"},
+    "onnxruntime": {"shared/model_runtime.py"},
+    "xgboost": {"functions/train/zoo.py", "functions/train/export.py"},
+    "catboost": {"functions/train/zoo.py", "functions/train/export.py"},
+    "functions_framework": {f"functions/{name}/main.py" for name in ("train", "validate", "predict")},
+}
+
+
+def sources(folder: str) -> list[Path]:
+    return sorted((ROOT / folder).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every imported module of a file, `from a import b` counted as a and a.b, at any depth of the code."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; absolute ones work in every bundle"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_below(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_shared_imports_no_function_and_no_infrastructure() -> None:
+    found = [(name(path), module) for path in sources("shared") for module in imports(path)]
+    assert found
+    assert [hit for hit in found if is_below(hit[1], "functions") or is_below(hit[1], "infra")] == []
+
+
+@pytest.mark.parametrize("function", ["train", "validate", "predict"])
+def test_a_function_imports_no_other_function(function: str) -> None:
+    found = [(name(path), module) for path in sources(f"functions/{function}") for module in imports(path)]
+    assert found
+    others = [f"functions.{other}" for other in ("train", "validate", "predict") if other != function]
+    strangers = [hit for hit in found if any(is_below(hit[1], package) for package in [*others, "infra", "tests"])]
+    assert strangers == []
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_a_library_has_one_home(library: str) -> None:
+    users = {
+        name(path)
+        for folder in ("shared", "functions", "infra")
+        for path in sources(folder)
+        if any(is_below(module, library) for module in imports(path))
+    }
+    assert users <= HOMES[library]
+
+
+def test_only_entry_points_read_the_environment_and_configure_logging() -> None:
+    allowed = HOMES["functions_framework"]
+    users = {
+        name(path)
+        for folder in ("shared", "functions")
+        for path in sources(folder)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "basicConfig", "dictConfig")
+    }
+    assert users <= allowed
+
+
+@pytest.mark.parametrize("function", ["validate", "predict"])
+def test_a_light_function_starts_without_the_heavy_libraries(function: str) -> None:
+    probe = (
+        f"import functions.{function}.main, sys; "
+        "print([m for m in ('pandas', 'sklearn', 'xgboost', 'catboost', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+@pytest.mark.parametrize("function", ["train", "validate", "predict"])
+def test_importing_an_entry_point_does_no_io(function: str) -> None:
+    probe = (
+        "import sys, functions_framework, functions_framework.aio\n"
+        "def audit(event, args):\n"
+        "    writes = event == 'open' and isinstance(args[1], str) and set(args[1]) & set('wax+')\n"
+        "    if event in ('socket.connect', 'subprocess.Popen') or writes: print(event, args[0])\n"
+        "sys.addaudithook(audit)\n"
+        f"import functions.{function}.main\n"
+    )
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+    assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
