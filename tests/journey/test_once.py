@@ -1,0 +1,72 @@
+"""`make run ONCE=1` from an empty folder: both stages serve the model that was fitted."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.journey.local_cloud import ROOT, Finished, processes_of, run_once, settings_for
+
+SAMPLE = ROOT / "shared" / "datasets" / "students"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture(scope="module")
+def first(state: Path) -> Finished:
+    return run_once(settings_for(state))
+
+
+def predictions(output: str) -> list[dict[str, object]]:
+    lines = [line.strip() for line in output.splitlines()]
+    return [json.loads(line) for line in lines if line.startswith('{"prediction"')]
+
+
+def test_it_ends_well_with_a_prediction_of_both_stages(first: Finished) -> None:
+    assert first.code == 0, first.output
+    staging, production = predictions(first.output)
+    assert staging == production
+
+
+def test_a_second_run_keeps_the_state_of_the_first(first: Finished, state: Path) -> None:
+    settings = settings_for(state)
+    second = run_once(settings)
+    assert second.code == 0, second.output
+    assert predictions(second.output) == predictions(first.output)
+    assert processes_of(settings) == {}
+
+
+def test_a_spec_that_does_not_parse_ends_with_the_reason(tmp_path: Path) -> None:
+    spec = tmp_path / "dataset.toml"
+    spec.write_text('name = "x"\nsuorce = "t.csv"\ntarget = "y"\n')
+    settings = settings_for(tmp_path / "state")
+    done = run_once(settings, "--dataset", str(spec))
+    assert done.code == 1
+    assert "unknown key 'suorce'; did you mean 'source'?" in done.output
+    assert "Traceback" not in done.output
+    assert processes_of(settings) == {}
+
+
+def test_a_missing_table_ends_with_its_path(tmp_path: Path) -> None:
+    spec = tmp_path / "dataset.toml"
+    shutil.copy(SAMPLE / "dataset.toml", spec)
+    done = run_once(settings_for(tmp_path / "state"), "--dataset", str(spec))
+    assert done.code == 1
+    assert f"cannot read {tmp_path / 'stud.csv'}: No such file or directory" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_a_table_that_cannot_be_trained_on_ends_with_the_log_of_train(tmp_path: Path) -> None:
+    shutil.copy(SAMPLE / "dataset.toml", tmp_path / "dataset.toml")
+    header, *rows = (SAMPLE / "stud.csv").read_text().splitlines()
+    rows[7] = rows[7].replace('"', "").rsplit(",", 3)[0] + ",abc,1,1"
+    (tmp_path / "stud.csv").write_text("\n".join([header, *rows]) + "\n")
+    done = run_once(settings_for(tmp_path / "state"), "--dataset", str(tmp_path / "dataset.toml"))
+    assert done.code == 1
+    assert "math_score" in done.output
+    assert "train.log" in done.output
+    assert "Traceback" not in done.output
