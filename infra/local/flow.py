@@ -69,7 +69,12 @@ class Flow:
     """The steps, one method each. `tend` is called while waiting: it keeps the processes alive and names the restarted."""
 
     def __init__(
-        self, settings: LocalSettings, store: Store, logs: Path, tend: Callable[[], list[str]], show: Callable[[str], None]
+        self,
+        settings: LocalSettings,
+        store: Store,
+        logs: Path,
+        tend: Callable[[], list[str]],
+        show: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._store = store

@@ -61,6 +61,7 @@ class Supervisor:
 
     def start(self, service: Service) -> None:
         self._running[service.name] = Running(service, self._spawn(service))
+        self._record()
 
     def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> float:
         """Seconds until the service was ready. Raises ServiceFailed."""
@@ -87,6 +88,7 @@ class Supervisor:
             _signal_group(running.process, signal.SIGKILL)  # a killed head leaves its workers holding the port
             time.sleep(RESTART_SECONDS)
             running.process = self._spawn(running.service)
+            self._record()
         return [running.service.name for running in dead]
 
     def stop(self) -> None:
@@ -103,8 +105,10 @@ class Supervisor:
             running.process.wait()
         self._running.clear()
 
-    def pids(self) -> dict[str, int]:
-        return {name: running.process.pid for name, running in self._running.items()}
+    def _record(self) -> None:
+        """Keep `name pid` lines next to the logs, for a person who wants to look at one of the processes."""
+        lines = [f"{name} {running.process.pid}\n" for name, running in self._running.items()]
+        (self._logs.parent / "pids").write_text("".join(lines), encoding="utf-8")
 
     def _spawn(self, service: Service) -> subprocess.Popen[bytes]:
         with self.log(service.name).open("ab") as log:

@@ -23,7 +23,9 @@ def all_services(settings: LocalSettings) -> list[Service]:
         _scheduler(settings),
         _function(settings, "train", "train", ports.train, settings.train_environment()),
         _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
-        _function(settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"),
+        _function(
+            settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"
+        ),
         _function(
             settings,
             "predict-production",

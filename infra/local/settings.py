@@ -56,7 +56,9 @@ class LocalSettings:
     def from_env(cls, environ: Mapping[str, str], root: Path) -> "LocalSettings":
         env = Environment(environ)
         state = Path(env.text("LOCAL_STATE", str(root / ".local"))).resolve()
-        return cls(root=root, state=state, bucket=env.text("LOCAL_BUCKET", "local-pipeline"), ports=Ports.from_env(environ))
+        return cls(
+            root=root, state=state, bucket=env.text("LOCAL_BUCKET", "local-pipeline"), ports=Ports.from_env(environ)
+        )
 
     def url(self, port: int) -> str:
         return f"http://{HOST}:{port}"
@@ -139,8 +141,6 @@ class LocalSettings:
 
     def write_shell_files(self) -> None:
         """Write the boto file for gsutil and `env`, the file to source."""
-        self.boto_path.write_text(
-            boto_file(HOST, self.ports.storage_https, self.state / "gsutil"), encoding="utf-8"
-        )
+        self.boto_path.write_text(boto_file(HOST, self.ports.storage_https, self.state / "gsutil"), encoding="utf-8")
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.shell_environment().items()]
         self.shell_file.write_text("\n".join(["# source this file in a shell", *lines, ""]), encoding="utf-8")

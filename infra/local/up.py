@@ -55,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m infra.local.up", description=__doc__)
-    parser.add_argument("--once", action="store_true", help="promote to production too, print both predictions, and end")
+    parser.add_argument(
+        "--once", action="store_true", help="promote to production too, print both predictions, and end"
+    )
     parser.add_argument("--dataset", type=Path, help="a dataset.toml with its table next to it (default: the sample)")
     return parser.parse_args(arguments)
 
@@ -64,7 +66,11 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
     began = time.monotonic()
     supervisor = Supervisor(settings.state / "logs", os.environ)
     flow = Flow(
-        settings, CloudStore(settings.bucket), settings.state / "logs", supervisor.restart_dead, _stamped(console, began)
+        settings,
+        CloudStore(settings.bucket),
+        settings.state / "logs",
+        supervisor.restart_dead,
+        _stamped(console, began),
     )
     os.environ.update(settings.common_environment())  # this process is a client of the local cloud too
     try:
@@ -80,7 +86,9 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
     except (StageFailed, ServiceFailed, InvalidDataset) as error:
         _print_failure(error, supervisor, console)
         if isinstance(error, StageFailed) and not options.once:
-            console.print("the local cloud stays up: mend it, then `source .local/env && make retrain`; Ctrl-C stops it")
+            console.print(
+                "the local cloud stays up: mend it, then `source .local/env && make retrain`; Ctrl-C stops it"
+            )
             _stay_up(supervisor, console)
         return 1
     finally:

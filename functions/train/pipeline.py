@@ -1,0 +1,265 @@
+"""The story of a training run: ingest → split → search → select → export → report → publish → track."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from functions.train import CODE_VERSION
+from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
+from functions.train.ingestion import Table, read_table
+from functions.train.lease import Taken, acquire, fingerprint, kept_alive
+from functions.train.publish import publish
+from functions.train.report import report_document, report_json, report_page
+from functions.train.selection import Result, Rows, Selected, describe_features, finish, select
+from functions.train.settings import TrainSettings
+from functions.train.split import held_out
+from functions.train.tracking import TrackedAlgorithm, TrackedRun, Tracker
+from functions.train.tuner import make_folds, out_of_fold, search
+from functions.train.zoo import MODEL_ZOO
+from shared import layout, logs
+from shared.dataset import DatasetSpec, parse_spec
+from shared.errors import InvalidDataset, ObjectMissing
+from shared.manifest import (
+    SCHEMA_VERSION,
+    CodeInfo,
+    CvScores,
+    DatasetInfo,
+    Feature,
+    Manifest,
+    ModelInfo,
+    digest,
+    encode,
+    encode_gzip,
+    utc_now,
+)
+from shared.store import Download, Store
+
+LIBRARIES = ("scikit-learn", "numpy", "pandas", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run is made of, as it was read."""
+
+    spec: DatasetSpec
+    spec_object: Download
+    source_uri: str
+    source: Download
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a call answers. `status`: trained, unchanged or in_progress."""
+
+    status: str
+    run_id: str
+    algorithm: str | None = None
+    cv_r2: float | None = None
+    holdout_r2: float | None = None
+    seconds: float | None = None
+
+
+def run(store: Store, tracker: Tracker, settings: TrainSettings, dataset: str, *, force: bool) -> Summary:
+    """Train on `dataset` (a gs:// address in the bucket), once per content.
+
+    Raises InvalidDataset, NoSelectableModel, TransientError.
+    """
+    began = time.monotonic()
+    inputs = read_inputs(store, settings.bucket, dataset)
+    key = fingerprint(inputs.spec_object.data, inputs.source.data, CODE_VERSION.encode())
+    run_id = layout.new_run_id(utc_now())
+    lease = acquire(store, key, run_id, settings.lease_seconds, force=force)
+    if isinstance(lease, Taken):
+        status = "unchanged" if lease.completed else "in_progress"
+        logs.info(f"{status}: run {lease.owner}", status=status, run_id=lease.owner)
+        return Summary(status, lease.owner)
+    try:
+        with kept_alive(lease, settings.lease_seconds):
+            trained = train(inputs, settings, run_id)
+            lease.require()
+            with _stage("publish", run_id):
+                publish(store, trained.manifest, trained.files)
+        lease.complete()
+    except BaseException:
+        lease.release()
+        raise
+    selected = trained.selected
+    summary = Summary(
+        status="trained",
+        run_id=run_id,
+        algorithm=selected.result.name,
+        cv_r2=float(np.mean(selected.best.r2)),
+        holdout_r2=selected.holdout.r2,
+        seconds=time.monotonic() - began,
+    )
+    logs.info(f"trained {run_id}: {summary.algorithm}, CV R² {summary.cv_r2:.4f}", status="trained", run_id=run_id)
+    with _stage("track", run_id):
+        tracker.track(_tracked(trained, settings))
+    return summary
+
+
+def read_inputs(store: Store, bucket: str, dataset: str) -> Inputs:
+    """The spec and the data. Raises InvalidDataset for what is missing or elsewhere."""
+    spec_object = _read(store, bucket, dataset, "the dataset spec")
+    spec = parse_spec(spec_object.data, dataset)
+    source_uri = spec.source if spec.source.startswith("gs://") else f"{dataset.rpartition('/')[0]}/{spec.source}"
+    return Inputs(spec, spec_object, source_uri, _read(store, bucket, source_uri, "the data"))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A candidate, ready to be published."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    results: tuple[Result, ...]
+    selected: Selected
+    spec: DatasetSpec
+
+
+def train(inputs: Inputs, settings: TrainSettings, run_id: str) -> Trained:
+    """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
+    spec = inputs.spec
+    seed = spec.split.seed
+    with _stage("ingest", run_id):
+        table = read_table(inputs.source.data, spec)
+    with _stage("split", run_id):
+        training, holdout = _split(table, spec)
+        features = describe_features(table.columns, training, spec)
+    with _stage("search", run_id):
+        folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
+        searched = search(MODEL_ZOO, folds, spec.tuning, seed, settings.jobs)
+    with _stage("select", run_id):
+        results = tuple(finish(one, table.columns, features, training, holdout, seed) for one in searched)
+        selected = select(results, features)
+        residuals = training.target - out_of_fold(selected.result.searched.entry, selected.best.params, folds, seed)
+    with _stage("report", run_id):
+        report = report_document(run_id, results, selected, table.warnings)
+        files = {
+            layout.MODEL: selected.graph,
+            layout.HOLDOUT: encode_gzip(holdout_document(holdout, seed)),
+            layout.GOLDEN: encode(golden_document(selected.model, features, training)),
+            layout.PROFILE: encode(profile_document(features, training, residuals)),
+            layout.REPORT: report_json(report),
+            layout.REPORT_PAGE: report_page(report),
+        }
+    manifest = _manifest(run_id, inputs, settings, table, features, selected, residuals, files, len(holdout.target))
+    return Trained(manifest, files, results, selected, spec)
+
+
+def _split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
+    out = held_out(table, spec.split.holdout, spec.split.seed)
+    target = table.target.to_numpy(dtype=np.float64)
+    if not out.any() or out.all():
+        raise InvalidDataset(["the rows are so alike that none, or all, would be held out: add rows that differ"])
+    return (
+        Rows(table.features[~out].reset_index(drop=True), target[~out]),
+        Rows(table.features[out].reset_index(drop=True), target[out]),
+    )
+
+
+def _manifest(
+    run_id: str,
+    inputs: Inputs,
+    settings: TrainSettings,
+    table: Table,
+    features: tuple[Feature, ...],
+    selected: Selected,
+    residuals: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    files: dict[str, bytes],
+    holdout_rows: int,
+) -> Manifest:
+    spec = inputs.spec
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        created_at=utc_now(),
+        dataset=DatasetInfo(
+            name=spec.name,
+            uri=inputs.source_uri,
+            generation=inputs.source.generation,
+            sha256=digest(inputs.source.data).sha256,
+            rows=len(table.target),
+            holdout_rows=holdout_rows,
+        ),
+        code=CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha),
+        libraries={name: version(name) for name in LIBRARIES},
+        model=ModelInfo(
+            algorithm=selected.result.name,
+            params=selected.best.params,
+            cv=CvScores(
+                r2_mean=float(np.mean(selected.best.r2)),
+                r2_std=float(np.std(selected.best.r2)),
+                folds=len(selected.best.r2),
+            ),
+            holdout=selected.holdout,
+        ),
+        features=features,
+        target=spec.target,
+        target_range=spec.target_range,
+        assessment=spec.assessment,
+        interval=conformal_interval(residuals),
+        gate=spec.gate,
+        files={name: digest(data) for name, data in files.items()},
+        aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
+        dropped=tuple(
+            dict.fromkeys([*spec.drop, *(a for a, n in spec.aliases.items() if n in (*spec.drop, spec.target))])
+        ),
+    )
+
+
+def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:
+    manifest = trained.manifest
+    return TrackedRun(
+        experiment=manifest.dataset.name,
+        run_id=manifest.run_id,
+        params={"algorithm": manifest.model.algorithm, **manifest.model.params},
+        metrics={"cv_r2_mean": manifest.model.cv.r2_mean, **_scores(trained.selected.result)},
+        tags={"git_sha": settings.git_sha, "dataset": manifest.dataset.name, "dataset_sha256": manifest.dataset.sha256},
+        algorithms=tuple(
+            TrackedAlgorithm(
+                name=result.name,
+                params=result.best.params if result.best else {},
+                metrics=_scores(result),
+                tags={"error": result.error} if result.error else {},
+            )
+            for result in trained.results
+        ),
+        files={name: data for name, data in trained.files.items() if name != layout.HOLDOUT},
+    )
+
+
+def _scores(result: Result) -> dict[str, float]:
+    scores = {"fit_seconds": result.fit_seconds}
+    if result.best is not None:
+        scores |= {"cv_r2_mean": float(np.mean(result.best.r2)), "cv_r2_std": float(np.std(result.best.r2))}
+    if result.holdout is not None:
+        scores |= {
+            "holdout_mae": result.holdout.mae,
+            "holdout_rmse": result.holdout.rmse,
+            "holdout_r2": result.holdout.r2,
+        }
+    return {name: value for name, value in scores.items() if np.isfinite(value)}
+
+
+def _read(store: Store, bucket: str, uri: str, what: str) -> Download:
+    prefix = f"gs://{bucket}/"
+    if not uri.startswith(prefix) or uri == prefix:
+        raise InvalidDataset([f"{what} must be in {prefix}, found {uri!r}"])
+    try:
+        return store.read(uri.removeprefix(prefix))
+    except ObjectMissing:
+        raise InvalidDataset([f"{what} {uri} does not exist; copy it there with gsutil cp"]) from None
+
+
+@contextmanager
+def _stage(name: str, run_id: str) -> Iterator[None]:
+    """A log line at a stage's end, with its seconds."""
+    began = time.monotonic()
+    yield
+    seconds = round(time.monotonic() - began, 2)
+    logs.info(f"{name} {seconds:.1f} s", stage=name, run_id=run_id, seconds=seconds)
