@@ -1,9 +1,10 @@
-"""The flow as a person watches it: seed the bucket, fire the schedule, follow it to staging, promote, ask for predictions.
+"""The flow as a person watches it: seed the bucket, fire the schedule, follow it to staging, promote, predict.
 
 Completion is read from the bucket and from what the services answer, never from a log; logs only show the progress.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -66,7 +67,7 @@ class LogFollower:
 
 
 class Flow:
-    """The steps, one method each. `tend` is called while waiting: it keeps the processes alive and names the restarted."""
+    """The steps, one method each. `tend` is called while waiting: it keeps the processes alive, naming the restarted."""
 
     def __init__(
         self,
@@ -227,6 +228,4 @@ def _read(path: Path) -> bytes:
 
 
 def _gsutil_environment(settings: LocalSettings) -> dict[str, str]:
-    import os
-
     return {**os.environ, **settings.shell_environment()}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,10 +98,8 @@ class Supervisor:
             _signal_group(running.process, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for running in self._running.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 running.process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
             _signal_group(running.process, signal.SIGKILL)
             running.process.wait()
         self._running.clear()
@@ -144,10 +143,8 @@ def accepts_connections(host: str, port: int) -> bool:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def _end_with_parent() -> None:

@@ -83,7 +83,8 @@ def _storage(settings: LocalSettings) -> Service:
 
 def _relay(settings: LocalSettings) -> Service:
     trigger = f"validate={FINALIZED},{settings.bucket},{settings.validate_url}"
-    return _module("eventarc", "infra.local.eventarc", settings, ("--trigger", trigger), lambda: True)
+    options = ("--trigger", trigger, "--max-backoff", "10")  # somebody is watching
+    return _module("eventarc", "infra.local.eventarc", settings, options, lambda: True)
 
 
 def _scheduler(settings: LocalSettings) -> Service:

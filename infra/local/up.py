@@ -1,7 +1,8 @@
 """`make run`: the whole system on one computer, from an empty bucket to a prediction.
 
-Starts the local cloud and the four functions, seeds a dataset, fires the schedule, follows the flow until staging serves,
-prints a prediction and what to try next, and stays up until Ctrl-C. With --once it promotes to production too, and ends.
+Starts the local cloud and the four functions, seeds a dataset, fires the schedule, follows the flow until staging
+serves, prints a prediction and what to try next, and stays up until Ctrl-C. With --once it promotes to production too,
+and ends.
 """
 
 import argparse
@@ -219,7 +220,7 @@ def _exclusive(settings: LocalSettings) -> Iterator[TextIO]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise CannotStart(
-                "the local cloud of this folder is running already; stop it with Ctrl-C, or set LOCAL_STATE to another folder"
+                "the local cloud of this folder is running already; stop it with Ctrl-C, or set LOCAL_STATE"
             ) from None
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
