@@ -67,7 +67,7 @@ class LogFollower:
 
 
 class Flow:
-    """The steps, one method each. `tend` is called while waiting: it keeps the processes alive, naming the restarted."""
+    """The steps, one method each. `tend` is called while waiting: it keeps processes alive, naming the restarted."""
 
     def __init__(
         self,

@@ -25,7 +25,9 @@ def fitted_pipeline(table: Path, manifest: Manifest, holdout: Holdout) -> Pipeli
     training = [row for row in rows if tuple(row) not in held_out]
     assert len(training) == len(rows) - len(holdout.target)
     frame = pd.DataFrame([row[:-1] for row in training], columns=names, dtype=object)
-    encoder = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    encoder = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    )
     estimator = getattr(sklearn.linear_model, manifest.model.algorithm)(**manifest.model.params)
     pipeline = make_pipeline(ColumnTransformer([("categorical", encoder, names)]), estimator)
     return pipeline.fit(frame, [row[-1] for row in training])

@@ -1,0 +1,41 @@
+"""What the local storage refuses, as Cloud Storage words it: an HTTP status, a reason code and a sentence.
+
+Raised anywhere below the routes; the door (`gcs.py`) turns it into the JSON or XML error that clients parse.
+"""
+
+from shared.errors import PipelineError
+
+
+class Fault(PipelineError):
+    """A request that is not fulfilled. `status` 304 is no error to the caller, only an empty answer."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+def no_bucket(bucket: str) -> Fault:
+    return Fault(404, "notFound", f"The specified bucket does not exist: {bucket}")
+
+
+def no_object(bucket: str, name: str, generation: int | None = None) -> Fault:
+    version = "" if generation is None else f"#{generation}"
+    return Fault(404, "notFound", f"No such object: {bucket}/{name}{version}")
+
+
+def condition_not_met(condition: str) -> Fault:
+    return Fault(412, "conditionNotMet", f"At least one of the pre-conditions you specified did not hold: {condition}")
+
+
+def not_modified() -> Fault:
+    return Fault(304, "notModified", "Not Modified")
+
+
+def invalid(message: str) -> Fault:
+    return Fault(400, "invalid", message)
+
+
+def required(parameter: str) -> Fault:
+    return Fault(400, "required", f"Required parameter: {parameter}")

@@ -1,0 +1,102 @@
+"""The local storage as an ASGI application: the routes, and the door that every request passes."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from infra.local import gcs_batch, gcs_buckets, gcs_objects, gcs_upload, gcs_xml
+from infra.local.faults import Fault
+from infra.local.gcs_request import Storage
+
+_LOG = logging.getLogger(__name__)
+_JSON_PATHS = ("/storage/", "/upload/", "/download/", "/resumable/", "/batch")
+
+
+def application(storage: Storage) -> ASGIApp:
+    """Everything that is served, over one engine."""
+    routes = [*gcs_batch.ROUTES, *gcs_buckets.ROUTES, *gcs_objects.ROUTES, *gcs_upload.ROUTES, *gcs_xml.ROUTES]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={
+            Fault: _refused,
+            HTTPException: _unknown,
+            ClientDisconnect: _gone,
+            Exception: _broken,
+        },
+    )
+    app.router.redirect_slashes = False
+    app.state.storage = storage
+    return Door(app)
+
+
+class Door:
+    """Routes see the path as it was sent, so that `a%2Fb` is one name, and answers wait for the end of the request.
+
+    A client that is still sending when the answer comes would see a broken connection instead of it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        body = _TrackedBody(receive)
+        raw = scope.get("raw_path") or scope["path"].encode()
+        await self._app({**scope, "path": raw.decode("latin-1")}, body.receive, body.drained_before(send))
+
+
+class _TrackedBody:
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._finished = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._finished = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
+
+    def drained_before(self, send: Send) -> Callable[[Message], Awaitable[None]]:
+        async def drained(message: Message) -> None:
+            while message["type"] == "http.response.start" and not self._finished:
+                await self.receive()
+            await send(message)
+
+        return drained
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Fault):
+        raise error
+    return _error(request, error)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    reason = {404: "notFound", 405: "methodNotAllowed"}.get(status, "invalid")
+    return _error(request, Fault(status, reason, f"No such endpoint: {request.method} {request.url.path[:256]}"))
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _broken(request: Request, error: Exception) -> Response:
+    _LOG.error("%s failed: %s", request.method, error, exc_info=error)
+    return _error(request, Fault(500, "backendError", "Internal error; the server's log says more"))
+
+
+def _error(request: Request, fault: Fault) -> Response:
+    if fault.status == 304:
+        return Response(status_code=304)
+    if not request.url.path.startswith(_JSON_PATHS):
+        return gcs_xml.xml_error(fault)
+    entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
+    return JSONResponse(
+        {"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}, fault.status
+    )

@@ -1,0 +1,77 @@
+"""What every route of the local storage needs of a request: the engine behind it, its decoded path, its conditions."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from urllib.parse import unquote_to_bytes
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from infra.local.buckets import Buckets
+from infra.local.conditions import Conditions, number
+from infra.local.contents import Contents
+from infra.local.database import Database
+from infra.local.faults import Fault, invalid
+from infra.local.listing import Listing
+from infra.local.objects import Objects
+from infra.local.resources import Json, Links
+from infra.local.uploads import Uploads
+from infra.local.wire import MAX_METADATA_BYTES, json_object
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Storage:
+    """The engine: one database and everything that reads and writes it. Opening it cleans up after a crash."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = Database(folder)
+        self.contents = Contents(self.database)
+        self.buckets = Buckets(self.database)
+        self.objects = Objects(self.database, self.contents, self.buckets)
+        self.listing = Listing(self.database, self.buckets)
+        self.uploads = Uploads(self.database, self.contents, self.objects)
+        self.uploads.expire()
+        self.contents.sweep()
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def storage(request: Request) -> Storage:
+    engine: Storage = request.app.state.storage
+    return engine
+
+
+def segment(request: Request, name: str) -> str:
+    """A path parameter, decoded. The path is matched before decoding, so a name may hold any encoded slash."""
+    try:
+        return unquote_to_bytes(request.path_params[name]).decode()
+    except UnicodeDecodeError as error:
+        raise invalid(f"The {name} in the path is not valid UTF-8") from error
+
+
+def target(request: Request) -> tuple[str, str, int | None]:
+    """The bucket, the object's name and the generation, where the request names one."""
+    return segment(request, "bucket"), segment(request, "object"), generation(request)
+
+
+def generation(request: Request, name: str = "generation") -> int | None:
+    return number(request.query_params, name)
+
+
+def conditions(request: Request, prefix: str = "if") -> Conditions:
+    return Conditions.from_parameters(request.query_params, prefix)
+
+
+def links(request: Request) -> Links:
+    return Links.of_server(str(request.base_url).rstrip("/"))
+
+
+async def json_body(request: Request) -> Json:
+    body = bytearray()
+    async for data in request.stream():
+        body += data
+        if len(body) > MAX_METADATA_BYTES:
+            raise Fault(413, "uploadTooLarge", f"Expected at most {MAX_METADATA_BYTES} bytes of JSON")
+    return json_object(bytes(body))
