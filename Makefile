@@ -18,6 +18,9 @@ help: ## print this menu
 	@printf '\n%s\n' 'Variables: ONCE=1 (run: promote to production too, then stop)  DATASET=path/to/dataset.toml (run: your own table)' \
 	  '           PYTHON=python3.12 (the interpreter for .venv)  *_PORT=n (run: see README, "Ports")'
 
+.DEFAULT:
+	@echo "there is no 'make $@'; the menu:" >&2; $(MAKE) help >&2; exit 2
+
 # ---- the local cloud ------------------------------------------------------------------------------------------------
 
 .PHONY: run

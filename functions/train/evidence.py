@@ -57,7 +57,7 @@ def conformal_interval(residuals: Vector, level: float = LEVEL) -> Interval:
     Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005.
     """
     ordered, n, tail = np.sort(residuals), len(residuals), (1 - level) / 2
-    low = max(math.floor((n + 1) * tail), 1)
+    low = max(math.floor(round((n + 1) * tail, 9)), 1)  # (1 - 0.9) / 2 is a little less than 0.05
     return Interval(level=level, low_residual=float(ordered[low - 1]), high_residual=float(ordered[n - low]))
 
 

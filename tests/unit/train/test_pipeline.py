@@ -1,0 +1,275 @@
+"""A whole training run over an honest in-memory bucket."""
+
+import json
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from functions.train import pipeline
+from functions.train.evidence import conformal_interval
+from functions.train.lease import Lease, LeaseLost, Taken, acquire
+from functions.train.settings import TrainSettings
+from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
+from shared import layout
+from shared.errors import InvalidDataset, StorageUnavailable
+from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
+from shared.model_runtime import Model, require_golden
+from shared.store import ObjectInfo
+from tests.memory_store import MemoryStore
+
+SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"
+SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
+
+
+def seeded(store: MemoryStore | None = None) -> MemoryStore:
+    store = store or MemoryStore()
+    for name in ("dataset.toml", "stud.csv"):
+        store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
+    return store
+
+
+def run(store: MemoryStore, tracker: Tracker | None = None, force: bool = False) -> pipeline.Summary:
+    return pipeline.run(store, tracker or NullTracker(), SETTINGS, SETTINGS.dataset, force=force)
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[MemoryStore, pipeline.Summary]:
+    store = seeded()
+    return store, run(store)
+
+
+def manifest_of(store: MemoryStore, run_id: str) -> Manifest:
+    key = layout.candidate(run_id, layout.MANIFEST)
+    return decode(store.read(key).data, Manifest, key)
+
+
+def file_of(store: MemoryStore, run_id: str, name: str) -> bytes:
+    return store.read(layout.candidate(run_id, name)).data
+
+
+def test_the_sample_is_learnt_about_as_well_as_it_can_be(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    _, summary = trained
+    assert summary.status == "trained"
+    assert summary.cv_r2 is not None
+    assert 0.20 < summary.cv_r2 < 0.27  # the ceiling of this table is near 0.23
+
+
+def test_the_candidate_is_what_its_manifest_says(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    manifest = manifest_of(store, summary.run_id)
+    assert {name: digest(file_of(store, summary.run_id, name)) for name in manifest.files} == manifest.files
+    assert set(manifest.files) == {
+        layout.MODEL,
+        layout.HOLDOUT,
+        layout.GOLDEN,
+        layout.PROFILE,
+        layout.REPORT,
+        layout.REPORT_PAGE,
+    }
+    names = ["gender", "race_ethnicity", "parental_level_of_education", "lunch", "test_preparation_course"]
+    assert [feature.name for feature in manifest.features] == names
+    assert "none" in (manifest.features[4].categories or ())
+    assert manifest.dropped[:2] == ("reading_score", "writing_score")
+
+
+def test_the_model_reproduces_its_golden_rows_and_its_holdout_score(
+    trained: tuple[MemoryStore, pipeline.Summary],
+) -> None:
+    store, summary = trained
+    manifest = manifest_of(store, summary.run_id)
+    model = Model(file_of(store, summary.run_id, layout.MODEL), manifest.features)
+    golden = decode(file_of(store, summary.run_id, layout.GOLDEN), Golden, "golden")
+    assert len(golden.rows) == 50
+    assert any(None in row.values() for row in golden.rows)
+    require_golden(model, golden)
+    holdout = decode_gzip(file_of(store, summary.run_id, layout.HOLDOUT), Holdout, "holdout")
+    target = np.array(holdout.target)
+    residual = target - model.predict(holdout.columns)
+    assert 1 - (residual**2).sum() / ((target - target.mean()) ** 2).sum() == pytest.approx(manifest.model.holdout.r2)
+    assert len(holdout.target) == manifest.dataset.holdout_rows
+
+
+def test_the_report_has_a_row_for_every_algorithm(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    report = json.loads(file_of(store, summary.run_id, layout.REPORT))
+    assert [row["name"] for row in report["algorithms"]] == ["Dummy", "LinearRegression", "Ridge", "Lasso"]
+    assert all(row["cv"] and row["holdout"] for row in report["algorithms"])
+    assert report["selected"] == summary.algorithm
+    page = file_of(store, summary.run_id, layout.REPORT_PAGE).decode()
+    assert "<script" not in page
+    assert "http" not in page
+
+
+def test_the_profile_holds_the_residuals_quantiles(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    profile = decode(file_of(store, summary.run_id, layout.PROFILE), Profile, "profile")
+    interval = manifest_of(store, summary.run_id).interval
+    assert profile.residual_quantiles == tuple(sorted(profile.residual_quantiles))
+    assert profile.residual_quantiles[0] < interval.low_residual < 0 < interval.high_residual
+
+
+def test_ninety_percent_intervals_cover_nine_of_ten() -> None:
+    generator = np.random.default_rng(0)
+    covered = []
+    for _ in range(200):
+        interval = conformal_interval(generator.normal(size=199))
+        new = generator.normal(size=100)
+        covered.append(((new >= interval.low_residual) & (new <= interval.high_residual)).mean())
+    assert np.mean(covered) == pytest.approx(0.9, abs=0.01)
+
+
+def test_the_same_inputs_again_change_nothing(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    before = store.list("")
+    again = run(store)
+    assert (again.status, again.run_id) == ("unchanged", summary.run_id)
+    assert store.list("") == before
+
+
+def test_force_trains_again() -> None:
+    store = seeded()
+    first = run(store)
+    time.sleep(1.1)  # run ids have a resolution of a second
+    assert run(store, force=True).run_id > first.run_id
+
+
+def test_changed_data_are_trained_again() -> None:
+    store = seeded()
+    first = run(store)
+    data = store.read("data/stud.csv")
+    row = b'"male","group A","high school","standard","none","50","1","1"\n'
+    store.write("data/stud.csv", data.data + row, if_generation=data.generation, content_type="text/csv")
+    assert run(store).run_id != first.run_id
+
+
+def test_two_calls_at_once_train_once() -> None:
+    store = seeded()
+    summaries: list[pipeline.Summary] = []
+    threads = [threading.Thread(target=lambda: summaries.append(run(store))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(summary.status for summary in summaries) in (["in_progress", "trained"], ["trained", "unchanged"])
+    assert len({entry.name.split("/")[1] for entry in store.list("candidates/")}) == 1
+
+
+def test_a_lease_that_is_renewed_is_not_taken_over_and_a_silent_one_is() -> None:
+    store = MemoryStore()
+    first = acquire(store, "k", "20260105T070000Z-0000000a", 1, force=False)
+    assert isinstance(first, Lease)
+    assert acquire(store, "k", "20260105T070000Z-0000000b", 1, force=True) == Taken("20260105T070000Z-0000000a", False)
+    time.sleep(0.7)
+    first.renew()
+    time.sleep(0.7)
+    assert isinstance(acquire(store, "k", "20260105T070000Z-0000000b", 1, force=False), Taken)
+    time.sleep(0.7)
+    assert isinstance(acquire(store, "k", "20260105T070000Z-0000000b", 1, force=False), Lease)
+    first.renew()
+    with pytest.raises(LeaseLost):
+        first.require()
+
+
+def test_a_failed_run_gives_its_lease_back_and_leaves_no_candidate() -> None:
+    store = seeded()
+    data = store.read("data/stud.csv")
+    store.write("data/stud.csv", data.data[:2000], if_generation=data.generation, content_type="text/csv")
+    with pytest.raises(InvalidDataset):
+        run(store)
+    assert store.list("candidates/") == []
+    with pytest.raises(InvalidDataset):  # and not "in progress"
+        run(store)
+
+
+class FailingStore(MemoryStore):
+    """A bucket whose n-th write into candidates/ fails."""
+
+    def __init__(self, failing: int) -> None:
+        super().__init__()
+        self._left = failing
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        if name.startswith("candidates/"):
+            self._left -= 1
+            if self._left < 0:
+                raise StorageUnavailable("503")
+        return super().write(name, data, if_generation=if_generation, content_type=content_type)
+
+
+@pytest.mark.parametrize("failing", range(7))
+def test_the_manifest_is_written_last(failing: int) -> None:
+    store = seeded(FailingStore(failing))
+    with pytest.raises(StorageUnavailable):
+        run(store)
+    assert len(store.list("candidates/")) == failing
+    assert not any(entry.name.endswith(layout.MANIFEST) for entry in store.list("candidates/"))
+
+
+@pytest.mark.parametrize("name", ["data/dataset.toml", "data/stud.csv"])
+def test_a_missing_object_is_named_with_the_way_to_bring_it(name: str) -> None:
+    store = seeded()
+    present = store.stat(name)
+    assert present is not None
+    store.delete(name, if_generation=present.generation)
+    with pytest.raises(InvalidDataset, match=rf"gs://b/{name} does not exist; copy it there with gsutil cp"):
+        run(store)
+
+
+def test_another_bucket_is_refused() -> None:
+    with pytest.raises(InvalidDataset, match="must be in gs://b/"):
+        pipeline.run(seeded(), NullTracker(), SETTINGS, "gs://other/data/dataset.toml", force=False)
+
+
+TRACKED = TrackedRun(
+    experiment="e",
+    run_id="20260105T070000Z-0123abcd",
+    params={"algorithm": "Ridge"},
+    metrics={"cv_r2_mean": 0.2},
+    tags={"git_sha": "abc"},
+    algorithms=(TrackedAlgorithm("Ridge", {"alpha": 1.0}, {"cv_r2_mean": 0.2}),),
+    files={"report.json": b"{}"},
+)
+
+
+@pytest.mark.filterwarnings("ignore")  # mlflow's own
+def test_mlflow_holds_a_run_with_one_nested_run_per_algorithm(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
+    MlflowTracker(uri).track(TRACKED)
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("e")
+    assert experiment is not None
+    runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([experiment.experiment_id])}
+    parent, child = runs[TRACKED.run_id], runs["Ridge"]
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (child.data.metrics["cv_r2_mean"], child.data.params["alpha"]) == (0.2, "1.0")
+    assert [entry.path for entry in client.list_artifacts(parent.info.run_id)] == ["report.json"]
+    assert parent.info.status == child.info.status == "FINISHED"
+
+
+@pytest.mark.filterwarnings("ignore")  # mlflow's own
+def test_a_tracker_that_is_down_costs_its_limit_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    logging.getLogger("pipeline").propagate = True
+    began = time.monotonic()
+    MlflowTracker("http://127.0.0.1:9", limit_seconds=2).track(TRACKED)
+    assert time.monotonic() - began < 5
+    assert "the run was not tracked" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_broken_tracking_store_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    import logging
+
+    logging.getLogger("pipeline").propagate = True
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database")
+    with pytest.raises(sqlite3.DatabaseError), sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.execute("select 1 from x")
+    MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}").track(TRACKED)
+    assert "the run was not tracked" in caplog.text

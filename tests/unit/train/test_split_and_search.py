@@ -1,0 +1,144 @@
+"""The split is a property of a row; the search is the same whatever runs it, and stays in the legal domain."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.train.ingestion import Column, Table
+from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, grid_around
+from functions.train.split import held_out
+from functions.train.tuner import make_folds, out_of_fold, search
+from functions.train.zoo import MODEL_ZOO, Entry
+from shared.dataset import TuningSpec
+
+COLUMNS = (Column("a", "numeric", True), Column("b", "categorical", True))
+
+
+def table(rows: int = 400, seed: int = 0) -> Table:
+    generator = np.random.default_rng(seed)
+    a, b = generator.normal(size=rows), generator.choice(np.array(["x", "y", "z"], dtype=object), rows)
+    y = a + (b == "x") + generator.normal(scale=0.3, size=rows)
+    a[generator.random(rows) < 0.1] = np.nan
+    b[generator.random(rows) < 0.1] = np.nan
+    return Table(pd.DataFrame({"a": a, "b": b}), pd.Series(y, name="y"), COLUMNS, ())
+
+
+def reordered(whole: Table, order: np.ndarray) -> Table:
+    return Table(whole.features.iloc[order], whole.target.iloc[order], COLUMNS, ())
+
+
+def test_about_the_share_asked_for_is_held_out() -> None:
+    assert 0.16 < held_out(table(4000), 0.2, 42).mean() < 0.24
+
+
+def test_a_row_held_out_stays_held_out_when_rows_are_added_or_moved() -> None:
+    whole = table()
+    order = np.random.default_rng(1).permutation(400)
+    sides = held_out(whole, 0.2, 42)
+    assert (held_out(reordered(whole, order), 0.2, 42) == sides[order]).all()
+    assert (held_out(reordered(whole, np.arange(100)), 0.2, 42) == sides[:100]).all()
+
+
+def test_identical_rows_are_on_the_same_side() -> None:
+    twice = reordered(table(), np.tile(np.arange(400), 2))
+    sides = held_out(twice, 0.2, 42)
+    assert (sides[:400] == sides[400:]).all()
+
+
+def test_another_seed_holds_out_other_rows() -> None:
+    assert (held_out(table(), 0.2, 1) != held_out(table(), 0.2, 2)).any()
+
+
+@given(best=st.sampled_from([0.7, 0.85, 1.0]))
+def test_a_subsample_above_one_cannot_be_proposed(best: float) -> None:
+    values = FloatWindow((0.7, 0.85, 1.0), steps=(-0.1, 0.0, 0.1), low=0.1, high=1.0).around(best)
+    assert best in values
+    assert max(values) <= 1.0
+    assert len(values) == len(set(values))
+
+
+@given(best=st.integers(1, 5))
+def test_whole_numbers_stay_whole_and_positive(best: int) -> None:
+    values = IntWindow((1, 3, 5), steps=(-2, 0, 2)).around(best)
+    assert best in values
+    assert all(isinstance(value, int) and value >= 1 for value in values)
+
+
+def test_no_limit_stays_no_limit_and_names_stay_themselves() -> None:
+    assert IntWindow((None, 3), steps=(-1, 0, 1)).around(None) == [None]
+    assert Choices(("uniform", "distance")).around("distance") == ["distance"]
+
+
+def test_the_grid_holds_the_best_of_every_parameter() -> None:
+    space = {"alpha": LogWindow((0.1, 1.0), factors=(0.3, 1.0, 3.0)), "p": Choices((1, 2))}
+    assert grid_around(space, {"alpha": 1.0, "p": 2}) == {"alpha": [0.3, 1.0, 3.0], "p": [2]}
+
+
+def searched(jobs: int, zoo: tuple[Entry, ...] = MODEL_ZOO) -> list[list[tuple[str, object, float]]]:
+    whole = table()
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
+    found = search(zoo, folds, TuningSpec(), 42, jobs)
+    return [[(c.stage, sorted(c.params.items()), c.mean) for c in one.candidates] for one in found]
+
+
+def test_the_number_of_processes_changes_nothing() -> None:
+    assert searched(1) == searched(2)
+
+
+def test_both_stages_run_and_no_candidate_runs_twice() -> None:
+    for name, candidates in zip([entry.name for entry in MODEL_ZOO], searched(1), strict=True):
+        settings = [str(params) for _, params, _ in candidates]
+        assert len(settings) == len(set(settings))
+        if name in ("Ridge", "Lasso"):
+            assert {stage for stage, _, _ in candidates} == {"random", "grid"}
+
+
+def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
+    class Broken:
+        def set_params(self, **_: object) -> "Broken":
+            return self
+
+        def fit(self, *_: object) -> "Broken":
+            raise ValueError("no convergence")
+
+    whole = table()
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    broken, fine = search((Entry("Broken", lambda _: Broken()), MODEL_ZOO[1]), folds, TuningSpec(), 42, 1)
+    assert (broken.best, broken.error) == (None, "ValueError: no convergence")
+    assert fine.best is not None
+
+
+def test_folds_are_preprocessed_without_their_test_rows() -> None:
+    """A category that only the test rows have is unknown to their fold: all zeros."""
+    whole = table(60)
+    whole.features["b"] = ["x", "y"] * 30
+    whole.features.loc[7, "b"] = "only here"
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
+    fold = next(fold for fold in folds if 7 in fold.test_rows)
+    row = fold.test_x[list(fold.test_rows).index(7)]
+    assert row[1:].sum() == 0
+
+
+def test_every_training_row_is_predicted_out_of_fold() -> None:
+    whole = table()
+    target = whole.target.to_numpy()
+    folds = make_folds(whole.features, target, COLUMNS, 5, 42)
+    predicted = out_of_fold(MODEL_ZOO[1], {}, folds, 42)
+    assert np.isfinite(predicted).all()
+    assert np.corrcoef(predicted, target)[0, 1] > 0.5
+
+
+def test_the_mean_is_the_baseline_and_never_selectable() -> None:
+    assert [entry.name for entry in MODEL_ZOO if not entry.selectable] == ["Dummy"]
+
+
+@pytest.mark.parametrize("scoring", ["r2", "neg_root_mean_squared_error", "neg_mean_absolute_error"])
+def test_every_scoring_of_the_spec_is_maximised(scoring: str) -> None:
+    whole = table()
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
+    dummy, linear = search(MODEL_ZOO[:2], folds, TuningSpec(scoring=scoring), 42, 1)  # type: ignore[arg-type]
+    assert dummy.best is not None
+    assert linear.best is not None
+    assert linear.best.mean > dummy.best.mean
