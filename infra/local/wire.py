@@ -83,6 +83,8 @@ def boundary(content_type: str) -> bytes:
     value = message.get_param("boundary")
     if message.get_content_maintype() != "multipart" or not isinstance(value, str) or not value:
         raise invalid(f"Expected a multipart content type with a boundary, found {content_type[:128]!r}")
+    if value.startswith("'") and value.endswith("'"):  # gsutil and gcloud write Python's quotes around it
+        value = value[1:-1]
     return value.encode()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.train.ingestion import Column, Table
-from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, grid_around
+from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
 from functions.train.split import held_out
 from functions.train.tuner import make_folds, out_of_fold, search
 from functions.train.zoo import MODEL_ZOO, Entry
@@ -72,7 +72,7 @@ def test_no_limit_stays_no_limit_and_names_stay_themselves() -> None:
 
 
 def test_the_grid_holds_the_best_of_every_parameter() -> None:
-    space = {"alpha": LogWindow((0.1, 1.0), factors=(0.3, 1.0, 3.0)), "p": Choices((1, 2))}
+    space: dict[str, Space] = {"alpha": LogWindow((0.1, 1.0), factors=(0.3, 1.0, 3.0)), "p": Choices((1, 2))}
     assert grid_around(space, {"alpha": 1.0, "p": 2}) == {"alpha": [0.3, 1.0, 3.0], "p": [2]}
 
 

@@ -1,0 +1,99 @@
+"""A predicted number as an answer: clipped, with its interval, its risk and its band."""
+
+import math
+from bisect import bisect_left
+
+import msgspec
+
+from shared.errors import IntegrityError
+from shared.manifest import Assessment, Manifest, Profile, TargetRange
+
+
+class Range(msgspec.Struct, frozen=True, gc=False):
+    """Covers `level` of new rows."""
+
+    level: float
+    low: float
+    high: float
+
+
+class Risk(msgspec.Struct, frozen=True, gc=False):
+    """How probable it is that the target is below the threshold, and the tier of that probability."""
+
+    probability: float
+    tier: str
+
+
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """What is answered for one row; risk and band only for targets that have such a notion."""
+
+    prediction: float
+    interval: Range
+    risk: Risk | None = None
+    band: str | None = None
+
+
+class Assessor:
+    """Turns predictions of one model into outcomes."""
+
+    def __init__(self, manifest: Manifest, profile: Profile) -> None:
+        """Raises IntegrityError where the residuals cannot tell a probability."""
+        self._interval = manifest.interval
+        self._low, self._high = _bounds(manifest.target_range)
+        self._assessment = manifest.assessment
+        self._residuals = profile.residual_quantiles
+        if self._assessment is not None and not _usable(self._residuals):
+            raise IntegrityError("the profile's residual quantiles must be at least two, finite and in order")
+
+    def assess(self, predicted: float) -> Outcome:
+        """The outcome for what the graph said. Raises IntegrityError where that is not a finite number."""
+        if not math.isfinite(predicted):
+            raise IntegrityError("the model predicted a number that is not finite")
+        prediction = self._clipped(predicted)
+        interval = Range(
+            self._interval.level,
+            self._clipped(prediction + self._interval.low_residual),
+            self._clipped(prediction + self._interval.high_residual),
+        )
+        if self._assessment is None:
+            return Outcome(prediction, interval)
+        probability = share_below(self._assessment.at_risk_below - prediction, self._residuals)
+        risk = Risk(probability, tier(probability, self._assessment))
+        return Outcome(prediction, interval, risk, band(prediction, self._assessment))
+
+    def _clipped(self, value: float) -> float:
+        return min(max(value, self._low), self._high)
+
+
+def share_below(threshold: float, quantiles: tuple[float, ...]) -> float:
+    """The share of a distribution below `threshold`, from its evenly spaced quantiles (0 to 1), interpolated."""
+    rank = bisect_left(quantiles, threshold)
+    if rank == 0:
+        return 0.0
+    if rank == len(quantiles):
+        return 1.0
+    below, above = quantiles[rank - 1], quantiles[rank]  # below < threshold <= above
+    return (rank - 1 + (threshold - below) / (above - below)) / (len(quantiles) - 1)
+
+
+def tier(probability: float, assessment: Assessment) -> str:
+    """low < medium ≤ … < high ≤ …, by the thresholds frozen at training."""
+    if probability >= assessment.tiers.high:
+        return "high"
+    return "medium" if probability >= assessment.tiers.medium else "low"
+
+
+def band(prediction: float, assessment: Assessment) -> str:
+    """low < `bands.low` ≤ medium < `bands.medium` ≤ high."""
+    if prediction < assessment.bands.low:
+        return "low"
+    return "medium" if prediction < assessment.bands.medium else "high"
+
+
+def _bounds(target_range: TargetRange) -> tuple[float, float]:
+    low, high = target_range.min, target_range.max
+    return (-math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _usable(quantiles: tuple[float, ...]) -> bool:
+    return len(quantiles) >= 2 and all(map(math.isfinite, quantiles)) and list(quantiles) == sorted(quantiles)

@@ -1,0 +1,66 @@
+"""What a model says of itself at /schema, /meta and /ready, as plain JSON values."""
+
+from typing import Any
+
+from functions.predict.predictor import LoadedModel, Refresh
+from functions.predict.settings import Limits
+from shared.manifest import Feature, Manifest
+
+
+def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
+    """The fields in order, what else is accepted, and how much at once."""
+    return {
+        "run_id": manifest.run_id,
+        "features": [_feature(feature) for feature in manifest.features],
+        "target": manifest.target,
+        "target_range": manifest.target_range,
+        "aliases": manifest.aliases,
+        "ignored": [manifest.target, *manifest.dropped],
+        "assessment": manifest.assessment,
+        "limits": {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes},
+    }
+
+
+def describe_model(loaded: LoadedModel) -> dict[str, Any]:
+    """Where the model comes from and how well it scored."""
+    manifest, pointer = loaded.manifest, loaded.pointer
+    return {
+        "run_id": manifest.run_id,
+        "stage": pointer.stage,
+        "created_at": manifest.created_at,
+        "promoted_at": pointer.promoted_at,
+        "previous_run_id": pointer.previous_run_id,
+        "pointer_generation": loaded.pointer_generation,
+        "algorithm": manifest.model.algorithm,
+        "params": manifest.model.params,
+        "cv": manifest.model.cv,
+        "holdout": manifest.model.holdout,
+        "interval": manifest.interval,
+        "dataset": {
+            "name": manifest.dataset.name,
+            "sha256": manifest.dataset.sha256,
+            "rows": manifest.dataset.rows,
+            "holdout_rows": manifest.dataset.holdout_rows,
+        },
+        "code": manifest.code,
+        "libraries": manifest.libraries,
+    }
+
+
+def describe_refresh(refresh: Refresh) -> dict[str, Any]:
+    """Whether the last look at the pointer succeeded, and if not, why the model in hand may be old."""
+    description: dict[str, Any] = {
+        "stale": refresh.failure is not None,
+        "last_refresh": refresh.succeeded_at,
+        "last_look": refresh.looked_at,
+    }
+    if refresh.failure is not None:
+        description["problem"] = {"reason": refresh.failure, "detail": refresh.detail}
+    return description
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    known: dict[str, Any] = {"name": feature.name, "kind": feature.kind, "nullable": feature.nullable}
+    if feature.kind == "categorical":
+        return known | {"categories": feature.categories or ()}
+    return known | {"min": feature.min, "max": feature.max}

@@ -1,0 +1,44 @@
+"""The predict function: HTTP in, predictions of the stage's promoted model out. Composition root of serving.
+
+functions-framework loads this module before it forks: all that lives in a worker is made at the worker's first request.
+"""
+
+import functools
+import os
+
+from functions_framework.aio import http
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from functions.predict import problems
+from functions.predict.predictor import Predictor
+from functions.predict.routes import application
+from functions.predict.settings import PredictSettings
+from shared import logs
+from shared.errors import SettingsError
+from shared.store import CloudStore
+
+STORAGE_TIMEOUT = 10.0
+STORAGE_DEADLINE = 20.0
+
+
+@http
+async def predict(_: Request) -> ASGIApp:
+    """Every request, whatever its path: the framework calls what is returned as an ASGI application."""
+    try:
+        return service()
+    except SettingsError as error:
+        logs.error(str(error), reason=error.reason)
+        return problems.response(problems.refuse(500, "misconfigured", "the service is not configured; see its log"))
+
+
+@functools.cache
+def service() -> Starlette:
+    """The service of this worker, built once. Raises SettingsError."""
+    logs.configure("predict")
+    settings = PredictSettings.from_env(os.environ)
+    store = CloudStore(settings.bucket, timeout=STORAGE_TIMEOUT, deadline=STORAGE_DEADLINE)
+    predictor = Predictor(store, settings.stage, settings.refresh_seconds)
+    logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
+    return application(predictor, settings.limits)

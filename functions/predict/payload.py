@@ -1,0 +1,170 @@
+"""The body of a request: read within its limit, of a known media type, and JSON in the strict sense.
+
+msgspec refuses NaN, lone surrogates and invalid UTF-8, but takes the last of two equal keys and nests without a limit
+of ours. Both are recognised by counting: a flat batch has as many colons as keys and as many brackets as rows, which
+costs two scans at memory speed. Only a body that does not add up is looked at closely.
+"""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from functions.predict.problems import Problem, Refusal, pointer, refuse, shortened
+
+JSON = "json"
+CSV = "csv"
+MAX_NESTING = 32
+
+_BOM = b"\xef\xbb\xbf"
+_MEDIA_TYPE = re.compile(r"\s*([^\s;,]+)\s*(?:;(.*))?", re.ASCII | re.DOTALL)
+_JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
+_CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.ASCII | re.IGNORECASE)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_BRACKETS = bytes.maketrans(b"[]{}", b"()()")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"()"))
+
+
+async def read(request: Request, max_bytes: int) -> bytes:
+    """The whole body. Raises Refusal (413) as soon as it is known to be larger than `max_bytes`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared[:20]) > max_bytes:
+        raise _too_large(max_bytes)
+    message = await request.receive()
+    body: bytes = message.get("body", b"")
+    chunks, size = [body], len(body)
+    while message.get("more_body"):
+        message = await request.receive()
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    if size > max_bytes:
+        raise _too_large(max_bytes)
+    return b"".join(chunks) if len(chunks) > 1 else body
+
+
+def media_type(request: Request, accepted: tuple[str, ...]) -> str:
+    """JSON or CSV, by the request's headers. Raises Refusal (415) where it is not among `accepted`."""
+    if "content-encoding" in request.headers:
+        raise refuse(415, "content_encoding", "expected a body without Content-Encoding; send it uncompressed")
+    match = _MEDIA_TYPE.fullmatch(request.headers.get("content-type", ""))
+    found = match.group(1).lower() if match else ""
+    kind = JSON if _JSON_TYPE.fullmatch(found) else CSV if found == "text/csv" else None
+    if match is None or kind not in accepted:
+        names = " or ".join({JSON: "application/json", CSV: "text/csv"}[name] for name in accepted)
+        raise refuse(415, "media_type", f"expected the Content-Type {names}")
+    charset = _CHARSET.search(match.group(2) or "")
+    if charset and charset.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise refuse(415, "charset", "expected the charset utf-8")
+    return kind
+
+
+def parse_json(body: bytes) -> Any:
+    """The value in `body`. Raises Refusal (400) for what is not strict JSON."""
+    data = body.removeprefix(_BOM)
+    if not data.strip():
+        raise refuse(400, "empty_body", "expected a JSON document, found an empty body")
+    value = _decoded(data)
+    containers, keys = _flat_counts(value)
+    if data.count(b":") != keys or data.count(b"{") + data.count(b"[") != containers:
+        _check_closely(data, value)
+    return value
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.ValidationError:  # well-formed, but a number is beyond double precision
+        return _decoded_with_infinities(data)
+    except msgspec.DecodeError as error:
+        surrogate = "truncated" in str(error) and _SURROGATE.search(data)
+        reason = "it holds half of a surrogate pair" if surrogate else str(error)
+        raise refuse(400, "malformed_json", f"the body is not valid JSON: {reason}") from None
+    except UnicodeDecodeError:
+        raise refuse(400, "invalid_utf8", "the body is not valid UTF-8") from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _decoded_with_infinities(data: bytes) -> Any:
+    """Numbers beyond double precision become infinite, so that they are refused by field, as out of range."""
+
+    def constant(_: str) -> float:
+        raise ValueError
+
+    try:
+        value = json.loads(data.decode(), parse_int=float, parse_float=float, parse_constant=constant)
+        json.dumps(value, ensure_ascii=False).encode()  # meets every lone surrogate
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError:
+        raise refuse(400, "malformed_json", "the body is not valid JSON") from None
+    return value
+
+
+def _flat_counts(value: Any) -> tuple[int, int]:
+    """Brackets and keys of a row, of rows, or of rows in an envelope; (-1, -1) for any other shape."""
+    if type(value) is list:
+        rows, containers, keys = value, 1, 0
+    elif type(value) is dict and type(value.get("instances")) is list:
+        rows, containers, keys = value["instances"], 2, len(value)
+    elif type(value) is dict:
+        return 1, len(value)
+    else:
+        return 0, 0
+    try:
+        return containers + len(rows), keys + sum(map(dict.__len__, rows))
+    except TypeError:  # a row that is no object
+        return -1, -1
+
+
+def _check_closely(data: bytes, value: Any) -> None:
+    plain = _STRING.sub(b'""', data)
+    nested = plain.translate(_BRACKETS).translate(None, _NO_BRACKETS)
+    for _ in range(MAX_NESTING):
+        nested = nested.replace(b"()", b"")  # peels the innermost level of every branch
+    if nested:
+        raise _too_deep()
+    if plain.count(b":") != _count_keys(value):
+        raise Refusal(400, _duplicates(data))
+
+
+def _count_keys(value: Any) -> int:
+    keys, level = 0, [value]
+    while level:
+        keys += sum(len(item) for item in level if type(item) is dict)
+        members = [item.values() if type(item) is dict else item for item in level if type(item) in (dict, list)]
+        level = [member for group in members for member in group if type(member) in (dict, list)]
+    return keys
+
+
+def _duplicates(data: bytes) -> list[Problem]:
+    names: dict[str, None] = {}
+
+    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, item in pairs:
+            if name in found:
+                names[name] = None
+            found[name] = item
+        return found
+
+    json.loads(data, object_pairs_hook=note)
+    return [
+        Problem(pointer(name), "duplicate_key", f"the key {shortened(name)!r} stands twice in one object")
+        for name in names
+    ]
+
+
+def _too_deep() -> Refusal:
+    return refuse(400, "too_deep", f"the JSON is nested more than {MAX_NESTING} levels deep")
+
+
+def _too_large(max_bytes: int) -> Refusal:
+    return refuse(413, "body_too_large", f"the body is larger than the {max_bytes} bytes that are accepted")

@@ -1,0 +1,184 @@
+"""The table of routes, and for each the way from a request to its answer.
+
+The order of refusals follows from the order of the steps: 404 and 405 by routing, then the body's size (413), its media
+type (415), its syntax (400), its shape (422), a model at all (503), its fields (422).
+"""
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import anyio.to_thread
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from functions.predict import page, payload, problems
+from functions.predict.assessment import Outcome
+from functions.predict.description import describe_model, describe_refresh, describe_schema
+from functions.predict.envelope import Envelope
+from functions.predict.predictor import LoadedModel, Predictor
+from functions.predict.problems import Refusal, refuse
+from functions.predict.schema import Row, Warned, batch_rows, single_row
+from functions.predict.settings import Limits
+from functions.predict.table import Table, parse_csv
+
+RETRY_AFTER_SECONDS = 5
+OFF_LOOP_BYTES = 32 * 1024
+"""Bodies from this size on take milliseconds, which the event loop is not kept waiting for."""
+
+T = TypeVar("T")
+
+
+class ModelName(msgspec.Struct, frozen=True):
+    """Which model answered."""
+
+    run_id: str
+
+
+class Prediction(Outcome, frozen=True, omit_defaults=True, kw_only=True):
+    """The answer of /predict."""
+
+    model: ModelName
+    warnings: tuple[Warned, ...] = ()
+
+
+class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer of /predict_batch; `predictions` in the order of the rows."""
+
+    predictions: list[Outcome]
+    model: ModelName
+    warnings: tuple[Warned, ...] = ()
+
+
+class Api:
+    """The endpoints over one predictor."""
+
+    def __init__(self, predictor: Predictor, limits: Limits) -> None:
+        self._predictor = predictor
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        """Everything that is served beside the page."""
+        return [  # matched one after the other: the busiest first
+            Route("/predict", self.predict, methods=["POST"]),
+            Route("/predict_batch", self.predict_batch, methods=["POST"]),
+            Route("/health", self.health, methods=["GET"]),
+            Route("/ready", self.ready, methods=["GET"]),
+            Route("/schema", self.schema, methods=["GET"]),
+            Route("/meta", self.meta, methods=["GET"]),
+        ]
+
+    async def health(self, _: Request) -> Response:
+        """The process lives; starts nothing."""
+        return _json({"status": "ok", "model_loaded": self._predictor.current is not None})
+
+    async def ready(self, _: Request) -> Response:
+        """A model is in hand; loads the first one."""
+        loaded = await self._model()
+        refresh = describe_refresh(self._predictor.refresh)
+        return _json({"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh})
+
+    async def schema(self, _: Request) -> Response:
+        """What a request must hold."""
+        return _json(describe_schema((await self._model()).manifest, self._limits))
+
+    async def meta(self, _: Request) -> Response:
+        """What answers, and how it came here."""
+        loaded = await self._model()
+        return _json({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
+
+    async def predict(self, request: Request) -> Response:
+        """One row."""
+        body = await payload.read(request, self._limits.max_bytes)
+        payload.media_type(request, (payload.JSON,))
+        row = await _computed(body, lambda: single_row(payload.parse_json(body)))
+        loaded = await self._model()
+        return await _computed(body, lambda: _answer(loaded, row))
+
+    async def predict_batch(self, request: Request) -> Response:
+        """Many rows, as JSON or CSV."""
+        body = await payload.read(request, self._limits.max_bytes)
+        kind = payload.media_type(request, (payload.JSON, payload.CSV))
+        batch = await _computed(body, lambda: self._batch(kind, body))
+        loaded = await self._model()
+        return await _computed(body, lambda: _answer_batch(loaded, batch))
+
+    def _batch(self, kind: str, body: bytes) -> "Table | list[Any]":
+        if kind == payload.CSV:
+            return parse_csv(body, self._limits.max_rows)
+        return list(batch_rows(payload.parse_json(body), self._limits.max_rows))
+
+    async def _model(self) -> LoadedModel:
+        loaded = await self._predictor.model()
+        if loaded is None:
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            raise refuse(503, "no_model", f"no model serves {self._predictor.stage} yet; try again later", headers)
+        return loaded
+
+
+def application(predictor: Predictor, limits: Limits) -> Starlette:
+    """The whole service as an ASGI application."""
+    app = Starlette(
+        routes=[*Api(predictor, limits).routes(), *page.routes()],
+        middleware=[Middleware(Envelope)],
+        exception_handlers={Refusal: _refused, HTTPException: _refused_by_routing},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _answer(loaded: LoadedModel, row: Row) -> Response:
+    inputs = loaded.schema.read_row(row)
+    (outcome,) = loaded.outcomes(inputs)
+    return _json(
+        Prediction(
+            outcome.prediction,
+            outcome.interval,
+            outcome.risk,
+            outcome.band,
+            model=ModelName(loaded.manifest.run_id),
+            warnings=inputs.warnings,
+        )
+    )
+
+
+def _answer_batch(loaded: LoadedModel, batch: "Table | list[Any]") -> Response:
+    schema = loaded.schema
+    inputs = schema.read_table(batch) if isinstance(batch, Table) else schema.read_rows(batch)
+    return _json(Predictions(loaded.outcomes(inputs), ModelName(loaded.manifest.run_id), inputs.warnings))
+
+
+async def _computed(body: bytes, work: Callable[[], T]) -> T:
+    """The result of `work`, off the event loop where `body` is large."""
+    if len(body) < OFF_LOOP_BYTES:
+        return work()
+    return await anyio.to_thread.run_sync(work)
+
+
+def _json(value: object) -> Response:
+    return Response(msgspec.json.encode(value), media_type="application/json")
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        _unexpected(error)
+    return problems.response(error)
+
+
+async def _refused_by_routing(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        _unexpected(error)
+    if error.status_code == 405:
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        refusal = refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
+    else:
+        refusal = refuse(error.status_code, "not_found", "no such path; see / for the page and /schema for the fields")
+    return problems.response(refusal)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    raise error

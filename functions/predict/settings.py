@@ -1,0 +1,44 @@
+"""What one serving process is told: which bucket and stage it reads, how often it looks, how much it accepts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from shared.env import Environment
+from shared.layout import STAGES, Stage
+
+MEBIBYTE = 2**20
+PLATFORM_LIMIT = 32 * MEBIBYTE
+"""Cloud Run refuses larger requests and responses by itself."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The largest body in bytes and the most rows of a batch."""
+
+    max_bytes: int = 8 * MEBIBYTE
+    max_rows: int = 10_000
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """Read once, in the worker. `refresh_seconds`: age at which the last look at the pointer is too old."""
+
+    bucket: str
+    stage: Stage
+    refresh_seconds: float
+    limits: Limits
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "PredictSettings":
+        """The settings in `environ`. Raises SettingsError naming the variable, what was expected and found."""
+        env = Environment(environ)
+        return cls(
+            bucket=env.text("BUCKET"),
+            stage=cast(Stage, env.choice("STAGE", "staging", STAGES)),
+            refresh_seconds=env.number("REFRESH_SECONDS", 15, minimum=0.1, maximum=3600),
+            limits=Limits(
+                max_bytes=env.integer("MAX_BODY_BYTES", 8 * MEBIBYTE, minimum=1024, maximum=PLATFORM_LIMIT),
+                max_rows=env.integer("MAX_BATCH_ROWS", 10_000, minimum=1, maximum=1_000_000),
+            ),
+        )

@@ -1,0 +1,209 @@
+"""The gate: from a candidate, the bytes that were read of it and what staging serves, to a Decision, check by check.
+
+Pure. R² is that of the graph's own predictions, not clipped to `target_range`: so training computes the figure that the
+manifest claims. Every comparison is written so that NaN fails it. Add a check as one row of `CHECKS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
+
+import numpy as np
+
+from functions.validate import bootstrap
+from shared import layout
+from shared.errors import InvalidDocument, PermanentError
+from shared.manifest import Check, Decision, Golden, Holdout, Manifest, decode, decode_gzip
+from shared.metrics import Vector, r2
+from shared.model_runtime import Model, require_golden, tolerance
+
+MIN_HOLDOUT_ROWS = 30
+REPORTED_TOLERANCE = 1e-3
+
+Shown = float | str | None
+_NOT_RUN = "not run: "
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """What staging serves: its manifest and verified graph, or the sentence why there is nothing to compare with."""
+
+    manifest: Manifest | None
+    graph: bytes
+    absence: str = ""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Everything a check may look at, computed once. `files`: content by name; `problems`: of the files' integrity."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+    problems: Sequence[str]
+    incumbent: Incumbent
+
+    @cached_property
+    def model(self) -> Model:
+        return Model(self.files[layout.MODEL], self.manifest.features)
+
+    @cached_property
+    def golden(self) -> Golden:
+        return decode(self.files[layout.GOLDEN], Golden, layout.GOLDEN)
+
+    @cached_property
+    def holdout(self) -> Holdout:
+        return decode_gzip(self.files[layout.HOLDOUT], Holdout, layout.HOLDOUT)
+
+    @cached_property
+    def target(self) -> Vector:
+        return np.array(self.holdout.target, dtype=np.float64)
+
+    @cached_property
+    def predicted(self) -> Vector:
+        return _one_per_row(self.model.predict(self.holdout.columns), self.target)
+
+    @cached_property
+    def r2(self) -> float:
+        return r2(self.target, self.predicted)
+
+
+def judge(opening: Sequence[Check], trial: Trial | None) -> Decision:
+    """The verdict. `opening`: the checks made before any file was read; `trial` is needed only if they all passed."""
+    checks = list(opening)
+    for name, needs, examine in CHECKS:
+        failed = [check for check in checks if not check.passed and check.name in (*OPENING, *needs)]
+        if failed or trial is None:
+            checks.append(_not_run(name, failed))
+        else:
+            checks.append(_examined(name, examine, trial))
+    return Decision(passed=all(check.passed for check in checks), checks=tuple(checks))
+
+
+def check(name: str, passed: bool, observed: Shown, threshold: Shown, reason: str) -> Check:
+    """A Check whose figures are legal JSON: what is not finite is shown as text."""
+    return Check(name=name, passed=passed, observed=_shown(observed), threshold=_shown(threshold), reason=reason)
+
+
+def was_run(check: Check) -> bool:
+    """Whether the check itself was made; one that was not has never passed."""
+    return not check.reason.startswith(_NOT_RUN)
+
+
+def _integrity(trial: Trial) -> Check:
+    total = len(trial.manifest.files)
+    sound = total - len(trial.problems)
+    reason = "; ".join(trial.problems) or "every file is present with its size and sha256"
+    return check("integrity", not trial.problems, float(sound), float(total), reason)
+
+
+def _golden(trial: Trial) -> Check:
+    difference = require_golden(trial.model, trial.golden)
+    allowed = tolerance(np.array(trial.golden.predictions, dtype=np.float64))
+    reason = f"the serving runtime reproduces {len(trial.golden.rows)} golden predictions"
+    return check("golden", difference <= allowed, difference, allowed, reason)
+
+
+def _holdout_size(trial: Trial) -> Check:
+    rows = len(trial.target)
+    enough = rows >= MIN_HOLDOUT_ROWS
+    varies = rows > 0 and bool(np.ptp(trial.target) > 0.0)
+    if not enough:
+        reason = f"{rows} rows are held out, {MIN_HOLDOUT_ROWS} are needed"
+    else:
+        reason = f"{rows} rows are held out" if varies else "the target of the held-out rows is constant"
+    return check("holdout_size", enough and varies, float(rows), float(MIN_HOLDOUT_ROWS), reason)
+
+
+def _r2(trial: Trial) -> Check:
+    least = trial.manifest.gate.min_r2
+    passed = isfinite(trial.r2) and trial.r2 >= least
+    reason = f"R² on the held-out rows is {trial.r2:.4f}, at least {least:g} is needed"
+    return check("r2", passed, trial.r2, least, reason)
+
+
+def _better_than_mean(trial: Trial) -> Check:
+    bound = bootstrap.r2_lower_bound(trial.target, trial.predicted)
+    reason = f"the 95 % lower bound of R² is {bound:.4f}, it must be above 0, the score of the mean"
+    return check("better_than_mean", isfinite(bound) and bound > 0.0, bound, 0.0, reason)
+
+
+def _reported(trial: Trial) -> Check:
+    claimed = trial.manifest.model.holdout.r2
+    passed = abs(trial.r2 - claimed) <= REPORTED_TOLERANCE
+    reason = f"training reported an R² of {claimed:.4f}, the artefact itself scores {trial.r2:.4f}"
+    return check("reported", passed, trial.r2, claimed, reason)
+
+
+def _champion(trial: Trial) -> Check:
+    """Not inferior: the lower bound of the paired difference stays above −max_r2_drop; doubt speaks for what serves."""
+    least = -trial.manifest.gate.max_r2_drop
+    manifest = trial.incumbent.manifest
+    absence = trial.incumbent.absence if manifest is None else _incomparable(trial, manifest)
+    if manifest is None or absence:
+        return check("champion", True, None, least, f"not compared: {absence}")
+    champion = Model(trial.incumbent.graph, manifest.features)
+    reference = _one_per_row(champion.predict(trial.holdout.columns), trial.target)
+    bound = bootstrap.difference_lower_bound(trial.target, trial.predicted, reference)
+    served = r2(trial.target, reference)
+    reason = (
+        f"on the same rows {manifest.run_id} scores {served:.4f}, the candidate {trial.r2:.4f}; "
+        f"the 95 % lower bound of the difference is {bound:.4f}, at least {least:g} is needed"
+    )
+    return check("champion", isfinite(bound) and isfinite(served) and bound >= least, bound, least, reason)
+
+
+CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Trial], Check]], ...] = (
+    ("integrity", (), _integrity),
+    ("golden", ("integrity",), _golden),
+    ("holdout_size", ("integrity",), _holdout_size),
+    ("r2", ("integrity", "golden", "holdout_size"), _r2),
+    ("better_than_mean", ("integrity", "golden", "holdout_size"), _better_than_mean),
+    ("reported", ("integrity", "golden", "holdout_size"), _reported),
+    ("champion", ("integrity", "golden", "holdout_size"), _champion),
+)
+"""Name, the checks without which it cannot run, and the check itself, in the order of the decision."""
+
+OPENING = ("manifest", "run_time", "newest")
+"""What is checked before any file is read; nothing else runs unless all of these passed."""
+
+
+def _incomparable(trial: Trial, served: Manifest) -> str:
+    if served.target != trial.manifest.target:
+        return f"{served.run_id} predicts {served.target!r}, the candidate {trial.manifest.target!r}"
+    here = {feature.name: feature.kind for feature in trial.manifest.features}
+    strange = [f.name for f in served.features if here.get(f.name) != f.kind or f.name not in trial.holdout.columns]
+    return f"{served.run_id} needs features that the candidate has not: {', '.join(strange)}" if strange else ""
+
+
+def _examined(name: str, examine: Callable[[Trial], Check], trial: Trial) -> Check:
+    try:
+        with np.errstate(all="ignore"):  # overflow becomes infinity or NaN, and both fail
+            return _guarded(examine, trial)
+    except PermanentError as error:
+        return check(name, False, None, None, str(error))
+
+
+def _guarded(examine: Callable[[Trial], Check], trial: Trial) -> Check:
+    """Whatever an artefact makes the runtime raise is the artefact's fault: it will do so at every delivery."""
+    try:
+        return examine(trial)
+    except (PermanentError, MemoryError):
+        raise
+    except Exception as error:
+        raise InvalidDocument(f"the rows or the graph do not fit the features: {type(error).__name__}") from error
+
+
+def _one_per_row(predicted: Vector, target: Vector) -> Vector:
+    if predicted.shape != target.shape:
+        raise InvalidDocument(f"{predicted.size} predictions for {target.size} held-out rows")
+    return predicted
+
+
+def _not_run(name: str, failed: Sequence[Check]) -> Check:
+    causes = [check.name for check in failed if was_run(check)]
+    return check(name, False, None, None, f"{_NOT_RUN}{', '.join(causes)} failed")
+
+
+def _shown(value: Shown) -> Shown:
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

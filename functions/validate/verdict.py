@@ -1,0 +1,173 @@
+"""A candidate from its manifest's event to the staging pointer: read, judge, write decision.json, promote.
+
+Arrives: the event of `candidates/<run_id>/manifest.json`. Leaves: a decision beside the manifest, and where it passed,
+staging serving the run. A decision that is there already is honoured, so a redelivery never judges twice.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from functions.validate import evidence, gate
+from functions.validate.outcome import Outcome
+from functions.validate.promotion import Clock, Release, Standing, promote, read_current
+from shared import layout
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError, PreconditionFailed
+from shared.events import CandidateArrived
+from shared.manifest import Check, Decision, Manifest, Pointer, decode, digest, encode
+from shared.store import ObjectInfo, Store, write_once
+
+CLOCK_SKEW = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A manifest as read at the event's generation; `manifest` is None, with its `problem`, if it is malformed."""
+
+    info: ObjectInfo
+    run_id: str
+    data: bytes
+    manifest: Manifest | None
+    problem: str = ""
+
+
+def judge_candidate(store: Store, arrived: CandidateArrived, clock: Clock) -> Outcome:
+    """Decide on the run and act on the decision. Raises PermanentError, TransientError."""
+    run_id = arrived.run_id
+    candidate = _read_candidate(store, arrived)
+    if candidate is None:
+        return Outcome("manifest_gone", f"the manifest of {run_id} is gone or was replaced since the event", run_id)
+    decision, found = _decided(store, candidate, clock)
+    if not decision.passed:
+        return _refused(run_id, decision)
+    _require_same_manifest(decision, candidate)
+    if candidate.manifest is None:
+        raise InvalidDocument(candidate.problem)
+    found = found or evidence.gather_candidate(store, candidate.manifest)
+    sources = {**found.sources, layout.MANIFEST: candidate.info}
+    release = Release(candidate.manifest, digest(candidate.data), sources, decision)
+    return _outcome(run_id, promote(store, "staging", release, clock))
+
+
+def _read_candidate(store: Store, arrived: CandidateArrived) -> Candidate | None:
+    event = arrived.event
+    info = store.stat(event.name)
+    if info is None or info.generation != event.generation:
+        return None
+    if info.size > evidence.MAX_MANIFEST_BYTES:
+        problem = f"{event.name}: {info.size} bytes is over the limit of {evidence.MAX_MANIFEST_BYTES}"
+        return Candidate(info, arrived.run_id, b"", None, problem)
+    try:
+        data = store.read(event.name, event.generation).data
+    except ObjectMissing:
+        return None
+    try:
+        return Candidate(info, arrived.run_id, data, evidence.parse_manifest(data, arrived.run_id, event.name))
+    except InvalidDocument as error:
+        return Candidate(info, arrived.run_id, data, None, str(error))
+
+
+def _decided(store: Store, candidate: Candidate, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+    """The decision that stands, and what was read for it if it was made now."""
+    recorded = _recorded(store, candidate.run_id)
+    if recorded is not None:
+        return recorded, None
+    decision, found = _judged(store, candidate, clock)
+    key = layout.candidate(candidate.run_id, layout.DECISION)
+    try:
+        write_once(store, key, encode(decision), "application/json")
+    except PreconditionFailed:  # another delivery of the event decided in the meantime
+        decision = _recorded(store, candidate.run_id) or decision
+    return decision, found
+
+
+def _recorded(store: Store, run_id: str) -> Decision | None:
+    key = layout.candidate(run_id, layout.DECISION)
+    try:
+        return decode(store.read(key).data, Decision, key)
+    except ObjectMissing:
+        return None
+
+
+def _judged(store: Store, candidate: Candidate, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+    serving, unreadable = _serving(store)
+    opening = _opening(candidate, serving, unreadable, clock)
+    if candidate.manifest is None or not all(check.passed for check in opening):
+        return gate.judge(opening, None), None
+    found = evidence.gather_candidate(store, candidate.manifest)
+    incumbent = _incumbent(store, candidate.run_id, serving)
+    trial = gate.Trial(candidate.manifest, found.files, found.problems, incumbent)
+    return gate.judge(opening, trial), found
+
+
+def _serving(store: Store) -> tuple[Pointer | None, str]:
+    try:
+        return read_current(store, "staging").pointer, ""
+    except InvalidDocument as error:
+        return None, f"{error}; restore it from {layout.history_folder('staging')}"
+
+
+def _opening(candidate: Candidate, serving: Pointer | None, unreadable: str, clock: Clock) -> list[Check]:
+    """What can be said before any file is read."""
+    run_id, sha256 = candidate.run_id, digest(candidate.data).sha256
+    latest = clock() + CLOCK_SKEW
+    superseded = serving is not None and serving.run_id > run_id
+    newest = f"staging serves {serving.run_id}" if serving else "staging serves nothing yet"
+    return [
+        gate.check("manifest", candidate.manifest is not None, sha256, None, candidate.problem or "it is valid"),
+        gate.check(
+            "run_time",
+            layout.run_time(run_id) <= latest,
+            run_id,
+            latest.isoformat(timespec="seconds"),
+            "a run from the future would block every later one; at most one hour of clock difference is allowed",
+        ),
+        gate.check(
+            "newest",
+            not superseded and not unreadable,
+            serving.run_id if serving else None,
+            run_id,
+            unreadable or newest,
+        ),
+    ]
+
+
+def _incumbent(store: Store, run_id: str, serving: Pointer | None) -> gate.Incumbent:
+    if serving is None or serving.run_id == run_id:
+        return gate.Incumbent(None, b"", "staging serves no other run")
+    try:
+        run = evidence.staged_run(
+            store, "staging", serving.run_id, serving.manifest_sha256, only=evidence.needed_to_serve
+        )
+    except (IntegrityError, InvalidDocument) as error:
+        return gate.Incumbent(None, b"", f"what staging serves does not verify: {error}")
+    return gate.Incumbent(run.manifest, run.graph)
+
+
+def _require_same_manifest(decision: Decision, candidate: Candidate) -> None:
+    judged = [check.observed for check in decision.checks if check.name == "manifest"]
+    if judged != [digest(candidate.data).sha256]:
+        raise PermanentError(
+            f"the decision of {candidate.run_id} was made about another manifest; train again for a new run id",
+            reason="decision_mismatch",
+        )
+
+
+def _refused(run_id: str, decision: Decision) -> Outcome:
+    failed = [check for check in decision.checks if not check.passed and gate.was_run(check)]
+    sentences = "; ".join(f"{check.name}: {check.reason}" for check in failed)
+    reason = _REASONS.get(failed[0].name, "gate_refused") if failed else "gate_refused"
+    if reason == "superseded" and failed[0].observed is None:
+        reason = "pointer_unreadable"
+    return Outcome(reason, f"run {run_id} was not promoted: {sentences}", run_id, "staging", reason != "superseded")
+
+
+def _outcome(run_id: str, standing: Standing) -> Outcome:
+    message = {
+        "promoted": f"run {run_id} passed the gate and serves in staging",
+        "unchanged": f"run {run_id} serves in staging already",
+        "superseded": f"run {run_id} passed the gate, but staging serves a newer run by now",
+    }[standing]
+    return Outcome(standing, message, run_id, "staging")
+
+
+_REASONS = {"manifest": "malformed_manifest", "run_time": "future_run", "newest": "superseded"}

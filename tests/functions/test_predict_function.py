@@ -1,0 +1,206 @@
+"""The deployed file behind the real framework, as a process, against the local Cloud Storage."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from shared import layout
+from shared.store import CloudStore
+from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote, served_model, write_pointer
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+
+
+@dataclass
+class Function:
+    """One running process of the function."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.url + path, timeout=PATIENCE)
+
+    def predict(self, body: Any = ROW) -> httpx.Response:
+        return httpx.post(f"{self.url}/predict", json=body, timeout=PATIENCE)
+
+    def log_lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a local Cloud Storage."""
+    state = tmp_path_factory.mktemp("storage")
+    command = [sys.executable, "-m", "infra.local.gcs", "--state", str(state), "--http-port", "0", "--https-port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            url = json.loads(process.stdout.readline())["http"]
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+def store(storage: str, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
+    """A bucket of the test's own, which the environment names to the function and to the client library."""
+    bucket = f"predict-{uuid.uuid4()}"
+    requests.post(f"{storage}/storage/v1/b", json={"name": bucket}, timeout=PATIENCE).raise_for_status()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage)
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
+    monkeypatch.setenv("BUCKET", bucket)
+    return CloudStore(bucket)
+
+
+@contextlib.contextmanager
+def running(tmp_path: Path, **environment: str) -> Iterator[Function]:
+    """The function as it is deployed, on a free port, until it accepts connections."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "functions_framework", "--target", "predict", "--asgi"),
+        *("--source", str(ROOT / "functions" / "predict" / "main.py"), "--host", "127.0.0.1", "--port", str(port)),
+    ]
+    log = tmp_path / "function.log"
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "REFRESH_SECONDS": "1", **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=settings, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            function = Function(f"http://127.0.0.1:{port}", process, log)
+            eventually(lambda: accepts(port) or process.poll() is not None)
+            yield function
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(timeout=PATIENCE)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def accepts(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_the_function_loads_serves_swaps_keeps_and_recovers(store: CloudStore, tmp_path: Path) -> None:
+    with running(tmp_path) as function:
+        assert function.get("/health").json() == {"status": "ok", "model_loaded": False}
+        absent = function.get("/ready")
+        assert (absent.status_code, "retry-after" in absent.headers) == (503, True)
+
+        first = promote(store)
+        ready = function.get("/ready")
+        assert (ready.status_code, ready.json()["run_id"]) == (200, FIRST)
+        assert function.predict().json()["prediction"] == EXPECTED
+
+        promote(store, run_id=SECOND, base=70.0)
+        eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
+        assert function.predict().json()["prediction"] == EXPECTED + 10
+
+        present = store.stat(layout.pointer("staging"))
+        assert present is not None
+        store.write(present.name, b"{", if_generation=present.generation, content_type="application/json")
+        eventually(lambda: bool(function.predict()) and function.get("/meta").json()["stale"])
+        assert function.get("/meta").json()["problem"]["reason"] == "invalid_document"
+        assert function.predict().json()["model"]["run_id"] == SECOND
+
+        write_pointer(store, "staging", first)
+        eventually(lambda: function.predict().json()["model"]["run_id"] == FIRST)
+        assert function.get("/ready").json()["stale"] is False
+        lines = function.log_lines()
+
+    assert [line["message"] for line in lines if line["severity"] == "INFO"] == [
+        "worker started",
+        "no model is promoted yet",
+        *["model loaded"] * 3,
+    ]
+    assert [line["reason"] for line in lines if line["severity"] == "ERROR"] == ["invalid_document"]
+
+
+def test_the_very_first_request_is_answered_with_the_runtime_s_own_predictions(
+    store: CloudStore, tmp_path: Path
+) -> None:
+    promote(store, "production")
+    rows = [dict(row) for row in golden_rows()]
+    with running(tmp_path, STAGE="production") as function:
+        batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()
+        single = [function.predict(row).json()["prediction"] for row in rows]
+    assert (
+        [entry["prediction"] for entry in batch["predictions"]] == single == served_model().predict_rows(rows).tolist()
+    )
+
+
+def test_bodies_methods_and_paths_pass_through_the_framework(store: CloudStore, tmp_path: Path) -> None:
+    promote(store)
+
+    def chunks(size: int) -> Iterator[bytes]:
+        text = json.dumps(ROW).encode().ljust(size)
+        yield from (text[start : start + 1000] for start in range(0, size, 1000))
+
+    headers = {"Content-Type": "application/json"}
+    with running(tmp_path, MAX_BODY_BYTES="8192") as function, httpx.Client(base_url=function.url) as client:
+        assert client.post("/predict", content=chunks(8000), headers=headers).json()["prediction"] == EXPECTED
+        assert client.post("/predict", content=chunks(9000), headers=headers).status_code == 413
+        assert client.post("/predict", content=b" " * 9000, headers=headers).status_code == 413
+        assert client.post("/predict", json=dict(ROW)).status_code == 200  # the connection is usable afterwards
+        assert client.put("/predict").headers["allow"] == "POST"
+        assert client.get("/no/such/path").json()["status"] == 404
+        head = client.head("/meta", headers={"X-Request-ID": "mine"})
+        assert (head.status_code, head.content, head.headers["x-request-id"]) == (200, b"", "mine")
+        for path in ("/", "/app.js", "/style.css"):
+            assert "script-src 'self'" in client.get(path).headers["content-security-policy"]
+
+
+def test_storage_that_is_away_is_503_and_the_process_lives(store: CloudStore, tmp_path: Path) -> None:
+    promote(store)
+    with running(tmp_path, STORAGE_EMULATOR_HOST=f"http://127.0.0.1:{free_port()}") as function:
+        answer = function.predict()
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert function.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize(("name", "value"), [("BUCKET", ""), ("STAGE", "prod"), ("REFRESH_SECONDS", "soon")])
+def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(tmp_path: Path, name: str, value: str) -> None:
+    with running(tmp_path, **{"BUCKET": "b", name: value}) as function:
+        answer = function.get("/ready")
+        line = function.log_lines()[0]
+    assert (answer.status_code, name in answer.text) == (500, False)
+    assert (line["severity"], line["reason"], name in line["message"]) == ("ERROR", "bad_settings", True)
+
+
+def test_the_pointer_of_a_stage_is_the_only_thing_that_decides(store: CloudStore, tmp_path: Path) -> None:
+    """Files of a newer run alone change nothing: the pointer is written last."""
+    first = promote(store)
+    promote(store, run_id=SECOND, base=70.0)
+    write_pointer(store, "staging", first)
+    with running(tmp_path) as function:
+        assert function.predict().json()["model"]["run_id"] == FIRST

@@ -1,0 +1,244 @@
+"""A promoted run as a stage holds it: a small real ONNX graph, and everything that serving verifies around it.
+
+The graph adds up the effects below, so that a test can work out by hand what a row must give.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from shared import layout
+from shared.layout import Stage
+from shared.manifest import (
+    SCHEMA_VERSION,
+    Assessment,
+    Bands,
+    Cell,
+    CodeInfo,
+    CvScores,
+    DatasetInfo,
+    Decision,
+    Document,
+    Feature,
+    GateSettings,
+    Golden,
+    HoldoutScores,
+    Interval,
+    Manifest,
+    ModelInfo,
+    Pointer,
+    Profile,
+    TargetRange,
+    Tiers,
+    digest,
+    encode,
+)
+from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION, Model
+from shared.store import Store
+
+FIRST = "20260105T070000Z-00000001"
+SECOND = "20260112T070000Z-00000002"
+BASE = 60.0
+EFFECTS: Mapping[str, Mapping[str, float]] = {
+    "gender": {"female": 0.0, "male": 5.0},
+    "race_ethnicity": {"group A": 0.0, "group B": 1.0, "group C": 2.0},
+    "parental_level_of_education": {"some college": 0.0, "bachelor's degree": 3.0, "école supérieure": 4.0},
+    "lunch": {"standard": 0.0, "free/reduced": -8.0},
+}
+SLOPES: Mapping[str, float] = {"age": 1.0, "hours": 0.5}
+FEATURES = (
+    Feature(name="gender", kind="categorical", nullable=False, imputed="female", categories=("female", "male")),
+    Feature(name="age", kind="numeric", nullable=False, imputed=15.0, min=5.0, max=25.0),
+    Feature(
+        name="race_ethnicity",
+        kind="categorical",
+        nullable=False,
+        imputed="group C",
+        categories=("group A", "group B", "group C"),
+    ),
+    Feature(
+        name="parental_level_of_education",
+        kind="categorical",
+        nullable=False,
+        imputed="some college",
+        categories=("some college", "bachelor's degree", "école supérieure"),
+    ),
+    Feature(
+        name="lunch", kind="categorical", nullable=True, imputed="free/reduced", categories=("standard", "free/reduced")
+    ),
+    Feature(name="hours", kind="numeric", nullable=True, imputed=10.0),
+)
+ASSESSMENT = Assessment(at_risk_below=50.0, tiers=Tiers(medium=0.40, high=0.70), bands=Bands(low=50.0, medium=70.0))
+RESIDUAL_QUANTILES = tuple(float(quantile) for quantile in range(-40, 41))
+ROW: Mapping[str, Any] = {
+    "gender": "male",
+    "age": 15,
+    "race_ethnicity": "group B",
+    "parental_level_of_education": "bachelor's degree",
+    "lunch": "standard",
+    "hours": 4,
+}
+"""60 + 5 + 15·1 + 1 + 3 + 0 + 4·0.5, less 20 for the offset of `age`: 66."""
+EXPECTED = 66.0
+
+
+def by_hand(row: Mapping[str, Cell], base: float = BASE) -> float:
+    """What the graph must say of a row in trained spelling, None as missing."""
+    total = base - 20.0
+    for feature in FEATURES:
+        cell = row[feature.name]
+        known = feature.imputed if cell is None else cell
+        if isinstance(known, str):
+            total += EFFECTS[feature.name][known]
+        else:
+            total += SLOPES[feature.name] * known
+    return total
+
+
+def graph(base: float = BASE) -> bytes:
+    """The graph of FEATURES by the contract of the serving runtime."""
+    nodes, terms, constants = [], [], [_constant("base", [[base - 20.0]])]
+    numeric = [feature for feature in FEATURES if feature.kind == "numeric"]
+    constants.append(_constant("imputed", [[feature.imputed for feature in numeric]]))
+    constants.append(_constant("slopes", [[SLOPES[feature.name]] for feature in numeric]))
+    nodes.append(helper.make_node("IsNaN", [NUMERIC], ["missing"]))
+    nodes.append(helper.make_node("Where", ["missing", "imputed", NUMERIC], ["present"]))
+    nodes.append(helper.make_node("MatMul", ["present", "slopes"], ["linear"]))
+    categorical = [feature for feature in FEATURES if feature.kind == "categorical"]
+    for position, feature in enumerate(categorical):
+        name = feature.name
+        effects = EFFECTS[name]
+        constants.append(helper.make_tensor(f"{name}_at", TensorProto.INT64, [1], [position]))
+        nodes.append(helper.make_node("Gather", [CATEGORICAL, f"{name}_at"], [f"{name}_text"], axis=1))
+        nodes.append(
+            helper.make_node(
+                "LabelEncoder",
+                [f"{name}_text"],
+                [f"{name}_single"],
+                domain="ai.onnx.ml",
+                keys_strings=["", *effects],
+                values_floats=[effects[str(feature.imputed)], *effects.values()],
+                default_float=0.0,
+            )
+        )
+        nodes.append(helper.make_node("Cast", [f"{name}_single"], [f"{name}_effect"], to=TensorProto.DOUBLE))
+        terms.append(f"{name}_effect")
+    total = "linear"
+    for term in terms:
+        nodes.append(helper.make_node("Add", [total, term], [f"with_{term}"]))
+        total = f"with_{term}"
+    nodes.append(helper.make_node("Add", [total, "base"], [PREDICTION]))
+    inputs = [
+        helper.make_tensor_value_info(NUMERIC, TensorProto.DOUBLE, [None, len(numeric)]),
+        helper.make_tensor_value_info(CATEGORICAL, TensorProto.STRING, [None, len(categorical)]),
+    ]
+    outputs = [helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, [None, 1])]
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 2)]
+    built = helper.make_graph(nodes, "sum_of_effects", inputs, outputs, constants)
+    model = helper.make_model(built, opset_imports=opsets, ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def golden_rows() -> tuple[dict[str, Cell], ...]:
+    """Rows with every category and every missing value once."""
+    plain: dict[str, Cell] = {name: float(cell) if isinstance(cell, int) else cell for name, cell in ROW.items()}
+    rows = [plain]
+    for feature in FEATURES:
+        cells: list[Cell] = list(feature.categories or (6.0, 24.0))
+        rows += [{**plain, feature.name: cell} for cell in ([*cells, None] if feature.nullable else cells)]
+    return tuple(rows)
+
+
+def manifest(run_id: str, files: Mapping[str, bytes], **changes: Any) -> Manifest:
+    """A manifest that promises `files`; `changes` replace its fields."""
+    fields: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run_id,
+        "created_at": layout.run_time(run_id),
+        "dataset": DatasetInfo(
+            name="students", uri="gs://b/data/stud.csv", generation=1, sha256="ab" * 32, rows=800, holdout_rows=200
+        ),
+        "code": CodeInfo(version="0.1.0", git_sha="0" * 40),
+        "libraries": {"onnxruntime": "1.32.0"},
+        "model": ModelInfo(
+            algorithm="Ridge",
+            params={"alpha": 1.0},
+            cv=CvScores(r2_mean=0.23, r2_std=0.04, folds=5),
+            holdout=HoldoutScores(r2=0.22, mae=10.6, rmse=13.2),
+        ),
+        "features": FEATURES,
+        "target": "math_score",
+        "target_range": TargetRange(min=0.0, max=100.0),
+        "assessment": ASSESSMENT,
+        "interval": Interval(level=0.9, low_residual=-22.0, high_residual=21.0),
+        "gate": GateSettings(),
+        "files": {name: digest(data) for name, data in files.items()},
+        "aliases": {"race/ethnicity": "race_ethnicity", "math score": "math_score", "reading score": "reading_score"},
+        "dropped": ("reading_score", "writing_score"),
+    }
+    return Manifest(**{**fields, **changes})
+
+
+def run_files(base: float = BASE) -> dict[str, bytes]:
+    """The files that a run's manifest promises; `base` sets the level of its predictions."""
+    rows = golden_rows()
+    profile = Profile(rows=800, numeric={}, categorical={}, residual_quantiles=RESIDUAL_QUANTILES)
+    return {
+        layout.MODEL: graph(base),
+        layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(by_hand(row, base) for row in rows))),
+        layout.PROFILE: encode(profile),
+    }
+
+
+def promote(
+    store: Store,
+    stage: Stage = "staging",
+    run_id: str = FIRST,
+    *,
+    base: float = BASE,
+    corrupt: Mapping[str, bytes] | None = None,
+    promised: Mapping[str, bytes] | None = None,
+    run_id_in_manifest: str | None = None,
+    **changes: Any,
+) -> Pointer:
+    """Write the stage copy of a run, and its pointer last.
+
+    `corrupt` replaces stored files but not what the manifest promises of them, `promised` the reverse.
+    """
+    files = run_files(base)
+    document = encode(manifest(run_id_in_manifest or run_id, files if promised is None else promised, **changes))
+    for name, data in {**files, layout.MANIFEST: document, **(corrupt or {})}.items():
+        store.write(
+            layout.staged(stage, run_id, name), data, if_generation=None, content_type="application/octet-stream"
+        )
+    pointer = Pointer(
+        schema_version=SCHEMA_VERSION,
+        stage=stage,
+        run_id=run_id,
+        manifest_sha256=digest(document).sha256,
+        promoted_at=datetime(2026, 1, 5, 7, 30, tzinfo=UTC),
+        previous_run_id=None,
+        decision=Decision(passed=True, checks=()),
+    )
+    write_pointer(store, stage, pointer)
+    return pointer
+
+
+def write_pointer(store: Store, stage: Stage, pointer: Document) -> None:
+    """Replace the stage's pointer, whatever it was."""
+    store.write(layout.pointer(stage), encode(pointer), if_generation=None, content_type="application/json")
+
+
+def served_model(base: float = BASE) -> Model:
+    """The same graph, loaded directly."""
+    return Model(graph(base), FEATURES)
+
+
+def _constant(name: str, values: list[list[Any]]) -> onnx.TensorProto:
+    array = np.array(values, dtype=np.float64)
+    return helper.make_tensor(name, TensorProto.DOUBLE, array.shape, array.reshape(-1).tolist())

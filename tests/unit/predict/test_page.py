@@ -1,0 +1,93 @@
+"""The page: its headers, its fixed list of files, and what its source must not hold."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from functions.predict.page import FILES, FOLDER
+from tests.memory_store import MemoryStore
+from tests.unit.predict.client import Client
+
+PATHS = sorted(FILES)
+
+
+@pytest.fixture
+def client() -> Client:
+    return Client(MemoryStore())
+
+
+class Markup(HTMLParser):
+    """The tags of a page with their attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def markup() -> Markup:
+    page = Markup()
+    page.feed((FOLDER / "index.html").read_text(encoding="utf-8"))
+    return page
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_page_is_there_before_any_model_is_and_lets_nothing_foreign_in(client: Client, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 200
+    policy = dict(part.split(" ", 1) for part in answer.headers["content-security-policy"].split("; "))
+    assert policy == {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "form-action": "'none'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert (answer.headers["referrer-policy"], answer.headers["x-content-type-options"]) == ("no-referrer", "nosniff")
+
+
+def test_each_file_has_its_media_type(client: Client) -> None:
+    found = {path: client.get(path).headers["content-type"].split(";")[0] for path in PATHS}
+    assert found == {"/": "text/html", "/app.js": "text/javascript", "/style.css": "text/css"}
+
+
+def test_a_browser_that_has_the_file_is_told_so(client: Client) -> None:
+    first = client.get("/app.js")
+    again = client.get("/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/app.js", headers={"If-None-Match": '"other"'}).status_code == 200
+
+
+def test_every_address_of_the_page_is_relative_and_served(client: Client) -> None:
+    addresses = [
+        attrs.get("src") or attrs.get("href") or "" for _, attrs in markup().tags if {"src", "href"} & set(attrs)
+    ]
+    files = [address for address in addresses if not address.startswith("data:")]
+    assert sorted(files) == ["app.js", "style.css"]
+    assert all(client.get(f"/{name}").status_code == 200 for name in files)
+
+
+def test_the_page_holds_no_inline_script_or_style_which_its_policy_would_stop() -> None:
+    for tag, attrs in markup().tags:
+        assert tag != "style"
+        assert tag != "script" or attrs.get("src")
+        assert not [name for name in attrs if name == "style" or name.startswith("on")]
+
+
+def test_the_page_announces_its_results_and_fits_a_phone() -> None:
+    tags = markup().tags
+    assert [attrs["id"] for _, attrs in tags if attrs.get("aria-live") == "polite"] == ["status"]
+    assert any(tag == "html" and attrs.get("lang") for tag, attrs in tags)
+    assert any(attrs.get("name") == "viewport" for _, attrs in tags)
+
+
+def test_the_script_never_reads_text_as_markup() -> None:
+    script = (FOLDER / "app.js").read_text(encoding="utf-8")
+    forbidden = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|new Function|https?://|import\("
+    assert re.findall(forbidden, script) == []

@@ -1,0 +1,413 @@
+"""From pointer to verified model: swapping, keeping, being stale, and never remembering a failure."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import pytest
+
+from functions.predict import predictor as module
+from functions.predict.predictor import LoadedModel, NothingPromoted, Predictor, load
+from shared import layout
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
+from shared.manifest import SCHEMA_VERSION, Golden, encode
+from shared.store import Download
+from tests.memory_store import MemoryStore
+from tests.unit.predict.client import log_records
+from tests.unit.predict.promoted import (
+    EXPECTED,
+    FIRST,
+    ROW,
+    SECOND,
+    by_hand,
+    golden_rows,
+    graph,
+    promote,
+    write_pointer,
+)
+
+
+class FlakyStore(MemoryStore):
+    """A memory store whose reads can fail or be held back, and are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads: list[str] = []
+        self.fault: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        self.reads.append(name)
+        assert self.gate.wait(30)
+        if self.fault is not None:
+            raise self.fault
+        return super().read(name, generation)
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store() -> FlakyStore:
+    return FlakyStore()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def predictor(store: FlakyStore, clock: Clock) -> Predictor:
+    return Predictor(store, "staging", 15, clock=clock)
+
+
+@pytest.fixture
+def records() -> Iterator[list[logging.LogRecord]]:
+    with log_records() as found:
+        yield found
+
+
+def ask(predictor: Predictor) -> LoadedModel | None:
+    return asyncio.run(predictor.model())
+
+
+def settle(predictor: Predictor) -> None:
+    """Wait for the look that is under way, or make one."""
+    predictor.look().result(timeout=30)
+
+
+def predicted(loaded: LoadedModel | None) -> float:
+    assert loaded is not None
+    (outcome,) = loaded.outcomes(loaded.schema.read_row(ROW))
+    return outcome.prediction
+
+
+def run_id(loaded: LoadedModel | None) -> str | None:
+    return loaded.manifest.run_id if loaded else None
+
+
+def test_the_first_request_loads_the_model_and_predicts_with_it(store: FlakyStore, predictor: Predictor) -> None:
+    promote(store)
+    assert predicted(ask(predictor)) == EXPECTED == by_hand({**ROW})
+
+
+def test_only_the_files_that_serving_needs_are_fetched(store: FlakyStore, predictor: Predictor) -> None:
+    promote(store)
+    ask(predictor)
+    folder = layout.staged("staging", FIRST)
+    names = [layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.PROFILE]
+    assert store.reads == [layout.pointer("staging"), *(folder + name for name in names)]
+
+
+def test_no_look_is_made_while_the_last_one_is_fresh(store: FlakyStore, predictor: Predictor, clock: Clock) -> None:
+    promote(store)
+    ask(predictor)
+    seen = len(store.reads)
+    clock.now += 14.9
+    ask(predictor)
+    assert len(store.reads) == seen
+
+
+def test_a_due_look_happens_in_the_background_and_the_model_in_hand_answers(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    promote(store, run_id=SECOND, base=70.0)
+    clock.now += 15
+    store.gate.clear()
+    assert [run_id(ask(predictor)) for _ in range(3)] == [FIRST] * 3  # three requests, one look, none waits
+    assert store.reads.count(layout.pointer("staging")) == 2
+    store.gate.set()
+    settle_current(predictor)
+    assert (run_id(predictor.current), predicted(predictor.current)) == (SECOND, EXPECTED + 10)
+
+
+def settle_current(predictor: Predictor) -> None:
+    """Wait for the look under way without starting another."""
+    assert predictor._look is not None
+    predictor._look.result(timeout=30)
+
+
+def test_a_pointer_that_has_not_moved_costs_one_read(store: FlakyStore, predictor: Predictor) -> None:
+    promote(store)
+    first = ask(predictor)
+    seen = len(store.reads)
+    settle(predictor)
+    assert (len(store.reads) - seen, predictor.current) == (1, first)
+
+
+def test_a_pointer_rewritten_for_the_same_run_does_not_fetch_the_model_again(
+    store: FlakyStore, predictor: Predictor
+) -> None:
+    pointer = promote(store)
+    first = ask(predictor)
+    write_pointer(store, "staging", msgspec.structs.replace(pointer, marker_generation=7))
+    seen = len(store.reads)
+    settle(predictor)
+    assert first is not None
+    assert predictor.current is not None
+    assert len(store.reads) - seen == 1
+    assert predictor.current.model is first.model
+    assert predictor.current.pointer.marker_generation == 7
+
+
+def test_an_older_run_is_served_again_after_a_rollback(store: FlakyStore, predictor: Predictor) -> None:
+    old = promote(store)
+    promote(store, run_id=SECOND, base=70.0)
+    assert run_id(ask(predictor)) == SECOND
+    write_pointer(store, "staging", old)
+    settle(predictor)
+    assert (run_id(predictor.current), predicted(predictor.current)) == (FIRST, EXPECTED)
+
+
+def test_production_reads_production_only(store: FlakyStore) -> None:
+    promote(store, "staging")
+    promote(store, "production", SECOND, base=70.0)
+    assert run_id(ask(Predictor(store, "production", 15))) == SECOND
+    assert all(name.startswith("production/") for name in store.reads)
+
+
+NEWER_VERSION = {layout.MANIFEST: b'{"schema_version": %d}' % (SCHEMA_VERSION + 1)}
+WRONG_GOLDEN = encode(Golden(rows=golden_rows(), predictions=tuple(by_hand(row) + 1 for row in golden_rows())))
+BROKEN: list[tuple[str, dict[str, Any], str]] = [
+    ("a manifest that is not the pointer's", {"corrupt": NEWER_VERSION}, "integrity"),
+    ("a graph that differs", {"corrupt": {layout.MODEL: graph(61.0)}}, "integrity"),
+    ("golden rows that differ", {"corrupt": {layout.GOLDEN: WRONG_GOLDEN}}, "integrity"),
+    ("a profile that differs", {"corrupt": {layout.PROFILE: b"{}"}}, "integrity"),
+    ("a manifest that promises no files", {"promised": {}}, "integrity"),
+    ("a manifest of a newer version", {"schema_version": SCHEMA_VERSION + 1}, "invalid_document"),
+    ("a manifest of another run", {"run_id_in_manifest": FIRST}, "integrity"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
+def test_what_does_not_verify_never_serves_and_the_model_in_hand_stays(
+    store: FlakyStore, predictor: Predictor, changes: dict[str, Any], reason: str
+) -> None:
+    promote(store)
+    ask(predictor)
+    promote(store, run_id=SECOND, base=70.0, **changes)
+    settle(predictor)
+    assert (run_id(predictor.current), predicted(predictor.current)) == (FIRST, EXPECTED)
+    assert predictor.refresh.failure == reason
+
+
+def test_a_model_that_does_not_reproduce_its_golden_rows_is_refused_though_its_digests_agree(
+    store: FlakyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.unit.predict.promoted.by_hand", lambda row, base: by_hand(row, base) + 0.01)
+    promote(store)
+    with pytest.raises(IntegrityError, match="golden predictions differ"):
+        load(store, "staging")
+
+
+def test_a_pointer_of_the_other_stage_is_refused(store: FlakyStore) -> None:
+    write_pointer(store, "staging", promote(store, "production"))
+    with pytest.raises(IntegrityError, match="'production', expected one of 'staging'"):
+        load(store, "staging")
+
+
+def test_a_pointer_that_is_no_json_is_refused(store: FlakyStore) -> None:
+    store.write(layout.pointer("staging"), b"{", if_generation=None, content_type="application/json")
+    with pytest.raises(InvalidDocument, match=layout.pointer("staging")):
+        load(store, "staging")
+
+
+def test_a_missing_file_is_told_apart_from_a_stage_without_a_pointer(store: FlakyStore) -> None:
+    with pytest.raises(NothingPromoted):
+        load(store, "staging")
+    pointer = promote(store)
+    present = store.stat(layout.staged("staging", pointer.run_id, layout.MODEL))
+    assert present is not None
+    store.delete(present.name, if_generation=present.generation)
+    with pytest.raises(ObjectMissing, match=present.name) as caught:
+        load(store, "staging")
+    assert not isinstance(caught.value, NothingPromoted)
+
+
+@pytest.mark.parametrize("fault", [StorageUnavailable("503"), ObjectMissing("gone"), RuntimeError("a bug of ours")])
+def test_whatever_fails_keeps_the_model_and_the_next_success_ends_the_staleness(
+    store: FlakyStore, predictor: Predictor, fault: Exception
+) -> None:
+    promote(store)
+    ask(predictor)
+    store.fault = fault
+    settle(predictor)
+    assert (run_id(predictor.current), bool(predictor.refresh.failure)) == (FIRST, True)
+    succeeded = predictor.refresh.succeeded_at
+    assert succeeded is not None
+    store.fault = None
+    settle(predictor)
+    assert predictor.refresh.failure is None
+    assert predictor.refresh.succeeded_at is not None
+    assert predictor.refresh.succeeded_at > succeeded
+
+
+def test_a_failure_before_the_first_model_is_never_remembered(store: FlakyStore, predictor: Predictor) -> None:
+    assert ask(predictor) is None
+    store.fault = StorageUnavailable("503")
+    assert ask(predictor) is None
+    store.fault = None
+    promote(store)
+    assert run_id(ask(predictor)) == FIRST  # at once: no time has passed on the clock
+
+
+def test_looks_that_fail_back_off_up_to_a_minute_and_success_ends_that(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    store.fault = StorageUnavailable("503")
+    waits = []
+    for _ in range(5):
+        settle(predictor)
+        waits.append(predictor._due - clock.now)
+    assert waits == [30, 60, 60, 60, 60]
+    store.fault = None
+    settle(predictor)
+    assert predictor._due - clock.now == 15
+
+
+def test_requests_during_an_outage_do_not_look_before_the_back_off_ends(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    store.fault = StorageUnavailable("503")
+    settle(predictor)
+    seen = len(store.reads)
+    clock.now += 29
+    ask(predictor)
+    assert len(store.reads) == seen
+    clock.now += 1
+    ask(predictor)
+    settle_current(predictor)
+    assert len(store.reads) == seen + 1
+
+
+def test_a_lasting_failure_is_logged_once_and_its_end_too(
+    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+) -> None:
+    promote(store)
+    ask(predictor)
+    store.fault = StorageUnavailable("503")
+    for _ in range(3):
+        settle(predictor)
+    store.fault = None
+    settle(predictor)
+    settle(predictor)
+    assert [(record.levelname, record.getMessage()) for record in records] == [
+        ("INFO", "model loaded"),
+        ("ERROR", "the pointer cannot be followed: 503"),
+        ("INFO", "the pointer can be followed again"),
+    ]
+
+
+def test_a_stage_that_awaits_its_first_promotion_is_no_error(
+    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+) -> None:
+    for _ in range(3):
+        assert ask(predictor) is None
+    assert [record.levelname for record in records] == ["INFO"]
+
+
+def test_a_bug_is_logged_by_type_since_its_text_could_hold_anything(
+    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+) -> None:
+    store.fault = ValueError("secret")
+    ask(predictor)
+    assert "ValueError" in records[0].getMessage()
+    assert "secret" not in records[0].getMessage()
+
+
+def test_many_first_requests_share_one_look(store: FlakyStore, predictor: Predictor) -> None:
+    promote(store)
+    store.gate.clear()
+
+    async def burst() -> list[LoadedModel | None]:
+        tasks = [asyncio.create_task(predictor.model()) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        store.gate.set()
+        return list(await asyncio.gather(*tasks))
+
+    found = asyncio.run(burst())
+    assert {run_id(loaded) for loaded in found} == {FIRST}
+    assert store.reads.count(layout.pointer("staging")) == 1
+
+
+def test_a_request_does_not_wait_for_ever_for_the_first_model_and_its_look_goes_on(
+    store: FlakyStore, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_MODEL_WAIT", 0.05)
+    promote(store)
+    store.gate.clear()
+    assert ask(predictor) is None
+    store.gate.set()
+    settle_current(predictor)
+    assert run_id(predictor.current) == FIRST
+
+
+def test_a_request_that_is_given_up_does_not_cancel_the_look_of_the_others(
+    store: FlakyStore, predictor: Predictor
+) -> None:
+    promote(store)
+    store.gate.clear()
+
+    async def give_up() -> LoadedModel | None:
+        first = asyncio.create_task(predictor.model())
+        second = asyncio.create_task(predictor.model())
+        await asyncio.sleep(0.05)
+        first.cancel()
+        store.gate.set()
+        return await second
+
+    assert run_id(asyncio.run(give_up())) == FIRST
+
+
+def test_requests_during_swaps_see_one_model_each_never_a_mixture(store: FlakyStore, predictor: Predictor) -> None:
+    pointers = {FIRST: promote(store), SECOND: promote(store, run_id=SECOND, base=70.0)}
+    ask(predictor)
+    wrong: list[tuple[str, float]] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            loaded = predictor.current
+            assert loaded is not None
+            expected = {FIRST: EXPECTED, SECOND: EXPECTED + 10}[loaded.manifest.run_id]
+            if predicted(loaded) != expected or loaded.pointer.run_id != loaded.manifest.run_id:
+                wrong.append((loaded.manifest.run_id, predicted(loaded)))
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for turn in range(20):
+        write_pointer(store, "staging", pointers[(FIRST, SECOND)[turn % 2]])
+        settle(predictor)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_a_loaded_model_cannot_be_changed(store: FlakyStore, predictor: Predictor) -> None:
+    promote(store)
+    loaded = ask(predictor)
+    assert loaded is not None
+    with pytest.raises(AttributeError):
+        loaded.pointer_generation = 3  # type: ignore[misc]
+    assert replace(loaded) == loaded

@@ -1,0 +1,282 @@
+"""The coercion table: the same for a single row, a batch and a CSV."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions.predict.problems import Bounds, Refusal
+from functions.predict.schema import Inputs, RequestSchema, batch_rows, single_row
+from functions.predict.table import parse_csv
+from shared.manifest import Feature
+from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
+
+SCHEMA = RequestSchema(manifest(FIRST, {}))
+NUMERIC = [feature.name for feature in FEATURES if feature.kind == "numeric"]
+CATEGORICAL = [feature.name for feature in FEATURES if feature.kind == "categorical"]
+
+ACCEPTED: list[tuple[str, Any, Any]] = [
+    ("gender", "male", "male"),
+    ("gender", "MALE", "male"),
+    ("gender", " \tMale\n", "male"),
+    ("race_ethnicity", "GROUP a", "group A"),
+    ("race_ethnicity", "group A", "group A"),
+    ("parental_level_of_education", "bachelor\u2019s degree", "bachelor's degree"),
+    ("parental_level_of_education", "Bachelor\u02bcs DEGREE", "bachelor's degree"),
+    ("parental_level_of_education", "E\u0301COLE SUPE\u0301RIEURE", "école supérieure"),
+    ("parental_level_of_education", "École supérieure", "école supérieure"),
+    ("lunch", None, ""),
+    ("lunch", "FREE/REDUCED", "free/reduced"),
+    ("age", 5, 5.0),
+    ("age", 25.0, 25.0),
+    ("age", 15.25, 15.25),
+    ("hours", None, float("nan")),
+    ("hours", -1e300, -1e300),
+    ("hours", 10**300, 1e300),
+]
+REFUSED: list[tuple[str, Any, str]] = [
+    ("gender", "other", "unknown_category"),
+    ("gender", "", "unknown_category"),
+    ("gender", "fe male", "unknown_category"),
+    ("gender", "\uff4dale", "unknown_category"),
+    ("gender", "male" * 100_000, "unknown_category"),
+    ("gender", None, "null"),
+    ("gender", 1, "wrong_type"),
+    ("gender", True, "wrong_type"),
+    ("gender", ["male"], "wrong_type"),
+    ("gender", {"male": 1}, "wrong_type"),
+    ("lunch", "", "unknown_category"),
+    ("age", "15", "wrong_type"),
+    ("age", True, "wrong_type"),
+    ("age", [15], "wrong_type"),
+    ("age", None, "null"),
+    ("age", 4.999, "out_of_range"),
+    ("age", 26, "out_of_range"),
+    ("age", -(10**400), "out_of_range"),
+    ("hours", float("inf"), "out_of_range"),
+    ("hours", 10**400, "out_of_range"),
+    ("hours", "", "wrong_type"),
+]
+
+
+def cell(inputs: Inputs, name: str, row: int = 0) -> Any:
+    if name in NUMERIC:
+        return inputs.numeric[row, NUMERIC.index(name)]
+    return inputs.categorical[row, CATEGORICAL.index(name)]
+
+
+def problems(read: Any, *arguments: Any) -> list[tuple[str, str]]:
+    with pytest.raises(Refusal) as caught:
+        read(*arguments)
+    assert caught.value.status == 422
+    return [(problem.pointer, problem.code) for problem in caught.value.problems]
+
+
+def csv(rows: Sequence[Mapping[str, Any]], header: list[str] | None = None) -> bytes:
+    names = header or list(rows[0])
+    lines = [",".join(names)]
+    for row in rows:
+        lines.append(",".join("" if row[name] is None else f'"{row[name]}"' for name in row))
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(("name", "sent", "read"), ACCEPTED)
+def test_a_cell_is_read_in_the_trained_spelling(name: str, sent: Any, read: Any) -> None:
+    single = SCHEMA.read_row({**ROW, name: sent})
+    batch = SCHEMA.read_rows([ROW, {**ROW, name: sent}])
+    np.testing.assert_equal(cell(single, name), read)
+    np.testing.assert_equal(cell(batch, name, 1), read)
+    np.testing.assert_equal(cell(batch, name, 0), cell(SCHEMA.read_row(ROW), name))
+
+
+@pytest.mark.parametrize(("name", "sent", "read"), [case for case in ACCEPTED if not isinstance(case[1], int)])
+def test_a_cell_of_a_csv_is_read_like_one_of_json(name: str, sent: Any, read: Any) -> None:
+    inputs = SCHEMA.read_table(parse_csv(csv([{**ROW, name: sent}]), 10))
+    np.testing.assert_equal(cell(inputs, name), read)
+
+
+@pytest.mark.parametrize(("name", "sent", "code"), REFUSED)
+def test_a_cell_that_does_not_fit_is_refused(name: str, sent: Any, code: str) -> None:
+    assert problems(SCHEMA.read_row, {**ROW, name: sent}) == [(f"/{name}", code)]
+    assert problems(SCHEMA.read_rows, [ROW, ROW, {**ROW, name: sent}]) == [(f"/2/{name}", code)]
+
+
+@pytest.mark.parametrize("text", ["1_5", "0x0F", "nan", "inf", "15 years", "1,5", "１５", "--1", ".", "1e", "True"])
+def test_a_numeric_cell_of_a_csv_must_parse_whole(text: str) -> None:
+    table = parse_csv(csv([{**ROW, "age": text}]), 10)
+    assert problems(SCHEMA.read_table, table) == [("/0/age", "wrong_type")]
+
+
+@pytest.mark.parametrize("text", ["15", " 15 ", "+15", "15.", "15.0", "1.5e1", "150E-1"])
+def test_a_number_of_a_csv_may_be_spelt_as_numbers_are(text: str) -> None:
+    assert cell(SCHEMA.read_table(parse_csv(csv([{**ROW, "age": text}]), 10)), "age") == 15.0
+
+
+def test_a_number_of_a_csv_beyond_double_precision_is_out_of_range() -> None:
+    table = parse_csv(csv([{**ROW, "hours": "1e999"}]), 10)
+    assert problems(SCHEMA.read_table, table) == [("/0/hours", "out_of_range")]
+
+
+def test_an_empty_cell_of_a_csv_is_missing_and_refused_where_training_saw_none_missing() -> None:
+    table = parse_csv(csv([{**ROW, "gender": None, "lunch": None}]), 10)
+    assert problems(SCHEMA.read_table, table) == [("/0/gender", "null")]
+
+
+def test_the_turkish_letters_are_not_i() -> None:
+    feature = Feature(name="city", kind="categorical", nullable=False, imputed="izmir", categories=("izmir", "ISPARTA"))
+    schema = RequestSchema(manifest(FIRST, {}, features=(feature,), aliases={}))
+    assert schema.read_row({"city": "IZMIR"}).categorical[0, 0] == "izmir"
+    assert schema.read_row({"city": "isparta"}).categorical[0, 0] == "ISPARTA"
+    assert problems(schema.read_row, {"city": "İzmir"}) == [("/city", "unknown_category")]
+    assert problems(schema.read_row, {"city": "ısparta"}) == [("/city", "unknown_category")]
+
+
+def test_every_problem_of_a_row_is_listed_at_once() -> None:
+    row = {"gender": "x", "age": "y", "Lunch": "standard", "race_ethnicity": None, "hours": 1}
+    assert set(problems(SCHEMA.read_row, row)) == {
+        ("/Lunch", "unknown_field"),
+        ("/gender", "unknown_category"),
+        ("/age", "wrong_type"),
+        ("/race_ethnicity", "null"),
+        ("/parental_level_of_education", "missing"),
+        ("/lunch", "missing"),
+    }
+
+
+def test_problems_come_in_the_order_of_the_rows() -> None:
+    rows = [{**ROW, "hours": "x"}, 7, {**ROW, "gender": "x", "surprise": 1}]
+    assert problems(SCHEMA.read_rows, rows) == [
+        ("/0/hours", "wrong_type"),
+        ("/1", "not_an_object"),
+        ("/2/surprise", "unknown_field"),
+        ("/2/gender", "unknown_category"),
+    ]
+
+
+def test_at_most_a_hundred_problems_are_listed_and_they_are_the_first() -> None:
+    rows = [dict(ROW)] * 5 + [{**ROW, "age": "x", "gender": 1}] * 500
+    found = problems(SCHEMA.read_rows, rows)
+    assert len(found) == 100
+    assert found[-1][0].startswith("/54/")
+    strangers = problems(SCHEMA.read_row, {**ROW, **{f"x{position}": 1 for position in range(500)}})
+    assert len(strangers) == 100
+    assert {code for _, code in strangers} == {"unknown_field"}
+
+
+def test_a_refusal_says_what_would_have_been_accepted_and_never_what_was_sent() -> None:
+    with pytest.raises(Refusal) as caught:
+        SCHEMA.read_row({**ROW, "gender": "secret", "age": 4242, "lunch": {"secret": 1}})
+    gender, age, lunch = caught.value.problems
+    assert (gender.allowed, age.allowed) == (("female", "male"), Bounds(min=5, max=25))
+    text = " ".join(problem.message for problem in (gender, age, lunch))
+    assert "secret" not in text
+    assert "4242" not in text
+
+
+def test_a_long_list_of_categories_is_not_repeated_in_every_problem() -> None:
+    many = tuple(f"c{position}" for position in range(101))
+    feature = Feature(name="code", kind="categorical", nullable=False, imputed="c0", categories=many)
+    schema = RequestSchema(manifest(FIRST, {}, features=(feature,), aliases={}))
+    with pytest.raises(Refusal) as caught:
+        schema.read_row({"code": "d"})
+    assert caught.value.problems[0].allowed is None
+    assert "101 categories" in caught.value.problems[0].message
+
+
+def test_an_unknown_field_comes_with_the_nearest_known_one_and_its_name_is_cut() -> None:
+    with pytest.raises(Refusal) as caught:
+        SCHEMA.read_row({**ROW, "Gender": "male", "x" * 10_000: 1, "a/b~c": 1})
+    near, long, escaped = caught.value.problems
+    assert "'gender'" in near.message
+    assert len(long.pointer) <= 66
+    assert escaped.pointer == "/a~1b~0c"
+
+
+def test_an_alias_stands_for_its_field_but_not_beside_it() -> None:
+    row = {name: value for name, value in ROW.items() if name != "race_ethnicity"}
+    assert cell(SCHEMA.read_row({**row, "race/ethnicity": "Group C"}), "race_ethnicity") == "group C"
+    both = {**ROW, "race/ethnicity": "group C"}
+    assert problems(SCHEMA.read_row, both) == [("/race~1ethnicity", "duplicate_field")]
+
+
+@pytest.mark.parametrize("name", ["math_score", "math score", "reading_score", "reading score", "writing_score"])
+def test_the_target_and_dropped_fields_are_ignored_with_a_warning(name: str) -> None:
+    single = SCHEMA.read_row({**ROW, name: ["anything"]})
+    assert [(warning.pointer, warning.code) for warning in single.warnings] == [(f"/{name}", "ignored")]
+    batch = SCHEMA.read_rows([ROW, {**ROW, name: None}])
+    assert [warning.pointer for warning in batch.warnings] == [f"/1/{name}"]
+    table = SCHEMA.read_table(parse_csv(csv([{**ROW, name: "5"}, {**ROW, name: "x"}]), 10))
+    assert [warning.pointer for warning in table.warnings] == [f"/{name}"]
+
+
+def test_columns_of_a_csv_may_come_in_any_order_under_any_alias() -> None:
+    row = {name: ROW[name] for name in reversed(list(ROW))}
+    header = [name.replace("race_ethnicity", "race/ethnicity") for name in row]
+    inputs = SCHEMA.read_table(parse_csv(csv([row], header), 10))
+    straight = SCHEMA.read_row(ROW)
+    np.testing.assert_equal(inputs.numeric, straight.numeric)
+    np.testing.assert_equal(inputs.categorical, straight.categorical)
+
+
+def test_a_wrong_column_of_a_csv_is_one_problem_however_many_rows() -> None:
+    rows = [{"surprise": 1, **{name: value for name, value in ROW.items() if name != "age"}}] * 3
+    assert problems(SCHEMA.read_table, parse_csv(csv(rows), 10)) == [
+        ("/surprise", "unknown_field"),
+        ("/age", "missing"),
+    ]
+
+
+def test_an_empty_unnamed_column_of_a_csv_is_ignored_with_a_warning() -> None:
+    inputs = SCHEMA.read_table(parse_csv(csv([{**ROW, "": None}]), 10))
+    assert (inputs.rows, [warning.code for warning in inputs.warnings]) == (1, ["ignored"])
+    assert problems(SCHEMA.read_table, parse_csv(csv([{**ROW, "": "5"}]), 10)) == [("/", "unknown_field")]
+
+
+def test_an_empty_batch_has_no_rows_at_either_door() -> None:
+    for inputs in (SCHEMA.read_rows([]), SCHEMA.read_table(parse_csv(b"gender\n", 10))):
+        assert (inputs.rows, inputs.numeric.shape, inputs.categorical.shape) == (0, (0, 2), (0, 4))
+
+
+@pytest.mark.parametrize("value", [None, [], "x", 3, True])
+def test_a_single_row_is_an_object(value: Any) -> None:
+    assert problems(single_row, value) == [("", "not_an_object")]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        (None, [("", "not_an_array")]),
+        ("rows", [("", "not_an_array")]),
+        ({}, [("/instances", "missing")]),
+        ({"instances": None}, [("/instances", "wrong_type")]),
+        ({"instances": {}}, [("/instances", "wrong_type")]),
+        ({"instances": [], "parameters": {}}, [("/parameters", "unknown_field")]),
+    ],
+)
+def test_a_batch_is_an_array_or_an_object_with_nothing_but_instances(value: Any, found: list[tuple[str, str]]) -> None:
+    assert problems(batch_rows, value, 10) == found
+
+
+CELLS = st.sampled_from(
+    [sent for _, sent, _ in ACCEPTED] + [sent for _, sent, _ in REFUSED if sent != "male" * 100_000]
+)
+
+
+@given(st.lists(st.fixed_dictionaries({feature.name: CELLS for feature in FEATURES}), min_size=1, max_size=4))
+def test_a_batch_is_read_as_its_rows_are_read_one_by_one(rows: list[dict[str, Any]]) -> None:
+    alone: list[tuple[str, str]] = []
+    for position, row in enumerate(rows):
+        try:
+            SCHEMA.read_row(row)
+        except Refusal as refusal:
+            alone += [(f"/{position}{problem.pointer}", problem.code) for problem in refusal.problems]
+    try:
+        inputs = SCHEMA.read_rows(rows)
+    except Refusal as refusal:
+        assert [(problem.pointer, problem.code) for problem in refusal.problems] == alone
+    else:
+        assert not alone
+        np.testing.assert_equal(inputs.numeric, np.vstack([SCHEMA.read_row(row).numeric for row in rows]))

@@ -1,0 +1,61 @@
+"""A CSV as a table, or why it is none."""
+
+import pytest
+
+from functions.predict.problems import Refusal
+from functions.predict.table import parse_csv
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'a,b\r\n1,"x, y"\r\n2,z\r\n',
+        b'a,b\n1,"x, y"\n2,z',
+        b'\xef\xbb\xbfa,b\n1,"x, y"\n2,z\n',
+        b'"a"," b "\n"1","x, y"\n\n"2","z"\n\n',
+    ],
+)
+def test_usual_spellings_of_one_table_are_read_alike(body: bytes) -> None:
+    table = parse_csv(body, 10)
+    assert (table.header, table.rows) == (("a", "b"), [["1", "x, y"], ["2", "z"]])
+
+
+def test_a_header_alone_is_an_empty_table() -> None:
+    assert parse_csv(b"a,b\n", 10).rows == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "empty_body"),
+        (b"\xef\xbb\xbf\r\n", "empty_body"),
+        (b"a;b\n1;2\n", "wrong_delimiter"),
+        (b"a\tb\n1\t2\n", "wrong_delimiter"),
+        (b"a,b\n1\n", "ragged_row"),
+        (b"a,b\n1,2,3\n", "ragged_row"),
+        (b"a,b\n1,\0\n", "malformed_csv"),
+        (b'a,b\n1,"2\n', "malformed_csv"),
+        (b'a,b\n1,"2"3\n', "malformed_csv"),
+        (b"a,a\n1,2\n", "duplicate_header"),
+        (b"a, a\n1,2\n", "duplicate_header"),
+        (b"a\n\xff\n", "invalid_utf8"),
+    ],
+)
+def test_what_is_no_table_is_refused_with_the_reason(body: bytes, code: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_csv(body, 10)
+    assert (caught.value.status, caught.value.problems[0].code) == (400, code)
+
+
+def test_every_ragged_row_is_named_by_its_line() -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_csv(b'a,b\n1,"x\ny"\n2\n3,4\n5\n', 10)
+    assert [problem.message[:6] for problem in caught.value.problems] == ["line 4", "line 6"]
+    assert [problem.pointer for problem in caught.value.problems] == ["/1", "/3"]
+
+
+def test_one_row_too_many_is_too_large() -> None:
+    assert len(parse_csv(b"a\n1\n2\n", 2).rows) == 2
+    with pytest.raises(Refusal) as caught:
+        parse_csv(b"a\n1\n2\n3\n", 2)
+    assert caught.value.status == 413

@@ -1,0 +1,208 @@
+"""A crash at every single storage call, and promoters that race: the next delivery completes what is left."""
+
+from collections.abc import Callable
+
+import pytest
+
+from functions.validate import promotion
+from shared import layout
+from shared.errors import StorageUnavailable, TransientError
+from shared.manifest import Pointer, decode
+from shared.store import ObjectInfo
+from tests.candidates import build, run_id
+from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at
+
+MANIFEST = layout.candidate(run_id(2), layout.MANIFEST)
+
+
+def waiting_candidate() -> World:
+    """Run 1 serves, run 2 is published and its event not yet delivered."""
+    world = World()
+    world.stage(1)
+    world.publish(build(run_id(2)))
+    return world
+
+
+def waiting_marker() -> World:
+    """Production serves run 1, staging run 2, and the marker asks for run 2."""
+    world = World()
+    world.stage(1)
+    world.promote(layout.pointer("staging"))
+    world.stage(2)
+    world.mark_copy(layout.pointer("staging"))
+    return world
+
+
+def calls_of(make: Callable[[], World], name: str) -> int:
+    world = make()
+    store = WatchedStore(world.bucket)
+    world.deliver(name, store=store)
+    return len(store.calls)
+
+
+def require_history_is_what_served(world: World, stage: layout.Stage, runs: list[str]) -> None:
+    """One entry a pointer that served, the newest being the pointer of now, each naming the one before."""
+    keys = world.history_keys(stage)
+    pointers = [decode(world.bucket.read(key).data, Pointer, key) for key in keys]
+    assert [pointer.run_id for pointer in pointers] == runs
+    assert [pointer.previous_run_id for pointer in pointers] == [None, *runs[:-1]]
+    assert world.bucket.read(keys[-1]).data == world.bucket.read(layout.pointer(stage)).data
+
+
+CANDIDATE_CALLS = calls_of(waiting_candidate, MANIFEST)
+MARKER_CALLS = calls_of(waiting_marker, layout.MARKER)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
+def test_a_candidate_survives_a_crash_at_any_call(number: int, after: bool) -> None:
+    world = waiting_candidate()
+    with pytest.raises(StorageUnavailable):
+        world.deliver(MANIFEST, store=failing_at(world.bucket, number, after=after))
+    world.deliver(MANIFEST)
+    assert world.serving("staging") == run_id(2)
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, MARKER_CALLS + 1))
+def test_a_marker_survives_a_crash_at_any_call(number: int, after: bool) -> None:
+    world = waiting_marker()
+    with pytest.raises(StorageUnavailable):
+        world.deliver(layout.MARKER, store=failing_at(world.bucket, number, after=after))
+    world.deliver(layout.MARKER)
+    assert world.serving("production") == run_id(2)
+    require_history_is_what_served(world, "production", [run_id(1), run_id(2)])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
+def test_a_newer_run_after_a_crash_leaves_a_history_of_what_served(number: int, after: bool) -> None:
+    world = waiting_candidate()
+    with pytest.raises(StorageUnavailable):
+        world.deliver(MANIFEST, store=failing_at(world.bucket, number, after=after))
+    reached = world.serving("staging") == run_id(2)
+    world.stage(3)
+    world.deliver(MANIFEST)
+    served = [run_id(1), run_id(2), run_id(3)] if reached else [run_id(1), run_id(3)]
+    require_history_is_what_served(world, "staging", served)
+
+
+def test_the_pointer_is_the_last_write_and_its_history_the_one_before() -> None:
+    for make, name, stage in ((waiting_candidate, MANIFEST, "staging"), (waiting_marker, layout.MARKER, "production")):
+        world = make()
+        store = WatchedStore(world.bucket)
+        world.deliver(name, store=store)
+        changes = [call for call in store.calls if call[0] in ("write", "copy", "delete")]
+        assert changes[-1] == ("write", f"{stage}/current.json")
+        assert changes[-2][1].startswith(f"{stage}/history/")
+        copies = [key for kind, key in changes if kind == "copy"]
+        assert copies[-1] == f"{stage}/{run_id(2)}/manifest.json"
+
+
+def test_losing_to_a_newer_run_leaves_the_newer_one_and_no_trace_in_the_history() -> None:
+    world = waiting_candidate()
+    store = interrupted_at(world.bucket, "write", "staging/current.json", lambda: world.stage(3))
+    [line] = world.deliver(MANIFEST, store=store)
+    assert line["reason"] == "superseded"
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(3)])
+
+
+def test_losing_to_an_older_run_means_deciding_again_and_replacing_it() -> None:
+    world = World()
+    world.stage(1)
+    key = world.publish(build(run_id(3)))
+    store = interrupted_at(world.bucket, "write", "staging/current.json", lambda: world.stage(2))
+    [line] = world.deliver(key, store=store)
+    assert line["reason"] == "promoted"
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])
+
+
+@pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
+def test_a_duplicate_delivered_in_the_middle_of_the_first_changes_nothing(number: int) -> None:
+    world = waiting_candidate()
+
+    def duplicate(found: int, *_: str) -> None:
+        if found == number:
+            world.deliver(MANIFEST)
+
+    world.deliver(MANIFEST, store=WatchedStore(world.bucket, before=duplicate))
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
+
+
+@pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
+def test_a_newer_run_in_the_middle_always_ends_in_front(number: int) -> None:
+    world = waiting_candidate()
+
+    def newer(found: int, *_: str) -> None:
+        if found == number:
+            world.stage(3)
+
+    world.deliver(MANIFEST, store=WatchedStore(world.bucket, before=newer))
+    assert world.serving("staging") == run_id(3)
+    assert world.history("staging") in ([run_id(1), run_id(3)], [run_id(1), run_id(2), run_id(3)])
+
+
+@pytest.mark.parametrize("number", range(1, MARKER_CALLS + 1))
+def test_a_newer_marker_in_the_middle_always_wins(number: int) -> None:
+    world = waiting_marker()
+    [first] = world.history_keys("production")
+
+    def newer(found: int, *_: str) -> None:
+        if found == number:
+            world.promote(first)
+
+    world.deliver(layout.MARKER, store=WatchedStore(world.bucket, before=newer))
+    assert world.serving("production") == run_id(1)
+
+
+def test_a_write_whose_answer_was_lost_counts_as_done() -> None:
+    """The client retries a write after a lost answer and then meets its own object: 412, although it succeeded."""
+    world = waiting_candidate()
+
+    class Retrying(WatchedStore):
+        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            super().write(name, data, if_generation=if_generation, content_type=content_type)
+            return super().write(name, data, if_generation=if_generation, content_type=content_type)
+
+    [line] = world.deliver(MANIFEST, store=Retrying(world.bucket))
+    assert line["reason"] == "promoted"
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
+
+
+def test_a_race_that_never_ends_is_given_back_to_the_next_delivery() -> None:
+    world = waiting_candidate()
+    key = layout.pointer("staging")
+
+    def touched(_: int, kind: str, name: str) -> None:
+        if (kind, name) == ("write", key):
+            world.overwrite(key, world.bucket.read(key).data)
+
+    with pytest.raises(TransientError, match=f"replaced {promotion.ATTEMPTS} times"):
+        world.deliver(MANIFEST, store=WatchedStore(world.bucket, before=touched))
+    world.deliver(MANIFEST)
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
+
+
+def test_a_history_that_cannot_be_withdrawn_is_no_reason_to_stop() -> None:
+    world = waiting_candidate()
+    pending = [lambda: world.stage(3)]
+
+    def meddle(_: int, kind: str, name: str) -> None:
+        if kind == "delete":
+            raise StorageUnavailable("403")
+        if pending and (kind, name) == ("write", "staging/current.json"):
+            pending.pop()()
+
+    lines = world.deliver(MANIFEST, store=WatchedStore(world.bucket, before=meddle))
+    assert [line["reason"] for line in lines] == ["history_kept", "superseded"]
+    assert world.serving("staging") == run_id(3)
+
+
+def test_moments_of_promotion_increase_even_if_the_clock_goes_back() -> None:
+    world = World()
+    world.stage(1)
+    world.seconds = iter([-5000] * 100)
+    world.stage(2)
+    world.stage(3)
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])

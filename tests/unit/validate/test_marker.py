@@ -1,0 +1,394 @@
+"""The promotion marker: what is promoted, what is refused and why, rollback, and replays of old markers."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+import msgspec
+import pytest
+
+from functions.validate.marker import MAX_MARKER_BYTES, Rejection
+from shared import layout
+from shared.layout import Stage
+from shared.manifest import Pointer, decode, digest, encode
+from tests.candidates import FEATURES, build, graph, run_id
+from tests.unit.validate.world import WatchedStore, World
+
+STAGING = layout.pointer("staging")
+PRODUCTION = layout.pointer("production")
+
+
+def staged_world() -> World:
+    """Run 1 serves in production, run 2 in staging."""
+    world = World()
+    world.stage(1)
+    world.promote(STAGING)
+    world.stage(2)
+    return world
+
+
+def refused(world: World, data: bytes) -> dict[str, object]:
+    """Deliver a marker that must be refused; the rejection."""
+    before = {name: found for name, found in world.content().items() if not name.startswith("promote/")}
+    generation = world.mark(data)
+    [line] = world.deliver(layout.MARKER, generation)
+    after = {name: found for name, found in world.content().items() if not name.startswith("promote/")}
+    assert after == before
+    rejection = world.rejection()
+    assert (line["severity"], line["reason"], line["stage"]) == ("ERROR", rejection["reason"], "production")
+    assert rejection["marker_generation"] == generation
+    assert rejection["problems"]
+    return rejection
+
+
+def pointer_of(world: World, stage: Stage = "staging") -> Pointer:
+    pointer = world.pointer(stage)
+    assert pointer is not None
+    return pointer
+
+
+def test_a_copy_of_stagings_pointer_promotes_its_run() -> None:
+    world = World()
+    world.stage(1)
+    generation = world.mark_copy(STAGING)
+    [line] = world.deliver(layout.MARKER, generation)
+    pointer = pointer_of(world, "production")
+    assert (line["reason"], line["severity"], line["run_id"]) == ("promoted", "INFO", run_id(1))
+    assert line["message"] == f"run {run_id(1)} serves in production"
+    assert (pointer.run_id, pointer.stage, pointer.previous_run_id) == (run_id(1), "production", None)
+    assert pointer.marker_generation == generation
+    assert pointer.decision == pointer_of(world).decision
+    assert pointer.manifest_sha256 == pointer_of(world).manifest_sha256
+    assert layout.REJECTED not in world.names()
+
+
+def test_production_holds_what_staging_holds() -> None:
+    world = World()
+    world.stage(1)
+    world.promote(STAGING)
+    for name in world.names(layout.staged("staging", run_id(1))):
+        copy = name.replace("staging/", "production/", 1)
+        assert world.bucket.read(copy).data == world.bucket.read(name).data
+    assert layout.staged("production", run_id(1), layout.HOLDOUT) not in world.names()
+
+
+def test_the_candidates_files_are_not_needed_any_more() -> None:
+    world = World()
+    world.stage(1)
+    for info in world.bucket.list("candidates/"):
+        world.bucket.delete(info.name, if_generation=info.generation)
+    assert world.promote(STAGING)[-1]["reason"] == "promoted"
+
+
+def test_rollback_is_an_older_pointer_of_productions_history() -> None:
+    world = staged_world()
+    world.promote(STAGING)
+    assert world.serving("production") == run_id(2)
+    [older, _] = world.history_keys("production")
+    [line] = world.promote(older)
+    assert line["reason"] == "promoted"
+    pointer = pointer_of(world, "production")
+    assert (pointer.run_id, pointer.previous_run_id) == (run_id(1), run_id(2))
+    assert world.history("production") == [run_id(1), run_id(2), run_id(1)]
+    assert world.bucket.read(world.history_keys("production")[-1]).data == world.bucket.read(PRODUCTION).data
+
+
+def test_forward_again_after_a_rollback() -> None:
+    world = staged_world()
+    world.promote(STAGING)
+    world.promote(world.history_keys("production")[0])
+    world.promote(world.history_keys("production")[1])
+    assert world.serving("production") == run_id(2)
+    assert world.history("production") == [run_id(1), run_id(2), run_id(1), run_id(2)]
+
+
+def test_a_pointer_of_stagings_history_can_be_promoted() -> None:
+    world = World()
+    world.stage(1)
+    world.stage(2)
+    world.promote(world.history_keys("staging")[0])
+    assert world.serving("production") == run_id(1)
+
+
+def test_rollback_works_when_staging_no_longer_has_the_run() -> None:
+    world = staged_world()
+    world.promote(STAGING)
+    for info in world.bucket.list(layout.staged("staging", run_id(1))):
+        world.bucket.delete(info.name, if_generation=info.generation)
+    world.promote(world.history_keys("production")[0])
+    assert world.serving("production") == run_id(1)
+
+
+def test_a_half_copied_production_is_completed_from_staging() -> None:
+    world = staged_world()
+    source = world.info(layout.staged("staging", run_id(2), layout.GOLDEN))
+    world.bucket.copy(source, layout.staged("production", run_id(2), layout.GOLDEN))
+    world.promote(STAGING)
+    assert world.serving("production") == run_id(2)
+
+
+def test_a_redelivered_marker_changes_nothing_at_all() -> None:
+    world = staged_world()
+    generation = world.mark_copy(STAGING)
+    world.deliver(layout.MARKER, generation)
+    before = world.content()
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == ("unchanged", "INFO")
+    assert world.content() == before
+
+
+def test_a_redelivered_marker_that_was_deleted_since_is_no_alarm() -> None:
+    world = staged_world()
+    generation = world.mark_copy(STAGING)
+    world.deliver(layout.MARKER, generation)
+    world.bucket.delete(layout.MARKER, if_generation=generation)
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == ("unchanged", "INFO")
+
+
+@pytest.mark.parametrize("source", [STAGING, PRODUCTION])
+def test_a_fresh_marker_for_the_run_that_serves_changes_nothing_but_the_marker_noted(source: str) -> None:
+    world = World()
+    world.stage(1)
+    world.promote(STAGING)
+    before, history = pointer_of(world, "production"), world.history_keys("production")
+    generation = world.mark_copy(source)
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == ("confirmed", "INFO")
+    after = pointer_of(world, "production")
+    assert after.marker_generation == generation
+    assert msgspec.structs.replace(after, marker_generation=before.marker_generation) == before
+    assert world.history_keys("production") == history
+
+
+def test_an_old_marker_cannot_undo_a_confirmation() -> None:
+    """The older marker's handler had read everything and only lacks the swap when the newer marker is confirmed."""
+    world = staged_world()
+    older = world.mark_copy(STAGING)
+
+    def confirm(_: int, kind: str, name: str) -> None:
+        if (kind, name) == ("write", PRODUCTION) and world.info(layout.MARKER).generation == older:
+            world.promote(PRODUCTION)
+
+    [line] = world.deliver(layout.MARKER, older, WatchedStore(world.bucket, before=confirm))
+    assert line["reason"] == "older_marker"
+    assert world.serving("production") == run_id(1)
+    assert world.history("production") == [run_id(1)]
+
+
+def test_a_confirmed_pointer_is_the_one_that_the_next_promotion_replaces() -> None:
+    world = staged_world()
+    world.promote(PRODUCTION)
+    world.promote(STAGING)
+    pointer = pointer_of(world, "production")
+    assert (pointer.run_id, pointer.previous_run_id) == (run_id(2), run_id(1))
+    assert world.history("production") == [run_id(1), run_id(2)]
+
+
+def test_an_old_marker_that_is_replayed_does_nothing() -> None:
+    world = staged_world()
+    first = pointer_of(world, "production").marker_generation
+    world.promote(STAGING)
+    before = world.content()
+    [line] = world.deliver(layout.MARKER, first)
+    assert line["reason"] == "older_marker"
+    assert world.content() == before
+
+
+def test_an_old_marker_is_still_old_when_the_pointer_is_gone() -> None:
+    world = staged_world()
+    first = pointer_of(world, "production").marker_generation
+    world.promote(STAGING)
+    world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
+    before = world.content()
+    [line] = world.deliver(layout.MARKER, first)
+    assert line["reason"] == "older_marker"
+    assert world.content() == before
+
+
+def test_the_newest_marker_restores_a_pointer_that_is_gone() -> None:
+    world = staged_world()
+    generation = world.mark_copy(STAGING)
+    world.deliver(layout.MARKER, generation)
+    world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
+    world.deliver(layout.MARKER, generation)
+    assert world.serving("production") == run_id(2)
+
+
+def test_a_marker_that_was_replaced_is_left_to_the_newer_one() -> None:
+    world = staged_world()
+    older = world.mark_copy(STAGING)
+    newer = world.mark_copy(PRODUCTION)
+    [line] = world.deliver(layout.MARKER, older)
+    assert (line["reason"], line["severity"]) == ("marker_replaced", "INFO")
+    assert world.serving("production") == run_id(1)
+    world.deliver(layout.MARKER, newer)
+    world.deliver(layout.MARKER, older)
+    assert world.serving("production") == run_id(1)
+
+
+def test_a_marker_that_was_deleted_is_refused() -> None:
+    world = staged_world()
+    generation = world.mark_copy(STAGING)
+    world.bucket.delete(layout.MARKER, if_generation=generation)
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == ("marker_missing", "ERROR")
+    assert world.rejection()["reason"] == "marker_missing"
+    assert world.serving("production") == run_id(1)
+
+
+def test_a_refusal_overwrites_the_one_before() -> None:
+    world = staged_world()
+    refused(world, b"")
+    refused(world, b"{")
+    rejection = decode(world.bucket.read(layout.REJECTED).data, Rejection, layout.REJECTED)
+    assert rejection.reason == "marker_malformed"
+    assert datetime.fromisoformat(rejection.rejected_at).tzinfo is not None
+
+
+def test_an_empty_marker_is_refused() -> None:
+    assert refused(staged_world(), b"")["reason"] == "marker_empty"
+
+
+@pytest.mark.parametrize("size", [MAX_MARKER_BYTES + 1, 100 * 2**20])
+def test_a_marker_that_is_too_large_is_refused_unread(size: int) -> None:
+    world = staged_world()
+    generation = world.mark(b" " * size)
+    store = WatchedStore(world.bucket)
+    [line] = world.deliver(layout.MARKER, generation, store)
+    assert line["reason"] == "marker_too_large"
+    assert ("read", layout.MARKER) not in store.calls
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"{",
+        lambda _: b"[]",
+        lambda _: b"null",
+        lambda _: b"{}",
+        lambda _: b"\x00",
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data[:-20],
+        lambda data: data + data,
+        lambda data: data.replace(b'"schema_version": 1', b'"schema_version": 2'),
+        lambda data: data.replace(b'"schema_version": 1', b'"schema_version": "1"'),
+        lambda data: data.replace(b'"schema_version": 1', b'"schema_version": NaN'),
+        lambda data: data.replace(b'"stage": "staging"', b'"stage": "elsewhere"'),
+        lambda data: data.replace(b'"run_id": "2026', b'"run_id": "../2026'),
+        lambda _: b"[" * 100_000,
+        lambda _: b"gs://b/staging/current.json",
+        lambda _: run_id(2).encode(),
+    ],
+)
+def test_bytes_that_are_no_pointer_are_refused(spoil: Callable[[bytes], bytes]) -> None:
+    world = staged_world()
+    data = spoil(world.bucket.read(STAGING).data)
+    assert refused(world, data)["reason"] == "marker_malformed"
+
+
+def test_a_newer_schema_says_to_deploy_newer_code() -> None:
+    world = staged_world()
+    data = world.bucket.read(STAGING).data.replace(b'"schema_version": 1', b'"schema_version": 2')
+    assert "deploy newer code" in str(refused(world, data)["problems"])
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data + b"\n",
+        lambda data: data.rstrip(b"\n"),
+        lambda data: json.dumps(json.loads(data)).encode(),
+        lambda data: data.replace(b'"stage": "staging"', b'"stage": "production"'),
+        lambda data: data.replace(run_id(2).encode(), run_id(1).encode()),
+        lambda data: data.replace(b'"marker_generation": null', b'"marker_generation": 9'),
+        lambda data: data.replace(b"T", b"t", 1),
+    ],
+)
+def test_a_pointer_that_was_edited_is_refused(spoil: Callable[[bytes], bytes]) -> None:
+    world = staged_world()
+    data = spoil(world.bucket.read(STAGING).data)
+    assert data != world.bucket.read(STAGING).data
+    assert refused(world, data)["reason"] in ("marker_unknown", "marker_malformed")
+
+
+def test_a_refusal_says_what_to_copy_instead() -> None:
+    world = staged_world()
+    problem = str(refused(world, world.bucket.read(STAGING).data + b" ")["problems"])
+    assert "staging/current.json or production/current.json" in problem
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=23))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-23))),
+        datetime(2026, 1, 1, tzinfo=UTC),
+    ],
+)
+def test_a_forged_moment_is_refused(moment: datetime) -> None:
+    world = staged_world()
+    forged = encode(msgspec.structs.replace(pointer_of(world), promoted_at=moment))
+    assert refused(world, forged)["reason"] == "marker_unknown"
+
+
+def test_a_refused_decision_is_never_promoted_even_from_the_history() -> None:
+    world = staged_world()
+    pointer = pointer_of(world)
+    decision = msgspec.structs.replace(pointer.decision, passed=False)
+    data = encode(msgspec.structs.replace(pointer, decision=decision))
+    world.overwrite(STAGING, data)
+    assert refused(world, data)["reason"] == "marker_not_passed"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json", "profile.json", "report.html"])
+@pytest.mark.parametrize("missing", [True, False])
+def test_a_run_whose_files_do_not_verify_is_refused(name: str, missing: bool) -> None:
+    world = staged_world()
+    key = layout.staged("staging", run_id(2), name)
+    if missing:
+        world.bucket.delete(key, if_generation=world.info(key).generation)
+    else:
+        world.overwrite(key, bytes(reversed(world.bucket.read(key).data)))
+    rejection = refused(world, world.bucket.read(STAGING).data)
+    assert rejection["reason"] == "run_not_verified"
+    assert len(rejection["problems"]) == 2  # type: ignore[arg-type]
+    assert name in str(rejection["problems"])
+
+
+def test_a_run_whose_golden_rows_are_not_reproduced_is_refused() -> None:
+    """Digests that agree are not enough: manifest, pointer and model were all exchanged together."""
+    world = staged_world()
+    forged = build(run_id(2)).with_file(layout.MODEL, graph(FEATURES, 1.0))
+    world.overwrite(layout.staged("staging", run_id(2), layout.MODEL), forged.files[layout.MODEL])
+    world.overwrite(layout.staged("staging", run_id(2), layout.MANIFEST), forged.manifest_bytes)
+    data = encode(msgspec.structs.replace(pointer_of(world), manifest_sha256=digest(forged.manifest_bytes).sha256))
+    world.overwrite(STAGING, data)
+    rejection = refused(world, data)
+    assert rejection["reason"] == "run_not_verified"
+    assert "golden predictions differ" in str(rejection["problems"])
+
+
+def test_a_copy_in_production_with_other_content_is_refused() -> None:
+    world = staged_world()
+    world.overwrite(layout.staged("production", run_id(2), layout.MODEL), b"x")
+    generation = world.mark_copy(STAGING)
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == ("integrity", "ERROR")
+    assert world.rejection()["reason"] == "integrity"
+    assert world.serving("production") == run_id(1)
+
+
+def test_productions_pointer_that_does_not_parse_is_not_overwritten() -> None:
+    world = staged_world()
+    world.overwrite(PRODUCTION, b"{}")
+    assert refused(world, world.bucket.read(STAGING).data)["reason"] == "invalid_document"
+
+
+def test_other_files_in_the_history_are_passed_over() -> None:
+    world = staged_world()
+    world.overwrite("production/history/README.txt", b"hello")
+    world.overwrite(f"production/history/zzz-{run_id(2)}.json", b"{}")
+    world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
+    assert world.promote(STAGING)[-1]["reason"] == "promoted"

@@ -1,0 +1,200 @@
+"""A bucket with validation behind it, as the tests drive it: put objects, deliver events, look at what came out."""
+
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from functions.validate.gate import was_run
+from functions.validate.main import Validator
+from functions.validate.settings import ValidateSettings
+from shared import layout, logs
+from shared.errors import StorageUnavailable
+from shared.layout import Stage
+from shared.manifest import Decision, Manifest, Pointer, decode
+from shared.store import Download, ObjectInfo, Store
+from tests.candidates import Candidate, build, publish, run_id
+from tests.memory_store import MemoryStore
+
+T = TypeVar("T")
+BUCKET = "b"
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+
+def attributes(bucket: str = BUCKET, kind: str = FINALIZED) -> dict[str, object]:
+    return {
+        "id": "17",
+        "source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
+        "specversion": "1.0",
+        "type": kind,
+    }
+
+
+def resource(name: str, generation: int, bucket: str = BUCKET) -> dict[str, object]:
+    return {"bucket": bucket, "name": name, "generation": str(generation)}
+
+
+@dataclass
+class World:
+    """`store` may be exchanged for one that fails or interleaves; `bucket` always is the plain one behind it."""
+
+    bucket: MemoryStore = field(default_factory=MemoryStore)
+    seconds: Iterator[int] = field(default_factory=itertools.count)
+
+    def clock(self) -> datetime:
+        """A second later at every look."""
+        return NOW + timedelta(seconds=next(self.seconds))
+
+    def deliver(self, name: str, generation: int | None = None, store: Store | None = None) -> list[dict[str, Any]]:
+        """Deliver the event of an object; returns the lines logged for it."""
+        generation = self.info(name).generation if generation is None else generation
+        return self.receive(attributes(), resource(name, generation), store)
+
+    def receive(self, about: dict[str, object], data: object, store: Store | None = None) -> list[dict[str, Any]]:
+        stream, outer = io.StringIO(), logs.LOGGER.handlers
+        logs.configure("validate", stream=stream)
+        settings = ValidateSettings(bucket=BUCKET, deadline_seconds=500.0, log_level="INFO")
+        try:
+            Validator(settings, store or self.bucket, self.clock).receive(about, data)
+        finally:
+            logs.LOGGER.handlers = outer  # deliveries nest where one interrupts another
+        return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    def publish(self, candidate: Candidate) -> str:
+        """Publish; the key of its manifest is what the event names."""
+        return publish(self.bucket, candidate).name
+
+    def stage(self, minute: int, **options: Any) -> Manifest:
+        """A candidate that is published, judged and serving in staging."""
+        candidate = build(run_id(minute), **options)
+        lines = self.deliver(self.publish(candidate))
+        assert lines[-1]["reason"] == "promoted", lines
+        return candidate.manifest
+
+    def mark(self, data: bytes) -> int:
+        """Write the marker as a person does; its generation."""
+        return self.bucket.write(layout.MARKER, data, if_generation=None, content_type="application/json").generation
+
+    def mark_copy(self, name: str) -> int:
+        return self.mark(self.bucket.read(name).data)
+
+    def promote(self, name: str) -> list[dict[str, Any]]:
+        """Copy a pointer to the marker and deliver its event."""
+        return self.deliver(layout.MARKER, self.mark_copy(name))
+
+    def pointer(self, stage: Stage) -> Pointer | None:
+        key = layout.pointer(stage)
+        return decode(self.bucket.read(key).data, Pointer, key) if self.bucket.stat(key) else None
+
+    def serving(self, stage: Stage) -> str | None:
+        pointer = self.pointer(stage)
+        return pointer.run_id if pointer else None
+
+    def decision(self, run: str) -> Decision:
+        key = layout.candidate(run, layout.DECISION)
+        return decode(self.bucket.read(key).data, Decision, key)
+
+    def failed(self, run: str) -> list[str]:
+        """Names of the checks that ran and failed."""
+        return [c.name for c in self.decision(run).checks if not c.passed and was_run(c)]
+
+    def history(self, stage: Stage) -> list[str]:
+        """Run ids of the history, oldest first."""
+        return [key[-30:-5] for key in self.names(layout.history_folder(stage))]
+
+    def history_keys(self, stage: Stage) -> list[str]:
+        return self.names(layout.history_folder(stage))
+
+    def rejection(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.bucket.read(layout.REJECTED).data)
+        return loaded
+
+    def names(self, prefix: str = "") -> list[str]:
+        return [info.name for info in self.bucket.list(prefix)]
+
+    def info(self, name: str) -> ObjectInfo:
+        info = self.bucket.stat(name)
+        assert info is not None, name
+        return info
+
+    def overwrite(self, name: str, data: bytes) -> int:
+        return self.bucket.write(name, data, if_generation=None, content_type="application/json").generation
+
+    def content(self) -> dict[str, tuple[bytes, int]]:
+        """Everything in the bucket, with generations."""
+        found = {}
+        for info in self.bucket.list(""):
+            download = self.bucket.read(info.name)
+            found[info.name] = (download.data, download.generation)
+        return found
+
+
+class WatchedStore:
+    """Passes every call on; `before` and `after` see its number, from 1, and its kind and object."""
+
+    def __init__(
+        self,
+        store: Store,
+        before: Callable[[int, str, str], None] = lambda *_: None,
+        after: Callable[[int, str, str], None] = lambda *_: None,
+    ) -> None:
+        self._store = store
+        self._before = before
+        self._after = after
+        self.calls: list[tuple[str, str]] = []
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        return self._call("read", name, lambda: self._store.read(name, generation))
+
+    def stat(self, name: str) -> ObjectInfo | None:
+        return self._call("stat", name, lambda: self._store.stat(name))
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        return self._call(
+            "write",
+            name,
+            lambda: self._store.write(name, data, if_generation=if_generation, content_type=content_type),
+        )
+
+    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
+        return self._call("copy", name, lambda: self._store.copy(source, name))
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        return self._call("list", prefix, lambda: self._store.list(prefix))
+
+    def delete(self, name: str, *, if_generation: int) -> None:
+        return self._call("delete", name, lambda: self._store.delete(name, if_generation=if_generation))
+
+    def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
+        self.calls.append((kind, name))
+        number = len(self.calls)
+        self._before(number, kind, name)
+        try:
+            return do()
+        finally:  # also where the object is missing: the call was made
+            self._after(number, kind, name)
+
+
+def failing_at(store: Store, number: int, *, after: bool) -> WatchedStore:
+    """A store whose `number`-th call fails, before or after it took effect."""
+
+    def fail(found: int, kind: str, name: str) -> None:
+        if found == number:
+            raise StorageUnavailable(f"call {number}, {kind} {name}")
+
+    return WatchedStore(store, after=fail) if after else WatchedStore(store, before=fail)
+
+
+def interrupted_at(store: Store, kind: str, name: str, action: Callable[[], object]) -> WatchedStore:
+    """A store that runs `action` just before its first call of that kind on objects whose name begins so."""
+    pending = [action]
+
+    def interrupt(_: int, found: str, where: str) -> None:
+        if pending and found == kind and where.startswith(name):
+            pending.pop()()
+
+    return WatchedStore(store, before=interrupt)
