@@ -6,7 +6,7 @@ has the same form with its own `slope`, so slope 4 predicts as well as the noise
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -60,7 +60,7 @@ class Candidate:
 
     manifest: Manifest
     files: dict[str, bytes]
-    manifest_bytes: bytes = field(default=b"")
+    manifest_bytes: bytes
 
     def with_file(self, name: str, data: bytes, *, promised: bool = True) -> "Candidate":
         """Another content for one file; `promised`: the manifest says so too."""

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from functions.predict.predictor import LoadedModel, Refresh
+from functions.predict.loaded_model import LoadedModel
+from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
 from shared.manifest import Feature, Manifest
 

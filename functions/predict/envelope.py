@@ -27,7 +27,6 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        head_only = scope["method"] == "HEAD"
         started = False
 
         async def stamped(message: Message) -> None:
@@ -35,8 +34,6 @@ class Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*_completed(message["headers"]), (REQUEST_ID, request_id)]
-            elif head_only:
-                message["body"] = b""
             await send(message)
 
         try:

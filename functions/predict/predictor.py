@@ -1,7 +1,6 @@
-"""From the stage's pointer to a verified model in hand, and to the next one while the first still serves.
+"""The model in hand, and the look for the next one while the first still serves.
 
-A model is verified before it is constructed: pointer → manifest digest → digests of the files that serving loads →
-golden rows reproduced. The model in hand is one reference: a request sees the old one or the new one, never a mixture.
+The model in hand is one reference: a request sees the old one or the new one, never a mixture. Whatever fails keeps it.
 """
 
 import asyncio
@@ -10,48 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
-from functions.predict.assessment import Assessor, Outcome
-from functions.predict.schema import Inputs, RequestSchema
-from shared import layout, logs
-from shared.errors import IntegrityError, ObjectMissing, PermanentError, TransientError
+from functions.predict.loaded_model import LoadedModel, NothingPromoted, load
+from shared import logs
+from shared.errors import ObjectMissing, PermanentError, TransientError
 from shared.layout import Stage
-from shared.manifest import Golden, Manifest, Pointer, Profile, decode, digest, utc_now
-from shared.model_runtime import Model, require_golden
+from shared.manifest import utc_now
 from shared.store import Store
-
-SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)
-"""The files of a run that serving loads, and so verifies."""
 
 FIRST_MODEL_WAIT = 10.0
 """Seconds that a request waits for the first model before it is told to come back."""
 
 LONGEST_BACK_OFF = 60.0
-
-
-class NothingPromoted(ObjectMissing):
-    """The stage has no pointer: expected before the first promotion."""
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A verified model with everything that its answers need."""
-
-    pointer: Pointer
-    pointer_generation: int
-    manifest: Manifest
-    model: Model
-    schema: RequestSchema
-    assessor: Assessor
-
-    def outcomes(self, inputs: Inputs) -> list[Outcome]:
-        """One outcome per row of `inputs`."""
-        if not inputs.rows:
-            return []
-        predictions: list[float] = self.model.run(inputs.numeric, inputs.categorical).tolist()
-        return [self.assessor.assess(prediction) for prediction in predictions]
 
 
 @dataclass(frozen=True)
@@ -63,26 +34,6 @@ class Refresh:
     failure: str | None = None
     detail: str | None = None
     failures: int = 0
-
-
-def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> LoadedModel:
-    """What the stage's pointer names, verified; `current` itself where the pointer has not moved.
-
-    Raises NothingPromoted, ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
-    """
-    where = layout.pointer(stage)
-    try:
-        download = store.read(where)
-    except ObjectMissing as error:
-        raise NothingPromoted(str(error)) from error
-    if current is not None and current.pointer_generation == download.generation:
-        return current
-    pointer = decode(download.data, Pointer, where)
-    if pointer.stage != stage:
-        raise IntegrityError(f"{where} is a pointer of {pointer.stage!r}, expected one of {stage!r}")
-    if current is not None and current.pointer.manifest_sha256 == pointer.manifest_sha256:
-        return replace(current, pointer=pointer, pointer_generation=download.generation)
-    return _verified(store, pointer, download.generation)
 
 
 class Predictor:
@@ -120,10 +71,10 @@ class Predictor:
         """Start a look at the pointer, unless one is under way; the future ends with it and never raises."""
         with self._lock:
             if self._look is None or self._look.done():
-                self._due = math.inf
-                self._look = Future()
-                self._look.set_running_or_notify_cancel()  # so that no waiting request can cancel it
-                threading.Thread(target=self._run, args=(self._look,), name="look", daemon=True).start()
+                look: Future[None] = Future()
+                self._due = self._clock() + self._refresh_seconds
+                threading.Thread(target=self._run, args=(look,), name="look", daemon=True).start()
+                self._look = look  # only now: a thread that cannot start must not count as a look under way
             return self._look
 
     def _run(self, look: "Future[None]") -> None:
@@ -168,49 +119,6 @@ class Predictor:
     def _back_off(self, failures: int) -> float:
         longest = max(self._refresh_seconds, LONGEST_BACK_OFF)
         return float(min(self._refresh_seconds * 2 ** min(failures, 16), longest))
-
-
-def _verified(store: Store, pointer: Pointer, generation: int) -> LoadedModel:
-    manifest = _manifest(store, pointer)
-    files = {name: _file(store, pointer, manifest, name) for name in SERVED}
-    model = Model(files[layout.MODEL], manifest.features)
-    require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
-    profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
-    return LoadedModel(
-        pointer=pointer,
-        pointer_generation=generation,
-        manifest=manifest,
-        model=model,
-        schema=RequestSchema(manifest),
-        assessor=Assessor(manifest, profile),
-    )
-
-
-def _manifest(store: Store, pointer: Pointer) -> Manifest:
-    where = layout.staged(pointer.stage, pointer.run_id, layout.MANIFEST)
-    data = store.read(where).data
-    found = digest(data).sha256
-    if found != pointer.manifest_sha256:
-        raise IntegrityError(f"{where} has the SHA-256 {found}, the pointer expects {pointer.manifest_sha256}")
-    manifest = decode(data, Manifest, where)
-    if manifest.run_id != pointer.run_id:
-        raise IntegrityError(f"{where} is of run {manifest.run_id}, expected {pointer.run_id}")
-    return manifest
-
-
-def _file(store: Store, pointer: Pointer, manifest: Manifest, name: str) -> bytes:
-    where = layout.staged(pointer.stage, pointer.run_id, name)
-    promised = manifest.files.get(name)
-    if promised is None:
-        raise IntegrityError(f"the manifest of run {manifest.run_id} does not list {name}")
-    data = store.read(where).data
-    found = digest(data)
-    if found != promised:
-        raise IntegrityError(
-            f"{where} has {found.size} bytes and the SHA-256 {found.sha256}, "
-            f"the manifest promises {promised.size} and {promised.sha256}"
-        )
-    return data
 
 
 def _reason(error: Exception) -> str:

@@ -20,10 +20,12 @@ from functions.predict import page, payload, problems
 from functions.predict.assessment import Outcome
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope
-from functions.predict.predictor import LoadedModel, Predictor
+from functions.predict.loaded_model import LoadedModel
+from functions.predict.predictor import Predictor
 from functions.predict.problems import Refusal, refuse
-from functions.predict.schema import Row, Warned, batch_rows, single_row
+from functions.predict.schema import Row, Warned
 from functions.predict.settings import Limits
+from functions.predict.shape import batch_rows, single_row
 from functions.predict.table import Table, parse_csv
 
 RETRY_AFTER_SECONDS = 5

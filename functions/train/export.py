@@ -1,6 +1,6 @@
 """A fitted pipeline as one ONNX graph, its preprocessing included, and the proof that both predict the same.
 
-The preprocessing is built by hand in double precision: the stock converter computes it in single precision, and is wrong
+The preprocessing is built by hand in double precision: the stock converter computes it in single precision and is off
 by whole points on integer columns. The contract of inputs and output is that of `shared.model_runtime`.
 """
 

@@ -36,11 +36,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """`features` (n, k) in the order of `columns`, `target` (n,), and what a person should know of the reading."""
+    """`features` (n, k) in the order of `columns`, `target` (n,), and what a person should know of the reading.
+
+    `contents` (n,): what each row says, whatever the order of the columns and the spelling of its cells.
+    """
 
     features: pd.DataFrame
     target: pd.Series
     columns: tuple[Column, ...]
+    contents: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -55,7 +59,7 @@ class Sheet:
 def read_table(data: bytes, spec: DatasetSpec) -> Table:
     """The checked table in `data`. Raises InvalidDataset with every problem found."""
     warnings: list[str] = []
-    sheet = _read_parquet(data) if spec.source.endswith(".parquet") else _read_csv(data, spec, warnings)
+    sheet = _read_parquet(data, spec, warnings) if spec.source.endswith(".parquet") else _read_csv(data, spec, warnings)
     _check_names(sheet, spec)
     problems: list[str] = []
     target = _target(sheet, spec, problems)
@@ -70,7 +74,13 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
         problems.append("no usable feature is left: every column is the target, dropped, empty or constant")
     if problems:
         raise InvalidDataset(problems)
-    return Table(pd.DataFrame(features), pd.Series(target, name=spec.target), tuple(columns), tuple(warnings))
+    return Table(
+        features=pd.DataFrame(features),
+        target=pd.Series(target, name=spec.target),
+        columns=tuple(columns),
+        contents=_contents(sheet, spec),
+        warnings=tuple(warnings),
+    )
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------
@@ -78,21 +88,22 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
 
 def _read_csv(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     header, rows, lines = _parsed(_decoded(data))
-    names, empty = _headers(header, spec)
+    names = _headers(header, spec)
     problems = _ragged(rows, lines, len(header))
     if problems:
         raise InvalidDataset(problems)
-    columns: dict[str, Cells] = {}
-    for position, name in enumerate(names):
-        cells = [row[position] or None for row in rows]
-        if name == "":
-            if any(cell is not None for cell in cells):
-                raise InvalidDataset([f"column {position + 1} has values but no name in the header"])
-            continue
-        columns[name] = cells
-    if empty:
-        warnings.append(f"{empty} empty column(s) without a name were dropped")
-    return Sheet(columns, lines)
+    cells = [[row[position] or None for row in rows] for position in range(len(names))]
+    return _named(names, cells, lines, warnings)
+
+
+def _named(names: Sequence[str], cells: Sequence[Cells], lines: list[int], warnings: list[str]) -> Sheet:
+    """Columns by name; one without a name must be empty, and is left out."""
+    for position, (name, column) in enumerate(zip(names, cells, strict=True), 1):
+        if not name and any(column):
+            raise InvalidDataset([f"column {position} has values but no name in the header"])
+    if "" in names:
+        warnings.append(f"{list(names).count('')} empty column(s) without a name were dropped")
+    return Sheet({name: column for name, column in zip(names, cells, strict=True) if name}, lines)
 
 
 def _decoded(data: bytes) -> str:
@@ -133,13 +144,14 @@ def _parsed(text: str) -> tuple[list[str], list[list[str]], list[int]]:
     return header, rows[1:], lines[1:]
 
 
-def _headers(header: Sequence[str], spec: DatasetSpec) -> tuple[list[str], int]:
+def _headers(header: Sequence[str], spec: DatasetSpec) -> list[str]:
+    aliases = {normalized(alias): name for alias, name in spec.aliases.items()}
     stripped = [normalized(name) for name in header]
-    names = [spec.aliases.get(name, name) for name in stripped]
+    names = [aliases.get(name, name) for name in stripped]
     twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     if twice:
         raise InvalidDataset([f"the header names {', '.join(map(repr, twice))} more than once"])
-    return names, names.count("")
+    return names
 
 
 def _ragged(rows: Sequence[Sequence[str]], lines: Sequence[int], width: int) -> list[str]:
@@ -147,19 +159,37 @@ def _ragged(rows: Sequence[Sequence[str]], lines: Sequence[int], width: int) -> 
     return [f"{_in_lines(found)}: the number of cells differs from the header's {width}"] if found else []
 
 
-def _read_parquet(data: bytes) -> Sheet:
+def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     try:
         frame = pd.read_parquet(io.BytesIO(data))
     except (OSError, ValueError) as error:
         raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
-    columns = {normalized(str(name)): [_text(cell) for cell in frame[name]] for name in frame.columns}
-    return Sheet(columns, list(range(2, len(frame) + 2)))
+    names = _headers([str(name) for name in frame.columns], spec)
+    cells = [[_text(cell) for cell in frame.iloc[:, position]] for position in range(len(names))]
+    return _named(names, cells, list(range(2, len(frame) + 2)), warnings)
 
 
 def _text(cell: object) -> str | None:
     if cell is None or cell is pd.NA or (isinstance(cell, float) and math.isnan(cell)):
         return None
     return repr(float(cell)) if isinstance(cell, float | np.floating) else str(cell)
+
+
+def _contents(sheet: Sheet, spec: DatasetSpec) -> tuple[str, ...]:
+    """Made of the raw cells, so that no other row can change it: merged spellings and dropped constants depend on all.
+
+    Columns in `drop` stay out: two rows that a model cannot tell apart belong on one side of the split.
+    """
+    names = sorted(name for name in sheet.columns if name not in spec.drop)
+    forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
+    rows = zip(*(sheet.columns[name] for name in names), strict=True)
+    return tuple("\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows)
+
+
+def _canonical(cell: str) -> str:
+    """A cell's content whatever its spelling: `1.50` is `1.5`, `None` is `none`."""
+    value = _number(cell)
+    return folded(cell) if value is None else repr(value + 0.0)
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------

@@ -1,44 +1,43 @@
-"""One run per fingerprint of data, spec and code: a create-only object that its run keeps alive and marks as done.
+"""One run per (data, spec, code): a create-only lease in the bucket, renewed while the run lives.
 
-A second call while the run lives is told so; a run that falls silent loses its lease to the next call.
+A scheduler's retry or a double delivery finds the run under way or its result. A run that dies stops renewing, and the
+next call takes over after the expiry.
 """
 
 import hashlib
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-import msgspec
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Literal
 
 from shared import layout, logs
-from shared.errors import ObjectMissing, PreconditionFailed, TransientError
+from shared.errors import InvalidDocument, ObjectMissing, PipelineError, PreconditionFailed, TransientError
 from shared.manifest import Document, decode, encode, utc_now
 from shared.store import CREATE_ONLY, Store
 
-JSON = "application/json"
+ATTEMPTS = 5
+RENEWALS_PER_TERM = 3
 
 
-class Record(Document, frozen=True, kw_only=True):
-    """`owner`: the run. `completed`: it has published its manifest."""
+class LeaseLost(TransientError):
+    """Another call took the run over; nothing may be published any more."""
+
+
+class Lease(Document, frozen=True, kw_only=True):
+    """`owner` is the run's id, so that the lease of a finished run leads to its result."""
 
     owner: str
     started_at: datetime
     expires_at: datetime
-    completed: bool = False
 
 
 @dataclass(frozen=True)
 class Taken:
-    """The fingerprint belongs to a run already: under way, or done."""
+    """The run need not be done: another one did it or is doing it."""
 
-    owner: str
-    completed: bool
-
-
-class LeaseLost(TransientError):
-    """Another call took this run for dead and took over; what this one has must not be published."""
+    status: Literal["unchanged", "in_progress"]
+    run_id: str
 
 
 def fingerprint(*parts: bytes) -> str:
@@ -49,103 +48,96 @@ def fingerprint(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-class Lease:
-    """A lease in hand. `require` before anything that another owner must not see twice."""
-
-    def __init__(self, store: Store, key: str, record: Record, generation: int, seconds: int) -> None:
-        self._store = store
-        self._key = key
-        self._record = record
-        self._generation = generation
-        self._seconds = seconds
-        self._lock = threading.Lock()
-        self._lost = False
-
-    def require(self) -> None:
-        """Raises LeaseLost."""
-        if self._lost:
-            raise LeaseLost(f"the lease of {self._record.owner} was taken over")
-
-    def complete(self) -> None:
-        """The run has published: the same inputs again change nothing."""
-        self._write(completed=True)
-
-    def release(self) -> None:
-        """The run has failed: the next call may try at once."""
-        self._write(expires_at=utc_now())
-
-    def renew(self) -> None:
-        """Still alive. A storage fault is left to the next renewal."""
+def claim(store: Store, fingerprint: str, run_id: str, seconds: float, *, force: bool = False) -> "Held | Taken":
+    """The lease, or who has it. With `force` a finished run does not count. Raises TransientError."""
+    name = layout.lease(fingerprint)
+    for _ in range(ATTEMPTS):
+        present, generation = _read(store, name)
+        if present is not None and present.owner != run_id:
+            taken = _taken(store, present, force)
+            if taken is not None:
+                return taken
+            logs.info("taking the lease over", stage="lease", run_id=run_id, previous=present.owner)
         try:
-            self._write(expires_at=utc_now() + timedelta(seconds=self._seconds))
-        except TransientError as error:
-            logs.warning(f"the lease was not renewed: {error}", run_id=self._record.owner)
-
-    def _write(self, **changes: object) -> None:
-        with self._lock:
-            if self._lost:
-                return
-            self._record = msgspec.structs.replace(self._record, **changes)
-            try:
-                info = self._store.write(
-                    self._key, encode(self._record), if_generation=self._generation, content_type=JSON
-                )
-                self._generation = info.generation
-            except PreconditionFailed:
-                self._adopt_or_lose()
-
-    def _adopt_or_lose(self) -> None:
-        """A write whose answer was lost finds its own record there; anything else is another owner's."""
-        try:
-            present = self._store.read(self._key)
-        except ObjectMissing:
-            self._lost = True
-            return
-        self._lost = present.data != encode(self._record)
-        self._generation = present.generation
-
-
-def acquire(store: Store, key: str, owner: str, seconds: int, *, force: bool) -> Lease | Taken:
-    """The lease, or whose it is. `force` trains again what is done, but never beside a run under way."""
-    name = layout.lease(key)
-    now = utc_now()
-    record = Record(owner=owner, started_at=now, expires_at=now + timedelta(seconds=seconds))
-    while True:
-        generation = CREATE_ONLY
-        try:
-            present = store.read(name)
-            other = decode(present.data, Record, name)
-            if other.completed and not force and _published(store, other.owner):
-                return Taken(other.owner, completed=True)
-            if not other.completed and other.expires_at > utc_now():
-                return Taken(other.owner, completed=False)
-            generation = present.generation
-        except ObjectMissing:
-            pass
-        try:
-            info = store.write(name, encode(record), if_generation=generation, content_type=JSON)
+            return Held(store, name, run_id, seconds, generation)
         except PreconditionFailed:
             continue
-        return Lease(store, name, record, info.generation, seconds)
+    raise LeaseLost(f"{name} changed hands {ATTEMPTS} times while it was being claimed")
 
 
-@contextmanager
-def kept_alive(lease: Lease, seconds: float) -> Iterator[None]:
-    """Renew `lease` every third of `seconds` while the body runs."""
-    ended = threading.Event()
+class Held:
+    """A lease in hand: renewed by a thread until the `with` block ends, released where it ends with an error."""
 
-    def renew() -> None:
-        while not ended.wait(seconds / 3):
-            lease.renew()
+    def __init__(self, store: Store, name: str, run_id: str, seconds: float, generation: int) -> None:
+        """Write the lease over `generation`. Raises PreconditionFailed."""
+        self._store, self._name, self._run_id, self._seconds = store, name, run_id, seconds
+        self._started_at = utc_now()
+        self._generation = self._written(generation)
+        self._lost = threading.Event()
+        self._ended = threading.Event()
+        self._renewer = threading.Thread(target=self._renew, name="lease", daemon=True)
 
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
+    def __enter__(self) -> "Held":
+        self._renewer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._renewer.join()
+        if kind is not None:
+            self._release()
+
+    def require(self) -> None:
+        """Raises LeaseLost where another call has taken over."""
+        if self._lost.is_set():
+            raise LeaseLost(f"another call took over {self._name}; this run publishes nothing")
+
+    def _renew(self) -> None:
+        while not self._ended.wait(self._seconds / RENEWALS_PER_TERM):
+            try:
+                self._generation = self._written(self._generation)
+            except PreconditionFailed:
+                present, generation = _read(self._store, self._name)
+                if present is None or present.owner != self._run_id:
+                    self._lost.set()
+                    return
+                self._generation = generation  # our own write, whose answer was lost
+            except TransientError as error:
+                logs.warning(f"the lease was not renewed: {type(error).__name__}", run_id=self._run_id)
+
+    def _release(self) -> None:
+        try:
+            self._store.delete(self._name, if_generation=self._generation)
+        except PipelineError as error:  # it expires by itself
+            logs.warning(f"the lease was not released: {type(error).__name__}", run_id=self._run_id)
+
+    def _written(self, generation: int) -> int:
+        lease = Lease(
+            owner=self._run_id,
+            started_at=self._started_at,
+            expires_at=utc_now() + timedelta(seconds=self._seconds),
+        )
+        info = self._store.write(self._name, encode(lease), if_generation=generation, content_type="application/json")
+        return info.generation
+
+
+def _read(store: Store, name: str) -> tuple[Lease | None, int]:
+    """The lease and its generation; one that does not parse counts as none, and is overwritten."""
     try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
+        found = store.read(name)
+    except ObjectMissing:
+        return None, CREATE_ONLY
+    try:
+        return decode(found.data, Lease, name), found.generation
+    except InvalidDocument:
+        return None, found.generation
 
 
-def _published(store: Store, run_id: str) -> bool:
-    return store.stat(layout.candidate(run_id, layout.MANIFEST)) is not None
+def _taken(store: Store, lease: Lease, force: bool) -> Taken | None:
+    finished = layout.is_run_id(lease.owner) and store.stat(layout.candidate(lease.owner, layout.MANIFEST)) is not None
+    if finished:
+        return None if force else Taken("unchanged", lease.owner)
+    expires_at = lease.expires_at if lease.expires_at.tzinfo else lease.expires_at.replace(tzinfo=UTC)
+    return Taken("in_progress", lease.owner) if expires_at > utc_now() else None

@@ -11,7 +11,7 @@ import numpy as np
 from functions.train import CODE_VERSION
 from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
 from functions.train.ingestion import Table, read_table
-from functions.train.lease import Taken, acquire, fingerprint, kept_alive
+from functions.train.lease import Taken, claim, fingerprint
 from functions.train.publish import publish
 from functions.train.report import report_document, report_json, report_page
 from functions.train.selection import Result, Rows, Selected, describe_features, finish, select
@@ -70,23 +70,18 @@ def run(store: Store, tracker: Tracker, settings: TrainSettings, dataset: str, *
     """
     began = time.monotonic()
     inputs = read_inputs(store, settings.bucket, dataset)
-    key = fingerprint(inputs.spec_object.data, inputs.source.data, CODE_VERSION.encode())
+    code = f"{CODE_VERSION} {settings.git_sha}".encode()
+    key = fingerprint(inputs.spec_object.data, inputs.source.data, code)
     run_id = layout.new_run_id(utc_now())
-    lease = acquire(store, key, run_id, settings.lease_seconds, force=force)
+    lease = claim(store, key, run_id, settings.lease_seconds, force=force)
     if isinstance(lease, Taken):
-        status = "unchanged" if lease.completed else "in_progress"
-        logs.info(f"{status}: run {lease.owner}", status=status, run_id=lease.owner)
-        return Summary(status, lease.owner)
-    try:
-        with kept_alive(lease, settings.lease_seconds):
-            trained = train(inputs, settings, run_id)
-            lease.require()
-            with _stage("publish", run_id):
-                publish(store, trained.manifest, trained.files)
-        lease.complete()
-    except BaseException:
-        lease.release()
-        raise
+        logs.info(f"{lease.status}: run {lease.run_id}", status=lease.status, run_id=lease.run_id)
+        return Summary(lease.status, lease.run_id)
+    with lease:
+        trained = train(inputs, settings, run_id)
+        lease.require()
+        with _stage("publish", run_id):
+            publish(store, trained.manifest, trained.files)
     selected = trained.selected
     summary = Summary(
         status="trained",
@@ -225,7 +220,7 @@ def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:
                 name=result.name,
                 params=result.best.params if result.best else {},
                 metrics=_scores(result),
-                tags={"error": result.error} if result.error else {},
+                error=result.error,
             )
             for result in trained.results
         ),

@@ -5,6 +5,8 @@ Raised anywhere below the routes; the door (`gcs.py`) turns it into the JSON or 
 
 from shared.errors import PipelineError
 
+NO_BUCKET = "The specified bucket does not exist"
+
 
 class Fault(PipelineError):
     """A request that is not fulfilled. `status` 304 is no error to the caller, only an empty answer."""
@@ -17,7 +19,7 @@ class Fault(PipelineError):
 
 
 def no_bucket(bucket: str) -> Fault:
-    return Fault(404, "notFound", f"The specified bucket does not exist: {bucket}")
+    return Fault(404, "notFound", f"{NO_BUCKET}: {bucket}")
 
 
 def no_object(bucket: str, name: str, generation: int | None = None) -> Fault:

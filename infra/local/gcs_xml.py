@@ -6,12 +6,13 @@ Signatures are not checked, as nobody holds a secret here; that a URL has expire
 from datetime import UTC, datetime, timedelta
 from xml.sax.saxutils import escape
 
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from infra.local.conditions import Conditions
-from infra.local.faults import Fault, invalid
+from infra.local.faults import NO_BUCKET, Fault, invalid
 from infra.local.gcs_download import download
 from infra.local.gcs_request import storage, target
 from infra.local.gcs_upload import start_upload, store
@@ -64,7 +65,7 @@ async def start(request: Request) -> Response:
 
 def xml_error(fault: Fault) -> Response:
     code = "ExpiredToken" if fault.reason == "expired" else _CODES.get(fault.status, "InvalidArgument")
-    if fault.status == 404 and "bucket" in fault.message:
+    if fault.message.startswith(NO_BUCKET):
         code = "NoSuchBucket"
     detail = f"<Code>{code}</Code><Message>{escape(fault.message)}</Message>"
     body = f"<?xml version='1.0' encoding='UTF-8'?><Error>{detail}</Error>"
@@ -95,7 +96,14 @@ def _require_fresh(request: Request) -> None:
         raise Fault(400, "expired", "The provided token has expired: the time of the signed URL is over.")
 
 
-_PATH = "/{bucket}/{object:path}"
+class _BucketName(StringConvertor):
+    """A first path segment that is none of the JSON interface's."""
+
+    regex = r"(?!(?:storage|upload|download|resumable|batch)/)[^/]+"
+
+
+register_url_convertor("bucket", _BucketName())
+_PATH = "/{bucket:bucket}/{object:path}"
 
 ROUTES = [
     Route(_PATH, read, methods=["GET"]),

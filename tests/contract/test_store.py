@@ -1,4 +1,4 @@
-"""What every `Store` keeps: run over the in-memory store of the tests and over CloudStore against the local storage server."""
+"""What every `Store` keeps: run over the tests' MemoryStore, and over CloudStore against the local storage server."""
 
 import threading
 import uuid

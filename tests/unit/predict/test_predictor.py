@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from functions.predict import predictor as module
-from functions.predict.predictor import LoadedModel, NothingPromoted, Predictor, load
+from functions.predict.loaded_model import LoadedModel, NothingPromoted, load
+from functions.predict.predictor import Predictor
 from shared import layout
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
 from shared.manifest import SCHEMA_VERSION, Golden, encode
@@ -213,6 +214,34 @@ def test_a_model_that_does_not_reproduce_its_golden_rows_is_refused_though_its_d
     promote(store)
     with pytest.raises(IntegrityError, match="golden predictions differ"):
         load(store, "staging")
+
+
+def test_a_pointer_that_names_another_run_for_the_manifest_in_hand_is_refused(
+    store: FlakyStore, predictor: Predictor
+) -> None:
+    pointer = promote(store)
+    ask(predictor)
+    manifest = store.read(layout.staged("staging", FIRST, layout.MANIFEST)).data
+    key = layout.staged("staging", SECOND, layout.MANIFEST)
+    store.write(key, manifest, if_generation=None, content_type="application/json")
+    write_pointer(store, "staging", msgspec.structs.replace(pointer, run_id=SECOND))
+    settle(predictor)
+    assert (predictor.refresh.failure, predictor.current and predictor.current.pointer) == ("integrity", pointer)
+
+
+def test_a_look_whose_thread_cannot_start_is_made_up_for(
+    store: FlakyStore, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(store)
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse_to_start)
+        with pytest.raises(RuntimeError):
+            predictor.look()
+    assert run_id(ask(predictor)) == FIRST
+
+
+def refuse_to_start(thread: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def test_a_pointer_of_the_other_stage_is_refused(store: FlakyStore) -> None:

@@ -1,9 +1,11 @@
 """Every status, in the order of precedence, and the shape of every answer."""
 
+import asyncio
 import csv
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +17,7 @@ from functions.predict.settings import Limits
 from shared import logs
 from shared.errors import StorageUnavailable
 from shared.manifest import Cell
+from shared.model_runtime import Model
 from shared.store import Download
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
@@ -114,6 +117,21 @@ def test_a_large_batch_leaves_the_event_loop_and_gives_the_same(client: Client) 
     np.testing.assert_allclose([entry["prediction"] for entry in found], expected)
 
 
+def test_only_large_bodies_are_worked_on_in_another_thread(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[bool] = []
+    run = Model.run
+
+    def spy(model: Model, numeric: Any, categorical: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return run(model, numeric, categorical)
+
+    client.get("/ready")
+    monkeypatch.setattr(Model, "run", spy)
+    for rows in (1, 10_000):
+        client.post("/predict_batch", json.dumps([ROW] * rows))
+    assert threads == [True, False]
+
+
 @pytest.mark.parametrize(("content", "headers"), [("[]", JSON), ('{"instances": []}', JSON), ("gender,age\n", CSV)])
 def test_an_empty_batch_is_answered_with_an_empty_list(client: Client, content: str, headers: dict[str, str]) -> None:
     answer = client.post("/predict_batch", content, headers)
@@ -180,6 +198,34 @@ def test_a_body_is_accepted_up_to_the_limit_and_not_one_byte_beyond(small: Clien
     assert small.post("/predict", body.ljust(LIMITS.max_bytes)).status_code == 200
     refused = small.post("/predict", body.ljust(LIMITS.max_bytes + 1))
     assert (refused.status_code, codes(refused)) == (413, [("", "body_too_large")])
+
+
+def test_a_body_that_declares_itself_too_large_is_refused_unread(small: Client) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        raise AssertionError("the body was read")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"99999999")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers}
+    asyncio.run(small.app(scope, receive, send))
+    assert sent[0]["status"] == 413
+
+
+def test_a_caller_who_hangs_up_is_no_fault(small: Client, records: list[logging.LogRecord]) -> None:
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        raise AssertionError("nobody is there to be answered")
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": headers}
+    asyncio.run(small.app(scope, receive, send))
+    assert records == []
 
 
 def test_a_body_without_a_declared_length_is_counted_while_it_comes(small: Client) -> None:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.predict.problems import Bounds, Refusal
-from functions.predict.schema import Inputs, RequestSchema, batch_rows, single_row
+from functions.predict.schema import Inputs, RequestSchema
+from functions.predict.shape import batch_rows, single_row
 from functions.predict.table import parse_csv
 from shared.manifest import Feature
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
@@ -132,6 +133,12 @@ def test_the_turkish_letters_are_not_i() -> None:
     assert schema.read_row({"city": "isparta"}).categorical[0, 0] == "ISPARTA"
     assert problems(schema.read_row, {"city": "İzmir"}) == [("/city", "unknown_category")]
     assert problems(schema.read_row, {"city": "ısparta"}) == [("/city", "unknown_category")]
+
+
+def test_categories_that_differ_only_in_case_stay_apart_where_the_spelling_is_exact() -> None:
+    feature = Feature(name="grade", kind="categorical", nullable=False, imputed="a", categories=("a", "A"))
+    schema = RequestSchema(manifest(FIRST, {}, features=(feature,), aliases={}))
+    assert [schema.read_row({"grade": grade}).categorical[0, 0] for grade in ("a", "A", " A ")] == ["a", "A", "A"]
 
 
 def test_every_problem_of_a_row_is_listed_at_once() -> None:

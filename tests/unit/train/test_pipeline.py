@@ -1,7 +1,8 @@
 """A whole training run over an honest in-memory bucket."""
 
 import json
-import sqlite3
+import os
+import socket
 import threading
 import time
 from pathlib import Path
@@ -11,10 +12,10 @@ import pytest
 
 from functions.train import pipeline
 from functions.train.evidence import conformal_interval
-from functions.train.lease import Lease, LeaseLost, Taken, acquire
+from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.settings import TrainSettings
 from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
-from shared import layout
+from shared import layout, logs
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
 from shared.model_runtime import Model, require_golden
@@ -158,20 +159,58 @@ def test_two_calls_at_once_train_once() -> None:
     assert len({entry.name.split("/")[1] for entry in store.list("candidates/")}) == 1
 
 
-def test_a_lease_that_is_renewed_is_not_taken_over_and_a_silent_one_is() -> None:
+A, B = "20260105T070000Z-0000000a", "20260105T070000Z-0000000b"
+
+
+def test_a_run_under_way_keeps_its_lease_and_a_silent_one_loses_it() -> None:
     store = MemoryStore()
-    first = acquire(store, "k", "20260105T070000Z-0000000a", 1, force=False)
-    assert isinstance(first, Lease)
-    assert acquire(store, "k", "20260105T070000Z-0000000b", 1, force=True) == Taken("20260105T070000Z-0000000a", False)
-    time.sleep(0.7)
-    first.renew()
-    time.sleep(0.7)
-    assert isinstance(acquire(store, "k", "20260105T070000Z-0000000b", 1, force=False), Taken)
-    time.sleep(0.7)
-    assert isinstance(acquire(store, "k", "20260105T070000Z-0000000b", 1, force=False), Lease)
-    first.renew()
-    with pytest.raises(LeaseLost):
-        first.require()
+    first = claim(store, "k", A, 1, force=False)
+    assert isinstance(first, Held)
+    with first:
+        time.sleep(1.5)
+        assert claim(store, "k", B, 1, force=True) == Taken("in_progress", A)
+
+
+def test_a_suspended_run_that_wakes_up_too_late_publishes_nothing() -> None:
+    store = MemoryStore()
+    first = claim(store, "k", A, 1, force=False)
+    assert isinstance(first, Held)
+    time.sleep(1.1)  # its thread that renews has not started: the process was stopped
+    assert isinstance(claim(store, "k", B, 60, force=False), Held)
+    with first:
+        time.sleep(0.6)
+        with pytest.raises(LeaseLost):
+            first.require()
+
+
+def test_a_lease_that_does_not_parse_is_replaced() -> None:
+    store = seeded()
+    run_id = run(store).run_id
+    (lease,) = store.list("locks/")
+    store.write(lease.name, b"\xff", if_generation=lease.generation, content_type="application/json")
+    time.sleep(1.1)
+    assert run(store).run_id > run_id
+
+
+def test_a_run_that_fails_after_its_manifest_is_not_trained_again() -> None:
+    """The answer of the last write was lost: the candidate is there, and the next call finds it."""
+
+    class LastAnswerLost(MemoryStore):
+        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            info = super().write(name, data, if_generation=if_generation, content_type=content_type)
+            if name.endswith("/manifest.json"):
+                raise StorageUnavailable("the connection was reset")
+            return info
+
+        def delete(self, name: str, *, if_generation: int) -> None:
+            raise StorageUnavailable("503")
+
+    store = LastAnswerLost()
+    seeded(store)
+    with pytest.raises(StorageUnavailable):
+        run(store)
+    (run_id,) = {entry.name.split("/")[1] for entry in store.list("candidates/")}
+    assert run(store) == pipeline.Summary("unchanged", run_id)
 
 
 def test_a_failed_run_gives_its_lease_back_and_leaves_no_candidate() -> None:
@@ -230,7 +269,10 @@ TRACKED = TrackedRun(
     params={"algorithm": "Ridge"},
     metrics={"cv_r2_mean": 0.2},
     tags={"git_sha": "abc"},
-    algorithms=(TrackedAlgorithm("Ridge", {"alpha": 1.0}, {"cv_r2_mean": 0.2}),),
+    algorithms=(
+        TrackedAlgorithm(name="Ridge", params={"alpha": 1.0}, metrics={"cv_r2_mean": 0.2}),
+        TrackedAlgorithm(name="Lasso", params={}, metrics={}, error="no candidate has a finite score"),
+    ),
     files={"report.json": b"{}"},
 )
 
@@ -238,38 +280,39 @@ TRACKED = TrackedRun(
 @pytest.mark.filterwarnings("ignore")  # mlflow's own
 def test_mlflow_holds_a_run_with_one_nested_run_per_algorithm(tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
-    MlflowTracker(uri).track(TRACKED)
+    (tmp_path / "store").mkdir()
+    MlflowTracker(uri, os.environ, limit=120).track(TRACKED)
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("e")
     assert experiment is not None
-    runs = {run.data.tags["mlflow.runName"]: run for run in client.search_runs([experiment.experiment_id])}
-    parent, child = runs[TRACKED.run_id], runs["Ridge"]
-    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert (child.data.metrics["cv_r2_mean"], child.data.params["alpha"]) == (0.2, "1.0")
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    parent, ridge, lasso = runs[TRACKED.run_id], runs["Ridge"], runs["Lasso"]
+    assert ridge.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert (ridge.data.metrics["cv_r2_mean"], ridge.data.params["alpha"]) == (0.2, "1.0")
     assert [entry.path for entry in client.list_artifacts(parent.info.run_id)] == ["report.json"]
-    assert parent.info.status == child.info.status == "FINISHED"
+    assert (parent.info.status, ridge.info.status, lasso.info.status) == ("FINISHED", "FINISHED", "FAILED")
 
 
-@pytest.mark.filterwarnings("ignore")  # mlflow's own
-def test_a_tracker_that_is_down_costs_its_limit_and_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    import logging
-
-    logging.getLogger("pipeline").propagate = True
-    began = time.monotonic()
-    MlflowTracker("http://127.0.0.1:9", limit_seconds=2).track(TRACKED)
-    assert time.monotonic() - began < 5
-    assert "the run was not tracked" in caplog.text
+@pytest.fixture
+def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(logs.LOGGER, "propagate", True)
+    return caplog
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_broken_tracking_store_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    import logging
+def test_a_tracking_server_that_hangs_costs_its_limit_and_a_warning(warnings_of: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        uri = f"http://user:s3cret@127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        MlflowTracker(uri, os.environ, limit=8).track(TRACKED)
+        assert time.monotonic() - began < 12
+    assert "the run was not tracked: MLflow did not take it within 8 s" in warnings_of.text
+    assert "s3cret" not in warnings_of.text
 
-    logging.getLogger("pipeline").propagate = True
-    (tmp_path / "mlflow.db").write_bytes(b"this is no database")
-    with pytest.raises(sqlite3.DatabaseError), sqlite3.connect(tmp_path / "mlflow.db") as connection:
-        connection.execute("select 1 from x")
-    MlflowTracker(f"sqlite:///{tmp_path / 'mlflow.db'}").track(TRACKED)
-    assert "the run was not tracked" in caplog.text
+
+@pytest.mark.parametrize("uri", ["http://user:s3cret@127.0.0.1:9", "sqlite:////proc/no/mlflow.db"])
+def test_a_tracking_store_that_refuses_costs_a_warning(uri: str, warnings_of: pytest.LogCaptureFixture) -> None:
+    MlflowTracker(uri, os.environ, limit=120).track(TRACKED)
+    assert "the run was not tracked: MLflow raised " in warnings_of.text
+    assert "s3cret" not in warnings_of.text

@@ -6,27 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.train.ingestion import Column, Table
+from functions.train.ingestion import Column, Table, read_table
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
 from functions.train.split import held_out
 from functions.train.tuner import make_folds, out_of_fold, search
 from functions.train.zoo import MODEL_ZOO, Entry
-from shared.dataset import TuningSpec
+from shared.dataset import DatasetSpec, TuningSpec
 
 COLUMNS = (Column("a", "numeric", True), Column("b", "categorical", True))
 
 
-def table(rows: int = 400, seed: int = 0) -> Table:
+def table(count: int = 400, seed: int = 0) -> Table:
     generator = np.random.default_rng(seed)
-    a, b = generator.normal(size=rows), generator.choice(np.array(["x", "y", "z"], dtype=object), rows)
-    y = a + (b == "x") + generator.normal(scale=0.3, size=rows)
-    a[generator.random(rows) < 0.1] = np.nan
-    b[generator.random(rows) < 0.1] = np.nan
-    return Table(pd.DataFrame({"a": a, "b": b}), pd.Series(y, name="y"), COLUMNS, ())
+    a, b = generator.normal(size=count), generator.choice(np.array(["x", "y", "z"], dtype=object), count)
+    y = a + (b == "x") + generator.normal(scale=0.3, size=count)
+    a[generator.random(count) < 0.1] = np.nan
+    b[generator.random(count) < 0.1] = np.nan
+    contents = tuple(f"{x}|{word}|{z}" for x, word, z in zip(a, b, y, strict=True))
+    return Table(pd.DataFrame({"a": a, "b": b}), pd.Series(y, name="y"), COLUMNS, contents, ())
 
 
 def reordered(whole: Table, order: np.ndarray) -> Table:
-    return Table(whole.features.iloc[order], whole.target.iloc[order], COLUMNS, ())
+    contents = tuple(whole.contents[i] for i in order)
+    return Table(whole.features.iloc[order], whole.target.iloc[order], COLUMNS, contents, ())
 
 
 def test_about_the_share_asked_for_is_held_out() -> None:
@@ -36,15 +38,41 @@ def test_about_the_share_asked_for_is_held_out() -> None:
 def test_a_row_held_out_stays_held_out_when_rows_are_added_or_moved() -> None:
     whole = table()
     order = np.random.default_rng(1).permutation(400)
-    sides = held_out(whole, 0.2, 42)
-    assert (held_out(reordered(whole, order), 0.2, 42) == sides[order]).all()
-    assert (held_out(reordered(whole, np.arange(100)), 0.2, 42) == sides[:100]).all()
+    before = held_out(whole, 0.2, 42)
+    assert (held_out(reordered(whole, order), 0.2, 42) == before[order]).all()
+    assert (held_out(reordered(whole, np.arange(100)), 0.2, 42) == before[:100]).all()
+
+
+def sides(csv: list[str]) -> dict[str, bool]:
+    """Whether a row is held out, by the line of the file."""
+    read = read_table("\n".join(csv).encode(), DatasetSpec(name="n", source="t.csv", target="y"))
+    return dict(zip(csv[1:], held_out(read, 0.2, 42).tolist(), strict=True))
+
+
+def rows(count: int, start: int = 0) -> list[str]:
+    return [f"{i},{'xyz'[i % 3]},1,{i * 0.5}" for i in range(start, start + count)]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [rows(300, 1000), [f"{i},X,1,0.25" for i in range(300)], ["7,x,2,3.5"]],
+    ids=["more rows", "rows that change the usual spelling", "a second value for a constant column"],
+)
+def test_no_added_row_moves_another(added: list[str]) -> None:
+    before = sides(["a,b,c,y", *rows(200)])
+    assert {line: side for line, side in sides(["a,b,c,y", *rows(200), *added]).items() if line in before} == before
+
+
+def test_the_order_of_columns_and_the_spelling_of_numbers_move_no_row() -> None:
+    before = list(sides(["a,b,c,y", *rows(200)]).values())
+    other = [f"1.0,{i * 0.5:.3f},{'XYZ'[i % 3]},{i}.0" for i in range(200)]
+    assert list(sides(["c,y,b,a", *other]).values()) == before
 
 
 def test_identical_rows_are_on_the_same_side() -> None:
     twice = reordered(table(), np.tile(np.arange(400), 2))
-    sides = held_out(twice, 0.2, 42)
-    assert (sides[:400] == sides[400:]).all()
+    both = held_out(twice, 0.2, 42)
+    assert (both[:400] == both[400:]).all()
 
 
 def test_another_seed_holds_out_other_rows() -> None:

@@ -1,0 +1,42 @@
+"""What a JSON body must be before any model is asked: one row, or rows and how many of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from functions.predict.problems import MAX_PROBLEMS, Problem, Refusal, pointer, refuse
+from functions.predict.table import too_many_rows
+
+
+def single_row(value: Any) -> Mapping[str, Any]:
+    """The body of /predict as a row. Raises Refusal (422)."""
+    if not isinstance(value, dict):
+        raise refuse(422, "not_an_object", "expected a JSON object with the model's fields")
+    return value
+
+
+def batch_rows(value: Any, max_rows: int) -> Sequence[Any]:
+    """The rows of a batch: a bare array, or `instances` of an object that holds nothing else.
+
+    Raises Refusal: 422 for any other shape, 413 for more than `max_rows`.
+    """
+    rows = value
+    if isinstance(value, dict):
+        rows = value.get("instances")
+        problems = list(_envelope_problems(value))
+        if problems:
+            raise Refusal(422, problems)
+    if not isinstance(rows, list):
+        raise refuse(422, "not_an_array", "expected a JSON array of rows, or an object with the array as instances")
+    if len(rows) > max_rows:
+        raise too_many_rows(max_rows)
+    return rows
+
+
+def _envelope_problems(envelope: Mapping[str, Any]) -> Iterator[Problem]:
+    if "instances" not in envelope:
+        yield Problem("/instances", "missing", "this field is required; expected an array of rows")
+    elif not isinstance(envelope["instances"], list):
+        yield Problem("/instances", "wrong_type", "expected an array of rows")
+    for name in list(envelope)[: MAX_PROBLEMS + 1]:
+        if name != "instances":
+            yield Problem(pointer(name), "unknown_field", "expected no field beside instances")

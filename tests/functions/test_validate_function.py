@@ -1,0 +1,239 @@
+"""The deployed file under the real functions-framework, as a process, against the local storage server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared import layout
+from shared.manifest import Pointer, decode, digest
+from shared.store import CloudStore
+from tests.candidates import build, publish, run_id
+from tests.local_storage import running_storage
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+
+@dataclass
+class Function:
+    """The running function, and what it wrote to stderr."""
+
+    client: httpx.Client
+    stderr: Path
+
+    def binary(self, content: bytes, bucket: str, **changes: str) -> int:
+        """Status of a binary CloudEvent with this body."""
+        headers = {f"ce-{name}": value for name, value in {**attributes(bucket), **changes}.items()}
+        return self.client.post(
+            "/", content=content, headers={**headers, "Content-Type": "application/json"}
+        ).status_code
+
+    def structured(self, data: object, bucket: str) -> int:
+        """Status of a structured CloudEvent with this data."""
+        body = {**attributes(bucket), "datacontenttype": "application/json", "data": data}
+        return self.client.post(
+            "/", content=json.dumps(body).encode(), headers={"Content-Type": "application/cloudevents+json"}
+        ).status_code
+
+    def lines(self, event_id: str | None = None) -> list[dict[str, Any]]:
+        """Its structured log, or the part about one event."""
+        texts = self.stderr.read_text(encoding="utf-8").splitlines()
+        entries = [json.loads(text) for text in texts if text.startswith('{"severity"')]
+        return [entry for entry in entries if event_id is None or entry.get("event_id") == event_id]
+
+
+@dataclass
+class Bucket:
+    """A new bucket of the local storage server."""
+
+    name: str
+    store: CloudStore
+
+    def resource(self, name: str) -> dict[str, Any]:
+        """The object as the event describes it, with the fields that Eventarc sends."""
+        info = self.store.stat(name)
+        assert info is not None
+        return {
+            "kind": "storage#object",
+            "id": f"{self.name}/{name}/{info.generation}",
+            "name": name,
+            "bucket": self.name,
+            "generation": str(info.generation),
+            "metageneration": "1",
+            "contentType": "application/json",
+            "timeCreated": "2026-01-05T07:00:00.000Z",
+            "size": str(info.size),
+        }
+
+    def pointer(self, stage: layout.Stage) -> Pointer:
+        key = layout.pointer(stage)
+        return decode(self.store.read(key).data, Pointer, key)
+
+
+def attributes(bucket: str) -> dict[str, str]:
+    return {
+        "id": "4711",
+        "source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
+        "specversion": "1.0",
+        "type": FINALIZED,
+        "subject": "objects/x",
+        "time": "2026-01-05T07:00:00.000Z",
+    }
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_storage(tmp_path_factory.mktemp("storage")) as storage:
+        yield storage.url
+
+
+@pytest.fixture(scope="module")
+def bucket(endpoint: str) -> Iterator[Bucket]:
+    name = f"b-{uuid.uuid4().hex[:12]}"
+    httpx.post(
+        f"{endpoint}/storage/v1/b", params={"project": "p"}, json={"name": name, "versioning": {"enabled": True}}
+    ).raise_for_status()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", endpoint)
+        yield Bucket(name, CloudStore(name))
+
+
+@pytest.fixture(scope="module")
+def function(endpoint: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    with running_function(
+        tmp_path_factory.mktemp("function"), BUCKET=bucket.name, STORAGE_EMULATOR_HOST=endpoint
+    ) as it:
+        yield it
+
+
+@contextmanager
+def running_function(folder: Path, **environment: str) -> Iterator[Function]:
+    """The function as it is deployed, on a free port; nothing of it is left behind."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    stderr = folder / "stderr"
+    with stderr.open("wb") as log:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port)),
+                *("--target", "validate", "--source", str(ROOT / "functions" / "validate" / "main.py")),
+                *("--signature-type", "cloudevent"),
+            ],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environment},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_for(port, process, stderr)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            yield Function(client, stderr)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]", stderr: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, stderr.read_text()
+        assert time.monotonic() < deadline, "the function did not start"
+        time.sleep(0.05)
+
+
+def test_a_binary_event_of_a_manifest_puts_the_run_into_staging(function: Function, bucket: Bucket) -> None:
+    key = publish(bucket.store, build(run_id(1))).name
+    assert function.binary(json.dumps(bucket.resource(key)).encode(), bucket.name, id="e1") == 200
+    assert bucket.pointer("staging").run_id == run_id(1)
+    [line] = function.lines("e1")
+    assert (line["severity"], line["reason"], line["run_id"]) == ("INFO", "promoted", run_id(1))
+
+
+def test_a_structured_event_of_a_manifest_puts_the_run_into_staging(function: Function, bucket: Bucket) -> None:
+    key = publish(bucket.store, build(run_id(2))).name
+    assert function.structured(bucket.resource(key), bucket.name) == 200
+    assert bucket.pointer("staging").run_id == run_id(2)
+    manifest = bucket.store.read(layout.staged("staging", run_id(2), layout.MANIFEST)).data
+    assert bucket.pointer("staging").manifest_sha256 == digest(manifest).sha256
+
+
+def test_the_marker_puts_stagings_run_into_production(function: Function, bucket: Bucket) -> None:
+    data = bucket.store.read(layout.pointer("staging")).data
+    bucket.store.write(layout.MARKER, data, if_generation=None, content_type="application/json")
+    event = json.dumps(bucket.resource(layout.MARKER)).encode()
+    assert [function.binary(event, bucket.name) for _ in range(2)] == [200, 200]
+    assert bucket.pointer("production").run_id == bucket.pointer("staging").run_id
+    assert len(bucket.store.list(layout.history_folder("production"))) == 1
+
+
+def test_deliveries_of_one_event_at_once_promote_once(function: Function, bucket: Bucket) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    key = publish(bucket.store, build(run_id(3))).name
+    event = json.dumps(bucket.resource(key)).encode()
+    with ThreadPoolExecutor(4) as pool:
+        codes = list(pool.map(lambda _: function.binary(event, bucket.name), range(4)))
+    assert codes == [200] * 4
+    assert bucket.pointer("staging").run_id == run_id(3)
+    entries = [info.name for info in bucket.store.list(layout.history_folder("staging")) if run_id(3) in info.name]
+    assert len(entries) == 1
+    assert bucket.store.read(entries[0]).data == bucket.store.read(layout.pointer("staging")).data
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"{", b"7", b'"x"', b'{"message": {"data": "e30="}, "subscription": "s"}', b"\xff\xfe"],
+)
+def test_a_body_that_is_no_object_is_acknowledged(function: Function, bucket: Bucket, body: bytes) -> None:
+    before = len(function.lines())
+    assert function.binary(body, bucket.name) == 200
+    assert [line["reason"] for line in function.lines()[before:]] == ["invalid_event"]
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {"message": {}}])
+def test_a_structured_event_without_an_object_is_acknowledged(function: Function, bucket: Bucket, data: object) -> None:
+    assert function.structured(data, bucket.name) == 200
+
+
+def test_a_malformed_manifest_is_acknowledged_and_decided(function: Function, bucket: Bucket) -> None:
+    key = layout.candidate(run_id(9), layout.MANIFEST)
+    bucket.store.write(key, b"{", if_generation=0, content_type="application/json")
+    assert function.binary(json.dumps(bucket.resource(key)).encode(), bucket.name, id="e9") == 200
+    assert [line["reason"] for line in function.lines("e9")] == ["malformed_manifest"]
+    assert bucket.store.stat(layout.candidate(run_id(9), layout.DECISION)) is not None
+
+
+def test_a_refused_marker_is_acknowledged_and_says_why_in_the_bucket(function: Function, bucket: Bucket) -> None:
+    bucket.store.write(layout.MARKER, b"{}", if_generation=None, content_type="application/json")
+    assert function.binary(json.dumps(bucket.resource(layout.MARKER)).encode(), bucket.name) == 200
+    assert json.loads(bucket.store.read(layout.REJECTED).data)["reason"] == "marker_malformed"
+
+
+def test_storage_that_is_down_answers_500_so_that_the_event_comes_again(tmp_path: Path) -> None:
+    with running_function(tmp_path, BUCKET="b", STORAGE_EMULATOR_HOST="http://127.0.0.1:1") as function:
+        data = {"bucket": "b", "name": layout.candidate(run_id(1), layout.MANIFEST), "generation": "1"}
+        assert function.binary(json.dumps(data).encode(), "b", id="down") == 500
+        assert [line["reason"] for line in function.lines("down")] == ["transient"]
+
+
+def test_a_missing_setting_answers_500_and_is_named_in_the_log(tmp_path: Path) -> None:
+    with running_function(tmp_path) as function:
+        assert function.binary(b"{}", "b") == 500
+        assert any("BUCKET is not set" in line["message"] for line in function.lines())

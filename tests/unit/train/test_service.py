@@ -1,0 +1,149 @@
+"""The function's door: each call gets the status that its caller can act on, and no fault leaves without an answer."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flask
+import pytest
+
+from functions.train.identity import CertificatesUnavailable, require_caller
+from functions.train.problems import refuse
+from functions.train.service import Service
+from functions.train.settings import TrainSettings
+from functions.train.tracking import NullTracker
+from shared.errors import SettingsError, StorageUnavailable
+from shared.store import Download
+from tests.memory_store import MemoryStore
+from tests.unit.train.test_pipeline import seeded
+
+SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
+
+
+def everyone(_authorization: str | None) -> None:
+    """No caller is a stranger."""
+
+
+def answer(
+    store: MemoryStore, require: Callable[[str | None], None] = everyone, method: str = "POST", **request: Any
+) -> flask.Response:
+    app = flask.Flask("test")
+    with app.test_request_context(request.pop("path", "/"), method=method, **request):
+        return Service(SETTINGS, store, NullTracker(), require).answer(flask.request)
+
+
+def test_an_empty_body_trains_the_default_dataset() -> None:
+    trained = answer(seeded())
+    assert trained.status_code == 200
+    assert trained.json is not None
+    assert trained.json["status"] == "trained"
+    assert set(trained.json) == {"status", "run_id", "algorithm", "cv_r2", "holdout_r2", "seconds"}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"{", 400, "json"),
+        (b"\xff", 400, "json"),
+        (b"[" * 100_000, 400, "json"),
+        (b"[]", 422, "type"),
+        (b'"x"', 422, "type"),
+        (b'{"forse": true}', 422, "unknown_field"),
+        (b'{"force": 1}', 422, "type"),
+        (b'{"dataset": null}', 422, "type"),
+        (b'{"dataset": "gs://other/data/dataset.toml"}', 422, "other_bucket"),
+        (b'{"dataset": "gs://b/data/stud.csv"}', 422, "other_bucket"),
+        (b'{"dataset": "gs://b/data/none.toml"}', 422, "invalid_dataset"),
+    ],
+)
+def test_a_wrong_call_is_answered_with_its_problem(body: bytes, status: int, code: str) -> None:
+    store = seeded()
+    refused = answer(store, data=body)
+    assert (refused.status_code, refused.mimetype) == (status, "application/problem+json")
+    assert refused.json is not None
+    assert [problem["code"] for problem in refused.json["errors"]] == [code]
+    assert store.list("candidates/") == []
+
+
+def test_every_problem_of_the_data_is_in_the_answer() -> None:
+    store = seeded()
+    data = store.read("data/stud.csv")
+    broken = data.data.replace(b'"72","72","74"', b'"x","72","74"').replace(b'"lunch"', b'"lunch "').split(b"\n")
+    broken[5] = broken[5].rsplit(b",", 3)[0] + b',"","1","1"'
+    store.write("data/stud.csv", b"\n".join(broken), if_generation=data.generation, content_type="text/csv")
+    refused = answer(store)
+    assert refused.status_code == 422
+    assert refused.json is not None
+    messages = [problem["message"] for problem in refused.json["errors"]]
+    assert any("not a finite number in line 2" in message for message in messages)
+    assert any("missing in line 6" in message for message in messages)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
+def test_other_methods_are_refused_with_the_one_that_is_allowed(method: str) -> None:
+    refused = answer(MemoryStore(), method=method)
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "POST")
+
+
+def test_other_paths_are_not_found() -> None:
+    assert answer(MemoryStore(), path="/train").status_code == 404
+
+
+class Failing(MemoryStore):
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def read(self, name: str, generation: int | None = None) -> Download:
+        raise self._error
+
+
+def test_what_may_heal_is_503_and_says_when_to_come_back() -> None:
+    refused = answer(Failing(StorageUnavailable("503")))
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+def test_a_fault_of_ours_is_an_answer_without_its_message() -> None:
+    refused = answer(Failing(RuntimeError("row 7 holds s3cret")))
+    assert refused.status_code == 500
+    assert "s3cret" not in refused.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("authorization", [None, "", "Basic dTpw", "Bearer ", "Bearer not.a.token", "bearer a.b.c"])
+def test_a_stranger_is_refused_before_anything_is_read(authorization: str | None) -> None:
+    def require(header: str | None) -> None:
+        require_caller(header, "http://train", "http://127.0.0.1:9/certs")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.oauth2.id_token._fetch_certs", lambda *_: {})
+        refused = answer(
+            Failing(RuntimeError("read")), require, headers={"Authorization": authorization} if authorization else {}
+        )
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_certificates_that_cannot_be_fetched_are_no_fault_of_the_caller() -> None:
+    with pytest.raises(CertificatesUnavailable):
+        require_caller("Bearer a.b.c", "http://train", "http://127.0.0.1:9/certs")
+
+
+def test_without_an_audience_every_caller_passes() -> None:
+    require_caller(None, None, "http://127.0.0.1:9/certs")
+
+
+def test_a_refusal_counts_its_problems() -> None:
+    assert refuse(400, "json", "the body is not valid JSON").detail == "the body is not valid JSON"
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({}, "BUCKET"),
+        ({"BUCKET": "b", "TRAIN_JOBS": "x"}, "TRAIN_JOBS"),
+        ({"BUCKET": "b", "LEASE_SECONDS": "0"}, "LEASE"),
+    ],
+)
+def test_a_wrong_setting_is_named(environ: dict[str, str], name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        TrainSettings.from_env(environ)
