@@ -1,7 +1,7 @@
 """The local Cloud Storage server as a process of its own, for any suite that needs a bucket behind real HTTP.
 
-    with running_storage(tmp_path) as storage:
-        client = storage.client()
+with running_storage(tmp_path) as storage:
+    client = storage.client()
 """
 
 import json

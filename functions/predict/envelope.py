@@ -1,13 +1,18 @@
-"""Around every answer: the request id, the headers that all answers share, and the answer to a fault of our own."""
+"""Around every answer: the request id, the headers that all share, and the one place where errors become answers.
+
+It stands where a Starlette application has three layers, each with its own request and its own `send`.
+"""
 
 import re
 import secrets
 import traceback
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from functions.predict import problems
+from functions.predict.problems import Refusal, refuse
 from shared import logs
 
 REQUEST_ID = b"x-request-id"
@@ -36,15 +41,27 @@ class Envelope:
                 message["headers"] = [*_completed(message["headers"]), (REQUEST_ID, request_id)]
             await send(message)
 
+        scope["app"] = self  # the router then raises its 404 and 405 instead of answering in plain text
         try:
             await self._app(scope, receive, stamped)
         except ClientDisconnect:
             return
+        except Refusal as refusal:
+            await problems.response(refusal)(scope, receive, stamped)
+        except HTTPException as error:
+            await problems.response(_by_routing(error))(scope, receive, stamped)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer without a trace
             _report(error, request_id)
             if not started:
-                fault = problems.refuse(500, "internal_error", "the service failed on this request; it was logged")
+                fault = refuse(500, "internal_error", "the service failed on this request; it was logged")
                 await problems.response(fault)(scope, receive, stamped)
+
+
+def _by_routing(error: HTTPException) -> Refusal:
+    if error.status_code == 405:
+        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        return refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
+    return refuse(404, "not_found", "no such path; see / for the page and /schema for the fields")
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -7,7 +7,6 @@ import functools
 import os
 
 from functions_framework.aio import http
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
@@ -34,7 +33,7 @@ async def predict(_: Request) -> ASGIApp:
 
 
 @functools.cache
-def service() -> Starlette:
+def service() -> ASGIApp:
     """The service of this worker, built once. Raises SettingsError."""
     logs.configure("predict")
     settings = PredictSettings.from_env(os.environ)

@@ -5,24 +5,21 @@ type (415), its syntax (400), its shape (422), a model at all (503), its fields 
 """
 
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import anyio.to_thread
 import msgspec
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
-from functions.predict import page, payload, problems
+from functions.predict import page, payload
 from functions.predict.assessment import Outcome
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.predictor import Predictor
-from functions.predict.problems import Refusal, refuse
+from functions.predict.problems import refuse
 from functions.predict.schema import Row, Warned
 from functions.predict.settings import Limits
 from functions.predict.shape import batch_rows, single_row
@@ -122,15 +119,9 @@ class Api:
         return loaded
 
 
-def application(predictor: Predictor, limits: Limits) -> Starlette:
+def application(predictor: Predictor, limits: Limits) -> Envelope:
     """The whole service as an ASGI application."""
-    app = Starlette(
-        routes=[*Api(predictor, limits).routes(), *page.routes()],
-        middleware=[Middleware(Envelope)],
-        exception_handlers={Refusal: _refused, HTTPException: _refused_by_routing},
-    )
-    app.router.redirect_slashes = False
-    return app
+    return Envelope(Router([*Api(predictor, limits).routes(), *page.routes()], redirect_slashes=False))
 
 
 def _answer(loaded: LoadedModel, row: Row) -> Response:
@@ -163,24 +154,3 @@ async def _computed(body: bytes, work: Callable[[], T]) -> T:
 
 def _json(value: object) -> Response:
     return Response(msgspec.json.encode(value), media_type="application/json")
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    if not isinstance(error, Refusal):
-        _unexpected(error)
-    return problems.response(error)
-
-
-async def _refused_by_routing(_: Request, error: Exception) -> Response:
-    if not isinstance(error, HTTPException):
-        _unexpected(error)
-    if error.status_code == 405:
-        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        refusal = refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
-    else:
-        refusal = refuse(error.status_code, "not_found", "no such path; see / for the page and /schema for the fields")
-    return problems.response(refusal)
-
-
-def _unexpected(error: Exception) -> NoReturn:
-    raise error

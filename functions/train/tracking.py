@@ -8,14 +8,13 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from functions.train.workers import end_with_parent
 from shared import logs
 
 LIMIT_SECONDS = 30.0
@@ -106,7 +105,7 @@ class _Job(msgspec.Struct):
 
 def main(folder: Path, parent: int) -> None:
     """Send the run in `folder` to MLflow; the last line on stderr names the error, if any."""
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent(parent)
     job = msgspec.json.decode((folder / "run.json").read_bytes(), type=_Job)
     try:
         _send(job.uri, job.run, folder)
@@ -167,13 +166,6 @@ def _error_name(stderr: bytes) -> str:
     lines = stderr.decode(errors="replace").strip().splitlines()
     name = lines[-1].split(":", 1)[0] if lines else ""
     return name if name.isidentifier() else "an error without a name"
-
-
-def _end_with(parent: int) -> None:
-    """End this process soon after `parent` is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """The two-stage search: random draws over each algorithm's space, then a grid around the best draw.
 
-Preprocessing is fitted once per fold, on that fold's training rows only. Every (algorithm, candidate, fold) is one task
-of one joblib pool; the same seed gives the same result whatever the number of processes.
+Preprocessing is fitted once per fold, on that fold's training rows only. Every (algorithm, candidate, fold) is one
+task, and the same seed gives the same result whatever the number of processes.
 """
 
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
@@ -21,6 +20,7 @@ from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler
 from functions.train.ingestion import Column
 from functions.train.preprocessing import preprocessing
 from functions.train.search_space import Params, grid_around
+from functions.train.workers import run_all
 from functions.train.zoo import Entry
 from shared.dataset import TuningSpec
 
@@ -75,6 +75,17 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class Task:
+    """One fit and its score."""
+
+    entry: Entry
+    params: Params
+    fold: Fold
+    scoring: str
+    seed: int
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What one task measured: score, R², seconds; or the error."""
 
@@ -104,9 +115,8 @@ def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column]
 def search(zoo: Sequence[Entry], folds: Sequence[Fold], tuning: TuningSpec, seed: int, jobs: int) -> list[Searched]:
     """Both stages for every algorithm of `zoo`, in its order."""
     searched = [Searched(entry) for entry in zoo]
-    with Parallel(n_jobs=jobs) as pool:
-        _stage("random", searched, _draws(zoo, tuning.random_iterations, seed), folds, tuning.scoring, seed, pool)
-        _stage("grid", searched, [_grid(one) for one in searched], folds, tuning.scoring, seed, pool)
+    _stage("random", searched, _draws(zoo, tuning.random_iterations, seed), folds, tuning.scoring, seed, jobs)
+    _stage("grid", searched, [_grid(one) for one in searched], folds, tuning.scoring, seed, jobs)
     return searched
 
 
@@ -144,15 +154,16 @@ def _stage(
     folds: Sequence[Fold],
     scoring: str,
     seed: int,
-    pool: Any,
+    jobs: int,
 ) -> None:
     tasks = [
-        (one, params, fold)
+        Task(one.entry, params, fold, scoring, seed)
         for one, chosen in zip(searched, candidates, strict=True)
         for params in chosen
         for fold in folds
     ]
-    outcomes = iter(pool(delayed(_measure)(one.entry, params, fold, scoring, seed) for one, params, fold in tasks))
+    costs = [task.entry.fit_seconds * len(task.fold.train_y) / 1000 for task in tasks]
+    outcomes = iter(run_all(_measure, tasks, costs, jobs))
     for one, chosen in zip(searched, candidates, strict=True):
         for params in chosen:
             measured = [next(outcomes) for _ in folds]
@@ -168,14 +179,16 @@ def _stage(
             )
 
 
-def _measure(entry: Entry, params: Params, fold: Fold, scoring: str, seed: int) -> Outcome:
+def _measure(task: Task) -> Outcome:
     began = time.perf_counter()
+    fold = task.fold
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
-            estimator = entry.make(seed).set_params(**params).fit(fold.train_x, fold.train_y)
+            estimator = task.entry.make(task.seed).set_params(**task.params).fit(fold.train_x, fold.train_y)
             predicted = np.ravel(estimator.predict(fold.test_x))
-        score, r2 = float(SCORES[scoring](fold.test_y, predicted)), float(r2_score(fold.test_y, predicted))
+        score = float(SCORES[task.scoring](fold.test_y, predicted))
+        r2 = float(r2_score(fold.test_y, predicted))
     except (ValueError, ArithmeticError, MemoryError) as error:
         return Outcome(float("nan"), float("nan"), time.perf_counter() - began, f"{type(error).__name__}: {error}")
     return Outcome(score, r2, time.perf_counter() - began)

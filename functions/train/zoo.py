@@ -14,12 +14,14 @@ from functions.train.search_space import LogWindow, Space
 class Entry:
     """One algorithm. `make(seed)` gives an unfitted estimator with one thread; `space` what the search may set.
 
-    `selectable` is False for the baseline, which is reported and never chosen.
+    `fit_seconds`: about what one fit on a thousand rows takes, to order the work. `selectable` is False for the
+    baseline, which is reported and never chosen.
     """
 
     name: str
     make: Callable[[int], Any]
     space: Mapping[str, Space] = field(default_factory=dict)
+    fit_seconds: float = 0.003
     selectable: bool = True
 
 

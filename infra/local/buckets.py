@@ -120,7 +120,11 @@ class Buckets:
 
 
 def _settable(resource: Mapping[str, Any]) -> Json:
-    return {field: value for field, value in resource.items() if field not in _FIXED}
+    fields = {field: value for field, value in resource.items() if field not in _FIXED}
+    for field in ("versioning", "labels", "iamConfiguration", "lifecycle"):
+        if fields.get(field) is not None and not isinstance(fields[field], Mapping):
+            raise invalid(f"Invalid value for {field}: expected an object, found {type(fields[field]).__name__}")
+    return fields
 
 
 def _notification(number: int, fields: str) -> Json:

@@ -9,6 +9,8 @@ from typing import Protocol, Self
 
 from infra.local.faults import condition_not_met, invalid, not_modified
 
+MAX_NUMBER = 2**63 - 1
+
 _SUFFIXES = {
     "generation_match": "GenerationMatch",
     "generation_not_match": "GenerationNotMatch",
@@ -87,8 +89,8 @@ def number(parameters: Mapping[str, str], name: str) -> int | None:
     text = parameters.get(name)
     if text is None:
         return None
-    if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 20:
-        raise invalid(f"Invalid value for {name}: expected a whole number, found {text[:64]!r}")
+    if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 19 or int(text) > MAX_NUMBER:
+        raise invalid(f"Invalid value for {name}: expected a whole number of 64 bits, found {text[:64]!r}")
     return int(text)
 
 

@@ -68,9 +68,7 @@ class ContentWriter:
             self.content = new_content(self._database)
         if data:
             chunk = self._database.execute("INSERT INTO chunk (data) VALUES (?)", data).lastrowid
-            self._database.execute(
-                "INSERT INTO piece VALUES (?, ?, ?, ?)", self.content, self.stored, len(data), chunk
-            )
+            self._database.execute("INSERT INTO piece VALUES (?, ?, ?, ?)", self.content, self.stored, len(data), chunk)
         self._count(data)
 
     def _count(self, data: bytes) -> None:

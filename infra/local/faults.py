@@ -39,5 +39,9 @@ def invalid(message: str) -> Fault:
     return Fault(400, "invalid", message)
 
 
+def no_access_controls() -> Fault:
+    return Fault(400, "invalid", "Cannot use ACL API when uniform bucket-level access is enabled. Use IAM instead.")
+
+
 def required(parameter: str) -> Fault:
     return Fault(400, "required", f"Required parameter: {parameter}")

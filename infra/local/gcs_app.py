@@ -97,6 +97,4 @@ def _error(request: Request, fault: Fault) -> Response:
     if not request.url.path.startswith(_JSON_PATHS):
         return gcs_xml.xml_error(fault)
     entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
-    return JSONResponse(
-        {"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}, fault.status
-    )
+    return JSONResponse({"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}, fault.status)

@@ -5,7 +5,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from infra.local.conditions import number
-from infra.local.faults import Fault, required
+from infra.local.faults import Fault, no_access_controls, required
 from infra.local.gcs_request import conditions, json_body, links, segment, storage
 from infra.local.resources import Json, bucket_resource
 
@@ -88,11 +88,7 @@ async def folders(request: Request) -> Response:
 
 async def access_controls(request: Request) -> Response:
     storage(request).buckets.get(segment(request, "bucket"))
-    raise invalid_access()
-
-
-def invalid_access() -> Fault:
-    return Fault(400, "invalid", "Cannot use ACL API when uniform bucket-level access is enabled. Use IAM instead.")
+    raise no_access_controls()
 
 
 async def create_notification(request: Request) -> Response:

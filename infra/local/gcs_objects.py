@@ -6,8 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from infra.local.conditions import Conditions, flag
-from infra.local.faults import condition_not_met, invalid, not_modified
+from infra.local.conditions import Conditions, flag, number
+from infra.local.faults import condition_not_met, invalid, no_access_controls, not_modified
 from infra.local.gcs_download import download
 from infra.local.gcs_request import conditions, generation, json_body, links, segment, storage, target
 from infra.local.listing import Query
@@ -88,7 +88,7 @@ async def compose_object(request: Request) -> Response:
 
 async def access_controls(request: Request) -> Response:
     storage(request).objects.get(*target(request))
-    raise invalid("Cannot use ACL API when uniform bucket-level access is enabled. Use IAM instead.")
+    raise no_access_controls()
 
 
 async def _copied(request: Request) -> ObjectVersion:
@@ -113,10 +113,10 @@ def _sources(body: Json) -> list[tuple[str, int | None, Conditions]]:
 
 def _source(source: dict[str, Any]) -> tuple[str, int | None, Conditions]:
     wanted = {name: str(value) for name, value in _mapping(source, "objectPreconditions").items()}
-    version = source.get("generation")
-    if not isinstance(source.get("name"), str) or (version is not None and not str(version).isdigit()):
-        raise invalid("Each of sourceObjects needs a name, and a whole number where it has a generation")
-    return source["name"], None if version is None else int(version), Conditions.from_parameters(wanted)
+    if not isinstance(source.get("name"), str):
+        raise invalid("Expected a name in each of sourceObjects")
+    version = {name: str(source[name]) for name in ("generation",) if source.get(name) is not None}
+    return source["name"], number(version, "generation"), Conditions.from_parameters(wanted)
 
 
 def _mapping(body: Json, name: str) -> Json:

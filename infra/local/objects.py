@@ -14,7 +14,6 @@ from infra.local.contents import Contents
 from infra.local.database import Database
 from infra.local.faults import Fault, invalid, no_object
 from infra.local.resources import (
-    OBJECT_FIELDS,
     PUBLIC_LINKS,
     Change,
     ObjectVersion,
@@ -127,8 +126,7 @@ class Objects:
             current = self.get(bucket, name, generation)
             conditions.require_for_write(current)
             now = self._database.tick()
-            wanted = {field: value for field, value in changes.items() if field in OBJECT_FIELDS}
-            fields = merged({} if replace else current.fields, wanted)
+            fields = merged({} if replace else current.fields, writable(changes))
             if fields.get("storageClass") != current.fields.get("storageClass"):
                 fields.setdefault("storageClass", self._buckets.get(bucket).storage_class)
                 fields["timeStorageClassUpdated"] = timestamp(now)
@@ -155,7 +153,7 @@ class Objects:
         if current := self.find(bucket, name):
             self._retire(current, archive=settings.versioning, content_kept=content)
         generation = self._database.tick()
-        kept = {"storageClass": settings.storage_class, **writable(fields)}
+        kept = {"storageClass": settings.storage_class, **merged({}, writable(fields))}
         self._database.execute(
             "INSERT INTO object VALUES (?, ?, ?, 1, ?, 1, ?, ?, NULL, ?)",
             *(bucket, name, generation, content, generation, generation, json.dumps(kept)),
@@ -197,7 +195,10 @@ def version_of(row: Sequence[Any]) -> ObjectVersion:
 
 def require_valid_name(name: str) -> None:
     """Raise a 400 for a name that Cloud Storage does not take."""
-    size = len(name.encode())
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError as error:
+        raise invalid("The object name is not valid Unicode") from error
     if not 1 <= size <= MAX_NAME_BYTES:
         raise invalid(f"The object name must have from 1 to {MAX_NAME_BYTES} bytes in UTF-8, found {size}")
     if name in (".", "..") or "\r" in name or "\n" in name or name.startswith(".well-known/acme-challenge/"):

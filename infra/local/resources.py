@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
+from infra.local.faults import invalid
+
 Json = dict[str, Any]
 
 OBJECT_FIELDS = (
@@ -14,6 +16,11 @@ OBJECT_FIELDS = (
     *("storageClass", "customTime", "eventBasedHold", "temporaryHold", "metadata"),
 )
 """What a client may set on an object."""
+
+_EXPECTED = {
+    "metadata": "an object of texts",
+    **dict.fromkeys(("eventBasedHold", "temporaryHold"), "true or false"),
+}
 
 Change = Literal["finalized", "deleted", "archived", "metadataUpdated"]
 
@@ -72,7 +79,7 @@ class Bucket:
 
     @property
     def versioning(self) -> bool:
-        return bool(self.fields.get("versioning", {}).get("enabled"))
+        return self.fields.get("versioning", {}).get("enabled") is True
 
     @property
     def storage_class(self) -> str:
@@ -116,10 +123,11 @@ def object_resource(version: ObjectVersion, links: Links) -> Json:
 
 def bucket_resource(bucket: Bucket, links: Links) -> Json:
     """The `storage#bucket` resource. Access is always uniform: there are no ACLs to answer for."""
+    location = str(bucket.fields.get("location", "US")).upper()
     return {
-        "location": "EU",
-        "locationType": "multi-region",
         **bucket.fields,
+        "location": location,
+        "locationType": "multi-region" if location in ("US", "EU", "ASIA") else "region",
         "kind": "storage#bucket",
         "id": bucket.name,
         "name": bucket.name,
@@ -154,8 +162,19 @@ def merged(current: Mapping[str, Any], changes: Mapping[str, Any]) -> Json:
 
 
 def writable(resource: Mapping[str, Any]) -> Json:
-    """What of an object resource a client may set, without the rest and without nulls."""
-    return merged({}, {field: resource[field] for field in OBJECT_FIELDS if field in resource})
+    """What of an object resource a client may set, nulls included. Raises a 400 for a value of the wrong type."""
+    fields = {field: resource[field] for field in OBJECT_FIELDS if field in resource}
+    for field, value in fields.items():
+        if value is not None and not _fits(field, value):
+            found = type(value).__name__
+            raise invalid(f"Invalid value for {field}: expected {_EXPECTED.get(field, 'a text')}, found {found}")
+    return fields
+
+
+def _fits(field: str, value: object) -> bool:
+    if field == "metadata":
+        return isinstance(value, Mapping) and all(text is None or isinstance(text, str) for text in value.values())
+    return isinstance(value, bool if field.endswith("Hold") else str)
 
 
 def _etag(generation: int, metageneration: int) -> str:

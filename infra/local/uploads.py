@@ -15,7 +15,7 @@ from infra.local.contents import Contents, ContentWriter, new_content
 from infra.local.database import Database
 from infra.local.faults import Fault, invalid
 from infra.local.objects import Objects
-from infra.local.resources import ObjectVersion
+from infra.local.resources import ObjectVersion, writable
 
 UNIT_BYTES = 256 * 1024
 KEPT_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
@@ -48,6 +48,7 @@ class Uploads:
         self, bucket: str, name: str, fields: Mapping[str, Any], conditions: Conditions, declared_size: int | None
     ) -> Session:
         """A new session, unless its preconditions fail already. They are checked again when it is finished."""
+        writable(fields)
         session_id = secrets.token_urlsafe(32)
         request = {"fields": dict(fields), "conditions": conditions.to_dict(), "declared_size": declared_size}
         with self._database.transaction():
@@ -113,6 +114,4 @@ class Uploads:
     def expire(self) -> None:
         """At the start: forget sessions older than a week, as Cloud Storage does."""
         with self._database.transaction():
-            self._database.execute(
-                "DELETE FROM upload WHERE created < ?", self._database.tick() - KEPT_MICROSECONDS
-            )
+            self._database.execute("DELETE FROM upload WHERE created < ?", self._database.tick() - KEPT_MICROSECONDS)

@@ -69,8 +69,9 @@ def json_object(body: bytes) -> Json:
         return {}
     try:
         value = json.loads(body)
+        json.dumps(value, ensure_ascii=False).encode()  # refuses halves of surrogate pairs, which no text may hold
     except (ValueError, RecursionError) as error:
-        raise Fault(400, "parseError", "Parse Error: the body is not valid JSON") from error
+        raise Fault(400, "parseError", "Parse Error: the body is not valid JSON in UTF-8") from error
     if not isinstance(value, dict):
         raise Fault(400, "parseError", f"Expected a JSON object as the body, found {type(value).__name__}")
     return value

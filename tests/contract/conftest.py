@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 
 from tests.local_storage import LocalStorage, running_storage
 
@@ -32,6 +33,25 @@ def versioned(client: Any) -> Any:
     bucket = client.bucket(bucket_name())
     bucket.versioning_enabled = True
     return client.create_bucket(bucket, retry=None)
+
+
+@pytest.fixture
+def http() -> Iterator[requests.Session]:
+    """For what the client library does not show."""
+    with requests.Session() as session:
+        yield session
+
+
+@pytest.fixture
+def api(storage: LocalStorage, bucket: Any) -> str:
+    """Where the bucket's objects are."""
+    return f"{storage.http_url}/storage/v1/b/{bucket.name}/o"
+
+
+@pytest.fixture
+def upload(storage: LocalStorage, bucket: Any) -> str:
+    """Where the bucket's uploads go."""
+    return f"{storage.http_url}/upload/storage/v1/b/{bucket.name}/o"
 
 
 def bucket_name() -> str:

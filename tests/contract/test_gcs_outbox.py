@@ -55,9 +55,7 @@ def test_an_overwrite_deletes_the_old_generation_and_finalizes_the_new(storage: 
     assert changes(storage, bucket) == [("finalized", "o", first), ("deleted", "o", first), ("finalized", "o", second)]
 
 
-def test_an_overwrite_in_a_versioned_bucket_archives_the_old_generation(
-    storage: LocalStorage, versioned: Any
-) -> None:
+def test_an_overwrite_in_a_versioned_bucket_archives_the_old_generation(storage: LocalStorage, versioned: Any) -> None:
     first, second = (write(versioned, "o", data).generation for data in (b"1", b"2"))
     expected = [("finalized", "o", first), ("archived", "o", first), ("finalized", "o", second)]
     assert changes(storage, versioned) == expected

@@ -34,9 +34,7 @@ def test_gsutil_copies_large_files_up_and_down(gsutil: Tool, bucket: Any) -> Non
     assert gsutil.read("back.bin") == BINARY
 
 
-def test_gsutil_copies_inside_the_bucket_as_a_promotion_does(
-    gsutil: Tool, bucket: Any, storage: LocalStorage
-) -> None:
+def test_gsutil_copies_inside_the_bucket_as_a_promotion_does(gsutil: Tool, bucket: Any, storage: LocalStorage) -> None:
     pointer = b'{"run_id": "20260101T000000Z-00000000"}'
     write(bucket, "staging/current.json", pointer, content_type="application/json")
     gsutil.run("cp", f"gs://{bucket.name}/staging/current.json", f"gs://{bucket.name}/promote/production.json")

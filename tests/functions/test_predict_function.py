@@ -20,6 +20,7 @@ import requests
 
 from shared import layout
 from shared.store import CloudStore
+from tests.local_storage import LocalStorage, running_storage
 from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote, served_model, write_pointer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,25 +46,17 @@ class Function:
 
 
 @pytest.fixture(scope="module")
-def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a local Cloud Storage."""
-    state = tmp_path_factory.mktemp("storage")
-    command = [sys.executable, "-m", "infra.local.gcs", "--state", str(state), "--http-port", "0", "--https-port", "0"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            url = json.loads(process.stdout.readline())["http"]
-            yield url
-        finally:
-            process.terminate()
+def storage() -> Iterator[LocalStorage]:
+    with running_storage() as server:
+        yield server
 
 
 @pytest.fixture
-def store(storage: str, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
+def store(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
     """A bucket of the test's own, which the environment names to the function and to the client library."""
     bucket = f"predict-{uuid.uuid4()}"
-    requests.post(f"{storage}/storage/v1/b", json={"name": bucket}, timeout=PATIENCE).raise_for_status()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage)
+    requests.post(f"{storage.http_url}/storage/v1/b", json={"name": bucket}, timeout=PATIENCE).raise_for_status()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
     monkeypatch.setenv("BUCKET", bucket)
     return CloudStore(bucket)
@@ -180,12 +173,18 @@ def test_bodies_methods_and_paths_pass_through_the_framework(store: CloudStore, 
             assert "script-src 'self'" in client.get(path).headers["content-security-policy"]
 
 
-def test_storage_that_is_away_is_503_and_the_process_lives(store: CloudStore, tmp_path: Path) -> None:
+def test_storage_that_is_away_is_503_and_the_model_is_served_once_it_is_back(
+    storage: LocalStorage, store: CloudStore, tmp_path: Path
+) -> None:
     promote(store)
-    with running(tmp_path, STORAGE_EMULATOR_HOST=f"http://127.0.0.1:{free_port()}") as function:
+    storage.stop()
+    with running(tmp_path) as function:
         answer = function.predict()
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-        assert function.get("/health").status_code == 200
+        assert function.get("/health").json() == {"status": "ok", "model_loaded": False}
+        storage.start()
+        eventually(lambda: function.predict().status_code == 200)
+        assert function.get("/ready").json()["stale"] is False
 
 
 @pytest.mark.parametrize(("name", "value"), [("BUCKET", ""), ("STAGE", "prod"), ("REFRESH_SECONDS", "soon")])

@@ -1,0 +1,121 @@
+"""The deployed file under the real functions-framework, as a process, against the local storage server."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from shared import layout
+from shared.manifest import Manifest, decode, digest
+from shared.store import CloudStore
+from tests.local_storage import LocalStorage, running_storage
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "shared" / "datasets" / "students"
+BUCKET = "train-function"
+START_SECONDS = 120.0
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[LocalStorage]:
+    with running_storage() as server:
+        client = server.client()
+        client.create_bucket(BUCKET)
+        for name in ("dataset.toml", "stud.csv"):
+            client.bucket(BUCKET).blob(f"data/{name}").upload_from_filename(str(SAMPLE / name))
+        client.close()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def store(storage: LocalStorage) -> Iterator[CloudStore]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
+        patch.setenv("GOOGLE_CLOUD_PROJECT", "local")
+        yield CloudStore(BUCKET)
+
+
+@contextmanager
+def running_function(storage: LocalStorage, folder: Path, **settings: str) -> Iterator[httpx.Client]:
+    """The function in a folder that it must not write to, stopped as the platform stops it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    source = ROOT / "functions" / "train" / "main.py"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "BUCKET": BUCKET,
+        "STORAGE_EMULATOR_HOST": storage.http_url,
+        "GOOGLE_CLOUD_PROJECT": "local",
+        **settings,
+    }
+    command = (sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port))
+    process = subprocess.Popen(
+        (*command, "--target", "train", "--source", str(source)), cwd=folder, env=environment, start_new_session=True
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+            wait_until_open(port, process)
+            yield client
+    finally:
+        process.terminate()
+        process.wait(30)
+        with pytest.raises(ProcessLookupError):  # nobody is left of its group
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1):
+                return
+        except OSError:
+            assert process.poll() is None, "the function ended while starting"
+            assert time.monotonic() < deadline, "the function did not start"
+            time.sleep(0.1)
+
+
+def test_a_call_trains_and_a_second_one_finds_nothing_new(
+    storage: LocalStorage, store: CloudStore, tmp_path: Path
+) -> None:
+    with running_function(storage, tmp_path, TRAIN_JOBS="2") as function:
+        trained = function.post("/")
+        again = function.post("/", json={"force": False})
+        refused = function.post("/", json={"forse": True})
+    assert trained.status_code == again.status_code == 200
+    assert (trained.json()["status"], again.json()["status"]) == ("trained", "unchanged")
+    run_id = trained.json()["run_id"]
+    assert again.json()["run_id"] == run_id
+    manifest = decode(store.read(layout.candidate(run_id, layout.MANIFEST)).data, Manifest, "manifest")
+    for name, promised in manifest.files.items():
+        assert digest(store.read(layout.candidate(run_id, name)).data) == promised
+    assert refused.status_code == 422
+    assert "did you mean 'force'?" in refused.json()["detail"]
+    assert list(tmp_path.iterdir()) == []  # nothing is written to the working directory
+
+
+def test_a_function_without_settings_says_so_in_its_log_and_answers_500(
+    storage: LocalStorage, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with running_function(storage, tmp_path, BUCKET="") as function:
+        answer = function.post("/")
+    assert answer.status_code == 500
+    assert answer.json()["errors"][0]["code"] == "bad_settings"
+    assert "environment variable BUCKET is not set" in capfd.readouterr().err
+
+
+def test_a_stranger_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
+    with running_function(storage, tmp_path, OIDC_AUDIENCE="http://train", OIDC_CERTS_URL=storage.http_url) as function:
+        answer = function.post("/")
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
