@@ -33,6 +33,11 @@ class LocalStorage:
         self.https_url = "https://127.0.0.1:0"
 
     @property
+    def url(self) -> str:
+        """The plain door, which is what STORAGE_EMULATOR_HOST wants."""
+        return self.http_url
+
+    @property
     def pid(self) -> int:
         assert self._process is not None, "the server does not run"
         return self._process.pid

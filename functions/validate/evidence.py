@@ -42,6 +42,9 @@ def parse_manifest(data: bytes, run_id: str, where: str) -> Manifest:
         raise InvalidDocument(f"{where}: run_id is {manifest.run_id}, expected the folder's {run_id}")
     if not names or len(set(names)) != len(names):
         raise InvalidDocument(f"{where}: expected at least one feature, and each once")
+    for feature in manifest.features:
+        if feature.kind == "categorical" and not feature.categories:
+            raise InvalidDocument(f"{where}: feature {feature.name[:64]!r} is categorical without categories")
     for name in manifest.files:
         if not _PLAIN_NAME.fullmatch(name) or name in (layout.MANIFEST, layout.DECISION):
             raise InvalidDocument(f"{where}: {name[:64]!r} is not a name that a run's file may have")

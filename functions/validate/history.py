@@ -69,6 +69,17 @@ def withdraw(store: Store, entries: Sequence[Entry], current: Pointer | None) ->
             logs.warning(f"{entry.info.name} never served and could not be withdrawn: {error}", reason="history_kept")
 
 
+def tidy(store: Store, replaced: Pointer | None, current: Pointer) -> None:
+    """After `current` replaced another pointer: withdraw what was made to replace that one too and can no longer serve.
+
+    What was made to replace `current` stays: its own promotion may be under way.
+    """
+    since = entry_key(replaced) if replaced else ""
+    infos = [info for info in store.list(layout.history_folder(current.stage)) if info.name > since]
+    entries = [entry for info in infos if (entry := _entry(store, info)) is not None]
+    withdraw(store, [entry for entry in entries if not continues(entry.pointer, current)], current)
+
+
 def _never_served(store: Store, entry: Entry, current: Pointer) -> bool:
     """In doubt, where the chain of predecessors breaks or two entries of the run compete, it served."""
     node, older = current, _backwards(store, entry.pointer.stage)

@@ -63,7 +63,9 @@ def promote(store: Store, stage: Stage, release: Release, clock: Clock) -> Stand
         if not copied:
             copy_files(store, stage, release)
             copied = True
-        if _swap(store, stage, current, _recorded_pointer(store, stage, release, current, clock)):
+        data = _recorded_pointer(store, stage, release, current, clock)
+        if _swap(store, stage, current, data):
+            history.tidy(store, current.pointer, decode(data, Pointer, layout.pointer(stage)))
             return standing
     raise TransientError(
         f"{layout.pointer(stage)} was replaced {ATTEMPTS} times by others; the next delivery tries again"

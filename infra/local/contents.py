@@ -64,11 +64,14 @@ class ContentWriter:
     def _store(self, size: int) -> None:
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
-        if self.content is None:
-            self.content = new_content(self._database)
-        if data:
-            chunk = self._database.execute("INSERT INTO chunk (data) VALUES (?)", data).lastrowid
-            self._database.execute("INSERT INTO piece VALUES (?, ?, ?, ?)", self.content, self.stored, len(data), chunk)
+        with self._database.transaction():
+            if self.content is None:
+                self.content = new_content(self._database)
+            if data:
+                chunk = self._database.execute("INSERT INTO chunk (data) VALUES (?)", data).lastrowid
+                self._database.execute(
+                    "INSERT INTO piece VALUES (?, ?, ?, ?)", self.content, self.stored, len(data), chunk
+                )
         self._count(data)
 
     def _count(self, data: bytes) -> None:
@@ -164,10 +167,11 @@ class Contents:
         return len(orphans)
 
     def _drop(self, content: int) -> None:
-        chunks = self._database.execute("SELECT DISTINCT chunk FROM piece WHERE content = ?", content).fetchall()
-        self._database.execute("DELETE FROM piece WHERE content = ?", content)
-        self._database.execute("DELETE FROM content WHERE id = ?", content)
-        for (chunk,) in chunks:
-            self._database.execute(
-                "DELETE FROM chunk WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM piece WHERE chunk = ?1)", chunk
-            )
+        with self._database.transaction():
+            chunks = self._database.execute("SELECT DISTINCT chunk FROM piece WHERE content = ?", content).fetchall()
+            self._database.execute("DELETE FROM piece WHERE content = ?", content)
+            self._database.execute("DELETE FROM content WHERE id = ?", content)
+            for (chunk,) in chunks:
+                self._database.execute(
+                    "DELETE FROM chunk WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM piece WHERE chunk = ?1)", chunk
+                )

@@ -61,7 +61,10 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing; whatever is raised inside undoes everything and goes on to the caller."""
+        """All or nothing: what is raised inside undoes everything and goes on to the caller. An inner one joins."""
+        if self._connection.in_transaction:
+            yield
+            return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -1,13 +1,12 @@
 """The local storage as an ASGI application: the routes, and the door that every request passes."""
 
 import logging
-from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.local import gcs_batch, gcs_buckets, gcs_objects, gcs_upload, gcs_xml
 from infra.local.faults import Fault
@@ -35,10 +34,7 @@ def application(storage: Storage) -> ASGIApp:
 
 
 class Door:
-    """Routes see the path as it was sent, so that `a%2Fb` is one name, and answers wait for the end of the request.
-
-    A client that is still sending when the answer comes would see a broken connection instead of it.
-    """
+    """Routes see the path as it was sent, so that `a%2Fb` is one name and not a folder with a file."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,28 +42,8 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        body = _TrackedBody(receive)
         raw = scope.get("raw_path") or scope["path"].encode()
-        await self._app({**scope, "path": raw.decode("latin-1")}, body.receive, body.drained_before(send))
-
-
-class _TrackedBody:
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._finished = False
-
-    async def receive(self) -> Message:
-        message = await self._receive()
-        self._finished = message["type"] == "http.disconnect" or not message.get("more_body", False)
-        return message
-
-    def drained_before(self, send: Send) -> Callable[[Message], Awaitable[None]]:
-        async def drained(message: Message) -> None:
-            while message["type"] == "http.response.start" and not self._finished:
-                await self.receive()
-            await send(message)
-
-        return drained
+        await self._app({**scope, "path": raw.decode("latin-1")}, receive, send)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -74,7 +74,7 @@ class Objects:
         """A new live generation. `content` is called in the transaction and gives the bytes' id."""
         with self._database.transaction():
             self.require_writable(bucket, name, conditions)
-            return self.put_open(bucket, name, fields, content())
+            return self._put(bucket, name, fields, content())
 
     def copy(
         self,
@@ -89,7 +89,7 @@ class Objects:
             origin = self.get(*source)
             source_conditions.require_for_write(origin)
             self.require_writable(*target, conditions)
-            return self.put_open(*target, origin.fields if fields is None else fields, origin.content)
+            return self._put(*target, origin.fields if fields is None else fields, origin.content)
 
     def compose(
         self,
@@ -109,7 +109,7 @@ class Objects:
                 wanted.require_for_write(origin)
             inherited = {"contentType": origins[0].fields.get("contentType")}
             content = self._contents.concatenate([origin.content for origin in origins])
-            return self.put_open(bucket, name, merged(inherited, fields), content)
+            return self._put(bucket, name, merged(inherited, fields), content)
 
     def patch(
         self,
@@ -147,8 +147,7 @@ class Objects:
             _require_no_hold(current)
             self._retire(current, archive=generation is None and self._buckets.get(bucket).versioning)
 
-    def put_open(self, bucket: str, name: str, fields: Mapping[str, Any], content: int) -> ObjectVersion:
-        """`put` inside a transaction that is open already, after `require_writable`."""
+    def _put(self, bucket: str, name: str, fields: Mapping[str, Any], content: int) -> ObjectVersion:
         settings = self._buckets.get(bucket)
         if current := self.find(bucket, name):
             self._retire(current, archive=settings.versioning, content_kept=content)

@@ -91,9 +91,9 @@ class Uploads:
             raise invalid(f"Expected {session.declared_size} bytes as announced, received {writer.received}")
         try:
             with self._database.transaction():
-                self._objects.require_writable(session.bucket, session.name, session.conditions)
-                content = writer.close(claims)
-                version = self._objects.put_open(session.bucket, session.name, session.fields, content)
+                version = self._objects.put(
+                    session.bucket, session.name, session.fields, session.conditions, lambda: writer.close(claims)
+                )
                 self._database.execute(
                     "UPDATE upload SET content = NULL, result = ? WHERE id = ?", version.generation, session.id
                 )

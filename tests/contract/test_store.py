@@ -18,7 +18,7 @@ NAMES = ["a", "a/b/c.json", "a b", "ä/ü'.txt", "a%2Fb", "a?b#c&d=e+f", "a/../b
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_storage(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage.url
+        yield storage.http_url
 
 
 def cloud_store(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> CloudStore:

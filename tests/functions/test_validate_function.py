@@ -97,7 +97,7 @@ def attributes(bucket: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_storage(tmp_path_factory.mktemp("storage")) as storage:
-        yield storage.url
+        yield storage.http_url
 
 
 @pytest.fixture(scope="module")
@@ -224,6 +224,24 @@ def test_a_refused_marker_is_acknowledged_and_says_why_in_the_bucket(function: F
     bucket.store.write(layout.MARKER, b"{}", if_generation=None, content_type="application/json")
     assert function.binary(json.dumps(bucket.resource(layout.MARKER)).encode(), bucket.name) == 200
     assert json.loads(bucket.store.read(layout.REJECTED).data)["reason"] == "marker_malformed"
+
+
+def test_generations_that_were_replaced_are_not_acted_on_though_the_bucket_keeps_them(
+    function: Function, bucket: Bucket
+) -> None:
+    key = publish(bucket.store, build(run_id(4))).name
+    pointers = [bucket.store.read(layout.pointer(stage)) for stage in layout.STAGES]
+    for name, data, reason in (
+        (key, bucket.store.read(key).data, "manifest_gone"),
+        (layout.MARKER, pointers[0].data, "marker_replaced"),
+    ):
+        bucket.store.write(name, data, if_generation=None, content_type="application/json")
+        older = bucket.resource(name)
+        bucket.store.write(name, b"{}", if_generation=None, content_type="application/json")
+        assert bucket.store.read(name, int(older["generation"])).data == data
+        assert function.binary(json.dumps(older).encode(), bucket.name, id=reason) == 200
+        assert [line["reason"] for line in function.lines(reason)] == [reason]
+    assert [bucket.store.read(layout.pointer(stage)) for stage in layout.STAGES] == pointers
 
 
 def test_storage_that_is_down_answers_500_so_that_the_event_comes_again(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """A crash at every single storage call, and promoters that race: the next delivery completes what is left."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
+import msgspec
 import pytest
 
 from functions.validate import promotion
 from shared import layout
 from shared.errors import StorageUnavailable, TransientError
-from shared.manifest import Pointer, decode
+from shared.manifest import Pointer, decode, encode
 from shared.store import ObjectInfo
 from tests.candidates import build, run_id
 from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at
@@ -118,6 +120,26 @@ def test_losing_to_an_older_run_means_deciding_again_and_replacing_it() -> None:
     require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])
 
 
+def test_losing_to_an_older_run_that_crashes_right_after_its_swap_leaves_no_trace_either() -> None:
+    world = World()
+    world.stage(1)
+    key = world.publish(build(run_id(3)))
+    older = world.publish(build(run_id(2)))
+
+    def crash(_: int, kind: str, name: str) -> None:
+        if (kind, name) == ("write", "staging/current.json"):
+            raise StorageUnavailable("the swap was made, its answer lost")
+
+    def overtake() -> None:
+        with pytest.raises(StorageUnavailable):
+            world.deliver(older, store=WatchedStore(world.bucket, after=crash))
+
+    store = interrupted_at(world.bucket, "write", "staging/current.json", overtake)
+    [line] = world.deliver(key, store=store)
+    assert line["reason"] == "promoted"
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])
+
+
 @pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
 def test_a_duplicate_delivered_in_the_middle_of_the_first_changes_nothing(number: int) -> None:
     world = waiting_candidate()
@@ -186,17 +208,30 @@ def test_a_race_that_never_ends_is_given_back_to_the_next_delivery() -> None:
 
 def test_a_history_that_cannot_be_withdrawn_is_no_reason_to_stop() -> None:
     world = waiting_candidate()
-    pending = [lambda: world.stage(3)]
+    newer = world.publish(build(run_id(3)))
 
-    def meddle(_: int, kind: str, name: str) -> None:
+    def forbid(_: int, kind: str, name: str) -> None:
         if kind == "delete":
             raise StorageUnavailable("403")
-        if pending and (kind, name) == ("write", "staging/current.json"):
-            pending.pop()()
 
-    lines = world.deliver(MANIFEST, store=WatchedStore(world.bucket, before=meddle))
+    forbidding = WatchedStore(world.bucket, before=forbid)
+    store = interrupted_at(forbidding, "write", "staging/current.json", lambda: world.deliver(newer, store=forbidding))
+    lines = world.deliver(MANIFEST, store=store)
     assert [line["reason"] for line in lines] == ["history_kept", "superseded"]
     assert world.serving("staging") == run_id(3)
+
+
+def test_in_doubt_which_of_two_entries_served_both_are_kept() -> None:
+    world = World()
+    world.stage(1)
+    world.stage(2)
+    pointer = world.pointer("staging")
+    assert pointer is not None
+    twin = msgspec.structs.replace(pointer, promoted_at=pointer.promoted_at + timedelta(microseconds=1))
+    world.stage(3)
+    world.overwrite(layout.history("staging", twin.promoted_at, twin.run_id), encode(twin))
+    world.deliver(MANIFEST)
+    assert world.history("staging") == [run_id(1), run_id(2), run_id(2), run_id(3)]
 
 
 def test_moments_of_promotion_increase_even_if_the_clock_goes_back() -> None:

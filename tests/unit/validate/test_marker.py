@@ -9,6 +9,7 @@ import pytest
 
 from functions.validate.marker import MAX_MARKER_BYTES, Rejection
 from shared import layout
+from shared.errors import StorageUnavailable
 from shared.layout import Stage
 from shared.manifest import Pointer, decode, digest, encode
 from tests.candidates import FEATURES, build, graph, run_id
@@ -368,6 +369,35 @@ def test_a_run_whose_golden_rows_are_not_reproduced_is_refused() -> None:
     rejection = refused(world, data)
     assert rejection["reason"] == "run_not_verified"
     assert "golden predictions differ" in str(rejection["problems"])
+
+
+def test_a_manifest_that_is_not_the_one_of_the_pointer_is_refused() -> None:
+    world = staged_world()
+    other = build(run_id(2)).with_manifest(created_at=datetime(2026, 1, 1, tzinfo=UTC))
+    world.overwrite(layout.staged("staging", run_id(2), layout.MANIFEST), other.manifest_bytes)
+    rejection = refused(world, world.bucket.read(STAGING).data)
+    assert "sha256 is not the one that the pointer names" in str(rejection["problems"])
+
+
+@pytest.mark.parametrize("second", [run_id(2), run_id(3)])
+def test_a_marker_given_up_half_way_leaves_no_history_behind(second: str) -> None:
+    """Its history was written, its pointer never; then another marker came, for the same run or for another one."""
+    world = staged_world()
+    older = world.mark_copy(STAGING)
+
+    def crash(_: int, kind: str, name: str) -> None:
+        if (kind, name) == ("write", PRODUCTION):
+            raise StorageUnavailable("down")
+
+    with pytest.raises(StorageUnavailable):
+        world.deliver(layout.MARKER, older, WatchedStore(world.bucket, before=crash))
+    if second == run_id(3):
+        world.stage(3)
+    world.promote(STAGING)
+    world.deliver(layout.MARKER, older)
+    assert world.serving("production") == second
+    assert world.history("production") == [run_id(1), second]
+    assert pointer_of(world, "production").marker_generation == world.info(layout.MARKER).generation
 
 
 def test_a_copy_in_production_with_other_content_is_refused() -> None:

@@ -255,6 +255,13 @@ def test_no_features_or_one_twice_are_malformed(features: tuple[Feature, ...]) -
     )
 
 
+def test_a_categorical_feature_without_categories_is_malformed() -> None:
+    features = (Feature(name="w", kind="categorical", nullable=False, imputed="a"),)
+    assert "without categories" in refused_as_malformed(
+        build(run_id(1)).with_manifest(features=features).manifest_bytes
+    )
+
+
 def test_a_huge_manifest_is_refused_unread() -> None:
     assert "over the limit" in refused_as_malformed(b" " * (evidence.MAX_MANIFEST_BYTES + 1))
 
@@ -317,6 +324,31 @@ def test_a_passing_decision_about_another_manifest_promotes_nothing() -> None:
     [line] = world.deliver(key)
     assert (line["reason"], line["severity"]) == ("decision_mismatch", "ERROR")
     assert world.serving("staging") == run_id(1)
+
+
+def test_of_two_decisions_made_at_once_the_first_one_written_counts() -> None:
+    world = World()
+    key = world.publish(build(run_id(1)))
+    decision_key = layout.candidate(run_id(1), layout.DECISION)
+    refusal = encode(manifest.Decision(passed=False, checks=()))
+    store = interrupted_at(world.bucket, "write", decision_key, lambda: world.overwrite(decision_key, refusal))
+    [line] = world.deliver(key, store=store)
+    assert line["reason"] == "gate_refused"
+    assert world.serving("staging") is None
+
+
+def test_a_run_that_serves_never_changes_under_its_name() -> None:
+    world = World()
+    world.stage(1)
+    world.overwrite(
+        layout.candidate(run_id(1), layout.MANIFEST), build(run_id(1)).with_manifest(created_at=NOW).manifest_bytes
+    )
+    decision = world.info(layout.candidate(run_id(1), layout.DECISION))
+    world.bucket.delete(decision.name, if_generation=decision.generation)
+    before = world.pointer("staging")
+    [line] = world.deliver(layout.candidate(run_id(1), layout.MANIFEST))
+    assert (line["reason"], line["severity"]) == ("integrity", "ERROR")
+    assert world.pointer("staging") == before
 
 
 def test_a_decision_that_does_not_parse_promotes_nothing() -> None:
