@@ -2,17 +2,21 @@
 
 The graph's contract: input `numeric` double (n, k), missing = NaN; input `categorical` string (n, c), missing = "";
 columns in the manifest's order within their kind, an input without columns absent; output `prediction` double (n, 1).
-The only home of onnxruntime.
+The only home of onnxruntime. It is imported with the first model, not with this module: it starts threads when it is
+imported, and a server that forks after that gets workers which hang or abort when they end.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from shared.errors import IntegrityError
 from shared.manifest import Cell, Feature, Golden
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -84,7 +88,9 @@ def require_golden(model: Model, golden: Golden) -> float:
     return difference
 
 
-def _session(graph: bytes, threads: int) -> ort.InferenceSession:
+def _session(graph: bytes, threads: int) -> "InferenceSession":
+    import onnxruntime as ort
+
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

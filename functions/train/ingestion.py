@@ -38,13 +38,15 @@ class Column:
 class Table:
     """`features` (n, k) in the order of `columns`, `target` (n,), and what a person should know of the reading.
 
-    `contents` (n,): what each row says, whatever the order of the columns and the spelling of its cells.
+    `contents` (n,): what each row says, whatever the order of the columns and the spelling of its cells. `dropped`: the
+    columns that the table has and a model does not use.
     """
 
     features: pd.DataFrame
     target: pd.Series
     columns: tuple[Column, ...]
     contents: tuple[str, ...]
+    dropped: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -79,6 +81,7 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
         target=pd.Series(target, name=spec.target),
         columns=tuple(columns),
         contents=_contents(sheet, spec),
+        dropped=tuple(name for name in sheet.columns if name not in features and name != spec.target),
         warnings=tuple(warnings),
     )
 

@@ -201,10 +201,14 @@ def _manifest(
         gate=spec.gate,
         files={name: digest(data) for name, data in files.items()},
         aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
-        dropped=tuple(
-            dict.fromkeys([*spec.drop, *(a for a, n in spec.aliases.items() if n in (*spec.drop, spec.target))])
-        ),
+        dropped=_dropped(spec, table),
     )
+
+
+def _dropped(spec: DatasetSpec, table: Table) -> tuple[str, ...]:
+    """Names that a caller may send and that are ignored: unused columns in every spelling, and the target's aliases."""
+    ignored = {*table.dropped, spec.target}
+    return (*table.dropped, *(alias for alias, name in spec.aliases.items() if name in ignored))
 
 
 def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:

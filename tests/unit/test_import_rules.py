@@ -92,6 +92,14 @@ def test_a_light_function_starts_without_the_heavy_libraries(function: str) -> N
 
 
 @pytest.mark.parametrize("function", ["train", "validate", "predict"])
+def test_an_entry_point_starts_no_thread_before_the_server_forks(function: str) -> None:
+    """onnxruntime does when it is imported; a worker forked after that hangs or aborts when it ends."""
+    probe = f"import functions.{function}.main, sys; print('onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("False", 0), done.stderr
+
+
+@pytest.mark.parametrize("function", ["train", "validate", "predict"])
 def test_importing_an_entry_point_does_no_io(function: str) -> None:
     probe = (
         "import sys, functions_framework, functions_framework.aio\n"

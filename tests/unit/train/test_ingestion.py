@@ -92,6 +92,7 @@ def test_a_column_without_information_is_dropped_with_a_warning(header: str, row
     table = read_table(csv(header=header, row=row), SPEC)
     assert list(kinds(table)) == ["a", "b"]
     assert any(warning in found for found in table.warnings)
+    assert table.dropped == (("c",) if "c" in header else ())
 
 
 @pytest.mark.parametrize(

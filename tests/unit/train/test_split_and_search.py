@@ -24,12 +24,12 @@ def table(count: int = 400, seed: int = 0) -> Table:
     a[generator.random(count) < 0.1] = np.nan
     b[generator.random(count) < 0.1] = np.nan
     contents = tuple(f"{x}|{word}|{z}" for x, word, z in zip(a, b, y, strict=True))
-    return Table(pd.DataFrame({"a": a, "b": b}), pd.Series(y, name="y"), COLUMNS, contents, ())
+    return Table(pd.DataFrame({"a": a, "b": b}), pd.Series(y, name="y"), COLUMNS, contents, (), ())
 
 
 def reordered(whole: Table, order: np.ndarray) -> Table:
     contents = tuple(whole.contents[i] for i in order)
-    return Table(whole.features.iloc[order], whole.target.iloc[order], COLUMNS, contents, ())
+    return Table(whole.features.iloc[order], whole.target.iloc[order], COLUMNS, contents, (), ())
 
 
 def test_about_the_share_asked_for_is_held_out() -> None:
