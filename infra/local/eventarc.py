@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from infra.local import cloud_event
-from infra.local.deliveries import Deliveries
+from infra.local.delivery import cloud_event
+from infra.local.delivery.deliveries import Deliveries
+from infra.local.delivery.outbox import Outbox
+from infra.local.delivery.relay import Faults, Relay, RetryPolicy, Trigger
 from infra.local.options import OneLineParser, number, whole
-from infra.local.outbox import Outbox
-from infra.local.relay import Faults, Relay, RetryPolicy, Trigger
 from infra.local.tokens import SigningKey
 from shared import logs
 from shared.errors import PipelineError

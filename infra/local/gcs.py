@@ -17,10 +17,10 @@ from pathlib import Path
 
 import uvicorn
 
-from infra.local.certificate import certificate
-from infra.local.gcs_app import application
-from infra.local.gcs_request import Storage
 from infra.local.options import OneLineParser, whole
+from infra.local.storage.app import application
+from infra.local.storage.certificate import certificate
+from infra.local.storage.request import Storage
 from shared.errors import PipelineError
 
 KEEP_ALIVE_SECONDS = 75

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from infra.local.executions import POLL_SECONDS, Executions
-from infra.local.jobs import JobStore
 from infra.local.options import OneLineParser, whole
-from infra.local.scheduler_api import CannotListen, CloudScheduler, grpc_server
+from infra.local.schedule.api import CannotListen, CloudScheduler, grpc_server
+from infra.local.schedule.executions import POLL_SECONDS, Executions
+from infra.local.schedule.jobs import JobStore
 from infra.local.tokens import SigningKey
 from shared import logs
 from shared.errors import PipelineError

@@ -19,9 +19,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from infra.local import cloud_event
-from infra.local.outbox import Outbox, OutboxEvent
-from infra.local.relay import Faults, RetryPolicy
+from infra.local.delivery import cloud_event
+from infra.local.delivery.outbox import Outbox, OutboxEvent
+from infra.local.delivery.relay import Faults, RetryPolicy
 from infra.local.tokens import SigningKey
 from shared import events
 from shared.events import FINALIZED

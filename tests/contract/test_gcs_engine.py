@@ -8,8 +8,8 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from infra.local.checksums import combine
-from infra.local.database import Database
+from infra.local.storage.checksums import combine
+from infra.local.storage.database import Database
 
 
 def test_generations_grow_though_the_clock_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

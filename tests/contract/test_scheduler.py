@@ -28,11 +28,11 @@ from google.cloud.scheduler_v1 import HttpMethod, HttpTarget, Job, OidcToken, Re
 from google.oauth2 import id_token
 from google.protobuf import duration_pb2, field_mask_pb2
 
-from infra.local import cron
-from infra.local.executions import Executions
-from infra.local.jobs import JobStore
 from infra.local.push import push
 from infra.local.retrain import client as scheduler_client
+from infra.local.schedule import cron
+from infra.local.schedule.executions import Executions
+from infra.local.schedule.jobs import JobStore
 from infra.local.tokens import KEY_FILE, SigningKey, UnusableKey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -735,6 +735,6 @@ def test_a_taken_port_is_named_in_one_line(tmp_path: Path, option: str) -> None:
 
 
 def test_durations_keep_their_fractions() -> None:
-    from infra.local.jobs import seconds
+    from infra.local.schedule.jobs import seconds
 
     assert seconds(duration_pb2.Duration(seconds=2, nanos=500_000_000)) == 2.5

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol, Self
 
-from infra.local.faults import condition_not_met, invalid, not_modified
+from infra.local.storage.faults import condition_not_met, invalid, not_modified
 
 MAX_NUMBER = 2**63 - 1
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from infra.local.buckets import Buckets
-from infra.local.conditions import flag, number
-from infra.local.database import Database
-from infra.local.faults import invalid
-from infra.local.objects import VERSION_COLUMNS, version_of
-from infra.local.resources import ObjectVersion
+from infra.local.storage.buckets import Buckets
+from infra.local.storage.conditions import flag, number
+from infra.local.storage.database import Database
+from infra.local.storage.faults import invalid
+from infra.local.storage.objects import VERSION_COLUMNS, version_of
+from infra.local.storage.resources import ObjectVersion
 
 MAX_RESULTS = 1000
 

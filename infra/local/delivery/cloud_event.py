@@ -2,7 +2,7 @@
 
 import secrets
 
-from infra.local.outbox import OutboxEvent
+from infra.local.delivery.outbox import OutboxEvent
 
 QUERY = "__GCP_CloudEventsMode=GCS_NOTIFICATION"
 """What a direct Cloud Storage trigger adds to the target's URL."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import google_crc32c
 
-from infra.local.faults import invalid
+from infra.local.storage.faults import invalid
 
 _POLYNOMIAL = 0x82F63B78
 

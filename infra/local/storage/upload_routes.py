@@ -6,13 +6,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from infra.local.checksums import expected_checksums
-from infra.local.conditions import Conditions
-from infra.local.faults import Fault, invalid, required
-from infra.local.gcs_request import conditions, json_body, links, segment, storage
-from infra.local.resources import Json, ObjectVersion, object_resource
-from infra.local.uploads import UNIT_BYTES, Session
-from infra.local.wire import ContentRange, MultipartBody, Stream, boundary, gunzipped
+from infra.local.storage.checksums import expected_checksums
+from infra.local.storage.conditions import Conditions
+from infra.local.storage.faults import Fault, invalid, required
+from infra.local.storage.request import conditions, json_body, links, segment, storage
+from infra.local.storage.resources import Json, ObjectVersion, object_resource
+from infra.local.storage.uploads import UNIT_BYTES, Session
+from infra.local.storage.wire import ContentRange, MultipartBody, Stream, boundary, gunzipped
 
 _DEFAULT_TYPE = "application/octet-stream"
 

@@ -12,8 +12,8 @@ from email.message import Message
 from email.utils import formatdate
 from typing import Any
 
-from infra.local.faults import Fault, invalid
-from infra.local.resources import Json, ObjectVersion
+from infra.local.storage.faults import Fault, invalid
+from infra.local.storage.resources import Json, ObjectVersion
 
 MAX_METADATA_BYTES = 1 << 20
 GUNZIP_BYTES = 1 << 20

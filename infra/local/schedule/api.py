@@ -20,9 +20,9 @@ from google.cloud.scheduler_v1 import (
 )
 from google.protobuf import empty_pb2
 
-from infra.local import jobs
-from infra.local.executions import Executions
-from infra.local.jobs import JobStore, Refused
+from infra.local.schedule import jobs
+from infra.local.schedule.executions import Executions
+from infra.local.schedule.jobs import JobStore, Refused
 from shared.errors import PipelineError
 
 SERVICE = "google.cloud.scheduler.v1.CloudScheduler"

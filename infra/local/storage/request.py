@@ -7,16 +7,16 @@ from urllib.parse import unquote_to_bytes
 from starlette.requests import Request
 from starlette.responses import Response
 
-from infra.local.buckets import Buckets
-from infra.local.conditions import Conditions, number
-from infra.local.contents import Contents
-from infra.local.database import Database
-from infra.local.faults import Fault, invalid
-from infra.local.listing import Listing
-from infra.local.objects import Objects
-from infra.local.resources import Json, Links
-from infra.local.uploads import Uploads
-from infra.local.wire import MAX_METADATA_BYTES, json_object
+from infra.local.storage.buckets import Buckets
+from infra.local.storage.conditions import Conditions, number
+from infra.local.storage.contents import Contents
+from infra.local.storage.database import Database
+from infra.local.storage.faults import Fault, invalid
+from infra.local.storage.listing import Listing
+from infra.local.storage.objects import Objects
+from infra.local.storage.resources import Json, Links
+from infra.local.storage.uploads import Uploads
+from infra.local.storage.wire import MAX_METADATA_BYTES, json_object
 
 Handler = Callable[[Request], Awaitable[Response]]
 

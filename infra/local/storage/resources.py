@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import quote
 
-from infra.local.faults import invalid
+from infra.local.storage.faults import invalid
 
 Json = dict[str, Any]
 

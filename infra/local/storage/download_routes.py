@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from infra.local.contents import Contents
-from infra.local.gcs_request import storage
-from infra.local.resources import ObjectVersion
-from infra.local.wire import byte_range, gunzipped, object_headers
+from infra.local.storage.contents import Contents
+from infra.local.storage.request import storage
+from infra.local.storage.resources import ObjectVersion
+from infra.local.storage.wire import byte_range, gunzipped, object_headers
 
 
 def download(request: Request, version: ObjectVersion) -> Response:

@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from infra.local.buckets import Buckets
-from infra.local.conditions import Conditions
-from infra.local.contents import Contents
-from infra.local.database import Database
-from infra.local.faults import Fault, invalid, no_object
-from infra.local.resources import (
+from infra.local.storage.buckets import Buckets
+from infra.local.storage.conditions import Conditions
+from infra.local.storage.contents import Contents
+from infra.local.storage.database import Database
+from infra.local.storage.faults import Fault, invalid, no_object
+from infra.local.storage.resources import (
     PUBLIC_LINKS,
     Change,
     ObjectVersion,

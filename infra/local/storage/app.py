@@ -8,9 +8,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.local import gcs_batch, gcs_buckets, gcs_objects, gcs_upload, gcs_xml
-from infra.local.faults import Fault
-from infra.local.gcs_request import Storage
+from infra.local.storage import batch_routes, bucket_routes, object_routes, upload_routes, xml_routes
+from infra.local.storage.faults import Fault
+from infra.local.storage.request import Storage
 
 _LOG = logging.getLogger(__name__)
 _JSON_PATHS = ("/storage/", "/upload/", "/download/", "/resumable/", "/batch")
@@ -18,7 +18,13 @@ _JSON_PATHS = ("/storage/", "/upload/", "/download/", "/resumable/", "/batch")
 
 def application(storage: Storage) -> ASGIApp:
     """Everything that is served, over one engine."""
-    routes = [*gcs_batch.ROUTES, *gcs_buckets.ROUTES, *gcs_objects.ROUTES, *gcs_upload.ROUTES, *gcs_xml.ROUTES]
+    routes = [
+        *batch_routes.ROUTES,
+        *bucket_routes.ROUTES,
+        *object_routes.ROUTES,
+        *upload_routes.ROUTES,
+        *xml_routes.ROUTES,
+    ]
     app = Starlette(
         routes=routes,
         exception_handlers={
@@ -71,6 +77,6 @@ def _error(request: Request, fault: Fault) -> Response:
     if fault.status == 304:
         return Response(status_code=304)
     if not request.url.path.startswith(_JSON_PATHS):
-        return gcs_xml.xml_error(fault)
+        return xml_routes.xml_error(fault)
     entry = {"message": fault.message, "domain": "global", "reason": fault.reason}
     return JSONResponse({"error": {"code": fault.status, "message": fault.message, "errors": [entry]}}, fault.status)

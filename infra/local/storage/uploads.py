@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infra.local.conditions import Conditions
-from infra.local.contents import Contents, ContentWriter, new_content
-from infra.local.database import Database
-from infra.local.faults import Fault, invalid
-from infra.local.objects import Objects
-from infra.local.resources import ObjectVersion, writable
+from infra.local.storage.conditions import Conditions
+from infra.local.storage.contents import Contents, ContentWriter, new_content
+from infra.local.storage.database import Database
+from infra.local.storage.faults import Fault, invalid
+from infra.local.storage.objects import Objects
+from infra.local.storage.resources import ObjectVersion, writable
 
 UNIT_BYTES = 256 * 1024
 KEPT_MICROSECONDS = 7 * 24 * 3600 * 1_000_000

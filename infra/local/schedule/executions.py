@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from google.cloud.scheduler_v1 import HttpMethod, Job
 from grpc import StatusCode
 
-from infra.local.cron import pause, retry_allowed
-from infra.local.jobs import JobStore, Refused, schedule_next, seconds
 from infra.local.push import Answer, push
+from infra.local.schedule.cron import pause, retry_allowed
+from infra.local.schedule.jobs import JobStore, Refused, schedule_next, seconds
 from infra.local.tokens import SigningKey
 from shared import logs
 

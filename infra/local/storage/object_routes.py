@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from infra.local.conditions import Conditions, flag, number
-from infra.local.faults import condition_not_met, invalid, no_access_controls, not_modified
-from infra.local.gcs_download import download
-from infra.local.gcs_request import conditions, generation, json_body, links, segment, storage, target
-from infra.local.listing import Query
-from infra.local.resources import OBJECT_FIELDS, Json, ObjectVersion, object_resource
+from infra.local.storage.conditions import Conditions, flag, number
+from infra.local.storage.download_routes import download
+from infra.local.storage.faults import condition_not_met, invalid, no_access_controls, not_modified
+from infra.local.storage.listing import Query
+from infra.local.storage.request import conditions, generation, json_body, links, segment, storage, target
+from infra.local.storage.resources import OBJECT_FIELDS, Json, ObjectVersion, object_resource
 
 
 async def list_objects(request: Request) -> Response:

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.local.conditions import Conditions
-from infra.local.faults import NO_BUCKET, Fault, invalid
-from infra.local.gcs_download import download
-from infra.local.gcs_request import storage, target
-from infra.local.gcs_upload import start_upload, store
-from infra.local.resources import Json
-from infra.local.wire import custom_metadata
+from infra.local.storage.conditions import Conditions
+from infra.local.storage.download_routes import download
+from infra.local.storage.faults import NO_BUCKET, Fault, invalid
+from infra.local.storage.request import storage, target
+from infra.local.storage.resources import Json
+from infra.local.storage.upload_routes import start_upload, store
+from infra.local.storage.wire import custom_metadata
 
 _CODES = {304: "NotModified", 403: "AccessDenied", 404: "NoSuchKey", 412: "PreconditionFailed", 416: "InvalidRange"}
 _SYSTEM_FIELDS = {

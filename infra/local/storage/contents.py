@@ -10,8 +10,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from infra.local import checksums
-from infra.local.database import Database
+from infra.local.storage import checksums
+from infra.local.storage.database import Database
 
 CHUNK_BYTES = 1 << 20
 

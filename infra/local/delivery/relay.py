@@ -11,9 +11,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from infra.local import cloud_event
-from infra.local.deliveries import Deliveries, Delivery, Key
-from infra.local.outbox import Outbox, OutboxEvent
+from infra.local.delivery import cloud_event
+from infra.local.delivery.deliveries import Deliveries, Delivery, Key
+from infra.local.delivery.outbox import Outbox, OutboxEvent
 from infra.local.push import Answer, push
 from infra.local.tokens import SigningKey
 from shared import logs

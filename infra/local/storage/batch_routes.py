@@ -10,8 +10,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 from starlette.types import Message as Event
 
-from infra.local.faults import Fault, invalid
-from infra.local.wire import boundary
+from infra.local.storage.faults import Fault, invalid
+from infra.local.storage.wire import boundary
 
 MAX_CALLS = 100
 MAX_BYTES = 10 << 20

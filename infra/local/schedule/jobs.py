@@ -13,7 +13,7 @@ import grpc
 from google.cloud.scheduler_v1 import HttpMethod, Job
 from google.protobuf import duration_pb2, field_mask_pb2
 
-from infra.local.cron import InvalidSchedule, next_fire
+from infra.local.schedule.cron import InvalidSchedule, next_fire
 from shared.errors import PipelineError
 
 _PARENT = re.compile(r"projects/[^/]+/locations/[^/]+")

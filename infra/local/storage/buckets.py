@@ -5,10 +5,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from infra.local.conditions import Conditions
-from infra.local.database import Database
-from infra.local.faults import Fault, invalid, no_bucket, required
-from infra.local.resources import Bucket, Json, merged
+from infra.local.storage.conditions import Conditions
+from infra.local.storage.database import Database
+from infra.local.storage.faults import Fault, invalid, no_bucket, required
+from infra.local.storage.resources import Bucket, Json, merged
 
 _NAME = re.compile(r"(?=.{3,222}$)[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 _FIXED = ("kind", "id", "name", "selfLink", "projectNumber", "metageneration", "etag", "timeCreated", "updated")

@@ -4,10 +4,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from infra.local.conditions import number
-from infra.local.faults import Fault, no_access_controls, required
-from infra.local.gcs_request import conditions, json_body, links, segment, storage
-from infra.local.resources import Json, bucket_resource
+from infra.local.storage.conditions import number
+from infra.local.storage.faults import Fault, no_access_controls, required
+from infra.local.storage.request import conditions, json_body, links, segment, storage
+from infra.local.storage.resources import Json, bucket_resource
 
 _PAGE = 1000
 

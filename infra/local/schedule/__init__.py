@@ -1,0 +1,1 @@
+"""The local Cloud Scheduler: jobs, their times and their executions. Started by `scheduler.py`."""
