@@ -62,10 +62,10 @@ format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 
 .PHONY: lock
 lock: $(VENV)/.uv-installed ## compile every requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
-	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
-	for fn in train validate predict; do \
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
+	@for fn in train validate predict; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
-	$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
+	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
 
 # ---- installing -----------------------------------------------------------------------------------------------------
 # Locked files are installed on top of each other, never removed: run and test share one environment.
