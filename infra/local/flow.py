@@ -83,6 +83,7 @@ class Flow:
         self._show = show
         self._train_log = LogFollower(logs / "train.log")
         self._validate_log = LogFollower(logs / "validate.log")
+        self._tracking = False
 
     def create_bucket(self) -> None:
         """The bucket, versioned as in the cloud; an existing one is kept."""
@@ -122,9 +123,19 @@ class Flow:
                 if entry.get("severity") == "ERROR":
                     raise StageFailed("train", str(entry.get("message")))
                 if entry.get("status") in ("trained", "unchanged"):
+                    self._tracking = entry["status"] == "trained"
                     return str(entry["run_id"])
             if {"train", "scheduler"} & set(self._wait("train", deadline)):
                 self.fire()  # the lease makes a second call harmless
+
+    def await_tracking(self, seconds: float) -> None:
+        """Until the run is in MLflow, which comes last and may fail; for at most `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self._tracking and time.monotonic() < deadline:
+            for entry in self._train_log.entries():
+                self._show_entry("train", entry)
+                self._tracking = self._tracking and entry.get("stage") != "track"
+            self._wait("train", deadline + POLL_SECONDS)
 
     def await_staging(self, run_id: str, deadline: float) -> None:
         """Until staging serves `run_id` or a newer run. Raises StageFailed where the gate refused it."""

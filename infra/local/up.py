@@ -30,6 +30,7 @@ from shared.store import CloudStore
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
 ONCE_SECONDS = 1500.0
+TRACKING_SECONDS = 40.0
 LOG_TAIL = 30
 
 
@@ -81,6 +82,7 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
         _print_prediction(settings, flow, console, "staging", began)
         if options.once:
             _to_production(settings, flow, console, began)
+            flow.await_tracking(TRACKING_SECONDS)
             return 0
         _print_next_steps(settings, flow, console)
         _stay_up(supervisor, console)

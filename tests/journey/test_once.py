@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,13 @@ def test_it_ends_well_with_a_prediction_of_both_stages(first: Finished) -> None:
     assert first.code == 0, first.output
     staging, production = predictions(first.output)
     assert staging == production
+
+
+def test_the_run_is_in_mlflow(first: Finished, state: Path) -> None:
+    assert first.code == 0, first.output
+    with closing(sqlite3.connect(state / "mlflow" / "mlflow.db")) as database:
+        names = {name for (name,) in database.execute("SELECT name FROM runs WHERE status = 'FINISHED'")}
+    assert {"Ridge", "Lasso", "LinearRegression", "Dummy"} <= names
 
 
 def test_a_second_run_keeps_the_state_of_the_first(first: Finished, state: Path) -> None:

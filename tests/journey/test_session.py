@@ -19,7 +19,7 @@ from shared import layout
 from shared.manifest import Golden, Holdout, Manifest, Pointer, decode, decode_gzip, digest
 from shared.store import CloudStore
 from tests.journey.fitted import fitted_pipeline
-from tests.journey.local_cloud import ROOT, Session, processes_of, running, settings_for
+from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, running, settings_for
 
 TABLE = ROOT / "shared" / "datasets" / "students" / "stud.csv"
 UP = r"Ctrl-C stops everything"
@@ -225,6 +225,17 @@ def test_ctrl_c_leaves_no_process_behind(session: Session) -> None:
     assert session.interrupt() == 0
     assert processes_of(session.settings) == {}
     assert "Traceback" not in session.output()
+
+
+def test_when_make_run_itself_is_killed_nothing_stays_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    with running(settings) as session:
+        session.wait_for("train +ingest")
+        session.process.kill()
+        session.process.wait(30)
+    until(lambda: processes_of(settings) == {}, 60, "the processes end with their parent")
+    again = run_once(settings)
+    assert again.code == 0, again.output
 
 
 def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path) -> None:
