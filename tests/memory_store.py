@@ -15,6 +15,15 @@ class MemoryStore:
         self._generations = itertools.count(1)
         self._lock = threading.Lock()
 
+    def fork(self) -> "MemoryStore":
+        """An independent bucket with the same objects; generations go on from the newest of them."""
+        other = MemoryStore()
+        with self._lock:
+            other._objects = dict(self._objects)
+        newest = max((present.generation for present in other._objects.values()), default=0)
+        other._generations = itertools.count(newest + 1)
+        return other
+
     def read(self, name: str, generation: int | None = None) -> Download:
         with self._lock:
             return self._live(name, generation)

@@ -72,26 +72,39 @@ def withdraw(store: Store, entries: Sequence[Entry], current: Pointer | None) ->
 def tidy(store: Store, replaced: Pointer | None, current: Pointer) -> None:
     """After `current` replaced another pointer: withdraw what was made to replace that one too and can no longer serve.
 
-    What was made to replace `current` stays: its own promotion may be under way.
+    What was made to replace `current` stays: its own promotion may be under way. Where nothing was replaced, somebody
+    may have deleted the pointer, and older entries did serve; those that did not go with their own events.
     """
-    since = entry_key(replaced) if replaced else ""
+    if replaced is None:
+        return
+    since = entry_key(replaced)
     infos = [info for info in store.list(layout.history_folder(current.stage)) if info.name > since]
     entries = [entry for info in infos if (entry := _entry(store, info)) is not None]
     withdraw(store, [entry for entry in entries if not continues(entry.pointer, current)], current)
 
 
 def _never_served(store: Store, entry: Entry, current: Pointer) -> bool:
-    """In doubt, where the chain of predecessors breaks or two entries of the run compete, it served."""
+    """In doubt, where the chain of predecessors breaks or two entries of the run compete, it served.
+
+    Two entries without a predecessor raced to be the first ever: the one that no pointer builds on lost.
+    """
     node, older = current, _backwards(store, entry.pointer.stage)
     while node.promoted_at > entry.pointer.promoted_at:
         found = next(
             (e for e in older if e.pointer.run_id == node.previous_run_id and e.pointer.promoted_at < node.promoted_at),
             None,
         )
+        if found is None and node.previous_run_id is None and entry.pointer.previous_run_id is None:
+            return not _has_successor(store, entry)
         if found is None or found.pointer.run_id == entry.pointer.run_id:
             return False
         node = found.pointer
     return entry_key(node) != entry.info.name
+
+
+def _has_successor(store: Store, entry: Entry) -> bool:
+    pointers = (other.pointer for other in _backwards(store, entry.pointer.stage))
+    return any(pointer.previous_run_id == entry.pointer.run_id for pointer in pointers)
 
 
 def _backwards(store: Store, stage: Stage) -> Iterator[Entry]:

@@ -55,6 +55,7 @@ def promote(store: Store, stage: Stage, release: Release, clock: Clock) -> Stand
         standing = _standing(store, stage, current, release)
         if standing == "confirmed":
             if _confirm(store, current, release):
+                _withdraw_attempts(store, stage, release, current)
                 return standing
             continue
         if standing != "promoted":
@@ -137,7 +138,10 @@ def _confirm(store: Store, current: Current, release: Release) -> bool:
 
 
 def _recorded_pointer(store: Store, stage: Stage, release: Release, current: Current, clock: Clock) -> bytes:
-    """The pointer to swap in, already in the history: an interrupted delivery's if it still fits, else a new one."""
+    """The pointer to swap in, already in the history: an interrupted delivery's if it still fits, else a new one.
+
+    Others that fit stay until the swap is made: another delivery of the event may be about to swap one of them in.
+    """
     entries = history.attempts(store, stage, release.manifest.run_id, release.marker_generation)
     sha256 = release.manifest_digest.sha256
     fitting = [
@@ -145,7 +149,7 @@ def _recorded_pointer(store: Store, stage: Stage, release: Release, current: Cur
         for entry in entries
         if history.continues(entry.pointer, current.pointer) and entry.pointer.manifest_sha256 == sha256
     ]
-    history.withdraw(store, [entry for entry in entries if entry not in fitting[:1]], current.pointer)
+    history.withdraw(store, [entry for entry in entries if entry not in fitting], current.pointer)
     if fitting:
         return fitting[0].data
     pointer = _new_pointer(stage, release, current.pointer, clock())
