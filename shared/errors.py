@@ -9,7 +9,8 @@ PipelineError
 │   ├── IntegrityError      an object is missing, or differs from what the manifest promised
 │   └── NoSelectableModel   no algorithm could be trained and exported
 ├── TransientError          may heal: raise it, so that the platform delivers again
-│   └── StorageUnavailable  5xx, 429, time-outs, refused connections, missing permissions
+│   └── StorageUnavailable  5xx, 429, time-outs, refused connections
+│       └── NotPermitted    a permission is missing, and may still be granted
 ├── ObjectMissing           the bucket has no such object (or no such generation of it)
 └── PreconditionFailed      another writer was there first: read again and decide again
 """
@@ -78,6 +79,10 @@ class TransientError(PipelineError):
 
 class StorageUnavailable(TransientError):
     """Cloud Storage did not answer, refused for now, or denied a permission that may still be granted."""
+
+
+class NotPermitted(StorageUnavailable):
+    """Cloud Storage denied a permission; asking again helps only after somebody granted it."""
 
 
 class ObjectMissing(PipelineError):

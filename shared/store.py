@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.errors import ObjectMissing, PreconditionFailed, StorageUnavailable
+from shared.errors import NotPermitted, ObjectMissing, PreconditionFailed, StorageUnavailable
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -159,6 +159,8 @@ def _translated(name: str) -> Iterator[None]:
         raise ObjectMissing(f"no object {name!r} in the bucket: {error.message}") from error
     except api.PreconditionFailed as error:
         raise PreconditionFailed(f"{name!r} is not at the generation that was expected") from error
+    except api.Forbidden as error:
+        raise NotPermitted(f"Cloud Storage denied access to {name!r}: {error.message}") from error
     except (
         api.GoogleAPIError,
         GoogleAuthError,

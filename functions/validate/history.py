@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared import layout, logs
-from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed, StorageUnavailable
+from shared.errors import InvalidDocument, NotPermitted, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.manifest import Pointer, decode
 from shared.store import ObjectInfo, Store, write_once
@@ -42,9 +42,10 @@ def newest(store: Store, stage: Stage) -> Pointer | None:
     return next((entry.pointer for entry in _backwards(store, stage)), None)
 
 
-def attempts(store: Store, stage: Stage, run_id: str, marker_generation: int | None) -> list[Entry]:
-    """What deliveries of one event wrote for one run, oldest first."""
-    infos = [info for info in store.list(layout.history_folder(stage)) if info.name.endswith(f"-{run_id}.json")]
+def attempts(store: Store, stage: Stage, run_id: str | None, marker_generation: int | None) -> list[Entry]:
+    """What deliveries of one event wrote for one run (None: any), oldest first."""
+    ending = f"-{run_id}.json" if run_id else ".json"
+    infos = [info for info in store.list(layout.history_folder(stage)) if info.name.endswith(ending)]
     entries = [entry for info in infos if (entry := _entry(store, info)) is not None]
     return [entry for entry in entries if entry.pointer.marker_generation == marker_generation]
 
@@ -57,7 +58,7 @@ def continues(pointer: Pointer, current: Pointer | None) -> bool:
 
 
 def withdraw(store: Store, entries: Sequence[Entry], current: Pointer | None) -> None:
-    """Delete those of `entries` that provably never served. Failing to is no fault: such an entry does no harm."""
+    """Delete those of `entries` that provably never served. Where that is forbidden they stay: they do no harm."""
     for entry in entries:
         if current is None or not _never_served(store, entry, current):
             continue
@@ -65,7 +66,7 @@ def withdraw(store: Store, entries: Sequence[Entry], current: Pointer | None) ->
             store.delete(entry.info.name, if_generation=entry.info.generation)
         except (ObjectMissing, PreconditionFailed):
             continue
-        except StorageUnavailable as error:
+        except NotPermitted as error:
             logs.warning(f"{entry.info.name} never served and could not be withdrawn: {error}", reason="history_kept")
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 from functions.validate import history
 from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.outcome import Outcome
-from functions.validate.promotion import Clock, Release, Standing, last_marker, promote, read_current
+from functions.validate.promotion import Clock, Current, Release, Standing, last_marker, promote, read_current
 from shared import layout
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError
 from shared.events import PromotionAsked, StorageEvent
@@ -57,24 +57,53 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
     current = read_current(store, "production")
     last = last_marker(store, current)
     if event.generation < last:
+        _withdraw_attempts(store, event, current)
         return Outcome("older_marker", "a newer marker was acted on already", stage="production")
     if current.pointer is not None and event.generation == last:
+        _withdraw_attempts(store, event, current)
         return _outcome(current.pointer.run_id, "unchanged")
-    data = _read_marker(store, event)
-    if data is None:
-        return Outcome("marker_replaced", "a newer marker is there; its own event decides", stage="production")
-    pointer = _parsed(data)
-    _require_ours(store, pointer, data)
+    pointer = _asked_for(store, event) or _interrupted(store, event)
+    if pointer is None:
+        return _overtaken(store)
     run = _verified_run(store, pointer)
     return _outcome(pointer.run_id, promote(store, "production", _release(pointer, run, event.generation), clock))
 
 
-def _read_marker(store: Store, event: StorageEvent) -> bytes | None:
-    """The marker at the event's generation; None if another one replaced it."""
-    info = store.stat(layout.MARKER)
-    if info is None:
+def _asked_for(store: Store, event: StorageEvent) -> Pointer | None:
+    """The pointer that the marker copies; None if the marker of the event is not there any more."""
+    data = _read_marker(store, event)
+    if data is None:
+        return None
+    pointer = _parsed(data)
+    _require_ours(store, pointer, data)
+    return pointer
+
+
+def _interrupted(store: Store, event: StorageEvent) -> Pointer | None:
+    """What an earlier delivery of the event was about to promote when it ended: it had read and verified the marker.
+
+    Its history entry is there already. It may not be withdrawn, since a duplicate of the delivery may be about to swap
+    it in; going on to the end is always right, and a newer marker's own event then decides as ever.
+    """
+    entries = history.attempts(store, "production", None, event.generation)
+    return entries[0].pointer if entries else None
+
+
+def _withdraw_attempts(store: Store, event: StorageEvent, current: Current) -> None:
+    """What a delivery of this event that was killed left in the history, now that it cannot serve any more."""
+    history.withdraw(store, history.attempts(store, "production", None, event.generation), current.pointer)
+
+
+def _overtaken(store: Store) -> Outcome:
+    if store.stat(layout.MARKER) is None:
         _refuse("marker_missing", f"{layout.MARKER} was deleted before it was acted on")
-    if info.generation != event.generation:
+    return Outcome("marker_replaced", "a newer marker is there; its own event decides", stage="production")
+
+
+def _read_marker(store: Store, event: StorageEvent) -> bytes | None:
+    """The marker at the event's generation; None if another one replaced it or it was deleted."""
+    info = store.stat(layout.MARKER)
+    if info is None or info.generation != event.generation:
         return None
     if info.size == 0:
         _refuse("marker_empty", f"{layout.MARKER} is empty, expected a copy of {layout.pointer('staging')}")

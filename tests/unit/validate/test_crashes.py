@@ -8,7 +8,7 @@ import pytest
 
 from functions.validate import promotion
 from shared import layout
-from shared.errors import StorageUnavailable, TransientError
+from shared.errors import NotPermitted, StorageUnavailable, TransientError
 from shared.manifest import Pointer, decode, encode
 from shared.store import ObjectInfo
 from tests.candidates import build, run_id
@@ -212,7 +212,7 @@ def test_a_history_that_cannot_be_withdrawn_is_no_reason_to_stop() -> None:
 
     def forbid(_: int, kind: str, name: str) -> None:
         if kind == "delete":
-            raise StorageUnavailable("403")
+            raise NotPermitted("403")
 
     forbidding = WatchedStore(world.bucket, before=forbid)
     store = interrupted_at(forbidding, "write", "staging/current.json", lambda: world.deliver(newer, store=forbidding))
