@@ -31,6 +31,16 @@ run: $(VENV)/.local-installed ## the whole flow on this computer: train, validat
 retrain: $(VENV)/.local-installed ## run the weekly training job now (after `source .local/env`: on the local cloud)
 	@$(BIN)/python -m infra.local.retrain $(if $(JOB),--job "$(JOB)")
 
+.PHONY: history promote rollback
+history: $(VENV)/.local-installed ## what served, since when and why (STAGE=production AT=2026-11-01T00:00:00Z)
+	@$(BIN)/python -m infra.local.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
+
+promote: $(VENV)/.local-installed ## let production serve what staging serves, and wait for the verdict
+	@$(BIN)/python -m infra.local.promote $(if $(WAIT),--wait "$(WAIT)")
+
+rollback: $(VENV)/.local-installed ## let production serve what it served before (TO=run_id: an older run)
+	@$(BIN)/python -m infra.local.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
+
 .PHONY: mlflow
 mlflow: $(VENV)/.local-installed ## open the experiments of the local runs in MLflow's own page
 	@test -f .local/mlflow/mlflow.db || { echo "no runs yet: start with 'make run'" >&2; exit 1; }

@@ -1,0 +1,65 @@
+"""`make rollback`: production serves again what it served before, by default the last, and the verdict is awaited."""
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+
+from infra.local.ask import VERDICT_SECONDS, ask, verdict
+from infra.local.options import OneLineParser, number
+from infra.local.served import CannotTell, Served, bucket_of, current, history, store_of
+from shared import layout
+from shared.errors import PipelineError
+from shared.manifest import Pointer
+from shared.store import Store
+
+
+def target(store: Store, run_id: str | None) -> Served:
+    """The entry to go back to: the newest of `run_id`, or what the pointer of now replaced. Raises CannotTell."""
+    now, entries = current(store, "production"), history(store, "production")
+    if not entries:
+        raise CannotTell("production has not served anything yet: there is nothing to roll back to")
+    wanted = run_id or (now.previous_run_id if now else entries[-1].pointer.run_id)
+    if wanted is None:
+        raise CannotTell(f"production has served nothing but {entries[-1].pointer.run_id}")
+    if now is not None and wanted == now.run_id:
+        raise CannotTell(f"{wanted} is what production serves already")
+    found = [entry for entry in entries if entry.pointer.run_id == wanted]
+    if not found:
+        raise CannotTell(f"{wanted} never served in production{_nearest(wanted, [e.pointer for e in entries])}")
+    return found[-1]
+
+
+def _nearest(wanted: str, pointers: Sequence[Pointer]) -> str:
+    known = list(dict.fromkeys(pointer.run_id for pointer in reversed(pointers)))
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else f"; these did, newest first: {', '.join(known[:5])}"
+
+
+def _run_id(text: str) -> str:
+    if not layout.is_run_id(text):
+        raise argparse.ArgumentTypeError(f"expected a run id such as 20260105T070000Z-0123abcd, found {text!r}")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(prog="rollback", description=__doc__)
+    parser.add_argument("--to", type=_run_id, metavar="RUN_ID", help="a run that served ('make history' lists them)")
+    parser.add_argument(
+        "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
+    )
+    options = parser.parse_args(arguments)
+    environ = dict(os.environ)
+    bucket = bucket_of(parser, environ)
+    store = store_of(bucket)
+    try:
+        verdict(store, ask(store, bucket, target(store, options.to).key, environ, print), print, options.wait)
+    except PipelineError as error:
+        print(f"rollback: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
