@@ -1,4 +1,4 @@
-"""The page at `/` and its two files, from a fixed list, with the headers that keep everything else out."""
+"""The page at `/`, the API's at `/docs` and their files: a fixed list, with headers that keep all else out."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ FILES = {
     "/": ("index.html", "text/html"),
     "/app.js": ("app.js", "text/javascript"),
     "/style.css": ("style.css", "text/css"),
+    "/docs": ("docs.html", "text/html"),
+    "/docs.js": ("docs.js", "text/javascript"),
 }
 POLICY = "; ".join(
     [

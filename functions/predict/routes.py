@@ -18,6 +18,7 @@ from functions.predict.assessment import Outcome
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope
 from functions.predict.loaded_model import LoadedModel
+from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
 from functions.predict.problems import refuse
 from functions.predict.schema import Row, Warned
@@ -69,6 +70,7 @@ class Api:
             Route("/ready", self.ready, methods=["GET"]),
             Route("/schema", self.schema, methods=["GET"]),
             Route("/meta", self.meta, methods=["GET"]),
+            Route("/openapi.json", self.openapi, methods=["GET"]),
         ]
 
     async def health(self, _: Request) -> Response:
@@ -89,6 +91,10 @@ class Api:
         """What answers, and how it came here."""
         loaded = await self._model()
         return _json({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
+
+    async def openapi(self, _: Request) -> Response:
+        """The same as /schema and more, for generators of clients and documentation."""
+        return _json(describe_api((await self._model()).manifest, self._limits))
 
     async def predict(self, request: Request) -> Response:
         """One row."""

@@ -25,6 +25,7 @@ class Client:
     def __init__(
         self, store: Store, stage: Stage = "staging", limits: Limits | None = None, refresh_seconds: float = 3600
     ) -> None:
+        self.store = store
         self.predictor = Predictor(store, stage, refresh_seconds)
         self.app = application(self.predictor, limits or Limits())
 

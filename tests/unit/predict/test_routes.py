@@ -24,7 +24,7 @@ from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
 from tests.unit.predict.promoted import EXPECTED, FEATURES, FIRST, ROW, SECOND, golden_rows, promote, served_model
 
 LIMITS = Limits(max_bytes=4096, max_rows=5)
-GETS = ["/", "/app.js", "/style.css", "/health", "/ready", "/schema", "/meta"]
+GETS = ["/", "/app.js", "/style.css", "/health", "/ready", "/schema", "/meta", "/openapi.json", "/docs", "/docs.js"]
 POSTS = ["/predict", "/predict_batch"]
 
 

@@ -1,0 +1,232 @@
+"""OpenAPI 3.1 of the service as the loaded model makes it: its fields with their categories, ranges and examples.
+
+The schema is strict: what it admits is accepted. Serving is more lenient in spelling (case, space, aliases).
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from functions.predict.problems import MAX_PROBLEMS
+from functions.predict.settings import Limits
+from shared.manifest import Feature, Manifest
+
+Json = dict[str, Any]
+
+PATHS: tuple[tuple[str, str, str, str], ...] = (
+    ("/health", "health", "Whether the process lives", "Health"),
+    ("/ready", "ready", "Whether a model is loaded; loads the first one", "Ready"),
+    ("/schema", "schema", "What a row must hold, and how much is accepted at once", "Schema"),
+    ("/meta", "meta", "Which model answers, where it comes from and how well it scored", "Meta"),
+)
+"""Path, operation id, summary and component of the routes that take nothing."""
+
+REFUSALS: Mapping[str, str] = {
+    "400": "The body is empty, or no well-formed JSON or CSV",
+    "413": "The body has too many bytes or too many rows",
+    "415": "The media type, its charset or a Content-Encoding is not accepted",
+    "422": "The fields do not fit the model; every problem is listed",
+    "503": "No model is loaded yet; try again after the seconds in Retry-After",
+}
+"""Status and meaning of every refusal of a prediction."""
+
+
+def describe_api(manifest: Manifest, limits: Limits) -> Json:
+    """The whole document for the model of `manifest`."""
+    return {
+        "openapi": "3.1.0",
+        "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
+        "info": {
+            "title": f"Predictions of {manifest.target}",
+            "version": manifest.run_id,
+            "description": (
+                f"Predicts {manifest.target} with an interval, by {manifest.model.algorithm} trained on "
+                f"{manifest.dataset.name}. Categories are matched without regard to case and surrounding space. "
+                f"Every error is application/problem+json and lists up to {MAX_PROBLEMS} problems at once."
+            ),
+        },
+        "servers": [{"url": "."}],
+        "paths": {
+            **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
+            "/predict": {"post": _predict(manifest)},
+            "/predict_batch": {"post": _predict_batch(manifest, limits)},
+        },
+        "components": {
+            "schemas": _schemas(manifest, limits),
+            "headers": {
+                "RequestId": {
+                    "description": "The caller's X-Request-ID if it is well-formed, else a new one",
+                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+                },
+                "RetryAfter": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
+            },
+        },
+    }
+
+
+def example_row(manifest: Manifest) -> dict[str, str | float]:
+    """A row that the model accepts: what it imputes, or the first category, or the middle of a range."""
+    return {feature.name: _example(feature) for feature in manifest.features}
+
+
+def _getter(operation: str, summary: str, component: str) -> Json:
+    responses = {"200": _answer(summary, {"application/json": {"schema": _reference(component)}})}
+    if operation != "health":
+        responses["503"] = _refusal("503")
+    return {"operationId": operation, "summary": summary, "responses": responses}
+
+
+def _predict(manifest: Manifest) -> Json:
+    content = {"application/json": {"schema": _reference("Row"), "example": example_row(manifest)}}
+    return {
+        "operationId": "predict",
+        "summary": f"Predict {manifest.target} for one row",
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _answer("The prediction", {"application/json": {"schema": _reference("Prediction")}}),
+            **{status: _refusal(status) for status in REFUSALS},
+        },
+    }
+
+
+def _predict_batch(manifest: Manifest, limits: Limits) -> Json:
+    row = example_row(manifest)
+    table = {"example": _csv_example(row)}  # no schema: JSON Schema has no words for a table
+    answers = {"application/json": {"schema": _reference("Predictions")}, "text/csv": {"schema": {"type": "string"}}}
+    return {
+        "operationId": "predict_batch",
+        "summary": f"Predict {manifest.target} for up to {limits.max_rows} rows",
+        "description": "With `Accept: text/csv` the rows come back as CSV, with the prediction's columns appended.",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": _reference("Batch"), "example": {"instances": [row]}},
+                "text/csv": table,
+            },
+        },
+        "responses": {
+            "200": _answer("The predictions, in the order of the rows", answers),
+            **{status: _refusal(status) for status in REFUSALS},
+        },
+    }
+
+
+def _schemas(manifest: Manifest, limits: Limits) -> Json:
+    rows = {"type": "array", "items": _reference("Row"), "maxItems": limits.max_rows}
+    return {
+        "Row": _row(manifest),
+        "Batch": {"oneOf": [_object({"instances": rows}), rows]},
+        **_answers(manifest),
+        "Warning": _object({"pointer": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}),
+        "Problem": _problem(),
+        "Health": _object({"status": {"const": "ok"}, "model_loaded": {"type": "boolean"}}),
+        **{name: {"type": "object"} for name in ("Ready", "Schema", "Meta")},
+    }
+
+
+def _row(manifest: Manifest) -> Json:
+    aliases: dict[str, list[str]] = {}
+    for alias, name in manifest.aliases.items():
+        aliases.setdefault(name, []).append(alias)
+    fields = {feature.name: _field(feature, aliases.get(feature.name, [])) for feature in manifest.features}
+    ignored = {name: {"description": "Ignored, with a warning."} for name in (manifest.target, *manifest.dropped)}
+    return {
+        "type": "object",
+        "properties": {**ignored, **fields},
+        "required": list(fields),
+        "additionalProperties": False,
+    }
+
+
+def _field(feature: Feature, aliases: list[str]) -> Json:
+    words = [f"Also accepted as {' or '.join(aliases)}."] if aliases else []
+    if feature.nullable:
+        words.append("May be null.")
+    field: Json = {"description": " ".join(words)} if words else {}
+    if feature.kind == "categorical":
+        allowed: list[str | None] = [*(feature.categories or ()), *([None] if feature.nullable else [])]
+        return {**field, "type": _type("string", feature), "enum": allowed, "examples": [_example(feature)]}
+    field |= {"type": _type("number", feature), "examples": [_example(feature)]}
+    bounds = {"minimum": feature.min, "maximum": feature.max}
+    return field | {word: bound for word, bound in bounds.items() if bound is not None}
+
+
+def _type(name: str, feature: Feature) -> str | list[str]:
+    return [name, "null"] if feature.nullable else name
+
+
+def _example(feature: Feature) -> str | float:
+    if feature.kind == "categorical":
+        categories = feature.categories or ()
+        return feature.imputed if feature.imputed in categories else categories[0]
+    low = -math.inf if feature.min is None else feature.min
+    high = math.inf if feature.max is None else feature.max
+    return min(max(float(feature.imputed), low), high)
+
+
+def _answers(manifest: Manifest) -> Json:
+    bounds = {"minimum": manifest.target_range.min, "maximum": manifest.target_range.max}
+    number: Json = {"type": "number", **{word: bound for word, bound in bounds.items() if bound is not None}}
+    share = {"type": "number", "minimum": 0, "maximum": 1}
+    outcome: Json = {"prediction": number, "interval": _object({"level": share, "low": number, "high": number})}
+    if manifest.assessment is not None:
+        tier = {"enum": ["low", "medium", "high"]}
+        below = f"Probability that {manifest.target} is below {manifest.assessment.at_risk_below:g}"
+        outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
+    model = _object({"run_id": {"type": "string"}})
+    warnings = {"type": "array", "items": _reference("Warning")}
+    return {
+        "Outcome": _object(outcome),
+        "Prediction": _object({**outcome, "model": model}, {"warnings": warnings}),
+        "Predictions": _object(
+            {"predictions": {"type": "array", "items": _reference("Outcome")}, "model": model}, {"warnings": warnings}
+        ),
+    }
+
+
+def _problem() -> Json:
+    text = {"type": "string"}
+    entry = _object({"pointer": text, "code": text, "message": text}, {"allowed": {"type": ["array", "object"]}})
+    return _object(
+        {
+            "type": text,
+            "title": text,
+            "status": {"type": "integer"},
+            "detail": text,
+            "errors": {"type": "array", "items": entry, "maxItems": MAX_PROBLEMS},
+        }
+    )
+
+
+def _object(required: Json, optional: Json | None = None) -> Json:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def _answer(description: str, content: Json) -> Json:
+    headers = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
+    return {"description": description, "headers": headers, "content": content}
+
+
+def _refusal(status: str) -> Json:
+    answer = _answer(REFUSALS[status], {"application/problem+json": {"schema": _reference("Problem")}})
+    if status == "503":
+        answer["headers"] = {**answer["headers"], "Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
+    return answer
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _csv_example(row: Mapping[str, str | float]) -> str:
+    lines = [row.keys(), (f"{cell:g}" if isinstance(cell, float) else cell for cell in row.values())]
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\r\n') else cell
