@@ -7,6 +7,7 @@ costs two scans at memory speed. Only a body that does not add up is looked at c
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ _BOM = b"\xef\xbb\xbf"
 _MEDIA_TYPE = re.compile(r"\s*([^\s;,]+)\s*(?:;(.*))?", re.ASCII | re.DOTALL)
 _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.ASCII | re.IGNORECASE)
+_WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
@@ -63,6 +65,22 @@ def media_type(request: Request, accepted: tuple[str, ...]) -> str:
     if charset and charset.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
         raise refuse(415, "charset", "expected the charset utf-8")
     return kind
+
+
+def prefers_csv(request: Request) -> bool:
+    """Whether the caller would rather have text/csv than JSON, by the Accept header (RFC 9110)."""
+    weights: dict[str, float] = {}
+    for part in ",".join(request.headers.getlist("accept")).split(","):
+        match = _MEDIA_TYPE.fullmatch(part)
+        if match:
+            weight = _WEIGHT.search(match.group(2) or "")
+            weights[match.group(1).lower()] = float(weight.group(1)) if weight else 1.0
+    return _weight("text/csv", weights) > _weight("application/json", weights)
+
+
+def _weight(name: str, weights: Mapping[str, float]) -> float:
+    family = f"{name.split('/', 1)[0]}/*"
+    return next((weights[key] for key in (name, family, "*/*") if key in weights), 0.0)
 
 
 def parse_json(body: bytes) -> Any:

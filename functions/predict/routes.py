@@ -4,7 +4,7 @@ The order of refusals follows from the order of the steps: 404 and 405 by routin
 type (415), its syntax (400), its shape (422), a model at all (503), its fields (422).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -15,13 +15,14 @@ from starlette.routing import Route, Router
 
 from functions.predict import page, payload
 from functions.predict.assessment import Outcome
+from functions.predict.csv_answer import csv_answer
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
 from functions.predict.problems import refuse
-from functions.predict.schema import Row, Warned
+from functions.predict.schema import Inputs, Row, Warned
 from functions.predict.settings import Limits
 from functions.predict.shape import batch_rows, single_row
 from functions.predict.table import Table, parse_csv
@@ -31,6 +32,7 @@ OFF_LOOP_BYTES = 32 * 1024
 """Bodies from this size on take milliseconds, which the event loop is not kept waiting for."""
 
 T = TypeVar("T")
+Batch = Table | list[Any]
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -108,11 +110,12 @@ class Api:
         """Many rows, as JSON or CSV."""
         body = await payload.read(request, self._limits.max_bytes)
         kind = payload.media_type(request, (payload.JSON, payload.CSV))
+        answer = _csv_batch if payload.prefers_csv(request) else _json_batch
         batch = await _computed(body, lambda: self._batch(kind, body))
         loaded = await self._model()
-        return await _computed(body, lambda: _answer_batch(loaded, batch))
+        return await _computed(body, lambda: answer(loaded, batch))
 
-    def _batch(self, kind: str, body: bytes) -> "Table | list[Any]":
+    def _batch(self, kind: str, body: bytes) -> Batch:
         if kind == payload.CSV:
             return parse_csv(body, self._limits.max_rows)
         return list(batch_rows(payload.parse_json(body), self._limits.max_rows))
@@ -145,10 +148,20 @@ def _answer(loaded: LoadedModel, row: Row) -> Response:
     )
 
 
-def _answer_batch(loaded: LoadedModel, batch: "Table | list[Any]") -> Response:
-    schema = loaded.schema
-    inputs = schema.read_table(batch) if isinstance(batch, Table) else schema.read_rows(batch)
-    return _json(Predictions(loaded.outcomes(inputs), ModelName(loaded.manifest.run_id), inputs.warnings))
+def _json_batch(loaded: LoadedModel, batch: Batch) -> Response:
+    inputs = _inputs(loaded, batch)
+    answer = Predictions(loaded.outcomes(inputs), ModelName(loaded.manifest.run_id), inputs.warnings)
+    return _json(answer, {"Vary": "Accept"})
+
+
+def _csv_batch(loaded: LoadedModel, batch: Batch) -> Response:
+    outcomes = loaded.outcomes(_inputs(loaded, batch))
+    text = csv_answer(batch, outcomes, risk=loaded.manifest.assessment is not None, run=loaded.manifest.run_id)
+    return Response(text, headers={"Vary": "Accept"}, media_type="text/csv")
+
+
+def _inputs(loaded: LoadedModel, batch: Batch) -> Inputs:
+    return loaded.schema.read_table(batch) if isinstance(batch, Table) else loaded.schema.read_rows(batch)
 
 
 async def _computed(body: bytes, work: Callable[[], T]) -> T:
@@ -158,5 +171,5 @@ async def _computed(body: bytes, work: Callable[[], T]) -> T:
     return await anyio.to_thread.run_sync(work)
 
 
-def _json(value: object) -> Response:
-    return Response(msgspec.json.encode(value), media_type="application/json")
+def _json(value: object, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

@@ -138,8 +138,9 @@ def test_every_row_that_the_service_accepts_fits_and_what_it_refuses_does_not(
 ) -> None:
     row = component(api, "Row")
     rows: list[dict[str, Any]] = [dict(entry) for entry in golden_rows()]
-    rows += [{**ROW, **change} for change in ({"math_score": 3}, {"age": 26}, {"age": "15"}, {"age": True})]
-    rows += [{**ROW, **change} for change in ({"gender": None}, {"gender": "other"}, {"colour": "red"}, {"hours": []})]
+    changes: list[dict[str, Any]] = [{"math_score": 3}, {"age": 26}, {"age": "15"}, {"age": True}, {"gender": None}]
+    changes += [{"gender": "other"}, {"colour": "red"}, {"hours": []}]
+    rows += [{**ROW, **change} for change in changes]
     rows.append({name: cell for name, cell in ROW.items() if name != "lunch"})
     statuses = [client.post("/predict", json.dumps(entry)).status_code for entry in rows]
     assert [not mistakes(entry, row, api) for entry in rows] == [status == 200 for status in statuses]
