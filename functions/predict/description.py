@@ -1,5 +1,6 @@
 """What a model says of itself at /schema, /meta and /ready, as plain JSON values."""
 
+import math
 from typing import Any
 
 from functions.predict.loaded_model import LoadedModel
@@ -62,6 +63,17 @@ def describe_refresh(refresh: Refresh) -> dict[str, Any]:
 
 def _feature(feature: Feature) -> dict[str, Any]:
     known: dict[str, Any] = {"name": feature.name, "kind": feature.kind, "nullable": feature.nullable}
+    known["typical"] = typical(feature)
     if feature.kind == "categorical":
         return known | {"categories": feature.categories or ()}
     return known | {"min": feature.min, "max": feature.max}
+
+
+def typical(feature: Feature) -> str | float:
+    """A value that the model accepts, near the middle of what it was trained on: what it imputes, where that is one."""
+    if feature.kind == "categorical":
+        categories = feature.categories or ("",)
+        return feature.imputed if feature.imputed in categories else categories[0]
+    low = -math.inf if feature.min is None else feature.min
+    high = math.inf if feature.max is None else feature.max
+    return min(max(float(feature.imputed), low), high)

@@ -3,10 +3,10 @@
 The schema is strict: what it admits is accepted. Serving is more lenient in spelling (case, space, aliases).
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from functions.predict.description import typical
 from functions.predict.problems import MAX_PROBLEMS
 from functions.predict.settings import Limits
 from shared.manifest import Feature, Manifest
@@ -66,7 +66,7 @@ def describe_api(manifest: Manifest, limits: Limits) -> Json:
 
 def example_row(manifest: Manifest) -> dict[str, str | float]:
     """A row that the model accepts: what it imputes, or the first category, or the middle of a range."""
-    return {feature.name: _example(feature) for feature in manifest.features}
+    return {feature.name: typical(feature) for feature in manifest.features}
 
 
 def _getter(operation: str, summary: str, component: str) -> Json:
@@ -145,23 +145,14 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
     field: Json = {"description": " ".join(words)} if words else {}
     if feature.kind == "categorical":
         allowed: list[str | None] = [*(feature.categories or ()), *([None] if feature.nullable else [])]
-        return {**field, "type": _type("string", feature), "enum": allowed, "examples": [_example(feature)]}
-    field |= {"type": _type("number", feature), "examples": [_example(feature)]}
+        return {**field, "type": _type("string", feature), "enum": allowed, "examples": [typical(feature)]}
+    field |= {"type": _type("number", feature), "examples": [typical(feature)]}
     bounds = {"minimum": feature.min, "maximum": feature.max}
     return field | {word: bound for word, bound in bounds.items() if bound is not None}
 
 
 def _type(name: str, feature: Feature) -> str | list[str]:
     return [name, "null"] if feature.nullable else name
-
-
-def _example(feature: Feature) -> str | float:
-    if feature.kind == "categorical":
-        categories = feature.categories or ()
-        return feature.imputed if feature.imputed in categories else categories[0]
-    low = -math.inf if feature.min is None else feature.min
-    high = math.inf if feature.max is None else feature.max
-    return min(max(float(feature.imputed), low), high)
 
 
 def _answers(manifest: Manifest) -> Json:

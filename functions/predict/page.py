@@ -11,7 +11,7 @@ from starlette.routing import Route
 FOLDER = Path(__file__).parent / "web"
 FILES = {
     "/": ("index.html", "text/html"),
-    "/app.js": ("app.js", "text/javascript"),
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in ("app", "dom", "form", "scale", "table", "whatif")},
     "/style.css": ("style.css", "text/css"),
     "/docs": ("docs.html", "text/html"),
     "/docs.js": ("docs.js", "text/javascript"),

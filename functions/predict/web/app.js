@@ -1,227 +1,186 @@
-// Draws the form from the model's own schema, asks for a prediction and shows it. Every text goes in as text, so that
-// nothing from the network is ever read as markup. Addresses are relative: the page works behind any prefix.
-const form = document.getElementById("form");
-const fields = document.getElementById("fields");
-const status = document.getElementById("status");
-const result = document.getElementById("result");
-const figures = document.getElementById("figures");
-const button = form.querySelector("button");
-let schema = null;
-let stage = "";
+// The page: asks for the model's schema, keeps the answer beside the form as the form changes, and says what the model
+// is. Addresses are relative: the page works behind any prefix.
+import { byId, capital, day, element, formatter, outOfHundred, percent, sentence, words } from "./dom.js";
+import { drawForm, markField, readForm, setField } from "./form.js";
+import { drawScale } from "./scale.js";
+import { prepareTable } from "./table.js";
+import { drawWhatIf, variations } from "./whatif.js";
 
+const PAUSE = 120; // milliseconds of quiet before a change is sent
+const MARKS = { low: "●", medium: "◆", high: "▲" };
+const form = byId("form");
+let schema = null;
+let shown = null;
+let asking = new AbortController();
+let timer = 0;
+
+form.addEventListener("input", () => later(PAUSE));
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  later(0);
+});
+form.addEventListener("reset", (event) => {
+  event.preventDefault();
+  schema.features.forEach((feature, position) => setField(schema, position, feature.typical));
+  later(0);
+});
+new ResizeObserver(() => shown && drawScale(schema, shown)).observe(byId("scale"));
 start();
 
 async function start() {
+  const values = schema ? readForm(schema).row : {};
+  let meta;
   try {
-    schema = await fetchJson("schema");
-    const meta = await fetchJson("meta");
-    stage = meta.stage;
-    showModel(meta);
+    [schema, meta] = await Promise.all([fetchJson("schema"), fetchJson("meta")]);
   } catch (error) {
-    document.getElementById("model").textContent = "";
-    say(`${error.message} Trying again in 5 seconds.`);
+    byId("model").textContent = "";
+    notice(`${error.message} Trying again in 5 seconds.`);
     setTimeout(start, 5000);
     return;
   }
-  say("");
-  document.getElementById("title").textContent = `Predict ${words(schema.target)}`;
+  notice("");
   document.title = `Predict ${words(schema.target)}`;
-  fields.replaceChildren(...schema.features.map(drawField));
-  form.hidden = false;
-  form.addEventListener("submit", submit);
+  byId("title").textContent = document.title;
+  drawForm(schema, values);
+  showModel(meta);
+  prepareTable(schema, askTable, say);
+  byId("content").hidden = false;
+  later(0);
 }
 
 async function fetchJson(address, options) {
+  return (await fetchAnswer(address, options)).json();
+}
+
+async function fetchAnswer(address, options) {
   let answer;
   try {
     answer = await fetch(address, options);
-  } catch {
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
     throw new Error("The service does not answer.");
   }
+  if (answer.ok) return answer;
   const body = await answer.json().catch(() => null);
-  if (answer.ok && body) return body;
-  const error = new Error(sentence((body && body.detail) || `The service answered with status ${answer.status}.`));
-  error.problems = (body && body.errors) || [];
+  const error = new Error(sentence(body?.detail || `the service answered with status ${answer.status}`));
+  error.problems = body?.errors || [];
   throw error;
 }
 
-function showModel(meta) {
-  const r2 = meta.cv.r2_mean.toFixed(3);
-  const stale = meta.stale ? "; a newer model may exist, the last look for one failed" : "";
-  const text = `${meta.algorithm}, cross-validated R² ${r2}, run ${meta.run_id} (${meta.stage}${stale})`;
-  document.getElementById("model").textContent = text;
+function post(address, value) {
+  const headers = { "Content-Type": "application/json" };
+  return fetchJson(address, { method: "POST", headers, body: JSON.stringify(value), signal: asking.signal });
 }
 
-// ---- the form -------------------------------------------------------------------------------------------------------
-
-function drawField(feature, position) {
-  const id = `field-${position}`;
-  const label = element("label", words(feature.name));
-  label.htmlFor = id;
-  const input = feature.kind === "categorical" ? choice(feature) : number(feature);
-  input.id = id;
-  input.name = feature.name;
-  input.required = !feature.nullable;
-  const hint = element("p", hintFor(feature), "quiet");
-  hint.id = `${id}-hint`;
-  const problem = element("p", "", "problem");
-  problem.id = `${id}-problem`;
-  problem.hidden = true;
-  input.setAttribute("aria-describedby", `${hint.id} ${problem.id}`);
-  input.addEventListener("input", () => markField(input, ""));
-  const field = element("div", "", "field");
-  field.append(label, input, hint, problem);
-  hint.hidden = !hint.textContent;
-  return field;
+async function askTable(file) {
+  const headers = { "Content-Type": "text/csv", Accept: "text/csv" };
+  return (await fetchAnswer("predict_batch", { method: "POST", headers, body: file })).text();
 }
 
-function choice(feature) {
-  const select = document.createElement("select");
-  select.append(option("", feature.nullable ? "unknown" : "choose …"));
-  select.append(...feature.categories.map((category, index) => option(String(index), category)));
-  return select;
+// ---- one case -------------------------------------------------------------------------------------------------------
+
+function later(pause) {
+  clearTimeout(timer);
+  timer = setTimeout(predict, pause);
 }
 
-function option(value, text) {
-  const entry = element("option", text);
-  entry.value = value;
-  return entry;
-}
-
-function number(feature) {
-  const input = document.createElement("input");
-  input.type = "number";
-  input.step = "any";
-  input.inputMode = "decimal";
-  if (feature.min !== null) input.min = feature.min;
-  if (feature.max !== null) input.max = feature.max;
-  if (feature.nullable) input.placeholder = "unknown";
-  return input;
-}
-
-function hintFor(feature) {
-  const range = feature.kind === "categorical" ? "" : rangeOf(feature);
-  const optional = feature.nullable ? "may be left unknown" : "";
-  return [range, optional].filter(Boolean).join(", ");
-}
-
-function rangeOf({ min, max }) {
-  if (min === null && max === null) return "";
-  if (min === null) return `at most ${max}`;
-  return max === null ? `at least ${min}` : `from ${min} to ${max}`;
-}
-
-// A select holds the position of a category, so that a category of any spelling, even an empty one, is kept apart from
-// the empty choice. What the browser cannot read as a number is marked here; everything else the service judges.
-function readForm() {
-  const row = Object.create(null); // any name may be a field, even __proto__
-  let wrong = null;
-  schema.features.forEach((feature, position) => {
-    const input = document.getElementById(`field-${position}`);
-    const unreadable = input.validity.badInput ? "Enter a number." : "";
-    const missing = input.value === "" && !feature.nullable ? "Fill in this field." : "";
-    markField(input, unreadable || missing);
-    if (unreadable || missing) wrong = wrong || input;
-    if (input.value === "") row[feature.name] = null;
-    else row[feature.name] = feature.kind === "categorical" ? feature.categories[Number(input.value)] : Number(input.value);
-  });
-  if (wrong) {
+async function predict() {
+  const { row, wrong } = readForm(schema);
+  asking.abort(); // an older answer must not overwrite a newer one
+  asking = new AbortController();
+  byId("result").classList.toggle("old", wrong.length > 0);
+  if (wrong.length) {
     say("Some fields need attention.");
-    wrong.focus();
+    return;
   }
-  return wrong ? null : row;
-}
-
-function markField(input, text) {
-  const problem = document.getElementById(`${input.id}-problem`);
-  problem.textContent = text;
-  problem.hidden = !text;
-  if (text) input.setAttribute("aria-invalid", "true");
-  else input.removeAttribute("aria-invalid");
-}
-
-// ---- asking and showing ---------------------------------------------------------------------------------------------
-
-async function submit(event) {
-  event.preventDefault();
-  const row = readForm();
-  if (!row) return;
-  button.disabled = true;
-  say("Predicting …");
   try {
-    const headers = { "Content-Type": "application/json" };
-    showResult(await fetchJson("predict", { method: "POST", headers, body: JSON.stringify(row) }));
+    const asked = variations(schema, row);
+    const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
+    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows })]);
+    if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
+      start(); // another model serves now: its fields may be others
+      return;
+    }
+    notice("");
+    showAnswer(answer);
+    drawWhatIf(schema, row, answer, asked, batch.predictions, choose);
   } catch (error) {
-    result.hidden = true;
-    showProblems(error);
-  } finally {
-    button.disabled = false;
+    if (error.name !== "AbortError") showProblems(error);
   }
 }
 
-function showResult(answer) {
-  const { low, high, level } = answer.interval;
-  const rows = [
-    [capital(words(schema.target)), rounded(answer.prediction), "prediction"],
-    ["Likely range", `${rounded(low)} to ${rounded(high)} (in ${percent(level)} of cases)`],
-  ];
-  if (answer.band) rows.push(["Band", answer.band]);
-  if (answer.risk) rows.push(["Risk", riskInWords(answer.risk), `tier-${answer.risk.tier}`]);
-  rows.push(["Model", `${answer.model.run_id} (${stage})`]);
-  figures.replaceChildren(...rows.flatMap(([term, text, kind]) => [element("dt", term), element("dd", text, kind)]));
-  result.hidden = false;
-  say(`Predicted ${words(schema.target)}: ${rounded(answer.prediction)}.`);
+function choose(position, value) {
+  setField(schema, position, value);
+  later(0);
 }
 
-function riskInWords({ probability, tier }) {
-  const threshold = schema.assessment ? ` of being below ${schema.assessment.at_risk_below}` : "";
-  return `${capital(tier)}: a probability of ${percent(probability)}${threshold}`;
+function showAnswer(answer) {
+  shown = answer;
+  const { low, high, level } = answer.interval;
+  const number = formatter(high - low);
+  const target = words(schema.target);
+  const figures = [figure(number(answer.prediction), capital(target), "prediction")];
+  const sentences = [element("p", `In ${outOfHundred(level)} such cases, the ${target} lies between ${number(low)} and ${number(high)}.`)];
+  if (answer.risk) {
+    const { tier, probability } = answer.risk;
+    const limit = schema.assessment ? ` below ${formatter(high - low, 0)(schema.assessment.at_risk_below)}` : "";
+    figures.push(figure(`${MARKS[tier]} ${capital(tier)} risk`, `${percent(probability)} probability of ending${limit}`, `tier tier-${tier}`));
+    sentences.push(element("p", `${capital(outOfHundred(probability))} such cases end${limit}.`));
+  }
+  if (answer.band) figures.push(figure(capital(answer.band), `Band of the expected ${target}`, "band"));
+  byId("figures").replaceChildren(...figures);
+  byId("sentences").replaceChildren(...sentences);
+  drawScale(schema, answer);
+  const risk = answer.risk ? `, ${answer.risk.tier} risk` : "";
+  say(`Expected ${target}: ${number(answer.prediction)}, likely ${number(low)} to ${number(high)}${risk}.`);
+}
+
+function figure(value, caption, kind) {
+  const made = element("p", "", "result-figure");
+  made.append(element("span", value, kind), element("span", caption, "quiet"));
+  return made;
 }
 
 function showProblems(error) {
   const elsewhere = [];
-  let first = null;
   for (const { pointer, message } of error.problems || []) {
     const name = pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
     const position = schema.features.findIndex((feature) => feature.name === name);
-    const input = position < 0 ? null : document.getElementById(`field-${position}`);
-    if (input) markField(input, sentence(message));
+    if (position >= 0) markField(position, sentence(message));
     else elsewhere.push(sentence(message));
-    first = first || input;
   }
-  say(elsewhere.length || !first ? elsewhere.join(" ") || error.message : "Some fields need attention.");
-  if (first) first.focus();
+  const marked = error.problems?.length > elsewhere.length;
+  byId("result").classList.add("old");
+  notice(elsewhere.join(" ") || (marked ? "" : error.message));
+  if (marked) say("Some fields need attention.");
 }
 
-// ---- words ----------------------------------------------------------------------------------------------------------
+// ---- the model ------------------------------------------------------------------------------------------------------
+
+function showModel(meta) {
+  const target = words(schema.target);
+  const number = formatter(meta.interval.high_residual - meta.interval.low_residual);
+  const { cv, holdout, dataset } = meta;
+  const stale = meta.stale ? " A newer one may exist: the last look for it failed." : "";
+  byId("model").textContent = `${meta.algorithm} model of ${day(meta.created_at)}, ${meta.stage}.${stale}`;
+  const facts = [
+    ["Explains", `${percent(Math.max(0, cv.r2_mean))} of the differences in ${target} (R² ${cv.r2_mean.toFixed(3)} ± ${cv.r2_std.toFixed(3)}, ${cv.folds}-fold cross-validation)`],
+    ["Is usually off by", `${number(holdout.mae)} (mean absolute error on ${dataset.holdout_rows.toLocaleString("en")} cases that it had not seen; R² there ${holdout.r2.toFixed(3)})`],
+    ["Learnt from", `${(dataset.rows - dataset.holdout_rows).toLocaleString("en")} cases of ${dataset.name}`],
+    ["Made on", `${day(meta.created_at)}, checked and in ${meta.stage} since ${day(meta.promoted_at)}`],
+    ["Run", `${meta.run_id}, ${meta.algorithm}`],
+  ];
+  byId("about").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", term), element("dd", text)]));
+}
+
+// ---- messages -------------------------------------------------------------------------------------------------------
 
 function say(text) {
-  status.textContent = text;
+  byId("status").textContent = text;
 }
 
-function element(tag, text, kind) {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  if (kind) made.className = kind;
-  return made;
-}
-
-function words(name) {
-  return name.replaceAll("_", " ");
-}
-
-function capital(text) {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
-
-function sentence(text) {
-  return capital(text) + (/[.!?…]$/.test(text) ? "" : ".");
-}
-
-function rounded(value) {
-  return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 2 });
-}
-
-function percent(share) {
-  return `${Math.round(share * 100)} %`;
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+  if (text) say(text);
 }

@@ -31,11 +31,11 @@ function drawOperation(api, path, method, operation) {
   if (operation.description) section.append(element("p", operation.description, "quiet"));
   for (const [type, body] of Object.entries(operation.requestBody?.content || {})) {
     section.append(element("h3", `Send ${type}`));
-    if (body.schema.$ref?.endsWith("/Row")) section.append(fieldTable(api.components.schemas.Row));
+    if (body.schema?.$ref?.endsWith("/Row")) section.append(fieldTable(api.components.schemas.Row));
     section.append(block(curl(path, type, body.example)));
   }
   if (!operation.requestBody) section.append(block(`curl -s ${address(path)}`));
-  section.append(element("h3", "Answers"), answerTable(operation.responses));
+  section.append(element("h3", "Answers"), answerTable(path, operation.responses));
   return section;
 }
 
@@ -54,10 +54,10 @@ function accepted(field) {
   return high === undefined ? `a number of at least ${low}` : `a number from ${low} to ${high}`;
 }
 
-function answerTable(responses) {
+function answerTable(path, responses) {
   const rows = Object.entries(responses).map(([code, answer]) =>
     [code, Object.keys(answer.content || {}).join(", "), answer.description]);
-  return table("Answers", ["status", "type", "meaning"], rows);
+  return table(`Answers of ${path}`, ["status", "type", "meaning"], rows);
 }
 
 function table(caption, head, rows) {

@@ -60,10 +60,9 @@ def test_each_file_has_its_media_type(client: Client) -> None:
     found = {path: client.get(path).headers["content-type"].split(";")[0] for path in PATHS}
     assert found == {
         "/": "text/html",
-        "/app.js": "text/javascript",
-        "/style.css": "text/css",
         "/docs": "text/html",
-        "/docs.js": "text/javascript",
+        "/style.css": "text/css",
+        **{f"/{path.name}": "text/javascript" for path in FOLDER.glob("*.js")},
     }
 
 
@@ -103,7 +102,13 @@ def test_the_pages_announce_their_results_and_fit_a_phone(name: str) -> None:
     assert any(attrs.get("name") == "viewport" for _, attrs in tags)
 
 
-@pytest.mark.parametrize("name", ["app.js", "docs.js"])
+def test_a_script_imports_only_what_is_served() -> None:
+    for script in FOLDER.glob("*.js"):
+        imported = re.findall(r'from "\./([^"]+)"', script.read_text(encoding="utf-8"))
+        assert {f"/{name}" for name in imported} <= set(FILES)
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("*.js")))
 def test_the_scripts_never_read_text_as_markup(name: str) -> None:
     script = (FOLDER / name).read_text(encoding="utf-8")
     script = script.replace('"http://www.w3.org/2000/svg"', "")  # the name of a namespace, never fetched

@@ -24,7 +24,19 @@ from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
 from tests.unit.predict.promoted import EXPECTED, FEATURES, FIRST, ROW, SECOND, golden_rows, promote, served_model
 
 LIMITS = Limits(max_bytes=4096, max_rows=5)
-GETS = ["/", "/app.js", "/style.css", "/health", "/ready", "/schema", "/meta", "/openapi.json", "/docs", "/docs.js"]
+GETS = [
+    "/",
+    "/app.js",
+    "/style.css",
+    "/health",
+    "/ready",
+    "/schema",
+    "/meta",
+    "/openapi.json",
+    "/docs",
+    "/docs.js",
+    "/dom.js",
+]
 POSTS = ["/predict", "/predict_batch"]
 
 
@@ -364,9 +376,12 @@ def test_schema_tells_what_a_request_must_hold(small: Client) -> None:
     schema = small.get("/schema").json()
     assert [entry["name"] for entry in schema["features"]] == [feature.name for feature in FEATURES]
     gender, age, *_, hours = schema["features"]
-    assert gender == {"name": "gender", "kind": "categorical", "nullable": False, "categories": ["female", "male"]}
-    assert age == {"name": "age", "kind": "numeric", "nullable": False, "min": 5.0, "max": 25.0}
-    assert hours == {"name": "hours", "kind": "numeric", "nullable": True, "min": None, "max": None}
+    assert gender == {
+        **{"name": "gender", "kind": "categorical", "nullable": False},
+        **{"typical": "female", "categories": ["female", "male"]},
+    }
+    assert age == {"name": "age", "kind": "numeric", "nullable": False, "typical": 15.0, "min": 5.0, "max": 25.0}
+    assert hours == {"name": "hours", "kind": "numeric", "nullable": True, "typical": 10.0, "min": None, "max": None}
     assert schema["target"] == "math_score"
     assert schema["limits"] == {"max_rows": 5, "max_bytes": 4096}
 

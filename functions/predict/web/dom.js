@@ -1,0 +1,54 @@
+// Elements and words. Every text goes in as text, so that nothing from the network is ever read as markup.
+const SVG = "http://www.w3.org/2000/svg";
+
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+export function element(tag, text = "", kind = "") {
+  const made = document.createElement(tag);
+  made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+export function shape(tag, attributes, text = "") {
+  const made = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  if (text) made.textContent = text;
+  return made;
+}
+
+export function words(name) {
+  return name.replaceAll("_", " ");
+}
+
+export function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+export function sentence(text) {
+  return capital(text) + (/[.!?…]$/.test(text) ? "" : ".");
+}
+
+// As many decimals as still mean something on a scale of this width: none for 45,000, one for 45, two for 4.5.
+export function formatter(width, least = Infinity) {
+  const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(width || 1))));
+  const format = new Intl.NumberFormat("en", { minimumFractionDigits: Math.min(digits, least), maximumFractionDigits: digits });
+  return (value) => format.format(Number(value.toFixed(digits)) + 0).replace("-", "−");
+}
+
+export function percent(share) {
+  if (share > 0 && share < 0.01) return "less than 1 %";
+  if (share < 1 && share > 0.99) return "more than 99 %";
+  return `${Math.round(share * 100)} %`;
+}
+
+export function outOfHundred(share) {
+  if (share > 0 && share < 0.01) return "fewer than 1 of 100";
+  return `about ${Math.round(share * 100)} of 100`;
+}
+
+export function day(text) {
+  return new Date(text).toLocaleDateString("en", { day: "numeric", month: "long", year: "numeric" });
+}

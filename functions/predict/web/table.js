@@ -1,0 +1,146 @@
+// A CSV file goes to the service as it is and comes back with the prediction's columns appended: shown, and to be saved.
+import { byId, element, formatter, percent, sentence, words } from "./dom.js";
+
+const MOST_LINES = 200;
+const MOST_PROBLEMS = 20;
+const RANK = { high: 0, medium: 1, low: 2 };
+
+export function prepareTable(schema, ask, say) {
+  const { max_rows: rows, max_bytes: bytes } = schema.limits;
+  byId("table-hint").textContent =
+    `One line for each case, a header with the names of the fields, commas between them. Up to ${rows.toLocaleString("en")} ` +
+    `lines or ${Math.floor(bytes / 2 ** 20) || 1} MB. The file is answered and not kept.`;
+  byId("template").onclick = () => save("example.csv", exampleOf(schema));
+  byId("file").onchange = async ({ target }) => {
+    const [file] = target.files;
+    if (file) await answerFile(schema, file, ask, say);
+    target.value = ""; // the same file may be chosen again
+  };
+}
+
+async function answerFile(schema, file, ask, say) {
+  byId("table").replaceChildren();
+  byId("table-problems").replaceChildren();
+  say(`Predicting ${file.name} …`);
+  try {
+    if (file.size > schema.limits.max_bytes) throw new Error(`The file is larger than ${schema.limits.max_bytes} bytes.`);
+    const text = await ask(file);
+    drawAnswer(schema, file.name, text, say);
+  } catch (error) {
+    const problems = error.problems?.length > 1 ? error.problems : [];
+    const list = element("ul", "", "problem");
+    list.append(...problems.slice(0, MOST_PROBLEMS).map((problem) => element("li", inWords(problem))));
+    const rest = problems.length - MOST_PROBLEMS;
+    if (rest > 0) list.append(element("li", `and ${rest} more`));
+    const [only] = error.problems || [];
+    const text = problems.length || !only ? error.message : inWords(only);
+    byId("table-problems").replaceChildren(element("p", text, "problem"), ...(problems.length ? [list] : []));
+    say(`The file was not accepted. ${text}`);
+  }
+}
+
+function inWords({ pointer, message }) {
+  const steps = pointer.split("/").slice(1).map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
+  if (!steps.length) return sentence(message);
+  const where = /^\d+$/.test(steps[0]) ? [`case ${Number(steps[0]) + 1}`, ...steps.slice(1)] : steps;
+  return `${where.join(", ")}: ${message}`;
+}
+
+function drawAnswer(schema, name, text, say) {
+  const [header, ...rows] = parseCsv(text);
+  const count = schema.assessment ? 7 : 4; // prediction, interval (2), risk (2), band, run
+  const first = header.length - count;
+  const tier = schema.assessment ? first + 4 : -1;
+  const button = element("button", "Download the list with its predictions");
+  button.type = "button";
+  button.addEventListener("click", () => save(name.replace(/(\.csv)?$/i, "-predicted.csv"), text));
+  const summary = element("p", inSum(rows, tier), "summary");
+  const frame = element("div", "", "scroll");
+  frame.tabIndex = 0;
+  frame.setAttribute("role", "region");
+  frame.setAttribute("aria-label", "Predictions of the file");
+  const draw = (sorted) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, tier) : rows, first));
+  const parts = [summary, button];
+  if (tier >= 0 && rows.length > 1) parts.push(sorter(draw));
+  draw(tier >= 0);
+  parts.push(frame);
+  if (rows.length > MOST_LINES) parts.push(element("p", `The first ${MOST_LINES} of ${rows.length} are shown; the download has all.`, "quiet"));
+  byId("table").replaceChildren(...parts);
+  say(summary.textContent);
+}
+
+function inSum(rows, tier) {
+  const total = `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "case" : "cases"}`;
+  if (tier < 0 || !rows.length) return `${total} predicted.`;
+  const of = (name) => rows.filter((row) => row[tier] === name).length.toLocaleString("en");
+  return `${total}: ${of("high")} at high risk, ${of("medium")} at medium, ${of("low")} at low.`;
+}
+
+function sorter(draw) {
+  const label = element("label", "", "check");
+  const box = document.createElement("input");
+  box.type = "checkbox";
+  box.checked = true;
+  box.addEventListener("change", () => draw(box.checked));
+  label.append(box, element("span", "Highest risk first"));
+  return label;
+}
+
+function byRisk(rows, tier) {
+  return [...rows].sort((a, b) => RANK[a[tier]] - RANK[b[tier]] || Number(b[tier - 1]) - Number(a[tier - 1]));
+}
+
+function drawTable(schema, header, rows, first) {
+  const made = document.createElement("table");
+  made.append(element("caption", `Predicted ${words(schema.target)}`, "unseen"));
+  const names = [words(schema.target), "likely range", ...(schema.assessment ? ["risk"] : []), ...header.slice(0, first).map(words)];
+  const head = document.createElement("tr");
+  head.append(...names.map((name) => Object.assign(element("th", name), { scope: "col" })));
+  const widths = rows.slice(0, MOST_LINES).map((row) => row[first + 2] - row[first + 1]);
+  const number = formatter(Math.max(...widths, 0));
+  made.append(head, ...rows.slice(0, MOST_LINES).map((row) => drawLine(schema, row, first, number)));
+  return made;
+}
+
+function drawLine(schema, row, first, number) {
+  const line = document.createElement("tr");
+  const [prediction, low, high, probability] = row.slice(first, first + 4).map(Number);
+  line.append(element("td", number(prediction), "figure"), element("td", `${number(low)} to ${number(high)}`, "figure"));
+  if (schema.assessment) {
+    const tier = row[first + 4];
+    const cell = element("td");
+    cell.append(element("span", `${tier}, ${percent(probability)}`, `tier ${`tier-${tier}`}`));
+    line.append(cell);
+  }
+  line.append(...row.slice(0, first).map((cell) => element("td", cell)));
+  return line;
+}
+
+// RFC 4180, as the service writes it.
+function parseCsv(text) {
+  const rows = [[]];
+  const cell = /("(?:[^"]|"")*"|[^,\r\n]*)(,|\r\n|\n|$)/gy;
+  while (cell.lastIndex < text.length) {
+    const [, value, end] = cell.exec(text);
+    rows.at(-1).push(value.startsWith('"') ? value.slice(1, -1).replaceAll('""', '"') : value);
+    if (end === ",") {
+      if (cell.lastIndex === text.length) rows.at(-1).push("");
+    } else rows.push([]);
+  }
+  return rows.filter((row) => row.length);
+}
+
+function exampleOf({ features }) {
+  const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  return [features.map(({ name }) => name), features.map(({ typical }) => String(typical))]
+    .map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
+}
+
+function save(name, text) {
+  const link = document.createElement("a");
+  const address = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })); // the mark tells spreadsheets UTF-8
+  link.href = address;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+}

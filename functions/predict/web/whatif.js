@@ -1,0 +1,127 @@
+// How the answer changes if one field changes: a small chart for each feature, all from one batch call and on one scale.
+import { byId, capital, element, formatter, shape, words } from "./dom.js";
+
+const MOST_CHARTS = 24;
+const MOST_CHOICES = 10;
+const POINTS = 21;
+
+// The rows to ask for: each a copy of `row` with one field changed.
+export function variations(schema, row) {
+  const found = [];
+  schema.features.forEach((feature, position) => {
+    const values = feature.kind === "categorical" ? choices(feature, row[feature.name]) : points(feature, row[feature.name]);
+    if (values.length > 1 && found.length + values.length <= schema.limits.max_rows) {
+      found.push(...values.map((value) => ({ position, value })));
+    }
+  });
+  return found;
+}
+
+export function drawWhatIf(schema, row, answer, asked, outcomes, choose) {
+  const charts = new Map();
+  asked.forEach(({ position, value }, index) => {
+    if (!charts.has(position)) charts.set(position, []);
+    charts.get(position).push({ value, prediction: outcomes[index].prediction });
+  });
+  const all = [...charts].map(([position, entries]) => ({ position, entries, effect: spread(entries) }));
+  const shown = [...all].sort((a, b) => b.effect - a.effect).slice(0, MOST_CHARTS).sort((a, b) => a.position - b.position);
+  const every = shown.flatMap(({ entries }) => entries.map(({ prediction }) => prediction));
+  const ends = [Math.min(answer.prediction, ...every), Math.max(answer.prediction, ...every)];
+  const number = formatter(answer.interval.high - answer.interval.low);
+  const focused = document.activeElement?.dataset?.whatIf;
+  byId("what-if").replaceChildren(...shown.map((chart) => drawChart(schema, row, answer, chart, ends, number, choose)));
+  if (focused) document.querySelector(`[data-what-if="${focused}"]`)?.focus();
+  const left = all.length - shown.length;
+  const rest = left ? ` The ${left} fields with the least influence are left out.` : "";
+  byId("what-if-hint").textContent =
+    `Each chart changes one field and keeps the others. Now: ${number(answer.prediction)}. Select a line to try it.${rest}`;
+}
+
+function drawChart(schema, row, answer, { position, entries }, ends, number, choose) {
+  const feature = schema.features[position];
+  const figure = element("figure", "", "small");
+  figure.append(element("figcaption", capital(words(feature.name))));
+  if (feature.kind === "categorical") {
+    const lines = entries.map((entry, index) => {
+      const line = drawChoice(entry, entry.value === row[feature.name], answer.prediction, ends, number);
+      line.dataset.whatIf = `${position}-${index}`;
+      line.addEventListener("click", () => choose(position, entry.value));
+      return line;
+    });
+    figure.append(...lines);
+  } else {
+    figure.append(drawCurve(feature, row[feature.name], entries, answer.prediction, ends, number));
+  }
+  return figure;
+}
+
+function drawChoice({ value, prediction }, current, now, ends, number) {
+  const line = element("button", "", current ? "choice current" : "choice");
+  line.type = "button";
+  line.setAttribute("aria-pressed", String(current));
+  const change = prediction - now;
+  const text = number(change);
+  const sign = /[1-9]/.test(text) ? (change > 0 ? `+${text}` : text) : "same";
+  line.append(element("span", value === null ? "unknown" : value || "(empty)", "choice-name"), track(prediction, now, ends));
+  line.append(element("span", number(prediction), "choice-value"), element("span", current ? "now" : sign, "choice-change"));
+  return line;
+}
+
+// A bar from today's prediction to the other one: to the right better, to the left worse, in shape as in colour.
+function track(prediction, now, [first, last]) {
+  const x = (value) => 3 + (last > first ? ((value - first) / (last - first)) * 94 : 47);
+  const picture = shape("svg", { viewBox: "0 0 100 14", preserveAspectRatio: "none", class: "track", "aria-hidden": "true" });
+  const [left, right] = [Math.min(x(now), x(prediction)), Math.max(x(now), x(prediction))];
+  picture.append(
+    shape("line", { x1: 0, x2: 100, y1: 7, y2: 7, class: "track-line" }),
+    shape("rect", { x: left, y: 3, width: Math.max(right - left, 0), height: 8, class: prediction < now ? "fall" : "rise" }),
+    shape("line", { x1: x(now), x2: x(now), y1: 0, y2: 14, class: "track-now" }),
+  );
+  return picture;
+}
+
+function drawCurve(feature, value, entries, now, [first, last], number) {
+  const [width, height, edge] = [280, 96, 8];
+  const [low, high] = [entries[0].value, entries.at(-1).value];
+  const x = (at) => edge + ((at - low) / (high - low)) * (width - 2 * edge);
+  const y = (at) => (last > first ? height - 10 - ((at - first) / (last - first)) * (height - 26) : height / 2);
+  const ends = [entries[0], entries.at(-1)];
+  const said = `${words(feature.name)} from ${low} to ${high}: from ${number(ends[0].prediction)} to ${number(ends[1].prediction)}`;
+  const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img" });
+  picture.append(
+    shape("title", {}, said),
+    shape("line", { x1: edge, x2: width - edge, y1: y(now), y2: y(now), class: "track-line" }),
+    shape("polyline", { points: entries.map((entry) => `${x(entry.value)},${y(entry.prediction)}`).join(" "), class: "line" }),
+  );
+  if (value !== null) picture.append(shape("circle", { cx: x(value), cy: y(now), r: 5, class: "estimate" }));
+  const legend = element("p", "", "legend");
+  for (const end of ends) legend.append(element("span", `at ${rounded(end.value)}: ${number(end.prediction)}`));
+  const frame = element("div");
+  frame.append(picture, legend);
+  return frame;
+}
+
+function rounded(value) {
+  return Number(value.toPrecision(4)).toLocaleString("en");
+}
+
+function choices(feature, current) {
+  const all = [...feature.categories, ...(feature.nullable ? [null] : [])];
+  if (all.length <= MOST_CHOICES) return all;
+  const first = all.slice(0, MOST_CHOICES);
+  return first.includes(current) ? first : [...first.slice(0, -1), current];
+}
+
+function points(feature, current) {
+  const middle = current ?? feature.typical;
+  const span = Math.abs(middle) || 1;
+  const low = feature.min ?? Math.min(middle, feature.typical, feature.max ?? Infinity) - span;
+  const high = feature.max ?? Math.max(middle, feature.typical, low) + span;
+  if (!(high > low)) return [];
+  return Array.from({ length: POINTS }, (_, n) => (n === POINTS - 1 ? high : low + ((high - low) * n) / (POINTS - 1)));
+}
+
+function spread(entries) {
+  const all = entries.map(({ prediction }) => prediction);
+  return Math.max(...all) - Math.min(...all);
+}

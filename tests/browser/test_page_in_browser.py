@@ -1,0 +1,309 @@
+"""The page in headless Chromium: what a person sees, types, hears from a screen reader, and saves.
+
+Needs a Chromium on the PATH and playwright, which drives it; axe-core-python brings the accessibility rules.
+"""
+
+import csv
+import io
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shared.manifest import TargetRange
+from shared.store import CloudStore
+from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
+from tests.unit.predict.promoted import ROW, SECOND, golden_rows, promote
+
+__all__ = ["storage", "store"]
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("there is no Chromium on the PATH", allow_module_level=True)
+
+WIDTHS = [360, 768, 1280, 1920]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
+    promote(store)
+    with running(tmp_path) as function:
+        yield function
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Open]:
+    """Opens a page; afterwards nothing may have gone wrong in any, and nothing may have been asked of a stranger."""
+    contexts: list[Any] = []
+    faults: list[str] = []
+
+    def note(function: Function, address: str) -> None:
+        if not address.startswith((function.url, "data:", "blob:")):
+            faults.append(f"asked {address}")
+
+    def visit(function: Function, path: str = "/", *, width: int = 1280, scheme: str = "light") -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE * 1000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if "Content Security Policy" in line.text else None)
+        page.on("request", lambda request: note(function, request.url))
+        page.goto(function.url + path)
+        page.wait_for_selector("#what-if figure" if path == "/" else "#operations section")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def predicted(page: Any) -> float:
+    return float(page.text_content(".prediction"))
+
+
+def choose(page: Any, **fields: str) -> None:
+    for name, value in fields.items():
+        field = page.locator(f'[name="{name}"]')
+        if field.evaluate("field => field.tagName") == "SELECT":
+            field.select_option(label=value)
+        else:
+            field.fill(value)
+
+
+def shows(page: Any, expected: float) -> None:
+    says(page, ".prediction", f"{expected:.1f}")
+
+
+def says(page: Any, selector: str, text: str) -> None:
+    """Waits until it does."""
+    sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE * 1000)
+
+
+def test_a_change_is_answered_at_once_with_interval_risk_and_band(function: Function, visit: Open) -> None:
+    page = visit(function)
+    assert page.title() == "Predict math score"
+    choose(page, **{name: str(cell) for name, cell in ROW.items()})
+    shows(page, 66.0)
+    assert "Low risk" in page.text_content("#figures") and "30 % probability of ending below 50" in page.text_content(
+        "#figures"
+    )
+    assert "between 44.0 and 87.0" in page.text_content("#sentences")
+    assert "math score 66, likely from 44 to 87; at risk below 50" in page.text_content("#scale title")
+    choose(page, lunch="free/reduced", age="5")
+    shows(page, 48.0)
+    assert "Medium risk" in page.text_content("#figures")
+    says(page, "#status", "48.0")
+
+
+def test_the_what_if_charts_say_what_the_service_says_and_can_be_chosen(function: Function, visit: Open) -> None:
+    page = visit(function)
+    choose(page, **{name: str(cell) for name, cell in ROW.items()})
+    shows(page, 66.0)
+    says(page, "#what-if-hint", "66.0")
+    figures = {
+        figure.query_selector("figcaption").text_content(): figure
+        for figure in page.query_selector_all("#what-if figure")
+    }
+    assert set(figures) == {"Gender", "Age", "Race ethnicity", "Parental level of education", "Lunch", "Hours"}
+    lines = [line.inner_text().split("\n") for line in figures["Lunch"].query_selector_all("button")]
+    assert lines == [
+        ["standard", "66.0", "now"],
+        ["free/reduced", "58.0", "−8.0"],
+        ["unknown", "58.0", "−8.0"],
+    ]
+    assert "from 5 to 25: from 56.0 to 76.0" in figures["Age"].text_content()
+    page.get_by_role("button", name=re.compile("^école supérieure")).click()
+    shows(page, 67.0)
+    assert page.locator('[name="parental_level_of_education"] option:checked').text_content() == "école supérieure"
+
+
+def test_an_empty_optional_field_is_unknown_and_an_empty_required_one_is_marked(
+    function: Function, visit: Open
+) -> None:
+    page = visit(function)
+    choose(page, **{name: str(cell) for name, cell in ROW.items()})
+    choose(page, hours="", lunch="unknown")
+    shows(page, 66.0 - 8.0 + 3.0)
+    choose(page, age="")
+    page.wait_for_selector('[name="age"][aria-invalid="true"]')
+    assert page.locator("#field-1-problem").text_content() == "Fill in this field."
+    assert page.text_content("#status") == "Some fields need attention."
+    choose(page, age="26")
+    says(page, "#field-1-problem", "from 5 to 25")
+    choose(page, age="16")
+    shows(page, 66.0 - 8.0 + 3.0 + 1.0)
+    assert page.locator("[aria-invalid]").count() == 0
+
+
+def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: Open) -> None:
+    page = visit(function)
+    rows = [{**row, "race_ethnicity": "group A"} for row in golden_rows()]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(ROW))
+    writer.writeheader()
+    writer.writerows(rows)
+    page.set_input_files("#file", {"name": "class, 7b.csv", "mimeType": "text/csv", "buffer": text.getvalue().encode()})
+    page.wait_for_selector("#table table")
+    batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()["predictions"]
+    tiers = [entry["risk"]["tier"] for entry in batch]
+    summary = page.text_content("#table .summary")
+    assert summary == (
+        f"{len(rows)} cases: {tiers.count('high')} at high risk, {tiers.count('medium')} at medium, "
+        f"{tiers.count('low')} at low."
+    )
+    assert page.text_content("#status") == summary
+    shown = [line.query_selector("td") for line in page.query_selector_all("#table tr")]
+    found = [float(cell.text_content()) for cell in shown if cell]
+    assert found == sorted(round(entry["prediction"], 1) for entry in batch)  # the lowest has the highest risk
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Download the list with its predictions").click()
+    assert saving.value.suggested_filename == "class, 7b-predicted.csv"
+    saved = list(csv.DictReader(io.StringIO(Path(saving.value.path()).read_text(encoding="utf-8-sig"))))
+    assert [float(line["prediction"]) for line in saved] == [entry["prediction"] for entry in batch]
+    assert [line["gender"] for line in saved] == [row["gender"] for row in rows]
+
+
+def test_a_csv_that_is_refused_says_where_and_why(function: Function, visit: Open) -> None:
+    page = visit(function)
+    lines = [",".join(ROW), ",".join(str(cell) for cell in {**ROW, "age": 99}.values())]
+    lines.append(",".join(str(cell) for cell in {**ROW, "gender": "<img src=x onerror=alert(1)>"}.values()))
+    page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()})
+    page.wait_for_selector("#table-problems li")
+    assert [item.text_content() for item in page.query_selector_all("#table-problems li")] == [
+        "case 1, age: expected a number from 5 to 25",
+        "case 2, gender: expected one of the categories in allowed",
+    ]
+    assert page.locator("img").count() == 0
+
+
+def test_the_example_file_is_accepted_as_it_is(function: Function, visit: Open) -> None:
+    page = visit(function)
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Download an example to fill in").click()
+    page.set_input_files("#file", saving.value.path())
+    page.wait_for_selector("#table table")
+    assert page.text_content("#table .summary").startswith("1 case:")
+
+
+def test_everything_can_be_done_from_the_keyboard(function: Function, visit: Open) -> None:
+    page = visit(function)
+    seen = []
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+    wanted = ["Skip to the result", *(f"field-{n}" for n in range(6)), "Back to the typical case", "file", "template"]
+    assert [name for name in seen if name in wanted][: len(wanted)] == wanted
+    page.locator('[name="gender"]').focus()
+    before = predicted(page)
+    page.keyboard.press("m")  # the first category with this letter
+    shows(page, before + 5)
+    page.locator(".choice", has_text="group A").focus()
+    page.keyboard.press("Enter")
+    shows(page, before + 3)
+    assert page.evaluate("document.activeElement.textContent").startswith("group A")  # the focus is not lost
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_fits_every_width_in_both_schemes(
+    function: Function, visit: Open, tmp_path: Path, width: int, scheme: str
+) -> None:
+    page = visit(function, width=width, scheme=scheme)
+    page.screenshot(path=tmp_path / f"page-{width}-{scheme}.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(
+        "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"
+        " e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 80))",
+        width,
+    )
+    assert outside == []
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
+        "rgb(243, 245, 248)" if scheme == "light" else "rgb(16, 20, 27)"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_axe_finds_nothing(function: Function, visit: Open, path: str, scheme: str) -> None:
+    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
+    page = visit(function, path, scheme=scheme)
+    if path == "/":
+        text = f"{','.join(ROW)}\n{','.join(map(str, ROW.values()))}\n"
+        page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()})
+        page.wait_for_selector("#table table")
+    violations = axe.Axe().run(page)["violations"]
+    assert [(entry["id"], [node["html"][:120] for node in entry["nodes"]]) for entry in violations] == []
+
+
+def test_another_model_is_followed_without_reloading_and_the_form_keeps_its_values(
+    function: Function, visit: Open, store: CloudStore
+) -> None:
+    page = visit(function)
+    choose(page, **{name: str(cell) for name, cell in ROW.items()})
+    shows(page, 66.0)
+    promote(store, run_id=SECOND, base=70.0)
+    page.wait_for_timeout(1500)
+    httpx.post(f"{function.url}/predict", json=dict(ROW), timeout=PATIENCE)
+    page.wait_for_timeout(500)
+    choose(page, age="16")
+    shows(page, 77.0)
+    says(page, "#about", SECOND)
+    assert page.locator('[name="hours"]').input_value() == "4"
+
+
+def test_a_model_without_risk_and_without_a_target_range_is_shown_without_them(
+    store: CloudStore, tmp_path: Path, visit: Open
+) -> None:
+    promote(store, assessment=None, target_range=TargetRange(), target="price_<b>")
+    with running(tmp_path) as function:
+        page = visit(function)
+        assert page.title() == "Predict price <b>"
+        assert "isk" not in page.text_content("#result")
+        assert page.locator("#result b").count() == 0
+        assert page.locator(".threshold").count() == 0
+        text = f"{','.join(ROW)}\n{','.join(map(str, ROW.values()))}\n"
+        page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()})
+        page.wait_for_selector("#table table")
+        assert page.text_content("#table .summary") == "1 case predicted."
+
+
+def test_the_docs_show_every_route_and_its_example_works(function: Function, visit: Open) -> None:
+    page = visit(function, "/docs")
+    paths = [code.text_content().strip() for code in page.query_selector_all("#operations h2 code")]
+    assert paths == ["/health", "/ready", "/schema", "/meta", "/predict", "/predict_batch"]
+    commands = [code.text_content() for code in page.query_selector_all("pre code")]
+    (single,) = [command for command in commands if f"{function.url}/predict " in command]
+    body = json.loads(single.split("--data-binary ", 1)[1].strip("'").replace("'\\''", "'"))
+    assert function.predict(body).status_code == 200
+    assert "a number from 5 to 25" in page.text_content("#operations")
+
+
+def test_without_a_model_the_page_says_so_and_comes_alive_with_the_first(
+    store: CloudStore, tmp_path: Path, browser: Any
+) -> None:
+    with running(tmp_path) as function:
+        page = browser.new_context().new_page()
+        page.goto(function.url)
+        says(page, "#notice", "Trying again")
+        promote(store)
+        page.wait_for_selector("#what-if figure")
+        assert page.locator("#notice").is_hidden()
+        page.context.close()
