@@ -77,6 +77,16 @@ lock: $(VENV)/.uv-installed ## compile every requirements.txt from pyproject.tom
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
 
+# ---- a live service --------------------------------------------------------------------------------------------------
+
+.PHONY: smoke
+smoke: ## check a deployed service: URL=https://… [TOKEN=identity token of a private one]
+	@TOKEN="$(TOKEN)" $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.smoke "$(URL)"
+
+.PHONY: bench
+bench: $(VENV)/.tests-installed ## measure serving against FastAPI + pandas + scikit-learn and a hello function (needs wrk)
+	@$(BIN)/python -m tests.bench.serving $(ARGS)
+
 # ---- installing -----------------------------------------------------------------------------------------------------
 # Locked files are installed on top of each other, never removed: run and test share one environment.
 
