@@ -56,6 +56,10 @@ class CategoricalColumn:
         self._longest = 16 + 4 * max(map(len, self._folded), default=0)
         self._unknown = _unknown_category(categories)
 
+    def known(self, cell: object) -> str:
+        """The graph's cell for one in trained spelling. Raises KeyError or TypeError for any other."""
+        return self._exact[cell]
+
     def read(self, cells: Sequence[object]) -> list[str] | None:
         """The graph's cells, or None where one of them needs a closer look."""
         try:
@@ -100,6 +104,12 @@ class NumericColumn:
         self._high = math.inf if feature.max is None else feature.max
         bounds = None if feature.min is None and feature.max is None else Bounds(min=feature.min, max=feature.max)
         self._out_of_range = Defect("out_of_range", _range_message(feature.min, feature.max), bounds)
+
+    def known(self, cell: object) -> float:
+        """The graph's cell for a number within the range. Raises ValueError for any other."""
+        if (type(cell) is float or type(cell) is int) and self._low <= cell <= self._high and _finite((cell,)):
+            return cell
+        raise ValueError
 
     def read(self, cells: Sequence[object]) -> list[float] | None:
         """The graph's cells, or None where one of them needs a closer look."""

@@ -1,67 +1,71 @@
-"""Around every answer: the request id, the headers that all share, and the one place where errors become answers.
-
-It stands where a Starlette application has three layers, each with its own request and its own `send`.
+"""Around every answer: the route, the request id, the headers that all share, and the one place where errors become
+answers. Paths are literal, so a route is one look into a table.
 """
 
+import random
 import re
-import secrets
 import traceback
+from collections.abc import Awaitable, Callable, Mapping
 
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from functions.predict import problems
 from functions.predict.problems import Refusal, refuse
 from shared import logs
 
+Endpoint = Callable[[Request], Awaitable[Response]]
+Routes = Mapping[str, tuple[str, Endpoint]]
+"""Path → the one method that it accepts, and what answers. HEAD works where GET does."""
+
 REQUEST_ID = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-_ALWAYS = [(b"x-content-type-options", b"nosniff")]
-_UNLESS_SET = [(b"cache-control", b"no-store")]
+_NOSNIFF = (b"x-content-type-options", b"nosniff")
+_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Envelope:
-    """ASGI middleware. A fault is logged by type and place only: its text could hold values of a row."""
+    """The service as an ASGI application. A fault is logged by type and place: its text could hold values of a row."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, routes: Routes) -> None:
+        self._routes = {path: (_methods(method), endpoint) for path, (method, endpoint) in routes.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        started = False
-
-        async def stamped(message: Message) -> None:
-            nonlocal started
-            if message["type"] == "http.response.start":
-                started = True
-                message["headers"] = [*_completed(message["headers"]), (REQUEST_ID, request_id)]
-            await send(message)
-
-        scope["app"] = self  # the router then raises its 404 and 405 instead of answering in plain text
         try:
-            await self._app(scope, receive, stamped)
+            response = await self._route(scope)(Request(scope, receive))
+        except Refusal as refusal:
+            response = problems.response(refusal)
         except ClientDisconnect:
             return
-        except Refusal as refusal:
-            await problems.response(refusal)(scope, receive, stamped)
-        except HTTPException as error:
-            await problems.response(_by_routing(error))(scope, receive, stamped)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer without a trace
             _report(error, request_id)
-            if not started:
-                fault = refuse(500, "internal_error", "the service failed on this request; it was logged")
-                await problems.response(fault)(scope, receive, stamped)
+            response = problems.response(
+                refuse(500, "internal_error", "the service failed on this request; it was logged")
+            )
+        headers = [*response.raw_headers, _NOSNIFF, (REQUEST_ID, request_id)]
+        if not any(name == b"cache-control" for name, _ in headers):
+            headers.append(_NO_STORE)
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _route(self, scope: Scope) -> Endpoint:
+        found = self._routes.get(scope["path"])
+        if found is None:
+            raise refuse(404, "not_found", "no such path; see / for the page and /schema for the fields")
+        methods, endpoint = found
+        if scope["method"] not in methods:
+            allow = ", ".join(methods)
+            raise refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
+        return endpoint
 
 
-def _by_routing(error: HTTPException) -> Refusal:
-    if error.status_code == 405:
-        allow = ", ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
-        return refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
-    return refuse(404, "not_found", "no such path; see / for the page and /schema for the fields")
+def _methods(method: str) -> tuple[str, ...]:
+    return (method, "HEAD") if method == "GET" else (method,)
 
 
 def _request_id(scope: Scope) -> bytes:
@@ -72,12 +76,7 @@ def _request_id(scope: Scope) -> bytes:
 
 
 def _new_id() -> bytes:
-    return secrets.token_hex(16).encode()
-
-
-def _completed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    present = {name for name, _ in headers}
-    return [*headers, *_ALWAYS, *(entry for entry in _UNLESS_SET if entry[0] not in present)]
+    return b"%032x" % random.getrandbits(128)  # tells requests apart, keeps no secret
 
 
 def _report(error: Exception, request_id: bytes) -> None:

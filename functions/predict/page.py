@@ -6,7 +6,8 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+
+from functions.predict.envelope import Routes
 
 FOLDER = Path(__file__).parent / "web"
 FILES = {
@@ -53,9 +54,9 @@ class StaticFile:
         return Response(self.content, headers=headers, media_type=self.media_type)
 
 
-def routes() -> list[Route]:
+def routes() -> Routes:
     """The page's routes; reads its files."""
-    return [Route(path, _file(name, media_type).__call__, name=name) for path, (name, media_type) in FILES.items()]
+    return {path: ("GET", _file(name, media_type)) for path, (name, media_type) in FILES.items()}
 
 
 def _file(name: str, media_type: str) -> StaticFile:

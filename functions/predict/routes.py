@@ -4,20 +4,19 @@ The order of refusals follows from the order of the steps: 404 and 405 by routin
 type (415), its syntax (400), its shape (422), a model at all (503), its fields (422).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, Router
 
 from functions.predict import page, payload
 from functions.predict.assessment import Outcome
 from functions.predict.csv_answer import csv_answer
 from functions.predict.description import describe_model, describe_refresh, describe_schema
-from functions.predict.envelope import Envelope
+from functions.predict.envelope import Envelope, Routes
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
@@ -32,6 +31,10 @@ OFF_LOOP_BYTES = 32 * 1024
 """Bodies from this size on take milliseconds, which the event loop is not kept waiting for."""
 
 T = TypeVar("T")
+
+_ENCODER = msgspec.json.Encoder()
+_JSON_TYPE = (b"content-type", b"application/json")
+_VARY = (b"vary", b"Accept")
 Batch = Table | list[Any]
 
 
@@ -56,6 +59,16 @@ class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: tuple[Warned, ...] = ()
 
 
+class Json(Response):
+    """A value as JSON, with its headers written once instead of by each answer."""
+
+    def __init__(self, value: object, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = _ENCODER.encode(value)
+        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _JSON_TYPE, *headers]
+
+
 class Api:
     """The endpoints over one predictor."""
 
@@ -63,48 +76,51 @@ class Api:
         self._predictor = predictor
         self._limits = limits
 
-    def routes(self) -> list[Route]:
+    def routes(self) -> Routes:
         """Everything that is served beside the page."""
-        return [  # matched one after the other: the busiest first
-            Route("/predict", self.predict, methods=["POST"]),
-            Route("/predict_batch", self.predict_batch, methods=["POST"]),
-            Route("/health", self.health, methods=["GET"]),
-            Route("/ready", self.ready, methods=["GET"]),
-            Route("/schema", self.schema, methods=["GET"]),
-            Route("/meta", self.meta, methods=["GET"]),
-            Route("/openapi.json", self.openapi, methods=["GET"]),
-        ]
+        return {
+            "/predict": ("POST", self.predict),
+            "/predict_batch": ("POST", self.predict_batch),
+            "/health": ("GET", self.health),
+            "/ready": ("GET", self.ready),
+            "/schema": ("GET", self.schema),
+            "/meta": ("GET", self.meta),
+            "/openapi.json": ("GET", self.openapi),
+        }
 
     async def health(self, _: Request) -> Response:
         """The process lives; starts nothing."""
-        return _json({"status": "ok", "model_loaded": self._predictor.current is not None})
+        return Json({"status": "ok", "model_loaded": self._predictor.current is not None})
 
     async def ready(self, _: Request) -> Response:
         """A model is in hand; loads the first one."""
         loaded = await self._model()
         refresh = describe_refresh(self._predictor.refresh)
-        return _json({"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh})
+        return Json({"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh})
 
     async def schema(self, _: Request) -> Response:
         """What a request must hold."""
-        return _json(describe_schema((await self._model()).manifest, self._limits))
+        return Json(describe_schema((await self._model()).manifest, self._limits))
 
     async def meta(self, _: Request) -> Response:
         """What answers, and how it came here."""
         loaded = await self._model()
-        return _json({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
+        return Json({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
 
     async def openapi(self, _: Request) -> Response:
         """The same as /schema and more, for generators of clients and documentation."""
-        return _json(describe_api((await self._model()).manifest, self._limits))
+        return Json(describe_api((await self._model()).manifest, self._limits))
 
     async def predict(self, request: Request) -> Response:
         """One row."""
         body = await payload.read(request, self._limits.max_bytes)
         payload.media_type(request, (payload.JSON,))
-        row = await _computed(body, lambda: single_row(payload.parse_json(body)))
+        if len(body) < OFF_LOOP_BYTES:
+            row = single_row(payload.parse_json(body))
+            return _answer(await self._model(), row)
+        row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
         loaded = await self._model()
-        return await _computed(body, lambda: _answer(loaded, row))
+        return await anyio.to_thread.run_sync(lambda: _answer(loaded, row))
 
     async def predict_batch(self, request: Request) -> Response:
         """Many rows, as JSON or CSV."""
@@ -130,20 +146,16 @@ class Api:
 
 def application(predictor: Predictor, limits: Limits) -> Envelope:
     """The whole service as an ASGI application."""
-    return Envelope(Router([*Api(predictor, limits).routes(), *page.routes()], redirect_slashes=False))
+    return Envelope({**Api(predictor, limits).routes(), **page.routes()})
 
 
 def _answer(loaded: LoadedModel, row: Row) -> Response:
     inputs = loaded.schema.read_row(row)
     (outcome,) = loaded.outcomes(inputs)
-    return _json(
+    named = ModelName(loaded.manifest.run_id)
+    return Json(
         Prediction(
-            outcome.prediction,
-            outcome.interval,
-            outcome.risk,
-            outcome.band,
-            model=ModelName(loaded.manifest.run_id),
-            warnings=inputs.warnings,
+            outcome.prediction, outcome.interval, outcome.risk, outcome.band, model=named, warnings=inputs.warnings
         )
     )
 
@@ -151,7 +163,7 @@ def _answer(loaded: LoadedModel, row: Row) -> Response:
 def _json_batch(loaded: LoadedModel, batch: Batch) -> Response:
     inputs = _inputs(loaded, batch)
     answer = Predictions(loaded.outcomes(inputs), ModelName(loaded.manifest.run_id), inputs.warnings)
-    return _json(answer, {"Vary": "Accept"})
+    return Json(answer, [_VARY])
 
 
 def _csv_batch(loaded: LoadedModel, batch: Batch) -> Response:
@@ -169,7 +181,3 @@ async def _computed(body: bytes, work: Callable[[], T]) -> T:
     if len(body) < OFF_LOOP_BYTES:
         return work()
     return await anyio.to_thread.run_sync(work)
-
-
-def _json(value: object, headers: Mapping[str, str] | None = None) -> Response:
-    return Response(msgspec.json.encode(value), headers=headers, media_type="application/json")

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.predict.columns import ABSENT, SKIPPED, Column, NumericColumn, column
+from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column
 from functions.predict.problems import MAX_PROBLEMS, Problem, Refusal, pointer, shortened
 from functions.predict.table import Table
 from shared.dataset import nearest, normalized
@@ -62,6 +62,8 @@ class RequestSchema:
         self.columns: tuple[Column, ...] = tuple(column(feature) for feature in manifest.features)
         self._numeric = [c.name for c in self.columns if isinstance(c, NumericColumn)]
         self._categorical = [c.name for c in self.columns if not isinstance(c, NumericColumn)]
+        self._numeric_columns = [c for c in self.columns if isinstance(c, NumericColumn)]
+        self._categorical_columns = [c for c in self.columns if isinstance(c, CategoricalColumn)]
         self._features = {c.name: c.name for c in self.columns}
         self._ignored = {manifest.target, *manifest.dropped}
         self._names = self._features | {name: name for name in self._ignored}
@@ -73,6 +75,13 @@ class RequestSchema:
 
     def read_row(self, row: Row) -> Inputs:
         """The one row of /predict. Raises Refusal (422) with every problem."""
+        try:
+            if len(row) == len(self.columns):
+                numeric = [[entry.known(row[entry.name]) for entry in self._numeric_columns]]
+                categorical = [[entry.known(row[entry.name]) for entry in self._categorical_columns]]
+                return Inputs(np.array(numeric, dtype=np.float64), np.array(categorical, dtype=object), 1)
+        except (KeyError, TypeError, ValueError):  # a field that is absent, or a cell that needs a closer look
+            pass
         return self._read([row], single=True)
 
     def read_rows(self, rows: Sequence[Any]) -> Inputs:
