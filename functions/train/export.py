@@ -5,17 +5,17 @@ by whole points on integer columns. The contract of inputs and output is that of
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import onnx
 import pandas as pd
-from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
-from sklearn.linear_model import Lasso, LinearRegression, Ridge
+from onnx import TensorProto, helper
 from sklearn.pipeline import Pipeline
 
+from functions.train import trees
+from functions.train.graph import Graph, NotExportable
+from functions.train.neighbours import k_nearest
 from functions.train.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP
 from shared.manifest import Cell, Feature
 from shared.model_runtime import CATEGORICAL, MISSING_TEXT, NUMERIC, PREDICTION, Model, tolerance
@@ -26,34 +26,14 @@ RANDOM_ROWS = 10_000
 UNSEEN = "\N{REPLACEMENT CHARACTER} never seen"
 
 
-@dataclass
-class Graph:
-    """Nodes and constants under construction."""
-
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    constants: list[onnx.TensorProto] = field(default_factory=list)
-    inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
-
-    def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), **attributes))
-
-    def constant(self, name: str, values: NDArray[Any]) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-
 Exporter = Callable[[Any, Graph, str], None]
 """Adds an estimator's nodes from the feature matrix (n, w) double of that name to the output `prediction`."""
-
-
-class NotExportable(ValueError):
-    """The estimator has no exporter, or its graph does not predict what it predicts."""
 
 
 def export(pipeline: Pipeline) -> bytes:
     """The graph of a pipeline of `preprocess` and `model`. Raises NotExportable."""
     estimator = pipeline.named_steps["model"]
-    exporter = EXPORTERS.get(type(estimator))
+    exporter = EXPORTERS.get(type(estimator).__name__)
     if exporter is None:
         raise NotExportable(f"there is no ONNX exporter for {type(estimator).__name__}")
     graph = Graph()
@@ -61,8 +41,11 @@ def export(pipeline: Pipeline) -> bytes:
     output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, [None, 1])
     proto = helper.make_graph(graph.nodes, "pipeline", graph.inputs, [output], graph.constants)
     model = helper.make_model(proto, opset_imports=OPSETS, ir_version=IR_VERSION, producer_name="train")
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    try:
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
+    except ValueError as error:  # protobuf holds 2 GB at most
+        raise NotExportable(f"the graph cannot be written: {error}") from None
 
 
 def require_parity(
@@ -161,4 +144,16 @@ def _linear(estimator: Any, graph: Graph, features: str) -> None:
     graph.node("Add", ["weighted", "intercept"], [PREDICTION])
 
 
-EXPORTERS: Mapping[type, Exporter] = {LinearRegression: _linear, Ridge: _linear, Lasso: _linear}
+EXPORTERS: Mapping[str, Exporter] = {
+    "LinearRegression": _linear,
+    "Ridge": _linear,
+    "Lasso": _linear,
+    "KNeighborsRegressor": k_nearest,
+    "DecisionTreeRegressor": trees.decision_tree,
+    "RandomForestRegressor": trees.random_forest,
+    "AdaBoostRegressor": trees.ada_boost,
+    "GradientBoostingRegressor": trees.gradient_boosting,
+    "XGBRegressor": trees.xgboost,
+    "CatBoostRegressor": trees.catboost,
+}
+"""By the name of the estimator's class, so that no library is imported for an algorithm that does not run."""

@@ -1,10 +1,10 @@
 """The story of a training run: ingest → split → search → select → export → report → publish → track."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from functions.train import CODE_VERSION
 from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
 from functions.train.ingestion import Table, read_table
 from functions.train.lease import Taken, claim, fingerprint
+from functions.train.progress import Progress, Silence
 from functions.train.publish import publish
 from functions.train.report import report_document, report_json, report_page
 from functions.train.selection import Result, Rows, Selected, describe_features, finish, select
 from functions.train.settings import TrainSettings
 from functions.train.split import held_out
 from functions.train.tracking import TrackedAlgorithm, TrackedRun, Tracker
-from functions.train.tuner import make_folds, out_of_fold, search
-from functions.train.zoo import MODEL_ZOO
+from functions.train.tuner import Search, make_folds, out_of_fold, search
+from functions.train.workers import Workers
+from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
 from shared.dataset import DatasetSpec, parse_spec
 from shared.errors import InvalidDataset, ObjectMissing
@@ -38,7 +40,9 @@ from shared.manifest import (
 )
 from shared.store import Download, Store
 
-LIBRARIES = ("scikit-learn", "numpy", "pandas", "onnx", "onnxruntime")
+LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
+SEARCH_SHARE = 0.8
+"""Of the time budget; the rest is for refitting, export and proof."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,15 @@ class Summary:
     seconds: float | None = None
 
 
-def run(store: Store, tracker: Tracker, settings: TrainSettings, dataset: str, *, force: bool) -> Summary:
+def run(
+    store: Store,
+    tracker: Tracker,
+    settings: TrainSettings,
+    dataset: str,
+    *,
+    force: bool,
+    zoo: Sequence[Entry] = MODEL_ZOO,
+) -> Summary:
     """Train on `dataset` (a gs:// address in the bucket), once per content.
 
     Raises InvalidDataset, NoSelectableModel, TransientError.
@@ -78,7 +90,7 @@ def run(store: Store, tracker: Tracker, settings: TrainSettings, dataset: str, *
         logs.info(f"{lease.status}: run {lease.run_id}", status=lease.status, run_id=lease.run_id)
         return Summary(lease.status, lease.run_id)
     with lease:
-        trained = train(inputs, settings, run_id)
+        trained = train(inputs, settings, run_id, zoo)
         lease.require()
         with _stage("publish", run_id):
             publish(store, trained.manifest, trained.files)
@@ -116,10 +128,19 @@ class Trained:
     spec: DatasetSpec
 
 
-def train(inputs: Inputs, settings: TrainSettings, run_id: str) -> Trained:
+def train(
+    inputs: Inputs,
+    settings: TrainSettings,
+    run_id: str,
+    zoo: Sequence[Entry] = MODEL_ZOO,
+    progress: Progress | None = None,
+) -> Trained:
     """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
     spec = inputs.spec
     seed = spec.split.seed
+    deadline = time.monotonic() + SEARCH_SHARE * settings.budget_seconds
+    workers = Workers(settings.jobs, settings.backend)
+    how = Search(spec.tuning, seed, workers, deadline, progress or Silence())
     with _stage("ingest", run_id):
         table = read_table(inputs.source.data, spec)
     with _stage("split", run_id):
@@ -127,7 +148,7 @@ def train(inputs: Inputs, settings: TrainSettings, run_id: str) -> Trained:
         features = describe_features(table.columns, training, spec)
     with _stage("search", run_id):
         folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
-        searched = search(MODEL_ZOO, folds, spec.tuning, seed, settings.jobs)
+        searched = search(zoo, folds, how)
     with _stage("select", run_id):
         results = tuple(finish(one, table.columns, features, training, holdout, seed) for one in searched)
         selected = select(results, features)
@@ -182,7 +203,7 @@ def _manifest(
             holdout_rows=holdout_rows,
         ),
         code=CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha),
-        libraries={name: version(name) for name in LIBRARIES},
+        libraries=_versions(),
         model=ModelInfo(
             algorithm=selected.result.name,
             params=selected.best.params,
@@ -203,6 +224,15 @@ def _manifest(
         aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
         dropped=_dropped(spec, table),
     )
+
+
+def _versions() -> dict[str, str]:
+    """Of what is installed: XGBoost comes under one of two names."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _dropped(spec: DatasetSpec, table: Table) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ def _row(result: Result) -> dict[str, Any]:
         "name": result.name,
         "selectable": result.selectable,
         "error": result.error,
+        "note": result.searched.note,
         "params": best.params if best else None,
         "cv": _cv(best) if best else None,
         "holdout": {"r2": _finite(holdout.r2), "mae": holdout.mae, "rmse": holdout.rmse} if holdout else None,
@@ -74,7 +75,7 @@ def _table_row(row: dict[str, Any], chosen: bool) -> str:
         *(_shown(holdout.get(name)) for name in ("r2", "mae", "rmse")),
         f"{row['fit_seconds']:.2f}",
         json.dumps(row["params"], ensure_ascii=False),
-        row["error"] or "",
+        "; ".join(filter(None, (row["error"], row["note"]))),
     ]
     return (
         f"<tr{' class=selected' if chosen else ''}>"

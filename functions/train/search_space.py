@@ -20,12 +20,13 @@ class Space(Protocol):
 
 @dataclass(frozen=True)
 class Choices:
-    """Named values without an order: the refinement keeps the best."""
+    """Named values without an order: the refinement keeps the best, or with `refined` tries them all again."""
 
     options: tuple[Any, ...]
+    refined: bool = False
 
     def around(self, best: Any) -> list[Any]:
-        return [best]
+        return list(self.options) if self.refined else [best]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class LogWindow:
     high: float = float("inf")
 
     def around(self, best: float) -> list[float]:
-        return _legal([best * factor for factor in self.factors], self.low, self.high)
+        return _legal([float(f"{best * factor:.12g}") for factor in self.factors], self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,19 @@ class FloatWindow:
 
 @dataclass(frozen=True)
 class IntWindow:
-    """A whole number refined by steps; None, where it is an option, means unlimited and stays."""
+    """A whole number refined by steps and factors; None, where it is an option, means unlimited and stays."""
 
     options: tuple[int | None, ...]
-    steps: tuple[int, ...]
+    steps: tuple[int, ...] = (0,)
     low: int = 1
     high: int = 1_000_000
+    factors: tuple[float, ...] = (1.0,)
 
     def around(self, best: int | None) -> list[int | None]:
         if best is None:
             return [None]
-        return _legal([best + step for step in self.steps], self.low, self.high)
+        moved = [round(best * factor) + step for factor in self.factors for step in self.steps]
+        return _legal(moved, self.low, self.high)
 
 
 def grid_around(space: Mapping[str, Space], best: Params) -> dict[str, list[Any]]:

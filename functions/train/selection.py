@@ -1,15 +1,18 @@
 """From searched algorithms to the one that is published: refitted, exported, proved, scored on the rows held out."""
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from functions.train.export import NotExportable, columns_of, export, require_parity
+from functions.train.export import columns_of, export, require_parity
+from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
 from functions.train.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, preprocessing
 from functions.train.tuner import Candidate, Searched
@@ -106,11 +109,16 @@ def finish(
     """Refit the best setting on all training rows, export it, prove it, score it. An error is a row, never silence."""
     best = searched.best
     if best is None:
-        return _failed(searched, searched.error or "no candidate has a finite score")
+        return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
     began = time.perf_counter()
     estimator = searched.entry.make(seed).set_params(**best.params)
     pipeline = Pipeline([("preprocess", preprocessing(columns)), ("model", estimator)])
-    pipeline.fit(training.features, training.target)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            pipeline.fit(training.features, training.target)
+    except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
+        return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
     seconds = time.perf_counter() - began
     if not searched.entry.selectable:
         scores = score(held_out.target, np.ravel(pipeline.predict(held_out.features)))
@@ -123,7 +131,7 @@ def finish(
         scores = score(held_out.target, np.ravel(pipeline.predict(held_out.features)))
         return Result(searched, best, pipeline, None, scores, seconds, None, f"not selectable: {error}")
     scores = score(held_out.target, model.predict(columns_of(held_out.features)))
-    return Result(searched, best, pipeline, graph, scores, seconds, parity, searched.error)
+    return Result(searched, best, pipeline, graph, scores, seconds, parity, None)
 
 
 def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:

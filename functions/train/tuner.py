@@ -1,14 +1,16 @@
 """The two-stage search: random draws over each algorithm's space, then a grid around the best draw.
 
 Preprocessing is fitted once per fold, on that fold's training rows only. Every (algorithm, candidate, fold) is one
-task, and the same seed gives the same result whatever the number of processes.
+task, candidates that differ only in their number of trees share one; the same seed gives the same result whatever the
+number of processes.
 """
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,13 +21,17 @@ from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler
 
 from functions.train.ingestion import Column
 from functions.train.preprocessing import preprocessing
+from functions.train.progress import Progress, Silence
 from functions.train.search_space import Params, grid_around
-from functions.train.workers import run_all
+from functions.train.workers import Workers
 from functions.train.zoo import Entry
 from shared.dataset import TuningSpec
 
 Matrix = NDArray[np.float64]
 Stage = Literal["random", "grid"]
+
+MAX_GRID_FITS = 27
+"""Per fold: three parameters with three values each. A larger grid moves at most two of its parameters at a time."""
 
 SCORES = {
     "r2": r2_score,
@@ -62,11 +68,23 @@ class Candidate:
 
 @dataclass
 class Searched:
-    """An algorithm's search: every candidate, or the error that ended it."""
+    """An algorithm's search: its candidates, how many of them failed and with what, how many were cut by the time."""
 
     entry: Entry
     candidates: list[Candidate] = field(default_factory=list)
     error: str | None = None
+    failed: int = 0
+    cut: int = 0
+
+    @property
+    def note(self) -> str | None:
+        """What a reader of its scores must know: candidates that failed, or that there was no time for."""
+        said = []
+        if self.failed:
+            said.append(f"{self.failed} of {len(self.candidates)} candidates failed: {self.error}")
+        if self.cut:
+            said.append(f"{self.cut} candidates were cut by the time budget")
+        return "; ".join(said) or None
 
     @property
     def best(self) -> Candidate | None:
@@ -76,23 +94,44 @@ class Searched:
 
 @dataclass(frozen=True)
 class Task:
-    """One fit and its score."""
+    """One fit and the scores of its prefixes: `params` with the most rounds, `rounds` what to score (None: all).
+
+    `cost`: expected seconds. `deadline` is on the monotonic clock, which processes share.
+    """
 
     entry: Entry
     params: Params
+    rounds: tuple[int | None, ...]
     fold: Fold
     scoring: str
     seed: int
+    cost: float
+    deadline: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one task measured: score, R², seconds; or the error."""
+    """What one fit measured: score and R² of each prefix, seconds; or the error, or that there was no time for it."""
 
-    score: float
-    r2: float
+    scores: tuple[float, ...]
+    r2: tuple[float, ...]
     seconds: float
     error: str | None = None
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search: what the spec asks for, on which processes, until when, and who is told of each fit done.
+
+    `told` takes the algorithm's name, how many candidates of it this fit scored, and on how many fits they depend.
+    """
+
+    tuning: TuningSpec
+    seed: int
+    workers: Workers = field(default_factory=Workers)
+    deadline: float = float("inf")
+    progress: Progress = field(default_factory=Silence)
 
 
 def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int) -> list[Fold]:
@@ -112,11 +151,11 @@ def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column]
     return made
 
 
-def search(zoo: Sequence[Entry], folds: Sequence[Fold], tuning: TuningSpec, seed: int, jobs: int) -> list[Searched]:
+def search(zoo: Sequence[Entry], folds: Sequence[Fold], how: Search) -> list[Searched]:
     """Both stages for every algorithm of `zoo`, in its order."""
     searched = [Searched(entry) for entry in zoo]
-    _stage("random", searched, _draws(zoo, tuning.random_iterations, seed), folds, tuning.scoring, seed, jobs)
-    _stage("grid", searched, [_grid(one) for one in searched], folds, tuning.scoring, seed, jobs)
+    _stage("random", searched, _draws(zoo, how.tuning.random_iterations, how.seed), folds, how)
+    _stage("grid", searched, [_grid(one) for one in searched], folds, how)
     return searched
 
 
@@ -140,11 +179,19 @@ def _draws(zoo: Sequence[Entry], iterations: int, seed: int) -> list[list[Params
 
 def _grid(searched: Searched) -> list[Params]:
     """The candidates around the best, without those that the first stage has tried."""
-    if searched.best is None or searched.error or not searched.entry.space:
+    if searched.best is None or not searched.entry.space:
         return []
     tried = [candidate.params for candidate in searched.candidates]
-    grid = ParameterGrid(grid_around(searched.entry.space, searched.best.params))
+    grid = list(ParameterGrid(grid_around(searched.entry.space, searched.best.params)))
+    if len(_prefixes(searched, grid)) > MAX_GRID_FITS:
+        grid = [params for params in grid if _moved(searched, params) <= 2]
     return [params for params in grid if params not in tried]
+
+
+def _moved(searched: Searched, params: Params) -> int:
+    """How many parameters differ from the best, the number of trees aside."""
+    best = searched.best.params if searched.best else {}
+    return sum(value != best[name] for name, value in params.items() if name != searched.entry.rounds)
 
 
 def _stage(
@@ -152,43 +199,115 @@ def _stage(
     searched: Sequence[Searched],
     candidates: Sequence[Sequence[Params]],
     folds: Sequence[Fold],
-    scoring: str,
-    seed: int,
-    jobs: int,
+    how: Search,
 ) -> None:
-    tasks = [
-        Task(one.entry, params, fold, scoring, seed)
-        for one, chosen in zip(searched, candidates, strict=True)
-        for params in chosen
-        for fold in folds
+    groups = [
+        (one, group) for one, chosen in zip(searched, candidates, strict=True) for group in _prefixes(one, chosen)
     ]
-    costs = [task.entry.fit_seconds * len(task.fold.train_y) / 1000 for task in tasks]
-    outcomes = iter(run_all(_measure, tasks, costs, jobs))
+    tasks = [_task(one.entry, group, fold, how) for one, group in groups for fold in folds]
+    if not tasks:
+        return
+    how.progress.begin(stage, Counter(task.entry.name for task in tasks))
+    seconds = sum(task.cost for task in tasks)
+    order = _order(tasks, len(folds), hurried=time.monotonic() + seconds / how.workers.jobs > how.deadline)
+    outcomes = how.workers.run(_measure, tasks, order, seconds, lambda task, _: how.progress.advance(task.entry.name))
+    for position, (one, group) in enumerate(groups):
+        _record(stage, one, group, outcomes[position * len(folds) : (position + 1) * len(folds)])
     for one, chosen in zip(searched, candidates, strict=True):
-        for params in chosen:
-            measured = [next(outcomes) for _ in folds]
-            one.error = one.error or next((outcome.error for outcome in measured if outcome.error), None)
-            one.candidates.append(
-                Candidate(
-                    stage=stage,
-                    params=params,
-                    scores=tuple(outcome.score for outcome in measured),
-                    r2=tuple(outcome.r2 for outcome in measured),
-                    seconds=sum(outcome.seconds for outcome in measured),
-                )
+        one.candidates.sort(key=lambda candidate: _place(candidate, stage, chosen))
+
+
+def _prefixes(searched: Searched, candidates: Sequence[Params]) -> list[list[Params]]:
+    """Candidates that differ in their rounds only are one fit; all others are one each."""
+    rounds = searched.entry.rounds
+    groups: dict[str, list[Params]] = {}
+    for position, params in enumerate(candidates):
+        others = sorted((name, repr(value)) for name, value in params.items() if name != rounds)
+        groups.setdefault(repr(others) if rounds else str(position), []).append(params)
+    return list(groups.values())
+
+
+def _task(entry: Entry, group: Sequence[Params], fold: Fold, how: Search) -> Task:
+    largest = max(group, key=lambda params: params.get(entry.rounds or "", 0))
+    rounds = tuple(params.get(entry.rounds or "") for params in group)
+    cost = entry.cost(largest) * len(fold.train_y) / 1000
+    return Task(entry, largest, rounds, fold, how.tuning.scoring, how.seed, cost, how.deadline)
+
+
+def _order(tasks: Sequence[Task], folds: int, *, hurried: bool) -> list[int]:
+    """First one candidate of every algorithm, cheapest first, so that none is without; then the dearest first.
+
+    Where the time will not do for all (`hurried`) the cheap ones go first, so that as many as possible are tried.
+    """
+    first: dict[str, list[int]] = {}
+    for index, task in enumerate(tasks):
+        if len(begun := first.setdefault(task.entry.name, [])) < folds:
+            begun.append(index)
+    pilots = sorted((index for begun in first.values() for index in begun), key=lambda index: tasks[index].cost)
+    rest = sorted(set(range(len(tasks))) - set(pilots))
+    return pilots + sorted(rest, key=lambda index: tasks[index].cost if hurried else -tasks[index].cost)
+
+
+def _record(stage: Stage, one: Searched, group: Sequence[Params], outcomes: Sequence[Outcome]) -> None:
+    if any(outcome.cut for outcome in outcomes):
+        one.cut += len(group)
+        return
+    error = next((outcome.error for outcome in outcomes if outcome.error), None)
+    if error:
+        one.failed += len(group)
+        one.error = one.error or error
+    for position, params in enumerate(group):
+        one.candidates.append(
+            Candidate(
+                stage=stage,
+                params=params,
+                scores=tuple(outcome.scores[position] for outcome in outcomes),
+                r2=tuple(outcome.r2[position] for outcome in outcomes),
+                seconds=sum(outcome.seconds for outcome in outcomes) / len(group),
             )
+        )
+
+
+def _place(candidate: Candidate, stage: Stage, chosen: Sequence[Params]) -> int:
+    return chosen.index(candidate.params) if candidate.stage == stage else -1
 
 
 def _measure(task: Task) -> Outcome:
+    nothing = (float("nan"),) * len(task.rounds)
     began = time.perf_counter()
-    fold = task.fold
+    if time.monotonic() + task.cost > task.deadline:
+        return Outcome(nothing, nothing, 0.0, cut=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
-            estimator = task.entry.make(task.seed).set_params(**task.params).fit(fold.train_x, fold.train_y)
-            predicted = np.ravel(estimator.predict(fold.test_x))
-        score = float(SCORES[task.scoring](fold.test_y, predicted))
-        r2 = float(r2_score(fold.test_y, predicted))
-    except (ValueError, ArithmeticError, MemoryError) as error:
-        return Outcome(float("nan"), float("nan"), time.perf_counter() - began, f"{type(error).__name__}: {error}")
-    return Outcome(score, r2, time.perf_counter() - began)
+            estimator = task.entry.make(task.seed).set_params(**task.params).fit(task.fold.train_x, task.fold.train_y)
+            predicted = prefix_predictions(estimator, task.fold.test_x, task.rounds)
+        target = task.fold.test_y
+        scores = tuple(float(SCORES[task.scoring](target, one)) for one in predicted)
+        r2 = tuple(float(r2_score(target, one)) for one in predicted)
+    except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
+        return Outcome(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")
+    return Outcome(scores, r2, time.perf_counter() - began)
+
+
+def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None]) -> list[Matrix]:
+    """Predictions (n,) of the first so many trees of a fitted ensemble, for each of `rounds`; None is the whole."""
+    if len(set(rounds)) == 1:
+        return [np.ravel(estimator.predict(rows))] * len(rounds)
+    kind = type(estimator).__name__
+    if kind == "XGBRegressor":
+        return [estimator.predict(rows, iteration_range=(0, count)) for count in rounds]
+    if kind == "CatBoostRegressor":
+        return [estimator.predict(rows, ntree_end=count) for count in rounds]
+    if kind == "RandomForestRegressor":
+        single = rows.astype(np.float32)
+        summed = np.cumsum([tree.predict(single) for tree in estimator.estimators_], axis=0)
+        return [summed[count - 1] / count for count in rounds if count]
+    if kind == "AdaBoostRegressor":  # its staged predictions sort all trees anew for every tree
+        return [estimator._get_median_predict(rows, count) for count in rounds]
+    staged = list(estimator.staged_predict(rows))
+    return [staged[min(count, len(staged)) - 1] for count in rounds if count]
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0][:200]

@@ -63,7 +63,7 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
         (*command, "--target", "train", "--source", str(source)), cwd=folder, env=environment, start_new_session=True
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=280) as client:
             wait_until_open(port, process)
             yield client
     finally:

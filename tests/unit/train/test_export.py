@@ -4,13 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR
 
-from functions.train.export import NotExportable, columns_of, export, random_rows, require_parity
+from functions.train import neighbours, trees
+from functions.train.export import columns_of, export, random_rows, require_parity
+from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
 from functions.train.preprocessing import preprocessing
-from functions.train.selection import Rows, describe_features
+from functions.train.selection import Rows, describe_features, finish
+from functions.train.tuner import Candidate, Searched
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec
 from shared.model_runtime import Model
@@ -52,14 +56,59 @@ def fitted(entry: Entry, data: Data) -> Pipeline:
     return Pipeline([("preprocess", preprocessing(columns)), ("model", entry.make(0))]).fit(frame, target)
 
 
-@pytest.mark.parametrize("data", [numeric_only(), categorical_only(), mixed()], ids=["numeric", "categorical", "mixed"])
-@pytest.mark.parametrize("entry", EXPORTABLE, ids=lambda entry: entry.name)
-def test_the_graph_agrees_with_the_pipeline(entry: Entry, data: Data) -> None:
-    frame, target, columns = data
-    pipeline = fitted(entry, data)
+TABLES = {"numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
+PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES if (entry.name, kind) != ("KNN", "categorical")]
+
+
+@pytest.mark.parametrize(("entry", "kind"), PROVEN, ids=lambda value: getattr(value, "name", value))
+def test_the_graph_agrees_with_the_pipeline(entry: Entry, kind: str) -> None:
+    frame, target, columns = TABLES[kind]
+    pipeline = fitted(entry, TABLES[kind])
     features = describe_features(columns, Rows(frame, target), SPEC)
     model = Model(export(pipeline), features)
     assert require_parity(pipeline, model, features, frame, 0) <= 1e-5 * np.abs(target).max()
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_neighbours_agree_for_every_distance_and_weight_an_exact_match_included(p: int, weights: str) -> None:
+    frame, target, columns = TABLES["mixed"]
+    entry = Entry("KNN", lambda _: KNeighborsRegressor(p=p, weights=weights, n_neighbors=4))
+    features = describe_features(columns, Rows(frame, target), SPEC)
+    pipeline = fitted(entry, TABLES["mixed"])
+    assert require_parity(pipeline, Model(export(pipeline), features), features, frame, 0) < 1e-9
+
+
+def test_neighbours_that_tie_are_not_selectable_and_the_reason_is_given() -> None:
+    """Which of many equally near rows count depends on how a library happens to order them."""
+    frame, target, columns = TABLES["categorical"]
+    knn = next(entry for entry in MODEL_ZOO if entry.name == "KNN")
+    candidate = Candidate("random", {}, (0.1,), (0.1,), 0.0)
+    rows = Rows(frame, target)
+    features = describe_features(columns, rows, SPEC)
+    result = finish(Searched(knn, [candidate]), columns, features, rows, rows, 0)
+    assert not result.selectable
+    assert result.error is not None
+    assert "not selectable: the graph differs from the pipeline by" in result.error
+    assert result.holdout is not None
+
+
+def test_a_graph_too_large_to_serve_is_not_exportable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "MAX_TRAINING_CELLS", 100)
+    monkeypatch.setattr(trees, "MAX_NODES", 100)
+    for name in ("KNN", "DecisionTree", "CatBoost"):
+        entry = next(entry for entry in MODEL_ZOO if entry.name == name)
+        with pytest.raises(NotExportable, match=r"over the limit of 100|more than 100 nodes"):
+            export(fitted(entry, TABLES["mixed"]))
+
+
+@pytest.mark.parametrize("name", ["AdaBoost", "GradientBoosting", "XGBoost", "CatBoost", "RandomForest"])
+def test_a_large_offset_of_the_target_costs_no_precision(name: str) -> None:
+    frame, target, columns = TABLES["mixed"]
+    entry = next(entry for entry in MODEL_ZOO if entry.name == name)
+    features = describe_features(columns, Rows(frame, target), SPEC)
+    pipeline = fitted(entry, (frame, target + 1e6, columns))
+    assert require_parity(pipeline, Model(export(pipeline), features), features, frame, 0) <= 1
 
 
 def test_none_and_nan_are_imputed_alike() -> None:

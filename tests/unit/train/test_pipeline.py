@@ -15,6 +15,7 @@ from functions.train.evidence import conformal_interval
 from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.settings import TrainSettings
 from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
+from functions.train.zoo import MODEL_ZOO
 from shared import layout, logs
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
@@ -23,6 +24,7 @@ from shared.store import ObjectInfo
 from tests.memory_store import MemoryStore
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"
+LINEAR = MODEL_ZOO[:4]
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
 
 
@@ -34,7 +36,7 @@ def seeded(store: MemoryStore | None = None) -> MemoryStore:
 
 
 def run(store: MemoryStore, tracker: Tracker | None = None, force: bool = False) -> pipeline.Summary:
-    return pipeline.run(store, tracker or NullTracker(), SETTINGS, SETTINGS.dataset, force=force)
+    return pipeline.run(store, tracker or NullTracker(), SETTINGS, SETTINGS.dataset, force=force, zoo=LINEAR)
 
 
 @pytest.fixture(scope="module")

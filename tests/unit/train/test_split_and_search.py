@@ -1,16 +1,20 @@
 """The split is a property of a row; the search is the same whatever runs it, and stays in the legal domain."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
 
 from functions.train import workers
 from functions.train.ingestion import Column, Table, read_table
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
 from functions.train.split import held_out
-from functions.train.tuner import make_folds, out_of_fold, search
+from functions.train.tuner import Search, make_folds, out_of_fold, prefix_predictions, search
+from functions.train.workers import Workers
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, TuningSpec
 
@@ -105,10 +109,13 @@ def test_the_grid_holds_the_best_of_every_parameter() -> None:
     assert grid_around(space, {"alpha": 1.0, "p": 2}) == {"alpha": [0.3, 1.0, 3.0], "p": [2]}
 
 
-def searched(jobs: int, zoo: tuple[Entry, ...] = MODEL_ZOO) -> list[list[tuple[str, object, float]]]:
-    whole = table()
-    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
-    found = search(zoo, folds, TuningSpec(), 42, jobs)
+QUICK = TuningSpec(folds=2, random_iterations=1)
+
+
+def searched(jobs: int, tuning: TuningSpec = QUICK, backend: str = "loky") -> list[list[tuple[str, object, float]]]:
+    whole = table(150)
+    folds = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, tuning.folds, 42)
+    found = search(MODEL_ZOO, folds, Search(tuning, 42, Workers(jobs, backend)))
     return [[(c.stage, sorted(c.params.items()), c.mean) for c in one.candidates] for one in found]
 
 
@@ -116,14 +123,60 @@ def test_the_number_of_processes_changes_nothing(monkeypatch: pytest.MonkeyPatch
     alone = searched(1)
     monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)  # so that even this little work goes to the pool
     assert searched(2) == alone
+    assert searched(2, backend="threading") == alone
 
 
 def test_both_stages_run_and_no_candidate_runs_twice() -> None:
     for name, candidates in zip([entry.name for entry in MODEL_ZOO], searched(1), strict=True):
         settings = [str(params) for _, params, _ in candidates]
         assert len(settings) == len(set(settings))
-        if name in ("Ridge", "Lasso"):
+        if name not in ("Dummy", "LinearRegression"):
             assert {stage for stage, _, _ in candidates} == {"random", "grid"}
+
+
+TREES = {entry.name: entry for entry in MODEL_ZOO if entry.rounds}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_first_trees_of_many_predict_what_so_few_trees_would(name: str) -> None:
+    entry = TREES[name]
+    assert entry.rounds
+    whole = table(150)
+    (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    extra = {name: value for name, value in {"subsample": 0.7, "learning_rate": 0.05}.items() if name in entry.space}
+    many = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(fold.train_x, fold.train_y)
+    few = entry.make(42).set_params(**extra, **{entry.rounds: 20}).fit(fold.train_x, fold.train_y)
+    first, whole_of_it = prefix_predictions(many, fold.test_x, (20, 60))
+    assert first == pytest.approx(np.ravel(few.predict(fold.test_x)), rel=1e-5, abs=1e-6)
+    assert whole_of_it == pytest.approx(np.ravel(many.predict(fold.test_x)), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("entry", MODEL_ZOO, ids=lambda entry: entry.name)
+def test_every_value_of_a_space_and_around_it_is_accepted_by_its_algorithm(entry: Entry) -> None:
+    generator = np.random.default_rng(0)
+    rows, target = generator.normal(size=(80, 3)), generator.uniform(1, 2, 80)
+    small = {entry.rounds: 10} if entry.rounds else {}
+    for name, space in entry.space.items():
+        for value in {around for option in space.options for around in space.around(option)}:
+            estimator = entry.make(0).set_params(**{**small, name: value})
+            assert np.isfinite(estimator.fit(rows, target).predict(rows)).all()
+
+
+def test_what_there_is_no_time_for_is_cut_and_counted() -> None:
+    whole = table(150)
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    found = search(MODEL_ZOO, folds, Search(QUICK, 42, deadline=0.0))
+    assert all(one.best is None and one.cut for one in found)
+    assert found[2].note == "1 candidates were cut by the time budget"
+
+
+def test_when_time_is_short_the_cheap_algorithms_are_tried_first() -> None:
+    whole = table(150)
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    slow = Entry("Slow", lambda _: LinearRegression(), fit_seconds=3600.0)
+    found = search((slow, *MODEL_ZOO[:3]), folds, Search(TuningSpec(), 42, deadline=time.monotonic() + 120))
+    assert [one.best is None for one in found] == [True, False, False, False]
+    assert found[0].cut == 1
 
 
 def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
@@ -136,7 +189,7 @@ def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
 
     whole = table()
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
-    broken, fine = search((Entry("Broken", lambda _: Broken()), MODEL_ZOO[1]), folds, TuningSpec(), 42, 1)
+    broken, fine = search((Entry("Broken", lambda _: Broken()), MODEL_ZOO[1]), folds, Search(TuningSpec(), 42))
     assert (broken.best, broken.error) == (None, "ValueError: no convergence")
     assert fine.best is not None
 
@@ -169,7 +222,7 @@ def test_the_mean_is_the_baseline_and_never_selectable() -> None:
 def test_every_scoring_of_the_spec_is_maximised(scoring: str) -> None:
     whole = table()
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
-    dummy, linear = search(MODEL_ZOO[:2], folds, TuningSpec(scoring=scoring), 42, 1)  # type: ignore[arg-type]
+    dummy, linear = search(MODEL_ZOO[:2], folds, Search(TuningSpec(scoring=scoring), 42))  # type: ignore[arg-type]
     assert dummy.best is not None
     assert linear.best is not None
     assert linear.best.mean > dummy.best.mean
