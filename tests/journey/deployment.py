@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +107,13 @@ class Deployment:
 
 @contextmanager
 def deployed(
-    folder: Path, *, instances: int = 1, relay: tuple[str, ...] = (), storage_url: str | None = None
+    folder: Path,
+    *,
+    instances: int = 1,
+    relay: tuple[str, ...] = (),
+    front: Callable[[ExitStack, str], str] = lambda _, url: url,
 ) -> Iterator[Deployment]:
-    """Everything started; `storage_url`: where the functions find storage, if not directly. Nothing is left behind."""
+    """Everything started; `front` may put something between the functions and storage. Nothing is left behind."""
     with ExitStack() as stack:
         storage = stack.enter_context(running_storage(folder / "storage"))
         made = requests.post(
@@ -124,7 +128,7 @@ def deployed(
         patch.setenv("GOOGLE_CLOUD_PROJECT", "local")
         store = CloudStore(BUCKET)
         store.list("")
-        yield from _with_functions(stack, folder, storage, store, instances, relay, storage_url)
+        yield from _with_functions(stack, folder, storage, store, instances, relay, front(stack, storage.http_url))
 
 
 def _with_functions(
@@ -134,12 +138,12 @@ def _with_functions(
     store: CloudStore,
     instances: int,
     relay: tuple[str, ...],
-    storage_url: str | None,
+    storage_url: str,
 ) -> Iterator[Deployment]:
     environment = {
         "BUCKET": BUCKET,
         "GOOGLE_CLOUD_PROJECT": "local",
-        "STORAGE_EMULATOR_HOST": storage_url or storage.http_url,
+        "STORAGE_EMULATOR_HOST": storage_url,
     }
     functions = [Instance(folder / f"validate-{place}", environment) for place in range(instances)]
     for function in functions:
