@@ -2,16 +2,28 @@
 
 Faults that no delivery can heal are logged and acknowledged; whatever may heal is raised, so that the event comes
 again. Wrong settings are raised too: the next deployment heals them, and the events must not be lost until then.
+
+Fields of the one line that every event acted on leaves, for alerts to match on:
+severity   INFO; ERROR where a person should look; WARNING for what is delivered again
+reason     candidates: promoted, unchanged, superseded, manifest_gone; ERROR: gate_refused, malformed_manifest,
+           future_run, pointer_unreadable, decision_mismatch, integrity, invalid_document
+           markers: promoted, confirmed, unchanged, older_marker, marker_replaced; ERROR: marker_missing, marker_empty,
+           marker_too_large, marker_malformed, marker_not_passed, marker_unknown, run_not_verified, integrity
+           any: invalid_event, bad_settings (ERROR), transient, history_kept (WARNING)
+run_id, stage; event_id, bucket, name, generation: those of the event; logging.googleapis.com/trace: of the request
 """
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from types import MappingProxyType
 
 import functions_framework
 from cloudevents.http import CloudEvent
+from flask import request
 
 from functions.validate.deadline import DeadlineStore
 from functions.validate.marker import act_on_marker
@@ -31,6 +43,10 @@ CALL_DEADLINE_SECONDS = 20.0
 """A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
 
 
+NO_TRACE: Mapping[str, str] = MappingProxyType({})
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
+
+
 @dataclass(frozen=True)
 class Validator:
     """The function with its adapters: the one place where they meet."""
@@ -39,18 +55,18 @@ class Validator:
     store: Store
     clock: Clock = utc_now
 
-    def receive(self, attributes: Mapping[str, object], data: object) -> None:
+    def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
         try:
             event = parse(attributes, data)
         except PermanentError as error:
-            logs.error(str(error), reason=error.reason)
+            logs.error(str(error), reason=error.reason, **trace)
             return
         asked = action(event, self.settings.bucket)
         if asked is not None:
-            self._act(asked)
+            self._act(asked, trace)
 
-    def _act(self, asked: CandidateArrived | PromotionAsked) -> None:
+    def _act(self, asked: CandidateArrived | PromotionAsked, trace: Mapping[str, str]) -> None:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, time.monotonic)
         try:
             if isinstance(asked, CandidateArrived):
@@ -60,15 +76,17 @@ class Validator:
         except PermanentError as error:
             outcome = _failure(asked, error)
         except PipelineError as error:
-            logs.warning(f"will be delivered again: {error}", reason="transient", **_fields(asked.event))
+            logs.warning(f"will be delivered again: {error}", reason="transient", **_fields(asked.event), **trace)
             raise
-        _log(outcome, asked.event)
+        _log(outcome, asked.event, trace)
 
 
 @functions_framework.cloud_event
 def validate(event: CloudEvent) -> None:
     """The deployed function."""
-    _validator().receive(event.get_attributes(), event.data)
+    validator = _validator()
+    trace = logged_trace(request.headers.get("traceparent", ""), validator.settings.project)
+    validator.receive(event.get_attributes(), event.data, trace)
 
 
 @cache
@@ -92,8 +110,16 @@ def _failure(asked: CandidateArrived | PromotionAsked, error: PermanentError) ->
     return Outcome(error.reason, str(error), stage="production", failed=True)
 
 
-def _log(outcome: Outcome, event: StorageEvent) -> None:
-    fields = {"run_id": outcome.run_id, "stage": outcome.stage, **_fields(event)}
+def logged_trace(traceparent: str, project: str | None) -> dict[str, str]:
+    """The field by which Cloud Logging shows a line with its request; empty without a well-formed `traceparent`."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        return {}
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}" if project else found[1]}
+
+
+def _log(outcome: Outcome, event: StorageEvent, trace: Mapping[str, str]) -> None:
+    fields = {"run_id": outcome.run_id, "stage": outcome.stage, **_fields(event), **trace}
     if outcome.failed:
         logs.error(outcome.message, reason=outcome.reason, **fields)
     else:

@@ -110,16 +110,18 @@ def _opening(candidate: Candidate, serving: Pointer | None, unreadable: str, clo
     """What can be said before any file is read."""
     run_id, sha256 = candidate.run_id, digest(candidate.data).sha256
     latest = clock() + CLOCK_SKEW
+    in_time = layout.run_time(run_id) <= latest
+    future = "a run from the future would block every later one; at most one hour of clock difference is allowed"
     superseded = serving is not None and serving.run_id > run_id
     newest = f"staging serves {serving.run_id}" if serving else "staging serves nothing yet"
     return [
         gate.check("manifest", candidate.manifest is not None, sha256, None, candidate.problem or "it is valid"),
         gate.check(
             "run_time",
-            layout.run_time(run_id) <= latest,
+            in_time,
             run_id,
             latest.isoformat(timespec="seconds"),
-            "a run from the future would block every later one; at most one hour of clock difference is allowed",
+            "its time is not in the future" if in_time else future,
         ),
         gate.check(
             "newest",

@@ -20,7 +20,7 @@ from shared import layout
 from shared.manifest import Pointer, decode, digest
 from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
-from tests.local_storage import running_storage
+from tests.local_storage import peak_memory, running_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -114,7 +114,10 @@ def bucket(endpoint: str) -> Iterator[Bucket]:
 @pytest.fixture(scope="module")
 def function(endpoint: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
     with running_function(
-        tmp_path_factory.mktemp("function"), BUCKET=bucket.name, STORAGE_EMULATOR_HOST=endpoint
+        tmp_path_factory.mktemp("function"),
+        BUCKET=bucket.name,
+        STORAGE_EMULATOR_HOST=endpoint,
+        GOOGLE_CLOUD_PROJECT="test-project",
     ) as it:
         yield it
 
@@ -242,6 +245,55 @@ def test_generations_that_were_replaced_are_not_acted_on_though_the_bucket_keeps
         assert function.binary(json.dumps(older).encode(), bucket.name, id=reason) == 200
         assert [line["reason"] for line in function.lines(reason)] == [reason]
     assert [bucket.store.read(layout.pointer(stage)) for stage in layout.STAGES] == pointers
+
+
+def test_the_line_carries_the_trace_of_its_request(function: Function, bucket: Bucket) -> None:
+    key = layout.candidate(run_id(8), layout.MANIFEST)
+    bucket.store.write(key, b"{", if_generation=0, content_type="application/json")
+    headers = {f"ce-{name}": value for name, value in {**attributes(bucket.name), "id": "traced"}.items()}
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    function.client.post(
+        "/",
+        content=json.dumps(bucket.resource(key)).encode(),
+        headers={**headers, "Content-Type": "application/json", "traceparent": f"00-{trace}-b7ad6b7169203331-01"},
+    ).raise_for_status()
+    [line] = function.lines("traced")
+    assert line["logging.googleapis.com/trace"] == f"projects/test-project/traces/{trace}"
+    expected = {"severity", "time", "service", "message", "reason", "run_id", "stage", "event_id", "bucket", "name"}
+    assert set(line) == {*expected, "generation", "logging.googleapis.com/trace"}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_it_starts_quickly_and_stays_small(bucket: Bucket, endpoint: str, tmp_path: Path) -> None:
+    """From an empty process to the first decision, the fastest start counts, as others work here too."""
+    seconds, peaks = [], []
+    for attempt in range(6):
+        key = publish(bucket.store, build(run_id(20 + attempt))).name
+        event, folder = json.dumps(bucket.resource(key)).encode(), tmp_path / str(attempt)
+        folder.mkdir()
+        begun = time.monotonic()
+        with running_function(folder, BUCKET=bucket.name, STORAGE_EMULATOR_HOST=endpoint) as started:
+            seconds.append(time.monotonic() - begun)
+            assert started.binary(event, bucket.name, id="cold") == 200
+            assert [line["reason"] for line in started.lines("cold")] == ["promoted"]
+            peaks.append(max(peak_memory(pid) for pid in workers_on(started)))
+        if seconds[-1] < 1.0:
+            break
+    sys.stdout.write(f"start {min(seconds):.2f} s, peak {max(peaks) / 2**20:.0f} MB\n")
+    assert min(seconds) < 1.0, seconds
+    assert max(peaks) < 200 * 2**20
+
+
+def workers_on(function: Function) -> list[int]:
+    """The processes of this function: those that run in its folder."""
+    folder, found = function.stderr.parent, []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
 
 
 def test_storage_that_is_down_answers_500_so_that_the_event_comes_again(tmp_path: Path) -> None:
