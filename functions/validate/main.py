@@ -10,6 +10,7 @@ reason     candidates: promoted, unchanged, superseded, manifest_gone; ERROR: ga
            markers: promoted, confirmed, unchanged, older_marker, marker_replaced; ERROR: marker_missing, marker_empty,
            marker_too_large, marker_malformed, marker_not_passed, marker_unknown, run_not_verified, integrity
            any: invalid_event, bad_settings (ERROR), transient, history_kept (WARNING)
+failed_checks   names of the gate's checks that failed, for a candidate that was refused
 run_id, stage; event_id, bucket, name, generation: those of the event; logging.googleapis.com/trace: of the request
 """
 
@@ -120,6 +121,8 @@ def logged_trace(traceparent: str, project: str | None) -> dict[str, str]:
 
 def _log(outcome: Outcome, event: StorageEvent, trace: Mapping[str, str]) -> None:
     fields = {"run_id": outcome.run_id, "stage": outcome.stage, **_fields(event), **trace}
+    if outcome.failed_checks:
+        fields["failed_checks"] = outcome.failed_checks
     if outcome.failed:
         logs.error(outcome.message, reason=outcome.reason, **fields)
     else:

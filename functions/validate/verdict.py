@@ -160,7 +160,9 @@ def _refused(run_id: str, decision: Decision) -> Outcome:
     reason = _REASONS.get(failed[0].name, "gate_refused") if failed else "gate_refused"
     if reason == "superseded" and failed[0].observed is None:
         reason = "pointer_unreadable"
-    return Outcome(reason, f"run {run_id} was not promoted: {sentences}", run_id, "staging", reason != "superseded")
+    names = tuple(check.name for check in failed)
+    message = f"run {run_id} was not promoted: {sentences}"
+    return Outcome(reason, message, run_id, "staging", reason != "superseded", names)
 
 
 def _outcome(run_id: str, standing: Standing) -> Outcome:

@@ -51,6 +51,12 @@ NOT_OURS = [
     "promote/staging.json",
     "promote%2Fproduction.json",
     "promote/../promote/production.json",
+    "promote/prodüction.json",
+    f"candidates/{run_id(1)}/mänifest.json",
+    f"candidates/２{run_id(1)[1:]}/manifest.json",
+    "candidates/" + "x" * 999 + "/manifest.json",
+    "x" * 1024,
+    "☃" * 341,
 ]
 
 
@@ -81,7 +87,10 @@ def test_another_bucket_is_acknowledged_with_no_call() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [None, [], {}, b"{", b"", "text", 7, True, ENVELOPE, [resource(MANIFEST, 1)], {"bucket": "b", "name": MANIFEST}],
+    [None, [], {}, b"{", b"", "text", 7, True, ENVELOPE, [resource(MANIFEST, 1)], {"bucket": "b", "name": MANIFEST}]
+    + [
+        {**resource(MANIFEST, 1), field: value} for field in ("bucket", "name") for value in (None, 5, True, [], {}, "")
+    ],
     ids=str,
 )
 def test_data_that_is_no_object_is_one_error_and_acknowledged_with_no_call(data: object) -> None:

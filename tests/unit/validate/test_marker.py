@@ -422,3 +422,21 @@ def test_other_files_in_the_history_are_passed_over() -> None:
     world.overwrite(f"production/history/zzz-{run_id(2)}.json", b"{}")
     world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
     assert world.promote(STAGING)[-1]["reason"] == "promoted"
+
+
+@pytest.mark.parametrize("slope", [4.0, 0.0], ids=["published and never judged", "refused by the gate"])
+@pytest.mark.parametrize("planted", [False, True], ids=["made up", "planted in the history"])
+def test_a_run_that_staging_never_served_is_refused(slope: float, planted: bool) -> None:
+    world = staged_world()
+    candidate = build(run_id(9), slope=slope)
+    key = world.publish(candidate)
+    if slope == 0.0:
+        world.deliver(key)
+        assert not world.decision(run_id(9)).passed
+    forged = msgspec.structs.replace(
+        pointer_of(world), run_id=run_id(9), manifest_sha256=digest(candidate.manifest_bytes).sha256
+    )
+    if planted:
+        world.overwrite(layout.history("staging", forged.promoted_at, forged.run_id), encode(forged))
+    assert refused(world, encode(forged))["reason"] == ("run_not_verified" if planted else "marker_unknown")
+    assert world.serving("production") != run_id(9)

@@ -133,6 +133,7 @@ def test_a_refused_candidate_leaves_its_reasons_and_one_error(options: dict[str,
     assert (line["reason"], line["severity"], line["run_id"]) == ("gate_refused", "ERROR", run_id(1))
     assert set(world.failed(run_id(1))) == failed
     assert all(name in line["message"] for name in failed)
+    assert set(line["failed_checks"]) == failed
     assert world.names("staging/") == []
 
 
