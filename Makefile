@@ -85,7 +85,8 @@ smoke: ## check a deployed service: URL=https://… [TOKEN=identity token of a p
 
 .PHONY: bench
 bench: $(VENV)/.tests-installed ## measure serving against FastAPI + pandas + scikit-learn and a hello function (needs wrk)
-	@$(BIN)/python -m tests.bench.serving $(ARGS)
+	@$(BIN)/python -m tests.bench.serving
+	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
 
 # ---- installing -----------------------------------------------------------------------------------------------------
 # Locked files are installed on top of each other, never removed: run and test share one environment.
