@@ -47,9 +47,9 @@ def describe_api(manifest: Manifest, limits: Limits) -> Json:
         },
         "servers": [{"url": "."}],
         "paths": {
-            **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
             "/predict": {"post": _predict(manifest)},
             "/predict_batch": {"post": _predict_batch(manifest, limits)},
+            **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
         },
         "components": {
             "schemas": _schemas(manifest, limits),
