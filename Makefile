@@ -54,6 +54,19 @@ clean-local: ## forget the local cloud's state: bucket, runs, logs
 	  echo "the local cloud is running (process $$(cat .local/up.pid)): stop it with Ctrl-C first" >&2; exit 1; fi
 	rm -rf .local
 
+# ---- training at a desk ---------------------------------------------------------------------------------------------
+
+.PHONY: train
+train: $(VENV)/.local-installed ## train on a file without any cloud: DATASET=path/to/dataset.toml OUT=folder
+	@test -n "$(DATASET)" -a -n "$(OUT)" || { echo "usage: make train DATASET=path/to/dataset.toml OUT=folder" >&2; exit 2; }
+	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
+	  $(if $(BUDGET),--budget "$(BUDGET)")
+
+.PHONY: check-data
+check-data: $(VENV)/.local-installed ## read a table and say everything that is wrong with it: DATASET=path/to/dataset.toml
+	@test -n "$(DATASET)" || { echo "usage: make check-data DATASET=path/to/dataset.toml" >&2; exit 2; }
+	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
+
 # ---- quality --------------------------------------------------------------------------------------------------------
 
 .PHONY: test

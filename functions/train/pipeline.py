@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from functions.train import CODE_VERSION
+from functions.train.diagnosis import diagnose
 from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
 from functions.train.ingestion import Table, read_table
 from functions.train.lease import Taken, claim, fingerprint
@@ -154,7 +155,9 @@ def train(
         selected = select(results, features)
         residuals = training.target - out_of_fold(selected.result.searched.entry, selected.best.params, folds, seed)
     with _stage("report", run_id):
-        report = report_document(run_id, results, selected, table.warnings)
+        interval = conformal_interval(residuals)
+        findings = diagnose(selected.model, features, holdout, interval, spec.target_range, seed)
+        report = report_document(run_id, results, selected, table.warnings, interval, findings)
         files = {
             layout.MODEL: selected.graph,
             layout.HOLDOUT: encode_gzip(holdout_document(holdout, seed)),

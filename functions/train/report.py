@@ -2,23 +2,35 @@
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from functions.train import plots
 from functions.train.selection import Result, Selected
 from functions.train.tuner import Candidate
+from shared.manifest import Interval
+
+SHOWN_CANDIDATES = 12
 
 
 def report_document(
-    run_id: str, results: Sequence[Result], selected: Selected, warnings: Sequence[str]
+    run_id: str,
+    results: Sequence[Result],
+    selected: Selected,
+    warnings: Sequence[str],
+    interval: Interval,
+    findings: dict[str, Any],
 ) -> dict[str, Any]:
-    """The report as plain values; numbers that are not finite are null."""
+    """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner."""
     return {
         "run_id": run_id,
         "selected": selected.result.name,
         "algorithms": [_row(result) for result in results],
+        "interval": {"level": interval.level, "low": interval.low_residual, "high": interval.high_residual},
+        "holdout": findings,
         "warnings": list(warnings),
     }
 
@@ -29,10 +41,55 @@ def report_json(document: dict[str, Any]) -> bytes:
 
 
 def report_page(document: dict[str, Any]) -> bytes:
-    """A page that needs no network."""
-    rows = "".join(_table_row(row, row["name"] == document["selected"]) for row in document["algorithms"])
-    warnings = "".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>"
-    return _PAGE.format(run_id=html.escape(document["run_id"]), rows=rows, warnings=warnings).encode()
+    """A page that needs no network: its plots are inside."""
+    algorithms, held, interval = document["algorithms"], document["holdout"], document["interval"]
+    winner = next(row for row in algorithms if row["name"] == document["selected"])
+    ranked = sorted(algorithms, key=lambda row: -_mean(row))
+    around = sorted(winner["search"], key=lambda one: -(one["r2_mean"] if one["r2_mean"] is not None else -math.inf))
+    return _PAGE.format(
+        run_id=html.escape(document["run_id"]),
+        selected=html.escape(document["selected"]),
+        params=html.escape(json.dumps(winner["params"], ensure_ascii=False)),
+        r2=_shown(winner["holdout"]["r2"]),
+        mae=_shown(winner["holdout"]["mae"]),
+        rows=held["rows"],
+        leaderboard=plots.leaderboard(ranked, document["selected"]),
+        algorithms="".join(_table_row(row, row["name"] == document["selected"]) for row in ranked),
+        scatter=plots.predicted_against_actual(held["actual"], held["predicted"]),
+        residuals=plots.residuals(held["actual"], held["predicted"], interval["low"], interval["high"]),
+        level=f"{interval['level']:.0%}",
+        share=f"{held['coverage']['share']:.1%}",
+        coverage="".join(_coverage_row(part) for part in held["coverage"]["by_prediction"]),
+        importance=plots.importance(held["importance"]),
+        groups="".join(_group_row(group) for group in held["groups"]),
+        search=plots.search(winner["search"]),
+        candidates="".join(_candidate_row(one) for one in around[:SHOWN_CANDIDATES]),
+        candidate_count=len(around),
+        warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
+    ).encode()
+
+
+def _mean(row: dict[str, Any]) -> float:
+    mean = (row["cv"] or {}).get("r2_mean")
+    return -math.inf if mean is None else float(mean)
+
+
+def _coverage_row(part: dict[str, Any]) -> str:
+    return _cells(f"{part['from']:.4g} to {part['to']:.4g}", str(part["rows"]), f"{part['share']:.1%}")
+
+
+def _group_row(group: dict[str, Any]) -> str:
+    scores = (_shown(group["r2"]), _shown(group["mae"]), _shown(group["bias"]))
+    return _cells(group["feature"], group["group"], str(group["rows"]), *scores)
+
+
+def _candidate_row(one: dict[str, Any]) -> str:
+    scores = f"{_shown(one['r2_mean'])} ± {_shown(one['r2_std'])}"
+    return _cells(one["stage"], json.dumps(one["params"], ensure_ascii=False), scores)
+
+
+def _cells(*cells: str) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
 def _row(result: Result) -> dict[str, Any]:
@@ -74,6 +131,7 @@ def _table_row(row: dict[str, Any], chosen: bool) -> str:
         f"{_shown(cv.get('r2_mean'))} ± {_shown(cv.get('r2_std'))}",
         *(_shown(holdout.get(name)) for name in ("r2", "mae", "rmse")),
         f"{row['fit_seconds']:.2f}",
+        f"{row['search_seconds']:.1f}",
         json.dumps(row["params"], ensure_ascii=False),
         "; ".join(filter(None, (row["error"], row["note"]))),
     ]
@@ -92,17 +150,45 @@ _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Training run {run_id}</title>
 <style>
-:root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }}
-body {{ max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }}
-.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; }}
-th, td {{ text-align: left; padding: .4rem .8rem; border-bottom: 1px solid #8884; }}
-.selected {{ font-weight: 600; }}
+:root {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; }}
+body {{ max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }}
+h2 {{ margin-top: 2.2rem; border-bottom: 2px solid #1565c0; }}
+.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+th {{ white-space: nowrap; }}
+th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d9e2ec; vertical-align: top; }}
+td {{ font-variant-numeric: tabular-nums; }}
+.selected td {{ font-weight: 600; background: #e3f2fd; }} .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+.pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; }} img {{ max-width: 100%; }}
+@media print {{
+ body {{ max-width: none; margin: 0; }} figure, tr {{ break-inside: avoid; }} h2 {{ break-after: avoid; }} }}
 </style></head><body>
 <h1>Training run {run_id}</h1>
+<p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:
+R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them.</p>
+<h2>All algorithms</h2>
+<figure><img alt="Cross-validated R² of every algorithm" src="{leaderboard}"></figure>
 <div class="scroll"><table>
-<thead><tr><th>Algorithm</th><th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>Holdout MAE</th><th>Holdout RMSE</th>
-<th>Fit (s)</th><th>Parameters</th><th>Note</th></tr></thead>
-<tbody>{rows}</tbody></table></div>
+<thead><tr><th>Algorithm</th><th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>MAE</th><th>RMSE</th>
+<th>Fit (s)</th><th>Search (s)</th><th>Parameters</th><th>Note</th></tr></thead>
+<tbody>{algorithms}</tbody></table></div>
+<h2>Predictions of the rows held out</h2>
+<div class="pair"><figure><img alt="Predicted against actual" src="{scatter}"></figure>
+<figure><img alt="Residuals" src="{residuals}"></figure></div>
+<h2>Interval</h2>
+<p>The interval of {level} covers {share} of the rows held out. By quarter of the prediction:</p>
+<table><thead><tr><th>Prediction</th><th>Rows</th><th>Covered</th></tr></thead><tbody>{coverage}</tbody></table>
+<h2>What the model leans on</h2>
+<figure><img alt="Permutation importance" src="{importance}"></figure>
+<h2>Who is served worse</h2>
+<p>R² within a group is measured against that group's own mean. Bias is actual − predicted.</p>
+<div class="scroll"><table>
+<thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th></tr></thead>
+<tbody>{groups}</tbody></table></div>
+<h2>The search of {selected}</h2>
+<figure><img alt="Score of every candidate" src="{search}"></figure>
+<p>The best of its {candidate_count} candidates:</p>
+<div class="scroll"><table><thead><tr><th>Stage</th><th>Parameters</th><th>R² (mean ± sd)</th></tr></thead>
+<tbody>{candidates}</tbody></table></div>
 <h2>What the data checks warned about</h2><ul>{warnings}</ul>
 </body></html>
 """

@@ -15,7 +15,7 @@ from pathlib import Path
 from infra.local.settings import LocalSettings, Ports, variable
 
 ROOT = Path(__file__).resolve().parents[2]
-UP_SECONDS = 240.0
+UP_SECONDS = 600.0
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from functions.train import pipeline
 from functions.train.evidence import conformal_interval
 from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.settings import TrainSettings
 from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
-from functions.train.zoo import MODEL_ZOO
+from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
@@ -102,9 +103,47 @@ def test_the_report_has_a_row_for_every_algorithm(trained: tuple[MemoryStore, pi
     assert [row["name"] for row in report["algorithms"]] == ["Dummy", "LinearRegression", "Ridge", "Lasso"]
     assert all(row["cv"] and row["holdout"] for row in report["algorithms"])
     assert report["selected"] == summary.algorithm
+
+
+def test_the_page_needs_no_network_and_shows_every_part(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
     page = file_of(store, summary.run_id, layout.REPORT_PAGE).decode()
     assert "<script" not in page
     assert "http" not in page
+    assert page.count('src="data:image/svg+xml;base64,') == 5
+    for part in (
+        "Predicted against actual",
+        "Residuals",
+        "Permutation importance",
+        "Who is served worse",
+        "The search",
+    ):
+        assert part in page
+
+
+def test_the_report_says_what_the_winner_leans_on_and_whom_it_serves(
+    trained: tuple[MemoryStore, pipeline.Summary],
+) -> None:
+    store, summary = trained
+    held = json.loads(file_of(store, summary.run_id, layout.REPORT))["holdout"]
+    assert 0.8 < held["coverage"]["share"] < 0.98
+    assert sum(part["rows"] for part in held["coverage"]["by_prediction"]) == held["rows"]
+    assert held["importance"][0]["feature"] == "lunch"
+    assert held["importance"][0]["mean"] > 0.05
+    lunches = [group for group in held["groups"] if group["feature"] == "lunch"]
+    assert {group["group"] for group in lunches} == {"standard", "free/reduced"}
+    assert sum(group["rows"] for group in lunches) == held["rows"]
+
+
+def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
+    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": "1", "TRAIN_JOBS": "1"})
+    slow = Entry("Slow", lambda _: Ridge(), fit_seconds=3600.0)
+    store = seeded()
+    summary = pipeline.run(store, NullTracker(), settings, settings.dataset, force=False, zoo=(*MODEL_ZOO[:2], slow))
+    rows = {row["name"]: row for row in json.loads(file_of(store, summary.run_id, layout.REPORT))["algorithms"]}
+    assert summary.algorithm == "LinearRegression"
+    assert rows["Slow"]["error"] == "1 candidates were cut by the time budget"
+    assert not rows["Slow"]["selectable"]
 
 
 def test_the_profile_holds_the_residuals_quantiles(trained: tuple[MemoryStore, pipeline.Summary]) -> None:

@@ -1,0 +1,158 @@
+"""Training at a desk: the same pipeline on a file, without any cloud; progress and leaderboard on the terminal.
+
+`python -m functions.train.desk train DATASET OUT` and `python -m functions.train.desk check DATASET`.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table as TextTable
+
+from functions.train import pipeline
+from functions.train.ingestion import Table, read_table
+from functions.train.selection import Result
+from functions.train.settings import TrainSettings
+from shared import layout
+from shared.dataset import parse_spec
+from shared.errors import InvalidDataset, PermanentError
+from shared.manifest import encode, utc_now
+from shared.store import Download
+
+GENERATION = 0
+"""A file on a disk has none."""
+
+
+class Bars:
+    """A bar per algorithm and stage, with an estimate of what is left."""
+
+    def __init__(self, console: Console) -> None:
+        self._shown = Progress(
+            TextColumn("{task.description:32}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._bars: dict[str, Any] = {}
+
+    def __enter__(self) -> "Bars":
+        self._shown.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._shown.stop()
+
+    def begin(self, stage: str, fits: Mapping[str, int]) -> None:
+        """Bars for a stage."""
+        self._bars = {name: self._shown.add_task(f"{name} ({stage})", total=count) for name, count in fits.items()}
+
+    def advance(self, algorithm: str) -> None:
+        """One fit on."""
+        self._shown.advance(self._bars[algorithm])
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status: 0, or 1 with every problem on stderr."""
+    asked = _parser().parse_args(arguments)
+    try:
+        if asked.action == "check":
+            check(asked.dataset, Console())
+        else:
+            train(asked.dataset, asked.out, _settings(asked), Console())
+    except InvalidDataset as error:
+        sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
+        return 1
+    except PermanentError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def check(dataset: Path, console: Console) -> Table:
+    """Read the table and say what was found. Raises InvalidDataset."""
+    inputs = read_files(dataset)
+    table = read_table(inputs.source.data, inputs.spec)
+    found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
+    for column in table.columns:
+        values = table.features[column.name]
+        span = f"{values.min():g} to {values.max():g}" if column.kind == "numeric" else f"{values.nunique()} categories"
+        found.add_row(column.name, column.kind, str(int(values.isna().sum())), span)
+    console.print(found, markup=False)
+    console.print(f"target {inputs.spec.target}: {table.target.min():g} to {table.target.max():g}", markup=False)
+    for warning in table.warnings:
+        console.print(f"warning: {warning}", markup=False)
+    return table
+
+
+def train(dataset: Path, out: Path, settings: TrainSettings, console: Console) -> None:
+    """Write the candidate's files and its manifest into the folder `out`. Raises InvalidDataset, NoSelectableModel."""
+    inputs = read_files(dataset)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InvalidDataset([f"{out} exists and is not an empty folder; name another with OUT="])
+    with Bars(console) as bars:
+        trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()), progress=bars)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, data in {**trained.files, layout.MANIFEST: encode(trained.manifest)}.items():
+        (out / name).write_bytes(data)
+    console.print(leaderboard(trained.results, trained.selected.result.name), markup=False)
+    for warning in read_table(inputs.source.data, inputs.spec).warnings:
+        console.print(f"warning: {warning}", markup=False)
+    console.print(f"{trained.selected.result.name} was selected; see {out / layout.REPORT_PAGE}", markup=False)
+
+
+def leaderboard(results: Sequence[Result], selected: str) -> TextTable:
+    """Every algorithm, the best first."""
+    table = TextTable("algorithm", "CV R²", "holdout R²", "MAE", "RMSE", "note")
+    for result in sorted(results, key=lambda one: -(np.mean(one.best.r2) if one.best else np.inf)):
+        cv = f"{np.mean(result.best.r2):.4f} ± {np.std(result.best.r2):.4f}" if result.best else "–"
+        held = result.holdout
+        scores = [f"{value:.4f}" for value in (held.r2, held.mae, held.rmse)] if held else ["–"] * 3
+        note = "; ".join(filter(None, (result.error, result.searched.note)))
+        style = "bold" if result.name == selected else None
+        table.add_row(result.name, cv, *scores, "selected" if result.name == selected else note, style=style)
+    return table
+
+
+def read_files(dataset: Path) -> pipeline.Inputs:
+    """The spec and the data next to it. Raises InvalidDataset naming what cannot be read."""
+    text = _read(dataset, "the dataset spec")
+    spec = parse_spec(text, dataset.name)
+    if spec.source.startswith("gs://"):
+        raise InvalidDataset([f"source {spec.source} is in a bucket; copy it next to {dataset} and name the copy"])
+    data = _read(dataset.parent / spec.source, "the data")
+    return pipeline.Inputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION))
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidDataset([f"{what} {path} cannot be read: {error.strerror}"]) from None
+
+
+def _settings(asked: argparse.Namespace) -> TrainSettings:
+    chosen = {"TRAIN_JOBS": asked.jobs, "TRAIN_BUDGET_SECONDS": asked.budget}
+    return TrainSettings.from_env({"BUCKET": "desk", **{name: value for name, value in chosen.items() if value}})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m functions.train.desk", description="Train on a file.")
+    actions = parser.add_subparsers(dest="action", required=True)
+    training = actions.add_parser("train", help="search, select, export and report")
+    checking = actions.add_parser("check", help="read the table and say what is wrong with it")
+    for action in (training, checking):
+        action.add_argument("dataset", type=Path, help="path of a dataset.toml")
+    training.add_argument("out", type=Path, help="folder for the candidate; new or empty")
+    training.add_argument("--jobs", help="processes of the search; default: one per processor")
+    training.add_argument("--budget", help="seconds after which the search stops; default: 1500")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

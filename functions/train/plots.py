@@ -1,0 +1,98 @@
+"""The report's plots as images that travel inside the page: `data:` addresses of SVG. The only home of matplotlib."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, ACCENT, SOFT = "#1f2933", "#1565c0", "#9aa5b1"
+SIZE = (5.2, 3.9)
+MAX_POINTS = 2_000
+
+
+def leaderboard(rows: Sequence[Mapping[str, Any]], selected: str) -> str:
+    """Mean R² of the folds of each algorithm, with its standard deviation."""
+    scored = [row for row in rows if row["cv"] and row["cv"]["r2_mean"] is not None][::-1]
+    figure, axes = _figure((7.5, 0.42 * len(scored) + 1.1))
+    for place, row in enumerate(scored):
+        colour = ACCENT if row["name"] == selected else SOFT
+        axes.errorbar(row["cv"]["r2_mean"], place, xerr=row["cv"]["r2_std"], fmt="o", color=colour, capsize=3)
+    axes.set_yticks(range(len(scored)), [row["name"] for row in scored])
+    axes.set_xlabel("cross-validated R², mean ± standard deviation")
+    axes.axvline(0, color=SOFT, linewidth=0.8)
+    return _address(figure)
+
+
+def predicted_against_actual(actual: Sequence[float], predicted: Sequence[float]) -> str:
+    """Each row held out as a point."""
+    figure, axes = _figure(SIZE)
+    axes.scatter(predicted[:MAX_POINTS], actual[:MAX_POINTS], s=12, alpha=0.5, color=ACCENT, linewidths=0)
+    ends = [min(*actual, *predicted), max(*actual, *predicted)]
+    axes.plot(ends, ends, color=INK, linewidth=0.8, linestyle="--")
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    return _address(figure)
+
+
+def residuals(actual: Sequence[float], predicted: Sequence[float], low: float, high: float) -> str:
+    """How often the target is so far from the prediction, with the interval's ends."""
+    figure, axes = _figure(SIZE)
+    axes.hist(np.subtract(actual, predicted), bins=30, color=ACCENT, alpha=0.8)
+    for end in (low, high):
+        axes.axvline(end, color=INK, linewidth=1, linestyle="--")
+    axes.set_xlabel("actual − predicted (dashed: the interval's ends)")
+    axes.set_ylabel("rows held out")
+    return _address(figure)
+
+
+def importance(found: Sequence[Mapping[str, Any]]) -> str:
+    """R² lost by shuffling a feature."""
+    shown = list(found[:20])[::-1]
+    figure, axes = _figure((7.5, 0.36 * len(shown) + 1.1))
+    axes.barh(range(len(shown)), [one["mean"] for one in shown], xerr=[one["std"] for one in shown], color=ACCENT)
+    axes.set_yticks(range(len(shown)), [_plain(one["feature"]) for one in shown])
+    axes.set_xlabel("R² lost when the feature is shuffled")
+    axes.axvline(0, color=SOFT, linewidth=0.8)
+    return _address(figure)
+
+
+def search(candidates: Sequence[Mapping[str, Any]]) -> str:
+    """Every candidate's mean R², in the order of the search."""
+    figure, axes = _figure((7.5, 2.8))
+    for stage, colour in (("random", SOFT), ("grid", ACCENT)):
+        points = [
+            (i, c["r2_mean"]) for i, c in enumerate(candidates) if c["stage"] == stage and c["r2_mean"] is not None
+        ]
+        axes.scatter([i for i, _ in points], [r2 for _, r2 in points], s=18, color=colour, label=f"{stage} stage")
+    axes.set_xlabel("candidate")
+    axes.set_ylabel("mean R²")
+    axes.legend(frameon=False)
+    return _address(figure)
+
+
+def _figure(size: tuple[float, float]) -> "tuple[Any, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _plain(name: str) -> str:
+    """Without what matplotlib takes for mathematics."""
+    return (name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$")
+
+
+def _address(figure: Any) -> str:
+    from matplotlib import rc_context
+
+    image = io.BytesIO()
+    with rc_context({"svg.fonttype": "path", "svg.hashsalt": "report"}):
+        figure.savefig(image, format="svg", metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(image.getvalue()).decode()

@@ -1,0 +1,69 @@
+"""What is said of the winner is computed right: importance, groups, coverage."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from functions.train.diagnosis import MISSING, coverage, diagnose, groups
+from functions.train.export import export
+from functions.train.ingestion import Column
+from functions.train.plots import importance as importance_plot
+from functions.train.selection import Rows, describe_features
+from functions.train.zoo import MODEL_ZOO
+from shared.dataset import DatasetSpec
+from shared.manifest import Interval, TargetRange
+from shared.model_runtime import Model
+from tests.unit.train.test_export import fitted
+
+COLUMNS = (Column("strong", "numeric", True), Column("idle", "numeric", False), Column("word", "categorical", True))
+INTERVAL = Interval(level=0.9, low_residual=-1.0, high_residual=1.0)
+
+
+def table() -> Rows:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"strong": generator.normal(size=300), "idle": generator.normal(size=300)})
+    frame["word"] = np.array(["a", "b"], dtype=object)[generator.integers(0, 2, 300)]
+    target = 5 * frame["strong"] + (frame["word"] == "a") + generator.normal(scale=0.1, size=300)
+    frame.loc[:4, "strong"] = np.nan
+    frame.loc[:2, "word"] = np.nan
+    return Rows(frame, target.to_numpy())
+
+
+def test_the_feature_that_matters_is_the_important_one() -> None:
+    rows = table()
+    features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
+    model = Model(export(fitted(MODEL_ZOO[1], (rows.features, rows.target, COLUMNS))), features)
+    found = diagnose(model, features, rows, INTERVAL, TargetRange(), 0)
+    assert found["importance"][0]["feature"] == "strong"
+    assert found["importance"][0]["mean"] > 1
+    assert abs(next(one["mean"] for one in found["importance"] if one["feature"] == "idle")) < 0.01
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_groups_count_every_row_once_by_feature_and_small_ones_have_no_r2() -> None:
+    rows = table()
+    features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
+    found = groups(features, rows, rows.target - 2)
+    for feature in features:
+        assert sum(group["rows"] for group in found if group["feature"] == feature.name) == 300
+    missing = next(group for group in found if group["feature"] == "word" and group["group"] == MISSING)
+    assert (missing["rows"], missing["r2"], missing["mae"], missing["bias"]) == (
+        3,
+        None,
+        pytest.approx(2),
+        pytest.approx(2),
+    )
+    assert len([group for group in found if group["feature"] == "idle"]) == 4
+
+
+def test_coverage_is_that_of_the_interval_as_it_is_served_clipped() -> None:
+    target, predicted = np.array([0.0, 1.0, 2.0, 9.0]), np.array([0.5, 1.5, 2.5, 3.5])
+    assert coverage(target, predicted, INTERVAL, TargetRange())["share"] == 0.75
+    assert coverage(target, predicted, INTERVAL, TargetRange(min=0.5))["share"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["$x^{$", "x" * 200, "<b>", "a_b"])
+def test_any_name_of_a_feature_can_be_drawn(name: str) -> None:
+    assert importance_plot([{"feature": name, "mean": 0.1, "std": 0.0}]).startswith("data:image/svg+xml;base64,")
