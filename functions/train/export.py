@@ -16,7 +16,7 @@ from sklearn.pipeline import Pipeline
 from functions.train import trees
 from functions.train.graph import Graph, NotExportable
 from functions.train.neighbours import k_nearest
-from functions.train.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP
+from functions.train.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, columns_of_categories
 from shared.manifest import Cell, Feature
 from shared.model_runtime import CATEGORICAL, MISSING_TEXT, NUMERIC, PREDICTION, Model, tolerance
 
@@ -113,25 +113,24 @@ def _numeric(fitted: Pipeline, graph: Graph) -> str:
 
 
 def _categorical(fitted: Pipeline, graph: Graph) -> list[str]:
-    """One-hot blocks: a code per known category, that of the most frequent for missing, −1 (no column) for unknown."""
+    """One-hot blocks: the column of a known category, that of the most frequent for missing, −1 (none) for unknown."""
     frequent = fitted.named_steps["impute"].statistics_
-    categories = fitted.named_steps["encode"].categories_
+    categories = columns_of_categories(fitted.named_steps["encode"])
     count = len(categories)
     graph.inputs.append(helper.make_tensor_value_info(CATEGORICAL, TensorProto.STRING, [None, count]))
     graph.constant("one_each", np.ones(count, dtype=np.int64))
     graph.node("Split", [CATEGORICAL, "one_each"], [f"text_{i}" for i in range(count)], axis=1)
     for i, (known, usual) in enumerate(zip(categories, frequent, strict=True)):
-        names = [str(name) for name in known]
         graph.node(
             "LabelEncoder",
             [f"text_{i}"],
             [f"code_{i}"],
             domain="ai.onnx.ml",
-            keys_strings=[*names, MISSING_TEXT],
-            values_int64s=[*range(len(names)), names.index(str(usual))],
+            keys_strings=[*known, MISSING_TEXT],
+            values_int64s=[*known.values(), known[str(usual)]],
             default_int64=-1,
         )
-        graph.constant(f"codes_{i}", np.arange(len(names), dtype=np.int64).reshape(1, -1))
+        graph.constant(f"codes_{i}", np.arange(max(known.values()) + 1, dtype=np.int64).reshape(1, -1))
         graph.node("Equal", [f"code_{i}", f"codes_{i}"], [f"is_{i}"])
         graph.node("Cast", [f"is_{i}"], [f"onehot_{i}"], to=TensorProto.DOUBLE)
     return [f"onehot_{i}" for i in range(count)]

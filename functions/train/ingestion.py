@@ -21,6 +21,7 @@ from shared.manifest import Kind
 
 MIN_ROWS = 50
 SHOWN = 8
+_DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:\d{2}.*)?")
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 Cells = list[str | None]
 
@@ -246,6 +247,9 @@ def _feature(
     kind = _kind(name, cells, sheet.lines, spec, problems)
     if kind is None:
         return None
+    if kind == "categorical" and name not in spec.features and len(set(present)) == len(present) >= MIN_ROWS:
+        warnings.append(f"feature {name!r} has another value in every row, as an identifier has, and was dropped")
+        return None
     series = _numeric(cells) if kind == "numeric" else _categorical(name, cells, warnings)
     if series.nunique() == 1:
         warnings.append(f"feature {name!r} has the same value in every row and was dropped")
@@ -263,6 +267,12 @@ def _kind(name: str, cells: Cells, lines: Sequence[int], spec: DatasetSpec, prob
         return "categorical"
     if not wrong and (asked or not any(_LEADING_ZERO.fullmatch(cell) for cell in present)):
         return "numeric"
+    if asked is None and all(_DATE.fullmatch(cell) for cell in present):
+        problems.append(
+            f"feature {name!r} holds dates, which are not read; turn them into numbers (an age, a month, days since), "
+            f'list it in drop, or say kind = "categorical" in the spec'
+        )
+        return None
     if asked is not None or (wrong and len(wrong) <= 0.1 * len(present)):
         problems.append(
             f"feature {name!r} holds numbers, but not in {_in_lines(wrong)}; correct them, empty them, "

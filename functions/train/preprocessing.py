@@ -12,10 +12,26 @@ from functions.train.ingestion import Column
 
 NUMERIC_STEP = "numeric"
 CATEGORICAL_STEP = "categorical"
+MIN_FREQUENCY = 5
+MAX_CATEGORIES = 200
+
+
+def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
+    """By feature of a fitted encoder: the one-hot column of every known category; the rare ones share the last."""
+    mapped = []
+    for known, rare in zip(encoder.categories_, encoder.infrequent_categories_, strict=True):
+        shared = set() if rare is None else set(rare)
+        frequent = [name for name in known if name not in shared]
+        columns = {str(name): place for place, name in enumerate(frequent)}
+        mapped.append({str(name): columns.get(str(name), len(frequent)) for name in known})
+    return mapped
 
 
 def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
-    """Numeric: median imputer, scaler. Categorical: most-frequent imputer, one-hot with unknown as all zeros."""
+    """Numeric: median imputer, scaler. Categorical: most-frequent imputer, one-hot with unknown as all zeros.
+
+    Rare categories share one column, so that a category of one row decides nothing and the width is bounded.
+    """
     numeric = [column.name for column in columns if column.kind == "numeric"]
     categorical = [column.name for column in columns if column.kind == "categorical"]
     steps = []
@@ -28,7 +44,9 @@ def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
             )
         )
     if categorical:
-        encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        encoder = OneHotEncoder(
+            handle_unknown="ignore", sparse_output=False, min_frequency=MIN_FREQUENCY, max_categories=MAX_CATEGORIES
+        )
         impute = SimpleImputer(strategy="most_frequent", missing_values=np.nan)
         steps.append((CATEGORICAL_STEP, Pipeline([("impute", impute), ("encode", encoder)]), categorical))
     return ColumnTransformer(steps)

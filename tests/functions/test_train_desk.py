@@ -15,11 +15,13 @@ from shared.model_runtime import Model, require_golden
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 
+pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
+
 
 def desk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "error", "-m", "functions.train.desk", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ SAMPLE = ROOT / "shared" / "datasets" / "students"
 BUCKET = "train-function"
 START_SECONDS = 120.0
 
+pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
+
 
 @pytest.fixture(scope="module")
 def storage() -> Iterator[LocalStorage]:
@@ -63,7 +65,7 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
         (*command, "--target", "train", "--source", str(source)), cwd=folder, env=environment, start_new_session=True
     )
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=280) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
             wait_until_open(port, process)
             yield client
     finally:

@@ -12,6 +12,8 @@ from tests.journey.local_cloud import ROOT, Finished, processes_of, run_once, se
 
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 
+pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
+
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:

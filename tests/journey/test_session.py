@@ -24,6 +24,8 @@ from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, run
 TABLE = ROOT / "shared" / "datasets" / "students" / "stud.csv"
 UP = r"Ctrl-C stops everything"
 
+pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
+
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:

@@ -12,7 +12,7 @@ from functions.train import neighbours, trees
 from functions.train.export import columns_of, export, random_rows, require_parity
 from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
-from functions.train.preprocessing import preprocessing
+from functions.train.preprocessing import columns_of_categories, preprocessing
 from functions.train.selection import Rows, describe_features, finish
 from functions.train.tuner import Candidate, Searched
 from functions.train.zoo import MODEL_ZOO, Entry
@@ -56,7 +56,16 @@ def fitted(entry: Entry, data: Data) -> Pipeline:
     return Pipeline([("preprocess", preprocessing(columns)), ("model", entry.make(0))]).fit(frame, target)
 
 
-TABLES = {"numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
+def with_rare_words() -> Data:
+    """Two hundred words of which most are in one row only, and a column in which all are rare."""
+    frame, target, columns = mixed()
+    generator = np.random.default_rng(4)
+    frame["rare"] = np.array([f"w{int(i)}" for i in generator.zipf(1.5, len(frame)) % 200], dtype=object)
+    frame["all_rare"] = np.array([f"v{i // 3}" for i in range(len(frame))], dtype=object)
+    return frame, target, (*columns, Column("rare", "categorical", False), Column("all_rare", "categorical", False))
+
+
+TABLES = {"rare": with_rare_words(), "numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
 PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES if (entry.name, kind) != ("KNN", "categorical")]
 
 
@@ -109,6 +118,17 @@ def test_a_large_offset_of_the_target_costs_no_precision(name: str) -> None:
     features = describe_features(columns, Rows(frame, target), SPEC)
     pipeline = fitted(entry, (frame, target + 1e6, columns))
     assert require_parity(pipeline, Model(export(pipeline), features), features, frame, 0) <= 1
+
+
+def test_rare_words_share_a_column_and_stay_known() -> None:
+    frame, target, columns = with_rare_words()
+    (encoder,) = (fitted(EXPORTABLE[0], with_rare_words())["preprocess"].named_transformers_["categorical"][-1:],)
+    rare = columns_of_categories(encoder[-1])[1]
+    counts = frame["rare"].value_counts()
+    assert {rare[word] for word in counts.index if counts[word] < 5} == {max(rare.values())}
+    assert len(set(rare.values())) == (counts >= 5).sum() + 1
+    features = describe_features(columns, Rows(frame, target), SPEC)
+    assert set(next(f for f in features if f.name == "rare").categories or ()) == set(counts.index)
 
 
 def test_none_and_nan_are_imputed_alike() -> None:

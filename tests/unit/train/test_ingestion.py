@@ -71,7 +71,7 @@ def test_spellings_that_differ_in_case_become_the_most_frequent_one() -> None:
 
 
 def test_codes_with_leading_zeros_stay_categories() -> None:
-    table = read_table(csv(row="0{n:02d},{word},{y}"), SPEC)
+    table = read_table(csv(row="0{n:02d},{word},{y}", line_3="000,y,0.5"), SPEC)
     assert kinds(table)["a"] == "categorical"
 
 
@@ -162,3 +162,32 @@ def test_parquet_reads_like_csv() -> None:
     assert kinds(table) == {"a": "numeric", "b": "categorical"}
     assert table.features["b"].isna().sum() == 20
     assert "not Parquet" in problems(b"PAR1 no", spec)
+
+
+@pytest.mark.parametrize("day", ["2024-05-11", "11/05/2024", "11.5.24", "2024-05-11T10:00:00Z", "2024-05-11 10:00"])
+def test_dates_are_refused_with_advice(day: str) -> None:
+    data = csv(row=f"{{n}},{day},{{y}}")
+    assert "feature 'b' holds dates, which are not read; turn them into numbers" in problems(data)
+    asked = DatasetSpec(name="n", source="t.csv", target="y", features={"b": FeatureSpec(kind="categorical")})
+    assert read_table(data, asked).features.columns.tolist() == ["a"]  # it is the same day in every row
+
+
+def test_words_that_are_all_different_are_dropped_as_an_identifier_unless_the_spec_wants_them() -> None:
+    data = csv(header="a,id,b,y", row="{n},s{n},{word},{y}")
+    table = read_table(data, SPEC)
+    assert list(table.features.columns) == ["a", "b"]
+    assert table.dropped == ("id",)
+    assert table.warnings == ("feature 'id' has another value in every row, as an identifier has, and was dropped",)
+    asked = DatasetSpec(name="n", source="t.csv", target="y", features={"id": FeatureSpec(kind="categorical")})
+    assert "id" in read_table(data, asked).features
+
+
+def test_truth_values_are_categories_from_csv_and_parquet() -> None:
+    spelled = csv(line_2="0,TRUE,0").replace(b",x,", b",true,").replace(b",z,", b",false,").replace(b",y,", b",false,")
+    assert set(read_table(spelled, SPEC).features["b"]) == {"true", "false"}
+    frame = pd.DataFrame({"a": range(60), "b": [i % 3 == 0 for i in range(60)], "y": [i * 0.5 for i in range(60)]})
+    data = io.BytesIO()
+    frame.to_parquet(data)
+    table = read_table(data.getvalue(), DatasetSpec(name="n", source="t.parquet", target="y"))
+    assert kinds(table)["b"] == "categorical"
+    assert set(table.features["b"]) == {"True", "False"}
