@@ -143,6 +143,12 @@ def _linear(estimator: Any, graph: Graph, features: str) -> None:
     graph.node("Add", ["weighted", "intercept"], [PREDICTION])
 
 
+def _catboost(estimator: Any, graph: Graph, features: str) -> None:
+    from catboost.utils import convert_to_onnx_object
+
+    trees.catboost(estimator, graph, features, convert_to_onnx_object)
+
+
 EXPORTERS: Mapping[str, Exporter] = {
     "LinearRegression": _linear,
     "Ridge": _linear,
@@ -153,6 +159,6 @@ EXPORTERS: Mapping[str, Exporter] = {
     "AdaBoostRegressor": trees.ada_boost,
     "GradientBoostingRegressor": trees.gradient_boosting,
     "XGBRegressor": trees.xgboost,
-    "CatBoostRegressor": trees.catboost,
+    "CatBoostRegressor": _catboost,
 }
 """By the name of the estimator's class, so that no library is imported for an algorithm that does not run."""

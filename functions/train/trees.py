@@ -5,7 +5,7 @@ scikit-learn threshold is a double and is rounded down, which decides every sing
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,13 +82,11 @@ def xgboost(estimator: Any, graph: Graph, features: str) -> None:
     _add_offset(graph, _ensemble(graph, features, trees, "BRANCH_LT"), start)
 
 
-def catboost(estimator: Any, graph: Graph, features: str) -> None:
-    """CatBoost's own conversion, its one node moved behind our preprocessing."""
-    from catboost.utils import convert_to_onnx_object
-
+def catboost(estimator: Any, graph: Graph, features: str, convert: Callable[[Any], Any]) -> None:
+    """CatBoost's own conversion, `convert`, its one node moved behind our preprocessing."""
     if estimator.tree_count_ * 2 ** (estimator.get_all_params()["depth"] + 1) > MAX_NODES:
         raise NotExportable(f"its trees have more than {MAX_NODES} nodes")
-    (node,) = convert_to_onnx_object(estimator).graph.node
+    (node,) = convert(estimator).graph.node
     attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     start = float(attributes.pop("base_values", [0.0])[0])
     _add_offset(graph, _tree_node(graph, features, attributes), start)
