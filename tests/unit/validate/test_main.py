@@ -85,14 +85,13 @@ def test_another_bucket_is_acknowledged_with_no_call() -> None:
     assert observed(attributes("other"), resource(MANIFEST, 1, "other")) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "data",
-    [None, [], {}, b"{", b"", "text", 7, True, ENVELOPE, [resource(MANIFEST, 1)], {"bucket": "b", "name": MANIFEST}]
-    + [
-        {**resource(MANIFEST, 1), field: value} for field in ("bucket", "name") for value in (None, 5, True, [], {}, "")
-    ],
-    ids=str,
-)
+NO_OBJECTS: list[object] = [None, [], {}, b"{", b"", "text", 7, True, ENVELOPE, [resource(MANIFEST, 1)]]
+NO_TEXTS: list[object] = [None, 5, True, [], {}, ""]
+INCOMPLETE: list[object] = [{"bucket": "b", "name": MANIFEST}]
+INCOMPLETE += [{**resource(MANIFEST, 1), field: value} for field in ("bucket", "name") for value in NO_TEXTS]
+
+
+@pytest.mark.parametrize("data", NO_OBJECTS + INCOMPLETE, ids=str)
 def test_data_that_is_no_object_is_one_error_and_acknowledged_with_no_call(data: object) -> None:
     calls, lines = observed(attributes(), data)
     assert calls == []
