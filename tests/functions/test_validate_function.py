@@ -260,7 +260,7 @@ def test_the_line_carries_the_trace_of_its_request(function: Function, bucket: B
     [line] = function.lines("traced")
     assert line["logging.googleapis.com/trace"] == f"projects/test-project/traces/{trace}"
     expected = {"severity", "time", "service", "message", "reason", "run_id", "stage", "event_id", "bucket", "name"}
-    assert set(line) == {*expected, "generation", "logging.googleapis.com/trace"}
+    assert set(line) == {*expected, "generation", "failed_checks", "logging.googleapis.com/trace"}
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
