@@ -1,7 +1,6 @@
 """The deployed file under the real functions-framework, as a process, against the local storage server."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -71,8 +70,19 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
     finally:
         process.terminate()
         process.wait(30)
-        with pytest.raises(ProcessLookupError):  # nobody is left of its group
-            os.killpg(process.pid, signal.SIGKILL)
+        require_nobody_left(process.pid)
+
+
+def require_nobody_left(group: int) -> None:
+    """The processes of a search end with their parent, within moments."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        assert time.monotonic() < deadline, "the function left processes behind"
+        time.sleep(0.2)
 
 
 def wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
