@@ -4,17 +4,21 @@ Prints the `gsutil cp` that it runs. Where gsutil is missing, or would not reach
 through the JSON API.
 """
 
+import argparse
+import os
 import shutil
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
-from infra.local.served import CannotTell, current
+from infra.local.options import OneLineParser, number
+from infra.local.served import CannotTell, bucket_of, current, store_of
 from shared import layout
-from shared.errors import ObjectMissing
+from shared.errors import ObjectMissing, PipelineError
 from shared.manifest import Pointer
 from shared.store import Store
 
@@ -22,6 +26,8 @@ POLL_SECONDS = 0.5
 GSUTIL_SECONDS = 120.0
 VERDICT_SECONDS = 300.0
 Say = Callable[[str], None]
+Source = Callable[[Store, argparse.Namespace], str]
+"""Finds the key of the pointer to copy, or raises CannotTell."""
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -30,6 +36,23 @@ class Rejection(msgspec.Struct, frozen=True):
     marker_generation: int
     reason: str
     problems: tuple[str, ...]
+
+
+def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source: Source) -> int:
+    """A command of `parser`'s name: ask for the pointer that `source` finds, print the verdict; the exit code."""
+    parser.add_argument(
+        "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
+    )
+    options = parser.parse_args(arguments)
+    environ = dict(os.environ)
+    bucket = bucket_of(parser, environ)
+    store = store_of(bucket)
+    try:
+        verdict(store, ask(store, bucket, source(store, options), environ, print), print, options.wait)
+    except PipelineError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def ask(store: Store, bucket: str, source: str, environ: Mapping[str, str], say: Say) -> int:

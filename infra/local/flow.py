@@ -5,8 +5,6 @@ Completion is read from the bucket and from what the services answer, never from
 
 import json
 import os
-import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +13,8 @@ from typing import Any
 
 import requests
 
+from infra.local.ask import ask
+from infra.local.served import CannotTell
 from infra.local.settings import JOB, LocalSettings
 from shared import layout
 from shared.dataset import DatasetSpec, parse_spec
@@ -155,19 +155,12 @@ class Flow:
             self._wait("validate", deadline)
 
     def promote(self) -> None:
-        """Copy staging's pointer to the promotion marker, with gsutil where a person has it."""
-        pointer, marker = layout.pointer("staging"), layout.MARKER
-        if shutil.which("gsutil"):
-            bucket = f"gs://{self._settings.bucket}"
-            command = ["gsutil", "-q", "cp", f"{bucket}/{pointer}", f"{bucket}/{marker}"]
-            self._show(" ".join(command))
-            done = subprocess.run(command, env=_gsutil_environment(self._settings), capture_output=True, check=False)
-            if done.returncode != 0:
-                raise StageFailed("storage", f"gsutil failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
-            return
-        self._show(f"copying {pointer} to {marker} (gsutil is not installed: its JSON API does the same)")
-        data = self._store.read(pointer).data
-        self._store.write(marker, data, if_generation=None, content_type="application/json")
+        """Ask for what staging serves to be served in production, as `make promote` does. Raises StageFailed."""
+        environ = {**os.environ, **self._settings.shell_environment()}
+        try:
+            ask(self._store, self._settings.bucket, layout.pointer("staging"), environ, self._show)
+        except CannotTell as error:
+            raise StageFailed("storage", str(error)) from error
 
     def sample_row(self) -> dict[str, Any]:
         """A complete row of the golden rows that staging itself was verified with."""
@@ -236,7 +229,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StageFailed("data", f"cannot read {path}: {error.strerror}") from None
-
-
-def _gsutil_environment(settings: LocalSettings) -> dict[str, str]:
-    return {**os.environ, **settings.shell_environment()}

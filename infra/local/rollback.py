@@ -2,15 +2,13 @@
 
 import argparse
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 
-from infra.local.ask import VERDICT_SECONDS, ask, verdict
-from infra.local.options import OneLineParser, number
-from infra.local.served import CannotTell, Served, bucket_of, current, history, store_of
+from infra.local.ask import ask_and_wait
+from infra.local.options import OneLineParser
+from infra.local.served import CannotTell, Served, current, history
 from shared import layout
-from shared.errors import PipelineError
 from shared.manifest import Pointer
 from shared.store import Store
 
@@ -46,19 +44,7 @@ def _run_id(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="rollback", description=__doc__)
     parser.add_argument("--to", type=_run_id, metavar="RUN_ID", help="a run that served ('make history' lists them)")
-    parser.add_argument(
-        "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
-    )
-    options = parser.parse_args(arguments)
-    environ = dict(os.environ)
-    bucket = bucket_of(parser, environ)
-    store = store_of(bucket)
-    try:
-        verdict(store, ask(store, bucket, target(store, options.to).key, environ, print), print, options.wait)
-    except PipelineError as error:
-        print(f"rollback: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return ask_and_wait(parser, arguments, lambda store, options: target(store, options.to).key)
 
 
 if __name__ == "__main__":
