@@ -70,7 +70,7 @@ check-data: $(VENV)/.local-installed ## read a table and say everything that is 
 # ---- quality --------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint ## everything: lint, types, unit, contract, function and journey tests
+test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contract, function and journey tests
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: lint
@@ -86,6 +86,7 @@ format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 .PHONY: lock
 lock: $(VENV)/.uv-installed ## compile every requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
 	@for fn in train validate predict; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
@@ -114,17 +115,23 @@ $(VENV)/.uv-installed: Makefile
 	@touch $@
 
 # uv is quick but knows nothing of a pip.conf; where it fails, pip installs the same hashed files.
+# $(1): the locked file, $(2): the environment
 define install
-	@echo "installing $(1) into $(VENV) ..."
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r $(1) || \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || { \
+	@echo "installing $(1) into $(2) ..."
+	@$(BIN)/uv pip install --quiet --python $(2)/bin/python --require-hashes -r $(1) || \
+	  $(2)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || { \
 	  echo "installing $(1) failed: check the network and the package index, then run the same command again" >&2; exit 1; }
 	@touch $@
 endef
 
 $(VENV)/.local-installed: infra/local/requirements.txt $(VENV)/.uv-installed
-	$(call install,$<)
+	$(call install,$<,$(VENV))
 
 $(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
-	$(call install,$<)
+	$(call install,$<,$(VENV))
 	@touch $(VENV)/.local-installed
+
+# The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
+$(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/terraform/bin/python || $(BIN)/python -m venv $(VENV)/terraform
+	$(call install,$<,$(VENV)/terraform)

@@ -1,31 +1,28 @@
 """The page in headless Chromium: what a person sees, types, hears from a screen reader, and saves.
 
-Needs a Chromium on the PATH and playwright, which drives it; axe-core-python brings the accessibility rules.
+Needs a Chromium on the PATH; playwright drives it, axe-core-python brings the accessibility rules.
 """
 
 import csv
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from axe_core_python.sync_playwright import Axe
+from playwright import sync_api
 
 from shared.manifest import TargetRange
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
+from tests.tools import require
 from tests.unit.predict.promoted import ROW, SECOND, golden_rows, promote
 
 __all__ = ["storage", "store"]
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-if CHROMIUM is None:
-    pytest.skip("there is no Chromium on the PATH", allow_module_level=True)
 
 WIDTHS = [360, 768, 1280, 1920]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
@@ -34,8 +31,9 @@ Open = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
     with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        chromium = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield chromium
         chromium.close()
 
@@ -243,13 +241,12 @@ def test_the_page_fits_every_width_in_both_schemes(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/docs"])
 def test_axe_finds_nothing(function: Function, visit: Open, path: str, scheme: str) -> None:
-    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
     page = visit(function, path, scheme=scheme)
     if path == "/":
         text = f"{','.join(ROW)}\n{','.join(map(str, ROW.values()))}\n"
         page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": text.encode()})
         page.wait_for_selector("#table table")
-    violations = axe.Axe().run(page)["violations"]
+    violations = Axe().run(page)["violations"]
     assert [(entry["id"], [node["html"][:120] for node in entry["nodes"]]) for entry in violations] == []
 
 

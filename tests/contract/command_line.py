@@ -1,18 +1,17 @@
 """gsutil and gcloud as people run them, with the files and variables that the local cloud writes for them."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from infra.local.clients import boto_file, gcloud_environment
 from tests.local_storage import LocalStorage
+from tests.tools import require
 
 SECONDS = 120
+SDK = "it comes with the Google Cloud SDK"
 
 
 @dataclass(frozen=True)
@@ -46,26 +45,15 @@ class Tool:
         return (self.folder / name).read_bytes()
 
 
-def require(program: str) -> str:
-    """Where the program is. Skips where it is missing, but never in CI, which has to have it."""
-    path = shutil.which(program)
-    if path is None:
-        reason = f"{program} is not installed: it comes with the Google Cloud SDK"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
-
-
 def gsutil(storage: LocalStorage, folder: Path) -> Tool:
     host, _, port = storage.https_url.removeprefix("https://").partition(":")
     boto = folder / "boto"
     boto.write_text(boto_file(host, int(port), folder / "gsutil-state"))
-    return Tool((require("gsutil"),), {**_environment(storage, folder), "BOTO_CONFIG": str(boto)}, folder)
+    return Tool((require("gsutil", source=SDK),), {**_environment(storage, folder), "BOTO_CONFIG": str(boto)}, folder)
 
 
 def gcloud(storage: LocalStorage, folder: Path) -> Tool:
-    return Tool((require("gcloud"), "storage"), _environment(storage, folder), folder)
+    return Tool((require("gcloud", source=SDK), "storage"), _environment(storage, folder), folder)
 
 
 def _environment(storage: LocalStorage, folder: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.command_line import require
+from tests.tools import require
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("true", pytest.fail.Exception)])
@@ -14,4 +14,4 @@ def test_a_missing_tool_skips_but_fails_in_ci(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CI", ci)
     with pytest.raises(outcome, match="gsutil is not installed"):
-        require("gsutil")
+        require("gsutil", source="it comes with the Google Cloud SDK")

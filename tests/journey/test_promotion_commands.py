@@ -1,7 +1,6 @@
 """history, promote and rollback as a person runs them, against the local storage and a real validation."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from shared import layout
 from tests.candidates import build, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.local_storage import ROOT
+from tests.tools import require
 
 SECONDS = 240
 
@@ -161,8 +161,7 @@ def test_storage_that_is_down_is_one_line(deployment: Deployment) -> None:
 
 def test_gsutil_is_what_runs_where_it_is_installed(deployment: Deployment, tmp_path: Path) -> None:
     """A gsutil that says no: its words reach the person."""
-    if shutil.which("gsutil") is None and os.environ.get("CI") != "true":
-        pytest.skip("gsutil is not installed")
+    require("gsutil", source="it comes with the Google Cloud SDK")
     fake = tmp_path / "gsutil"
     fake.write_text("#!/bin/sh\necho 'AccessDeniedException: 403' >&2\nexit 1\n")
     fake.chmod(0o755)

@@ -1,7 +1,6 @@
 """A `make run` that stays up: what it serves, how gsutil promotes, and what survives `kill -9`."""
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -20,6 +19,7 @@ from shared.manifest import Golden, Holdout, Manifest, Pointer, decode, decode_g
 from shared.store import CloudStore
 from tests.journey.fitted import fitted_pipeline
 from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, running, settings_for
+from tests.tools import require
 
 TABLE = ROOT / "shared" / "datasets" / "students" / "stud.csv"
 UP = r"Ctrl-C stops everything"
@@ -94,9 +94,7 @@ def others(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_gsutil_promotes_to_production(session: Session, store: CloudStore, shell: dict[str, str]) -> None:
-    if not shutil.which("gsutil"):
-        assert os.environ.get("CI") != "true", "gsutil is missing"
-        pytest.skip("gsutil is not installed: the promotion by gsutil cp cannot be shown")
+    require("gsutil", source="it comes with the Google Cloud SDK")
     run_id = pointer(store, "staging").run_id
     bucket = f"gs://{shell['BUCKET']}"
     subprocess.run(
