@@ -7,7 +7,7 @@ import pytest
 
 
 def require(*names: str, source: str) -> str:
-    """Where the first of the programs that is there lies; `source` says what brings it. Fails or skips where none is."""
+    """Where the first of the programs that is there lies; `source` says what brings it."""
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         reason = f"{names[0]} is not installed: {source}"
