@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -25,12 +22,12 @@ from infra.local.delivery.relay import Faults, RetryPolicy
 from infra.local.tokens import SigningKey
 from shared import events
 from shared.events import FINALIZED
+from tests.http_receiver import WAIT, Receiver, Request, free_port, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "pipeline-bucket"
 DELETED = "google.cloud.storage.object.v1.deleted"
 UNICODE_NAME = 'candidates/ünï 100% "日本" 🚀+a\n.json'
-WAIT = 60.0
 
 FUNCTION = """
 import json, os
@@ -44,71 +41,12 @@ def record(event):
 """
 
 
-@dataclass(frozen=True)
-class Request:
-    """One delivery as it came in."""
-
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-    @property
-    def name(self) -> str:
-        return str(json.loads(self.body)["name"])
+def name(request: Request) -> str:
+    return str(json.loads(request.body)["name"])
 
 
-class Receiver:
-    """A real HTTP server that records what it gets and answers as it is told."""
-
-    def __init__(self, answer: Callable[[Request], int]) -> None:
-        self.requests: list[Request] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                request = Request(self.path, headers, body, time.monotonic())
-                receiver.requests.append(request)
-                self._answer(answer(request))
-
-            def do_GET(self) -> None:
-                self._answer(200)
-
-            def _answer(self, status: int) -> None:
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                if 300 <= status < 400:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """A relay that was killed leaves its connections broken."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def wait_for(self, count: int) -> list[Request]:
-        wait_until(lambda: len(self.requests) >= count, f"{count} requests")
-        return list(self.requests)
-
-    def names(self) -> list[str]:
-        return [request.name for request in self.requests]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+def received_names(receiver: Receiver) -> list[str]:
+    return [name(request) for request in receiver.requests]
 
 
 class StorageOutbox:
@@ -193,19 +131,6 @@ def relay_of(state: Path, triggers: list[str], *options: str) -> Iterator[Runnin
         yield running
     finally:
         running.kill()
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {WAIT:.0f} s"
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -391,7 +316,7 @@ def test_one_slow_event_does_not_hold_the_others(tmp_path: Path, outbox: Storage
     release = threading.Event()
 
     def answer(request: Request) -> int:
-        if request.name == "slow":
+        if name(request) == "slow":
             release.wait(WAIT)
         return 200
 
@@ -402,7 +327,7 @@ def test_one_slow_event_does_not_hold_the_others(tmp_path: Path, outbox: Storage
         assert running.states().count("pending") == 1
         release.set()
         running.wait_until_all_delivered(51)
-    assert receiver.names().count("slow") == 1
+    assert received_names(receiver).count("slow") == 1
 
 
 class Holding:
@@ -419,7 +344,7 @@ class Holding:
             self.held += 1
             self.refuse.wait(WAIT)
             return 500
-        self.acknowledged.append(request.name)
+        self.acknowledged.append(name(request))
         return 200
 
     def holds_four(self) -> bool:
@@ -442,7 +367,7 @@ def test_a_kill_in_the_middle_of_100_events_loses_none(tmp_path: Path, outbox: S
     last = receive()
     with relay(tmp_path, last.url, "--concurrency", "4") as running:
         running.wait_until_all_delivered(100)
-    acknowledged += last.names()
+    acknowledged += received_names(last)
     assert sorted(set(acknowledged)) == names
     assert len(acknowledged) <= 100 + 3 * 4, "more than what was under way was delivered again"
 
@@ -460,7 +385,7 @@ def test_events_that_came_while_the_relay_was_down_arrive_and_none_twice(
         running.wait_until_all_delivered(2)
         outbox.append("after")
         running.wait_until_all_delivered(3)
-    assert receiver.names() == ["before", "meanwhile", "after"]
+    assert received_names(receiver) == ["before", "meanwhile", "after"]
 
 
 def test_the_relay_waits_for_a_storage_server_that_starts_later(tmp_path: Path, receive: Receive) -> None:
@@ -474,7 +399,7 @@ def test_the_relay_waits_for_a_storage_server_that_starts_later(tmp_path: Path, 
         StorageOutbox(tmp_path).append("a")
         running.wait_until_all_delivered(1)
         assert running.process.poll() is None
-    assert receiver.names() == ["a"]
+    assert received_names(receiver) == ["a"]
 
 
 def test_a_storage_that_was_made_anew_is_delivered_from_its_beginning(
@@ -488,7 +413,7 @@ def test_a_storage_that_was_made_anew_is_delivered_from_its_beginning(
             path.unlink()
         StorageOutbox(tmp_path).append("new-1", "new-2", "new-3")
         receiver.wait_for(5)
-    assert sorted(receiver.names()) == ["new-1", "new-2", "new-3", "old-1", "old-2"]
+    assert sorted(received_names(receiver)) == ["new-1", "new-2", "new-3", "old-1", "old-2"]
 
 
 def test_events_of_another_bucket_or_type_are_never_delivered(
@@ -503,8 +428,8 @@ def test_events_of_another_bucket_or_type_are_never_delivered(
     with relay_of(tmp_path, triggers) as running:
         running.wait_until_all_delivered(2)
         time.sleep(0.3)
-    assert receiver.names() == ["wanted"]
-    assert deletions.names() == ["x"]
+    assert received_names(receiver) == ["wanted"]
+    assert received_names(deletions) == ["x"]
     assert deletions.requests[0].headers["ce-type"] == DELETED
 
 
@@ -513,7 +438,7 @@ def test_duplicates_repeat_the_same_event_id(tmp_path: Path, outbox: StorageOutb
     outbox.append("a", "b", "c")
     with relay(tmp_path, receiver.url, "--duplicates", "1") as running:
         running.wait_until_all_delivered(6)
-    assert sorted(receiver.names()) == ["a", "a", "b", "b", "c", "c"]
+    assert sorted(received_names(receiver)) == ["a", "a", "b", "b", "c", "c"]
     assert len({request.headers["ce-id"] for request in receiver.requests}) == 3
 
 
@@ -531,8 +456,8 @@ def test_reorder_changes_the_order_within_its_window(tmp_path: Path, outbox: Sto
     outbox.append(*names)
     with relay(tmp_path, receiver.url, "--reorder", "1.5", "--seed", "3") as running:
         running.wait_until_all_delivered(20)
-    assert receiver.names() != names
-    assert sorted(receiver.names()) == names
+    assert received_names(receiver) != names
+    assert sorted(received_names(receiver)) == names
     assert receiver.requests[-1].at - receiver.requests[0].at <= 1.5 + 3.0
 
 
@@ -561,7 +486,7 @@ def test_sigterm_ends_the_relay_at_once_and_a_delivery_under_way_is_repeated_lat
     release.set()
     with relay(tmp_path, receiver.url) as running:
         running.wait_until_all_delivered(1)
-    assert receiver.names() == ["slow", "slow"]
+    assert received_names(receiver) == ["slow", "slow"]
 
 
 def test_pauses_double_up_to_the_longest_and_differ_a_little() -> None:

@@ -12,9 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from infra.local.schedule import cron
 from infra.local.schedule.executions import Executions
 from infra.local.schedule.jobs import JobStore
 from infra.local.tokens import KEY_FILE, SigningKey, UnusableKey
+from tests.http_receiver import WAIT, Receiver, Request, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = "projects/local/locations/europe-west1"
@@ -42,74 +41,10 @@ NAME = f"{PARENT}/jobs/train-weekly"
 EMAIL = "scheduler@local.iam.gserviceaccount.com"
 WEEKLY = "0 7 * * 1"
 EVERY_SECOND = "* * * * * *"
-WAIT = 60.0
 
 
-@dataclass(frozen=True)
-class Request:
-    """One request as it came in."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes
-    at: float
-
-    @property
-    def scheduled(self) -> datetime:
-        return datetime.fromisoformat(self.headers["x-cloudscheduler-scheduletime"])
-
-
-class Target:
-    """A real HTTP server that records what it gets and answers as it is told."""
-
-    def __init__(self, answer: Callable[[int], int]) -> None:
-        self.requests: list[Request] = []
-        self.at_once = 0
-        self.most_at_once = 0
-        lock = threading.Lock()
-        target = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                with lock:
-                    target.requests.append(Request(self.command, self.path, headers, body, time.monotonic()))
-                    number = len(target.requests)
-                    target.at_once += 1
-                    target.most_at_once = max(target.most_at_once, target.at_once)
-                status = answer(number)
-                with lock:
-                    target.at_once -= 1
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            do_GET = do_PUT = do_POST
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request: object, client_address: object) -> None:
-                """A caller that gave up leaves its connection broken."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/train"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-        self._thread.start()
-
-    def wait_for(self, count: int) -> list[Request]:
-        wait_until(lambda: len(self.requests) >= count, f"{count} requests")
-        return list(self.requests)
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+def scheduled(request: Request) -> datetime:
+    return datetime.fromisoformat(request.headers["x-cloudscheduler-scheduletime"])
 
 
 class RunningScheduler:
@@ -171,23 +106,16 @@ def scheduler(state: Path, *options: str) -> Iterator[RunningScheduler]:
         running.kill()
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < deadline, f"no {what} within {WAIT:.0f} s"
-        time.sleep(0.02)
-
-
-Targets = Callable[..., Target]
+Targets = Callable[..., Receiver]
 
 
 @pytest.fixture
 def target() -> Iterator[Targets]:
-    """Makes targets, and closes them. The answer is given the number of the request, counted from 1."""
+    """Makes targets, and closes them."""
     with ExitStack() as stack:
 
-        def make(answer: Callable[[int], int] = lambda _: 200) -> Target:
-            made = Target(answer)
+        def make(answer: Callable[[Request], int] = lambda _: 200) -> Receiver:
+            made = Receiver(answer, "/train")
             stack.callback(made.close)
             return made
 
@@ -360,7 +288,7 @@ def test_a_request_carries_what_cloud_scheduler_sends(running: RunningScheduler,
     assert request.headers["content-type"] == "application/json"
     assert request.headers["x-own"] == "1"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", request.headers["x-cloudscheduler-scheduletime"])
-    assert abs(datetime.now(UTC) - request.scheduled) < timedelta(seconds=WAIT)
+    assert abs(datetime.now(UTC) - scheduled(request)) < timedelta(seconds=WAIT)
 
 
 def test_a_body_without_a_content_type_is_an_octet_stream_and_no_token_is_sent_unasked(
@@ -412,7 +340,7 @@ def test_without_an_audience_the_token_is_for_the_uri(running: RunningScheduler,
 
 
 def test_failures_are_retried_with_growing_pauses_one_at_a_time(running: RunningScheduler, target: Targets) -> None:
-    received = target(lambda number: 503 if number < 4 else 200)
+    received = target(lambda request: 503 if request.number < 4 else 200)
     running.client.create_job(parent=PARENT, job=weekly(received.url, retry_config=quick_retries(5, 0.3)))
     running.client.run_job(name=NAME)
     first, second, third, fourth = received.wait_for(4)
@@ -474,7 +402,7 @@ def test_without_retries_a_failure_is_final_and_an_unreachable_target_is_unavail
 def test_the_attempt_deadline_ends_a_silent_attempt(tmp_path: Path, target: Targets) -> None:
     """In this process: through the service the shortest deadline is 15 s."""
     release = threading.Event()
-    received = target(lambda number: 200 if number > 1 or release.wait(WAIT) else 500)
+    received = target(lambda request: 200 if request.number > 1 or release.wait(WAIT) else 500)
     job = weekly(received.url, retry_config=quick_retries(1, 0.1))
     job.attempt_deadline = timedelta(seconds=0.5)
     job.state = Job.State.ENABLED
@@ -492,7 +420,7 @@ def test_the_attempt_deadline_ends_a_silent_attempt(tmp_path: Path, target: Targ
 
 
 def test_cron_fires_on_time_and_never_beside_an_execution_under_way(tmp_path: Path, target: Targets) -> None:
-    def slow(_: int) -> int:
+    def slow(_: Request) -> int:
         time.sleep(1.5)
         return 200
 
@@ -557,8 +485,8 @@ def test_jobs_and_key_survive_a_kill_and_missed_ticks_are_not_made_up_for(tmp_pa
             assert running.client.get_job(name=name) == before[name]
         assert requests.get(running.certs_url, timeout=WAIT).json().keys() == keys
     first, second = received.requests[fired : fired + 2]
-    assert first.scheduled >= back, "a missed tick was made up for"
-    assert second.scheduled - first.scheduled == timedelta(seconds=3)
+    assert scheduled(first) >= back, "a missed tick was made up for"
+    assert scheduled(second) - scheduled(first) == timedelta(seconds=3)
 
 
 def test_a_schedule_that_is_no_longer_understood_disables_its_job(tmp_path: Path, target: Targets) -> None:

@@ -1,0 +1,97 @@
+"""A real HTTP server that records what it gets and answers as it is told, for tests of what sends requests."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+WAIT = 60.0
+"""Seconds: far more than anything here takes, on a machine that is busy with other things."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came in: header names in lower case, `at` in monotonic seconds, `number` counted from 1."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    at: float
+    number: int
+
+
+class Receiver:
+    """Listens on a free port until it is closed; `answer` gives each request its status."""
+
+    def __init__(self, answer: Callable[[Request], int], path: str = "") -> None:
+        self.requests: list[Request] = []
+        self.most_at_once = 0
+        self._answer = answer
+        self._at_once = 0
+        self._lock = threading.Lock()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                status = receiver._record(self.command, self.path, headers, body)
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                if 300 <= status < 400:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            do_GET = do_PUT = do_POST
+
+            def log_message(self, format: str, *arguments: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: object, client_address: object) -> None:
+                """A caller that was killed or gave up leaves its connections broken."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}{path}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def _record(self, method: str, path: str, headers: dict[str, str], body: bytes) -> int:
+        with self._lock:
+            request = Request(method, path, headers, body, time.monotonic(), len(self.requests) + 1)
+            self.requests.append(request)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        status = self._answer(request)
+        with self._lock:
+            self._at_once -= 1
+        return status
+
+    def wait_for(self, count: int) -> list[Request]:
+        wait_until(lambda: len(self.requests) >= count, f"{count} requests")
+        return list(self.requests)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < deadline, f"no {what} within {WAIT:.0f} s"
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
