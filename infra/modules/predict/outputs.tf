@@ -1,0 +1,9 @@
+output "name" {
+  description = "The service's name."
+  value       = google_cloud_run_v2_service.this.name
+}
+
+output "url" {
+  description = "Where it answers."
+  value       = google_cloud_run_v2_service.this.uri
+}

@@ -1,0 +1,49 @@
+output "bucket" {
+  description = "The pipeline's bucket."
+  value       = google_storage_bucket.pipeline.name
+}
+
+output "train_url" {
+  description = "The training function; private."
+  value       = google_cloudfunctions2_function.train.service_config[0].uri
+}
+
+output "validate" {
+  description = "The validation function's name."
+  value       = google_cloudfunctions2_function.validate.name
+}
+
+output "staging_url" {
+  description = "Predictions from staging."
+  value       = module.predict["staging"].url
+}
+
+output "production_url" {
+  description = "Predictions from production."
+  value       = module.predict["production"].url
+}
+
+output "services" {
+  description = "The predict services by stage."
+  value       = { for stage, service in module.predict : stage => service.name }
+}
+
+output "job" {
+  description = "The weekly job: `make retrain JOB=` runs it now."
+  value       = google_cloud_scheduler_job.train.id
+}
+
+output "repository" {
+  description = "Where the images are."
+  value       = local.repository
+}
+
+output "dashboard" {
+  description = "The dashboard in the console."
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${element(split("/", google_monitoring_dashboard.pipeline.id), length(split("/", google_monitoring_dashboard.pipeline.id)) - 1)}?project=${var.project}"
+}
+
+output "why_public" {
+  description = "The reason for which production is public, if it is."
+  value       = var.public_reason
+}

@@ -1,0 +1,50 @@
+# The predict services: the same image twice, each with its own stage and its own identity.
+
+locals {
+  stages = {
+    staging    = { min_instances = 0 }
+    production = { min_instances = var.predict_min_instances }
+  }
+  # Answers 200 on every path, so the probes pass before there is an image of ours and a model for it to load.
+  placeholder = "us-docker.pkg.dev/cloudrun/container/hello"
+}
+
+resource "google_service_account" "predict" {
+  for_each     = local.stages
+  account_id   = "${var.name}-${each.key}" # at most 30 characters
+  display_name = "${var.name}: serves ${each.key}"
+  depends_on   = [google_project_service.api]
+}
+
+module "predict" {
+  source          = "./modules/predict"
+  for_each        = local.stages
+  name            = "${var.name}-predict-${each.key}"
+  region          = var.region
+  stage           = each.key
+  bucket          = google_storage_bucket.pipeline.name
+  image           = coalesce(var.image, local.placeholder)
+  service_account = google_service_account.predict[each.key].email
+  min_instances   = each.value.min_instances
+  max_instances   = var.predict_max_instances
+  concurrency     = var.predict_concurrency
+  memory_mib      = var.predict_memory_mib
+  refresh_seconds = var.refresh_seconds
+  depends_on      = [module.predict_access, google_project_service.api]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "callers" {
+  for_each = { for pair in setproduct(keys(local.stages), var.callers) : "${pair[0]} ${pair[1]}" => { stage = pair[0], member = pair[1] } }
+  location = var.region
+  name     = module.predict[each.value.stage].name
+  role     = "roles/run.invoker"
+  member   = each.value.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "everybody" {
+  count    = var.public ? 1 : 0
+  location = var.region
+  name     = module.predict["production"].name
+  role     = "roles/run.invoker"
+  member   = "allUsers"
+}

@@ -1,0 +1,187 @@
+# One bucket holds the data, the models and the pointers; another the functions' sources, so that a deploy is no event.
+
+locals {
+  bucket   = "${var.project}-${var.name}"
+  location = upper(coalesce(var.bucket_location, var.region))
+}
+
+resource "google_storage_bucket" "pipeline" {
+  name                        = local.bucket
+  location                    = local.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = !var.deletion_protection
+  depends_on                  = [google_project_service.api]
+
+  versioning {
+    enabled = true
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 7 * 24 * 3600
+  }
+
+  # Held-out rows live in candidates/ only, so this is also how long rows of the data are copied.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = var.candidate_retention_days
+      matches_prefix = ["candidates/"]
+      with_state     = "LIVE"
+    }
+  }
+
+  # A lease ends by itself; what a crashed run left is only litter.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = 7
+      matches_prefix = ["locks/"]
+      with_state     = "LIVE"
+    }
+  }
+
+  # Overwritten pointers and whatever was deleted. The models of staging/ and production/ have no rule by age: a rule knows
+  # only how old a file is, and the oldest may be the one that serves. They move to a cheaper class instead.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      days_since_noncurrent_time = var.version_retention_days
+      with_state                 = "ARCHIVED"
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type          = "SetStorageClass"
+      storage_class = "NEARLINE"
+    }
+    condition {
+      age                   = 365
+      matches_prefix        = ["staging/2", "production/2", "mlflow/"]
+      matches_storage_class = ["STANDARD"]
+      with_state            = "LIVE"
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+    condition {
+      age = 1
+    }
+  }
+}
+
+resource "google_storage_bucket" "sources" {
+  name                        = "${local.bucket}-sources"
+  location                    = local.location
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true # only bundles, which `make bundle` makes again
+  depends_on                  = [google_project_service.api]
+
+  versioning {
+    enabled = true
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 7 * 24 * 3600
+  }
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      days_since_noncurrent_time = var.version_retention_days
+      with_state                 = "ARCHIVED"
+    }
+  }
+}
+
+# The digest in the name is what makes new code redeploy and unchanged code stay.
+resource "google_storage_bucket_object" "bundle" {
+  for_each = toset(["train", "validate"])
+  bucket   = google_storage_bucket.sources.name
+  name     = "${each.key}/${filesha256("${var.bundle_dir}/${each.key}.zip")}.zip"
+  source   = "${var.bundle_dir}/${each.key}.zip"
+}
+
+# ---- who may do what with which objects ------------------------------------------------------------------------------
+# Google's ready-made roles are wider than any of this needs, so there are four of one or two permissions each. A condition
+# on the object's name narrows each grant to prefixes. Listing is a permission on the bucket, and without it Cloud Storage
+# answers 403 instead of 404 for an object that is not there; it shows names, never contents.
+
+locals {
+  object_roles = {
+    lister  = { title = "list object names", permissions = ["storage.objects.list"] }
+    reader  = { title = "read objects", permissions = ["storage.objects.get"] }
+    creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
+    remover = { title = "overwrite and delete objects", permissions = ["storage.objects.delete"] }
+  }
+}
+
+resource "google_project_iam_custom_role" "object" {
+  for_each    = local.object_roles
+  role_id     = "${replace(var.name, "-", "_")}_object_${each.key}"
+  title       = "${var.name}: ${each.value.title}"
+  permissions = each.value.permissions
+  depends_on  = [google_project_service.api]
+}
+
+locals {
+  roles = { for key, role in google_project_iam_custom_role.object : key => role.id }
+}
+
+module "train_access" {
+  source = "./modules/object_access"
+  bucket = google_storage_bucket.pipeline.name
+  member = google_service_account.train.member
+  roles  = local.roles
+  read   = ["data/", "candidates/", "locks/train/", "mlflow/"]
+  create = ["candidates/", "locks/train/", "mlflow/"]
+  remove = ["locks/train/"]
+}
+
+module "validate_access" {
+  source = "./modules/object_access"
+  bucket = google_storage_bucket.pipeline.name
+  member = google_service_account.validate.member
+  roles  = local.roles
+  read   = ["candidates/", "staging/", "production/", "promote/"]
+  create = ["candidates/", "staging/", "production/", "promote/production.rejected.json"]
+  # The two pointers are overwritten; a history entry whose promotion lost its race is withdrawn.
+  remove = [
+    "staging/current.json", "production/current.json", "staging/history/", "production/history/",
+    "promote/production.rejected.json",
+  ]
+}
+
+module "predict_access" {
+  source   = "./modules/object_access"
+  for_each = local.stages
+  bucket   = google_storage_bucket.pipeline.name
+  member   = google_service_account.predict[each.key].member
+  roles    = local.roles
+  read     = ["${each.key}/"]
+}
+
+module "promoter_access" {
+  source   = "./modules/object_access"
+  for_each = toset(var.promoters)
+  bucket   = google_storage_bucket.pipeline.name
+  member   = each.value
+  roles    = local.roles
+  read     = ["staging/", "production/", "promote/"]
+  create   = ["promote/"]
+  # The second promotion overwrites the first one's marker, which Cloud Storage counts as deleting it.
+  remove = ["promote/production.json"]
+}

@@ -1,0 +1,125 @@
+# The validation function: an event for every object that is finished in the bucket, tried again until it is acknowledged.
+
+resource "google_service_account" "validate" {
+  account_id   = "${var.name}-validate"
+  display_name = "${var.name}: validates and promotes"
+  depends_on   = [google_project_service.api]
+}
+
+# Delivers the events; may call validate and nothing else.
+resource "google_service_account" "events" {
+  account_id   = "${var.name}-events"
+  display_name = "${var.name}: delivers the bucket's events"
+  depends_on   = [google_project_service.api]
+}
+
+resource "google_project_iam_member" "validate_receives_events" {
+  project = var.project
+  role    = "roles/eventarc.eventReceiver"
+  member  = google_service_account.events.member
+}
+
+resource "google_cloud_run_v2_service_iam_member" "events_call_validate" {
+  location = var.region
+  name     = google_cloudfunctions2_function.validate.name
+  role     = "roles/run.invoker"
+  member   = google_service_account.events.member
+}
+
+resource "google_cloudfunctions2_function" "validate" {
+  name        = "${var.name}-validate"
+  location    = var.region
+  description = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
+  depends_on  = [google_project_iam_member.build, terraform_data.grants_have_spread]
+
+  build_config {
+    runtime         = "python311"
+    entry_point     = "validate"
+    service_account = google_service_account.build.id
+    source {
+      storage_source {
+        bucket = google_storage_bucket.sources.name
+        object = google_storage_bucket_object.bundle["validate"].name
+      }
+    }
+  }
+
+  service_config {
+    service_account_email            = google_service_account.validate.email
+    timeout_seconds                  = var.validate_timeout_seconds
+    available_cpu                    = "1"
+    available_memory                 = "512Mi"
+    min_instance_count               = 0
+    max_instance_count               = var.validate_max_instances
+    max_instance_request_concurrency = 1
+    ingress_settings                 = "ALLOW_INTERNAL_ONLY"
+    all_traffic_on_latest_revision   = true
+    environment_variables = {
+      BUCKET               = google_storage_bucket.pipeline.name
+      DEADLINE_SECONDS     = tostring(var.validate_timeout_seconds - 40) # no new storage call later than this
+      LOG_LEVEL            = "INFO"
+      GOOGLE_CLOUD_PROJECT = var.project
+    }
+  }
+
+  event_trigger {
+    trigger_region        = var.region
+    event_type            = "google.cloud.storage.object.v1.finalized"
+    retry_policy          = "RETRY_POLICY_RETRY"
+    service_account_email = google_service_account.events.email
+    event_filters {
+      attribute = "bucket"
+      value     = google_storage_bucket.pipeline.name
+    }
+  }
+}
+
+# ---- what was never acknowledged -------------------------------------------------------------------------------------
+# Events that fail for as long as they are kept are moved here, where an alert sees them. Eventarc makes the subscription
+# behind its trigger itself and offers no argument for a dead letter topic: the documented way is to update that subscription.
+
+resource "google_pubsub_topic" "undelivered" {
+  name                       = "${var.name}-undelivered"
+  message_retention_duration = "604800s"
+  depends_on                 = [google_project_service.api]
+}
+
+resource "google_pubsub_subscription" "undelivered" {
+  name                       = "${var.name}-undelivered"
+  topic                      = google_pubsub_topic.undelivered.id
+  message_retention_duration = "604800s"
+  expiration_policy {
+    ttl = "" # never
+  }
+}
+
+locals {
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+}
+
+resource "google_pubsub_topic_iam_member" "undelivered" {
+  topic  = google_pubsub_topic.undelivered.id
+  role   = "roles/pubsub.publisher"
+  member = local.pubsub_agent
+}
+
+resource "terraform_data" "dead_letters" {
+  triggers_replace = [google_cloudfunctions2_function.validate.event_trigger[0].trigger, google_pubsub_topic.undelivered.id]
+  depends_on       = [google_pubsub_topic_iam_member.undelivered]
+
+  provisioner "local-exec" {
+    command = <<-EOT
+      set -eu
+      subscription=$(gcloud eventarc triggers describe "$TRIGGER" --format='value(transport.pubsub.subscription)')
+      gcloud pubsub subscriptions add-iam-policy-binding "$subscription" --member="$AGENT" --role=roles/pubsub.subscriber --quiet
+      gcloud pubsub subscriptions update "$subscription" --dead-letter-topic="$TOPIC" --max-delivery-attempts=100 --quiet
+    EOT
+    environment = {
+      TRIGGER                  = google_cloudfunctions2_function.validate.event_trigger[0].trigger
+      TOPIC                    = google_pubsub_topic.undelivered.id
+      AGENT                    = local.pubsub_agent
+      CLOUDSDK_CORE_PROJECT    = var.project
+      CLOUDSDK_EVENTARC_REGION = var.region
+    }
+  }
+}
