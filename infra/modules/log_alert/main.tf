@@ -1,0 +1,87 @@
+# Log lines that need a person: counted by a metric, and told at the first one.
+
+variable "name" {
+  description = "Of the metric and the policy."
+  type        = string
+}
+
+variable "title" {
+  description = "What somebody reads in the notification's first line."
+  type        = string
+}
+
+variable "filter" {
+  description = "Which log lines count, in Cloud Logging's query language."
+  type        = string
+}
+
+variable "resource_type" {
+  description = "The monitored resource that these lines come from."
+  type        = string
+}
+
+variable "documentation" {
+  description = "What happened, what it means and what to do, in Markdown."
+  type        = string
+}
+
+variable "channels" {
+  description = "Who is told."
+  type        = list(string)
+}
+
+resource "google_logging_metric" "this" {
+  name        = var.name
+  description = var.title
+  filter      = var.filter
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+  }
+}
+
+resource "google_monitoring_alert_policy" "this" {
+  display_name          = var.title
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = var.channels
+
+  conditions {
+    display_name = var.title
+    condition_threshold {
+      filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.this.name}\" AND resource.type = \"${var.resource_type}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+      # No lines, no incident: it closes when they stop.
+      evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = var.title
+    mime_type = "text/markdown"
+    content   = var.documentation
+  }
+}
+
+output "metric" {
+  description = "The metric's type."
+  value       = "logging.googleapis.com/user/${google_logging_metric.this.name}"
+}
+
+output "filter" {
+  description = "Which log lines count."
+  value       = google_logging_metric.this.filter
+}

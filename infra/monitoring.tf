@@ -1,0 +1,269 @@
+# What needs a person, told once, with what to do. The filters match the fields that the functions log.
+
+locals {
+  channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+  runbook  = var.runbook_url == "" ? "See \"When an alert comes\" in infra/README.md." : "[When an alert comes](${var.runbook_url}#when-an-alert-comes)"
+
+  train_logs    = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.train.name}\""
+  validate_logs = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
+
+  log_alerts = {
+    training-failed = {
+      title         = "${var.name}: training failed"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.train_logs} AND severity >= ERROR"
+      documentation = "A training run ended without a candidate; what serves goes on serving. `reason` of the log line says why: `invalid_dataset` lists every problem of the table by row, `no_selectable_model` every algorithm's."
+    }
+    training-attempt-failed = {
+      title         = "${var.name}: the weekly job got no answer or an error"
+      resource_type = "cloud_scheduler_job"
+      filter        = "resource.type = \"cloud_scheduler_job\" AND resource.labels.job_id = \"${var.name}-train-weekly\" AND severity >= ERROR"
+      documentation = "Cloud Scheduler's call of the training function failed: the run was killed (memory, time), refused the table, or never started. The job tries again three times; `make retrain` runs it now."
+    }
+    gate-failed = {
+      title         = "${var.name}: a candidate was refused"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.validate_logs} AND severity >= ERROR AND jsonPayload.stage = \"staging\""
+      documentation = "The gate refused a candidate, or could not read it; staging goes on serving what it served. `failed_checks` of the log line names the checks, `candidates/<run_id>/decision.json` says what each saw."
+    }
+    marker-refused = {
+      title         = "${var.name}: a promotion to production was refused"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.validate_logs} AND severity >= ERROR AND jsonPayload.stage = \"production\""
+      documentation = "A promotion marker was refused; production goes on serving what it served. `promote/production.rejected.json` says why."
+    }
+    validation-broken = {
+      title         = "${var.name}: validation cannot work"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.validate_logs} AND severity >= ERROR AND NOT jsonPayload.stage : *"
+      documentation = "The validation function fails before it can decide anything: wrong settings, or an event that is none. Events are kept and tried again for a day."
+    }
+  }
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  count        = var.notification_email == "" ? 0 : 1
+  display_name = "${var.name}: ${var.notification_email}"
+  type         = "email"
+  labels       = { email_address = var.notification_email }
+  depends_on   = [google_project_service.api]
+}
+
+module "log_alert" {
+  source        = "./modules/log_alert"
+  for_each      = local.log_alerts
+  name          = "${var.name}-${each.key}"
+  title         = each.value.title
+  filter        = each.value.filter
+  resource_type = each.value.resource_type
+  documentation = "${each.value.documentation}\n\n${local.runbook}"
+  channels      = local.channels
+  depends_on    = [google_project_service.api]
+}
+
+# "No successful training in 8 days" cannot be asked directly: an absence is seen for at most 23.5 hours. What makes it true
+# is asked instead: a run that fails (above), a call that fails (above), or a job that no longer calls (here).
+resource "google_monitoring_alert_policy" "job_stopped" {
+  display_name          = "${var.name}: the weekly training was paused or deleted"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  depends_on            = [google_project_service.api]
+
+  conditions {
+    display_name = "the job was paused or deleted"
+    condition_matched_log {
+      filter = "log_id(\"cloudaudit.googleapis.com/activity\") AND protoPayload.serviceName = \"cloudscheduler.googleapis.com\" AND protoPayload.methodName =~ \"CloudScheduler\\.(PauseJob|DeleteJob)$\" AND protoPayload.resourceName =~ \"/jobs/${var.name}-train-weekly$\""
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = "${var.name}: no training until the weekly job is resumed"
+    mime_type = "text/markdown"
+    content   = "Somebody paused or deleted the weekly job: models grow old and nobody is told. `gcloud scheduler jobs resume ${var.name}-train-weekly --location ${var.region}`, or `make deploy` where it was deleted.\n\n${local.runbook}"
+  }
+}
+
+resource "google_monitoring_alert_policy" "undelivered" {
+  display_name          = "${var.name}: events were given up"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  depends_on            = [google_project_service.api]
+
+  conditions {
+    display_name = "events in the dead letter topic"
+    condition_threshold {
+      filter          = "metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.undelivered.name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_MAX"
+      }
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: events were given up"
+    mime_type = "text/markdown"
+    content   = "Validation failed on an event until it was given up. Nothing is lost: copy the manifest or the marker onto itself to send the event again, as the runbook says.\n\n${local.runbook}"
+  }
+}
+
+resource "google_monitoring_alert_policy" "errors" {
+  display_name          = "${var.name}: production answers with errors"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+  depends_on            = [google_project_service.api]
+
+  conditions {
+    display_name = "more than 1 % of the answers are 5xx"
+    condition_threshold {
+      filter             = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\" AND metric.labels.response_code_class = \"5xx\""
+      denominator_filter = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
+      comparison         = "COMPARISON_GT"
+      threshold_value    = 0.01
+      duration           = "300s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+      denominator_aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: production answers with errors"
+    mime_type = "text/markdown"
+    content   = "`/meta` says which model serves and whether its last look at the bucket failed; the service's log has a line for each failure. `make rollback` if it began with a promotion.\n\n${local.runbook}"
+  }
+}
+
+resource "google_monitoring_alert_policy" "latency" {
+  display_name          = "${var.name}: production is slow"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  depends_on            = [google_project_service.api]
+
+  conditions {
+    display_name = "p99 above ${var.latency_p99_ms} ms"
+    condition_threshold {
+      filter          = "metric.type = \"run.googleapis.com/request_latencies\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = var.latency_p99_ms
+      duration        = "600s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_PERCENTILE_99"
+      }
+    }
+  }
+
+  documentation {
+    subject   = "${var.name}: production is slow"
+    mime_type = "text/markdown"
+    content   = "Cold starts (set `predict_min_instances = 1`), large batches beside single requests, or more load than `predict_max_instances` carries.\n\n${local.runbook}"
+  }
+}
+
+resource "google_monitoring_dashboard" "pipeline" {
+  depends_on = [google_project_service.api]
+  dashboard_json = jsonencode({
+    displayName = "${var.name}: pipeline"
+    mosaicLayout = {
+      columns = 12
+      tiles = [for index, chart in local.charts : {
+        xPos   = 6 * (index % 2)
+        yPos   = 4 * floor(index / 2)
+        width  = 6
+        height = 4
+        widget = {
+          title = chart.title
+          xyChart = {
+            dataSets = [{
+              plotType = "LINE"
+              timeSeriesQuery = {
+                timeSeriesFilter = {
+                  filter = chart.filter
+                  aggregation = {
+                    alignmentPeriod    = "300s"
+                    perSeriesAligner   = chart.aligner
+                    crossSeriesReducer = chart.reducer
+                    groupByFields      = chart.by
+                  }
+                }
+              }
+            }]
+          }
+        }
+      }]
+    }
+  })
+}
+
+locals {
+  predict_requests = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = monitoring.regex.full_match(\"${var.name}-predict-.*\")"
+  charts = concat(
+    [
+      {
+        title   = "Requests by service and status"
+        filter  = "metric.type = \"run.googleapis.com/request_count\" AND ${local.predict_requests}"
+        aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name", "metric.label.response_code_class"]
+      },
+      {
+        title   = "p99 latency, ms"
+        filter  = "metric.type = \"run.googleapis.com/request_latencies\" AND ${local.predict_requests}"
+        aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = ["resource.label.service_name"]
+      },
+      {
+        title   = "Instances"
+        filter  = "metric.type = \"run.googleapis.com/container/instance_count\" AND ${local.predict_requests}"
+        aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["resource.label.service_name"]
+      },
+    ],
+    [for key, alert in module.log_alert : {
+      title   = local.log_alerts[key].title
+      filter  = "metric.type = \"${alert.metric}\" AND resource.type = \"${local.log_alerts[key].resource_type}\""
+      aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = []
+    }],
+  )
+}
+
+resource "google_billing_budget" "monthly" {
+  count           = var.monthly_budget > 0 ? 1 : 0
+  billing_account = var.billing_account
+  display_name    = "${var.name}: monthly"
+  depends_on      = [google_project_service.api]
+
+  budget_filter {
+    projects = ["projects/${data.google_project.this.number}"]
+  }
+  amount {
+    specified_amount {
+      units = tostring(floor(var.monthly_budget))
+    }
+  }
+  dynamic "threshold_rules" {
+    for_each = [0.5, 0.9, 1.0]
+    content {
+      threshold_percent = threshold_rules.value
+    }
+  }
+}
