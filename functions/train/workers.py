@@ -7,9 +7,10 @@ Another joblib backend can be put in by name.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -30,6 +31,23 @@ class Workers:
     jobs: int = 1
     backend: str = LOKY
 
+    @contextmanager
+    def pool(self) -> Iterator["Pool"]:
+        """Where work runs; its processes start with the first run that is worth them, and end with the block."""
+        pool = Pool(self)
+        try:
+            yield pool
+        finally:
+            pool.close()
+
+
+class Pool:
+    """Runs work here or in processes; these, once started, serve every later run."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._started = False
+
     def run(
         self,
         work: Callable[[Task], Result],
@@ -43,23 +61,26 @@ class Workers:
         for index, result in zip(order, self._results(work, [tasks[index] for index in order], seconds), strict=True):
             found[index] = result
             told(tasks[index], result)
-        return [found[index] for index in range(len(tasks))]
+        return [found[index] for index in sorted(order)]
+
+    def close(self) -> None:
+        """End the processes, if there are any."""
+        if self._started and self._workers.backend == LOKY:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        self._started = False
 
     def _results(self, work: Callable[[Task], Result], tasks: Sequence[Task], seconds: float) -> Iterable[Result]:
-        if self.jobs == 1 or seconds < POOL_START_SECONDS:
-            yield from map(work, tasks)
-            return
-        try:
-            yield from self._pool()(delayed(work)(task) for task in tasks)
-        finally:
-            if self.backend == LOKY:
-                get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        if self._workers.jobs == 1 or (seconds < POOL_START_SECONDS and not self._started):
+            return map(work, tasks)
+        self._started = True
+        return cast(Iterable[Result], self._parallel()(delayed(work)(task) for task in tasks))
 
-    def _pool(self) -> Any:
+    def _parallel(self) -> Any:
+        jobs, backend = self._workers.jobs, self._workers.backend
         options: dict[str, Any] = {}
-        if self.backend == LOKY:
+        if backend == LOKY:
             options = {"inner_max_num_threads": 1, "initializer": end_with_parent, "initargs": (os.getpid(),)}
-        return Parallel(n_jobs=self.jobs, backend=self.backend, batch_size=1, return_as="generator", **options)
+        return Parallel(n_jobs=jobs, backend=backend, batch_size=1, return_as="generator", **options)
 
 
 def end_with_parent(parent: int) -> None:
