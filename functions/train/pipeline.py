@@ -13,10 +13,10 @@ from functions.train.diagnosis import diagnose
 from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
 from functions.train.ingestion import Table, read_table
 from functions.train.lease import Taken, claim, fingerprint
-from functions.train.progress import Progress, Silence
+from functions.train.progress import LogLines, Progress, Silence
 from functions.train.publish import publish
 from functions.train.report import report_document, report_json, report_page
-from functions.train.selection import Result, Rows, Selected, describe_features, finish, select
+from functions.train.selection import Result, Rows, Selected, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
 from functions.train.split import held_out
 from functions.train.tracking import TrackedAlgorithm, TrackedRun, Tracker
@@ -44,6 +44,8 @@ from shared.store import Download, Store
 LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
 SEARCH_SHARE = 0.8
 """Of the time budget; the rest is for refitting, export and proof."""
+FINISH_SHARE = 0.95
+"""Until then algorithms are finished, the best first; the rest is for the report and publishing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def run(
         logs.info(f"{lease.status}: run {lease.run_id}", status=lease.status, run_id=lease.run_id)
         return Summary(lease.status, lease.run_id)
     with lease:
-        trained = train(inputs, settings, run_id, zoo)
+        trained = train(inputs, settings, run_id, zoo, LogLines(run_id))
         lease.require()
         with _stage("publish", run_id):
             publish(store, trained.manifest, trained.files)
@@ -139,7 +141,8 @@ def train(
     """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
     spec = inputs.spec
     seed = spec.split.seed
-    deadline = time.monotonic() + SEARCH_SHARE * settings.budget_seconds
+    began = time.monotonic()
+    deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
     workers = Workers(settings.jobs, settings.backend)
     how = Search(spec.tuning, seed, workers, deadline, progress or Silence())
     with _stage("ingest", run_id):
@@ -151,7 +154,7 @@ def train(
         folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
         searched = search(zoo, folds, how)
     with _stage("select", run_id):
-        results = tuple(finish(one, table.columns, features, training, holdout, seed) for one in searched)
+        results = finish_all(searched, table.columns, features, training, holdout, seed, ends)
         selected = select(results, features)
         residuals = training.target - out_of_fold(selected.result.searched.entry, selected.best.params, folds, seed)
     with _stage("report", run_id):

@@ -1,7 +1,15 @@
-"""Who is told how far a search is: nobody, or a person at a terminal."""
+"""Who is told how far a search is: nobody, a log, or a person at a terminal."""
 
+import time
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
+
+from shared import logs
+
+PAUSE_SECONDS = 5.0
+PAUSE_SHARE = 0.1
+"""Between two log lines: five seconds, or a tenth of what the stage has taken: some thirty lines in twenty minutes."""
 
 
 class Progress(Protocol):
@@ -22,3 +30,39 @@ class Silence:
 
     def advance(self, algorithm: str) -> None:
         """Nothing to show."""
+
+
+class LogLines:
+    """A log line now and then: how many fits are done, how long the stage may take yet, which algorithms are through.
+
+    The dearest fits come first, so the time left is less than it seems from their number: "at most".
+    """
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._stage = ""
+        self._fits = 0
+        self._left: Counter[str] = Counter()
+        self._began = self._said = time.monotonic()
+
+    def begin(self, stage: str, fits: Mapping[str, int]) -> None:
+        """Count from here."""
+        self._stage, self._left, self._fits = stage, Counter(fits), sum(fits.values())
+        self._began = self._said = time.monotonic()
+        self._say(f"{self._fits} fits of {len(fits)} algorithms", done=0)
+
+    def advance(self, algorithm: str) -> None:
+        """One fit on; a line if the last one was some time ago."""
+        self._left[algorithm] -= 1
+        now, done = time.monotonic(), self._fits - self._left.total()
+        taken = now - self._began
+        if now - self._said < max(PAUSE_SECONDS, PAUSE_SHARE * taken):
+            return
+        self._said = now
+        through = ", ".join(name for name, left in self._left.items() if not left) or "none yet"
+        left = taken * self._left.total() / done
+        self._say(f"{done} of {self._fits} fits, at most {left:.0f} s left; through: {through}", done=done)
+
+    def _say(self, message: str, *, done: int) -> None:
+        fields = {"stage": "search", "run_id": self._run_id, "done": done, "fits": self._fits}
+        logs.info(f"search ({self._stage}) {message}", **fields)

@@ -1,5 +1,6 @@
 """From searched algorithms to the one that is published: refitted, exported, proved, scored on the rows held out."""
 
+import math
 import time
 import warnings
 from collections.abc import Sequence
@@ -21,6 +22,10 @@ from shared.dataset import DatasetSpec
 from shared.errors import IntegrityError, NoSelectableModel
 from shared.manifest import Feature, HoldoutScores
 from shared.model_runtime import Model
+
+NO_TIME = "not refitted: the time budget ran out, and a better one can be published"
+FINISH_FITS = 2.0
+"""Refit, proof, and once more every fold for its residuals: about so many times what its search took over the folds."""
 
 Vector = NDArray[np.float64]
 
@@ -132,6 +137,34 @@ def finish(
         return Result(searched, best, pipeline, None, scores, seconds, None, f"not selectable: {error}")
     scores = score(held_out.target, model.predict(columns_of(held_out.features)))
     return Result(searched, best, pipeline, graph, scores, seconds, parity, None)
+
+
+def finish_all(
+    searched: Sequence[Searched],
+    columns: Sequence[Column],
+    features: Sequence[Feature],
+    training: Rows,
+    held_out: Rows,
+    seed: int,
+    ends: float = math.inf,
+) -> tuple[Result, ...]:
+    """Every algorithm finished, in their order. As long as one can be published, none is begun that would end too late.
+
+    `ends` is on the monotonic clock. The best go first: what there is no time for is what would not have won.
+    """
+    done: dict[str, Result] = {}
+    for one in sorted(searched, key=_rank):
+        late = one.best is not None and time.monotonic() + FINISH_FITS * one.best.seconds > ends
+        if late and any(result.selectable for result in done.values()):
+            done[one.entry.name] = Result(one, one.best, None, None, None, 0.0, None, NO_TIME)
+        else:
+            done[one.entry.name] = finish(one, columns, features, training, held_out, seed)
+    return tuple(done[one.entry.name] for one in searched)
+
+
+def _rank(searched: Searched) -> float:
+    best = searched.best
+    return -float(np.mean(best.r2)) if best and searched.entry.selectable else math.inf
 
 
 def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:

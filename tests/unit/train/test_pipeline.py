@@ -1,23 +1,31 @@
 """A whole training run over an honest in-memory bucket."""
 
+import itertools
 import json
+import logging
 import os
 import socket
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from functions.train import pipeline
+from functions.train import pipeline, progress
 from functions.train.evidence import conformal_interval
+from functions.train.ingestion import read_table
 from functions.train.lease import Held, LeaseLost, Taken, claim
+from functions.train.progress import LogLines
+from functions.train.selection import NO_TIME, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
 from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
+from functions.train.tuner import Search, make_folds, search
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
+from shared.dataset import TuningSpec
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
 from shared.model_runtime import Model, require_golden
@@ -144,6 +152,40 @@ def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
     assert summary.algorithm == "LinearRegression"
     assert rows["Slow"]["error"] == "1 candidates were cut by the time budget"
     assert not rows["Slow"]["selectable"]
+
+
+def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> None:
+    """Refits that take longer than the rest of the budget: one is made, the best; the others say why not."""
+    inputs = pipeline.read_inputs(seeded(), "b", SETTINGS.dataset)
+    table = read_table(inputs.source.data, inputs.spec)
+    training, held = pipeline._split(table, inputs.spec)
+    features = describe_features(table.columns, training, inputs.spec)
+    folds = make_folds(training.features, training.target, table.columns, 5, 42)
+    searched = search(LINEAR, folds, Search(TuningSpec(random_iterations=2), 42))
+    results = finish_all(searched, table.columns, features, training, held, 42, ends=time.monotonic())
+    best = max(searched[1:], key=lambda one: one.best.mean if one.best else -1.0)
+    assert [result.name for result in results] == [one.entry.name for one in searched]
+    assert [result.name for result in results if result.selectable] == [best.entry.name]
+    assert {result.error for result in results if result.name != best.entry.name} == {NO_TIME}
+    assert select(results, features).result.name == best.entry.name
+
+
+def test_a_search_tells_its_log_how_far_it_is_and_not_too_often(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs.LOGGER, "propagate", True)
+    caplog.set_level(logging.INFO, logs.LOGGER.name)
+    clock = itertools.count(0.0, 2.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = LogLines("20260105T070000Z-0123abcd")
+    lines.begin("random", {"Ridge": 1, "RandomForest": 599})
+    lines.advance("Ridge")
+    for _ in range(599):  # two seconds each: twenty minutes
+        lines.advance("RandomForest")
+    said = [record.getMessage() for record in caplog.records]
+    assert said[0] == "search (random) 600 fits of 2 algorithms"
+    assert said[1] == "search (random) 3 of 600 fits, at most 1194 s left; through: Ridge"
+    assert 20 < len(said) < 50
 
 
 def test_the_profile_holds_the_residuals_quantiles(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
