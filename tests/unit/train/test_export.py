@@ -1,6 +1,7 @@
 """One graph predicts what the fitted pipeline predicts, for every algorithm on every kind of table."""
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
@@ -8,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR
 
-from functions.train import neighbours, trees
+from functions.train import encoding, neighbours, trees
 from functions.train.export import columns_of, export, random_rows, require_parity
 from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
@@ -65,6 +66,10 @@ def with_rare_words() -> Data:
     return frame, target, (*columns, Column("rare", "categorical", False), Column("all_rare", "categorical", False))
 
 
+def operators(graph: bytes) -> list[str]:
+    return [node.op_type for node in onnx.load_from_string(graph).graph.node]
+
+
 TABLES = {"rare": with_rare_words(), "numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
 PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES if (entry.name, kind) != ("KNN", "categorical")]
 
@@ -76,6 +81,47 @@ def test_the_graph_agrees_with_the_pipeline(entry: Entry, kind: str) -> None:
     features = describe_features(columns, Rows(frame, target), SPEC)
     model = Model(export(pipeline), features)
     assert require_parity(pipeline, model, features, frame, 0) <= 1e-5 * np.abs(target).max()
+
+
+@pytest.mark.parametrize("name", ["Ridge", "GradientBoosting"])
+@pytest.mark.parametrize("kind", ["rare", "categorical"])
+def test_a_table_of_words_too_large_is_looked_up_column_by_column(
+    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame, target, columns = TABLES[kind]
+    pipeline = fitted(next(entry for entry in MODEL_ZOO if entry.name == name), TABLES[kind])
+    features = describe_features(columns, Rows(frame, target), SPEC)
+    dense = export(pipeline)
+    monkeypatch.setattr(encoding, "MAX_DENSE_TABLE", 0)
+    graph = export(pipeline)
+    assert operators(graph).count("LabelEncoder") == sum(column.kind == "categorical" for column in columns)
+    assert operators(dense).count("LabelEncoder") == 1
+    assert require_parity(pipeline, Model(graph, features), features, frame, 0) <= 1e-5 * np.abs(target).max()
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("categorical", ["LabelEncoder", "Add", "Gather", "ReduceSum"]),
+        ("numeric", ["IsNaN", "Where", "Sub", "Gemm"]),
+        ("mixed", ["LabelEncoder", "Add", "Gather", "ReduceSum", "IsNaN", "Where", "Sub", "Gemm"]),
+    ],
+)
+def test_a_linear_model_is_a_handful_of_nodes_whatever_its_width(kind: str, expected: list[str]) -> None:
+    ridge = next(entry for entry in MODEL_ZOO if entry.name == "Ridge")
+    assert operators(export(fitted(ridge, TABLES[kind]))) == expected
+
+
+def test_a_word_of_another_column_is_unknown() -> None:
+    frame, target, _ = categorical_only()
+    frame["q"] = frame["q"].map({"a": "one", "b's": "two", "ç": "three", "none": "four"})
+    data = (frame, target, tuple(Column(name, "categorical", True) for name in "pqr"))
+    for name in ("Ridge", "GradientBoosting"):
+        pipeline = fitted(next(entry for entry in MODEL_ZOO if entry.name == name), data)
+        model = Model(export(pipeline), describe_features(data[2], Rows(frame, target), SPEC))
+        unseen = model.predict({"p": ["a"], "q": ["never"], "r": ["ç"]})
+        assert model.predict({"p": ["a"], "q": ["ç"], "r": ["ç"]}) == unseen
+        assert model.predict({"p": ["a"], "q": ["three"], "r": ["ç"]}) != unseen
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
