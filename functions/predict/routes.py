@@ -18,6 +18,7 @@ from functions.predict.csv_answer import csv_answer
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope, Routes
 from functions.predict.loaded_model import LoadedModel
+from functions.predict.memory import Memory
 from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
 from functions.predict.problems import refuse
@@ -75,6 +76,7 @@ class Api:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self._predictor = predictor
         self._limits = limits
+        self._memory = Memory(limits.remembered_rows)
 
     def routes(self) -> Routes:
         """Everything that is served beside the page."""
@@ -117,10 +119,10 @@ class Api:
         payload.media_type(request, (payload.JSON,))
         if len(body) < OFF_LOOP_BYTES:
             row = single_row(payload.parse_json(body))
-            return _answer(await self._model(), row)
+            return self._answer(await self._model(), row)
         row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
         loaded = await self._model()
-        return await anyio.to_thread.run_sync(lambda: _answer(loaded, row))
+        return await anyio.to_thread.run_sync(lambda: self._answer(loaded, row))
 
     async def predict_batch(self, request: Request) -> Response:
         """Many rows, as JSON or CSV."""
@@ -136,6 +138,19 @@ class Api:
             return parse_csv(body, self._limits.max_rows)
         return list(batch_rows(payload.parse_json(body), self._limits.max_rows))
 
+    def _answer(self, loaded: LoadedModel, row: Row) -> Response:
+        known = loaded.schema.known(row)
+        warnings: tuple[Warned, ...] = ()
+        if known is not None:
+            outcome = self._memory.outcome(loaded, known)
+        else:
+            inputs = loaded.schema.read_row(row)
+            (outcome,), warnings = loaded.outcomes(inputs), inputs.warnings
+        named = ModelName(loaded.manifest.run_id)
+        return Json(
+            Prediction(outcome.prediction, outcome.interval, outcome.risk, outcome.band, model=named, warnings=warnings)
+        )
+
     async def _model(self) -> LoadedModel:
         loaded = await self._predictor.model()
         if loaded is None:
@@ -147,17 +162,6 @@ class Api:
 def application(predictor: Predictor, limits: Limits) -> Envelope:
     """The whole service as an ASGI application."""
     return Envelope({**Api(predictor, limits).routes(), **page.routes()})
-
-
-def _answer(loaded: LoadedModel, row: Row) -> Response:
-    inputs = loaded.schema.read_row(row)
-    (outcome,) = loaded.outcomes(inputs)
-    named = ModelName(loaded.manifest.run_id)
-    return Json(
-        Prediction(
-            outcome.prediction, outcome.interval, outcome.risk, outcome.band, model=named, warnings=inputs.warnings
-        )
-    )
 
 
 def _json_batch(loaded: LoadedModel, batch: Batch) -> Response:

@@ -18,6 +18,8 @@ from shared.dataset import nearest, normalized
 from shared.manifest import Manifest
 
 Row = Mapping[str, Any]
+Known = tuple[tuple[float, ...], tuple[str, ...]]
+"""A row as the graph reads it: its numbers and its categories, none of the numbers missing."""
 
 
 class Warned(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +38,12 @@ class Inputs:
     categorical: NDArray[np.object_]
     rows: int
     warnings: tuple[Warned, ...] = ()
+
+    @classmethod
+    def of(cls, row: Known) -> "Inputs":
+        """One row."""
+        numbers, words = row
+        return cls(np.array([numbers], dtype=np.float64), np.array([words], dtype=object), 1)
 
 
 @dataclass
@@ -73,15 +81,20 @@ class RequestSchema:
                 self._ignored.add(name)
         self._headers = {normalized(spelling): name for spelling, name in self._names.items()}
 
-    def read_row(self, row: Row) -> Inputs:
-        """The one row of /predict. Raises Refusal (422) with every problem."""
+    def known(self, row: Row) -> Known | None:
+        """The row of /predict where it has exactly the features, in trained spelling; None for any other."""
         try:
             if len(row) == len(self.columns):
-                numeric = [[entry.known(row[entry.name]) for entry in self._numeric_columns]]
-                categorical = [[entry.known(row[entry.name]) for entry in self._categorical_columns]]
-                return Inputs(np.array(numeric, dtype=np.float64), np.array(categorical, dtype=object), 1)
+                return (
+                    tuple([entry.known(row[entry.name]) for entry in self._numeric_columns]),
+                    tuple([entry.known(row[entry.name]) for entry in self._categorical_columns]),
+                )
         except (KeyError, TypeError, ValueError):  # a field that is absent, or a cell that needs a closer look
             pass
+        return None
+
+    def read_row(self, row: Row) -> Inputs:
+        """The one row of /predict, whatever it is. Raises Refusal (422) with every problem."""
         return self._read([row], single=True)
 
     def read_rows(self, rows: Sequence[Any]) -> Inputs:

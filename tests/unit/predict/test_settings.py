@@ -10,6 +10,7 @@ def test_the_bucket_alone_is_enough() -> None:
     settings = PredictSettings.from_env({"BUCKET": "b"})
     assert (settings.bucket, settings.stage, settings.refresh_seconds) == ("b", "staging", 15)
     assert (settings.limits.max_bytes, settings.limits.max_rows) == (8 * 2**20, 10_000)
+    assert settings.limits.remembered_rows == 4096
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,7 @@ def test_the_bucket_alone_is_enough() -> None:
         ("REFRESH_SECONDS", "nan"),
         ("MAX_BODY_BYTES", "8MiB"),
         ("MAX_BATCH_ROWS", "0"),
+        ("REMEMBERED_ROWS", "-1"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:
