@@ -3,9 +3,11 @@
 import pickle
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
@@ -33,19 +35,25 @@ def publish_both(store: Store) -> list[dict[str, str]]:
     pipeline.fit(table.features, target)
     features = describe_features(table.columns, Rows(table.features, target), spec)
     _write(store, PICKLE, pickle.dumps(pipeline))
-    _promote(store, pipeline, features, table.features, target)
+    promote_pipeline(store, pipeline, features, table.features, target, assessment=ASSESSMENT)
     return [{str(name): str(cell) for name, cell in row.items()} for row in table.features.to_dict("records")]
 
 
-def _promote(
-    store: Store, pipeline: Pipeline, features: tuple[Feature, ...], frame: pd.DataFrame, target: "np.ndarray"
+def promote_pipeline(
+    store: Store,
+    pipeline: Pipeline,
+    features: tuple[Feature, ...],
+    frame: pd.DataFrame,
+    truth: NDArray[np.float64],
+    **changes: Any,
 ) -> None:
+    """Export the fitted pipeline and promote it; `changes` are fields of its manifest."""
     graph = export(pipeline)
     model = Model(graph, features)
     require_parity(pipeline, model, features, frame, 0)
     golden = columns_of(frame.head(50))
     rows = tuple(dict(zip(golden, cells, strict=True)) for cells in zip(*golden.values(), strict=True))
-    residuals = np.quantile(target - pipeline.predict(frame), np.linspace(0, 1, 201))
+    residuals = np.quantile(truth - pipeline.predict(frame), np.linspace(0, 1, 201))
     files = {
         layout.MODEL: graph,
         layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(model.predict(golden).tolist()))),
@@ -53,7 +61,7 @@ def _promote(
             Profile(rows=len(frame), numeric={}, categorical={}, residual_quantiles=tuple(residuals.tolist()))
         ),
     }
-    document = encode(manifest(FIRST, files, features=features, assessment=ASSESSMENT, aliases={}, dropped=()))
+    document = encode(manifest(FIRST, files, features=features, **{"aliases": {}, "dropped": (), **changes}))
     for name, data in {**files, layout.MANIFEST: document}.items():
         _write(store, layout.staged("staging", FIRST, name), data)
     pointer = Pointer(
