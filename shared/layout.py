@@ -12,6 +12,7 @@ SPEC = "data/dataset.toml"
 MARKER = "promote/production.json"
 REJECTED = "promote/production.rejected.json"
 
+TRACKED = "mlflow/"
 MANIFEST = "manifest.json"
 DECISION = "decision.json"
 MODEL = "model.onnx"
@@ -74,6 +75,11 @@ def history_folder(stage: Stage) -> str:
 def history(stage: Stage, promoted_at: datetime, run_id: str) -> str:
     """Key of one pointer of the history; microseconds keep two promotions of one second apart and in order."""
     return f"{history_folder(stage)}{promoted_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{run_id}.json"
+
+
+def tracked(run_id: str = "") -> str:
+    """Key under which a run waits to be opened in MLflow; the folder of all of them when no run is given."""
+    return f"{TRACKED}{run_id}/run.msgpack" if run_id else TRACKED
 
 
 def lease(key: str) -> str:

@@ -13,7 +13,7 @@ from functions.train.identity import require_caller
 from functions.train.problems import refuse, response
 from functions.train.service import Service
 from functions.train.settings import TrainSettings
-from functions.train.tracking import MlflowTracker, NullTracker
+from functions.train.tracking import BucketTracker, MlflowTracker
 from shared import logs
 from shared.errors import SettingsError
 from shared.store import CloudStore
@@ -34,10 +34,11 @@ def service() -> Service:
     """The service of this worker, built once. Raises SettingsError."""
     logs.configure("train")
     settings = TrainSettings.from_env(os.environ)
-    tracker = MlflowTracker(settings.mlflow_uri, os.environ) if settings.mlflow_uri else NullTracker()
+    store = CloudStore(settings.bucket)
+    tracker = MlflowTracker(settings.mlflow_uri, os.environ) if settings.mlflow_uri else BucketTracker(store)
     return Service(
         settings,
-        CloudStore(settings.bucket),
+        store,
         tracker,
         functools.partial(require_caller, audience=settings.audience, certs_url=settings.certs_url),
     )

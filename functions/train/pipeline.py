@@ -1,5 +1,6 @@
 """The story of a training run: ingest → split → search → select → export → report → publish → track."""
 
+import pickle
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -19,7 +20,8 @@ from functions.train.report import report_document, report_json, report_page
 from functions.train.selection import Result, Rows, Selected, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
 from functions.train.split import held_out
-from functions.train.tracking import TrackedAlgorithm, TrackedRun, Tracker
+from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
+from functions.train.tracking import Tracker
 from functions.train.tuner import Search, make_folds, out_of_fold, search
 from functions.train.workers import Workers
 from functions.train.zoo import MODEL_ZOO, Entry
@@ -32,8 +34,10 @@ from shared.manifest import (
     CvScores,
     DatasetInfo,
     Feature,
+    Golden,
     Manifest,
     ModelInfo,
+    decode,
     digest,
     encode,
     encode_gzip,
@@ -42,6 +46,7 @@ from shared.manifest import (
 from shared.store import Download, Store
 
 LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
+EXAMPLE_ROWS = 5
 SEARCH_SHARE = 0.8
 """Of the time budget; the rest is for refitting, export and proof."""
 FINISH_SHARE = 0.95
@@ -248,24 +253,45 @@ def _dropped(spec: DatasetSpec, table: Table) -> tuple[str, ...]:
 
 
 def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:
-    manifest = trained.manifest
+    manifest, golden = trained.manifest, decode(trained.files[layout.GOLDEN], Golden, layout.GOLDEN)
     return TrackedRun(
         experiment=manifest.dataset.name,
         run_id=manifest.run_id,
+        ended=manifest.created_at,
         params={"algorithm": manifest.model.algorithm, **manifest.model.params},
-        metrics={"cv_r2_mean": manifest.model.cv.r2_mean, **_scores(trained.selected.result)},
+        metrics=_scores(trained.selected.result),
+        folds=_folds(trained.selected.result),
         tags={"git_sha": settings.git_sha, "dataset": manifest.dataset.name, "dataset_sha256": manifest.dataset.sha256},
+        dataset=TrackedDataset(
+            name=manifest.dataset.name,
+            uri=manifest.dataset.uri,
+            sha256=manifest.dataset.sha256,
+            rows=manifest.dataset.rows,
+            target=manifest.target,
+        ),
+        model=TrackedModel(
+            features=manifest.features,
+            example=golden.rows[-EXAMPLE_ROWS:],
+            pipeline=pickle.dumps(trained.selected.result.pipeline),
+            graph=trained.selected.graph,
+            libraries=manifest.libraries,
+        ),
         algorithms=tuple(
             TrackedAlgorithm(
                 name=result.name,
                 params=result.best.params if result.best else {},
                 metrics=_scores(result),
+                folds=_folds(result),
                 error=result.error,
             )
             for result in trained.results
         ),
-        files={name: data for name, data in trained.files.items() if name != layout.HOLDOUT},
+        files={name: data for name, data in trained.files.items() if name not in (layout.HOLDOUT, layout.MODEL)},
     )
+
+
+def _folds(result: Result) -> tuple[float, ...]:
+    return tuple(float(r2) for r2 in result.best.r2 if np.isfinite(r2)) if result.best else ()
 
 
 def _scores(result: Result) -> dict[str, float]:

@@ -3,8 +3,6 @@
 import itertools
 import json
 import logging
-import os
-import socket
 import threading
 import time
 from pathlib import Path
@@ -21,7 +19,7 @@ from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.progress import LogLines
 from functions.train.selection import NO_TIME, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
-from functions.train.tracking import MlflowTracker, NullTracker, TrackedAlgorithm, TrackedRun, Tracker
+from functions.train.tracking import NullTracker, Tracker
 from functions.train.tuner import Search, make_folds, search
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
@@ -344,58 +342,3 @@ def test_a_missing_object_is_named_with_the_way_to_bring_it(name: str) -> None:
 def test_another_bucket_is_refused() -> None:
     with pytest.raises(InvalidDataset, match="must be in gs://b/"):
         pipeline.run(seeded(), NullTracker(), SETTINGS, "gs://other/data/dataset.toml", force=False)
-
-
-TRACKED = TrackedRun(
-    experiment="e",
-    run_id="20260105T070000Z-0123abcd",
-    params={"algorithm": "Ridge"},
-    metrics={"cv_r2_mean": 0.2},
-    tags={"git_sha": "abc"},
-    algorithms=(
-        TrackedAlgorithm(name="Ridge", params={"alpha": 1.0}, metrics={"cv_r2_mean": 0.2}),
-        TrackedAlgorithm(name="Lasso", params={}, metrics={}, error="no candidate has a finite score"),
-    ),
-    files={"report.json": b"{}"},
-)
-
-
-@pytest.mark.filterwarnings("ignore")  # mlflow's own
-def test_mlflow_holds_a_run_with_one_nested_run_per_algorithm(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"
-    (tmp_path / "store").mkdir()
-    MlflowTracker(uri, os.environ, limit=120).track(TRACKED)
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("e")
-    assert experiment is not None
-    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    parent, ridge, lasso = runs[TRACKED.run_id], runs["Ridge"], runs["Lasso"]
-    assert ridge.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert (ridge.data.metrics["cv_r2_mean"], ridge.data.params["alpha"]) == (0.2, "1.0")
-    assert [entry.path for entry in client.list_artifacts(parent.info.run_id)] == ["report.json"]
-    assert (parent.info.status, ridge.info.status, lasso.info.status) == ("FINISHED", "FINISHED", "FAILED")
-
-
-@pytest.fixture
-def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(logs.LOGGER, "propagate", True)
-    return caplog
-
-
-def test_a_tracking_server_that_hangs_costs_its_limit_and_a_warning(warnings_of: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        uri = f"http://user:s3cret@127.0.0.1:{silent.getsockname()[1]}"
-        began = time.monotonic()
-        MlflowTracker(uri, os.environ, limit=8).track(TRACKED)
-        assert time.monotonic() - began < 12
-    assert "the run was not tracked: MLflow did not take it within 8 s" in warnings_of.text
-    assert "s3cret" not in warnings_of.text
-
-
-@pytest.mark.parametrize("uri", ["http://user:s3cret@127.0.0.1:9", "sqlite:////proc/no/mlflow.db"])
-def test_a_tracking_store_that_refuses_costs_a_warning(uri: str, warnings_of: pytest.LogCaptureFixture) -> None:
-    MlflowTracker(uri, os.environ, limit=120).track(TRACKED)
-    assert "the run was not tracked: MLflow raised " in warnings_of.text
-    assert "s3cret" not in warnings_of.text
