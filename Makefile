@@ -77,7 +77,7 @@ test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contra
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
-	@$(BIN)/mypy shared functions infra/local tests
+	@$(BIN)/mypy shared functions infra/local infra/delivery tests
 
 .PHONY: format
 format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
@@ -101,6 +101,16 @@ smoke: ## check a deployed service: URL=https://… [TOKEN=identity token of a p
 bench: $(VENV)/.tests-installed ## measure serving against FastAPI + pandas + scikit-learn and a hello function (needs wrk)
 	@$(BIN)/python -m tests.bench.serving
 	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
+
+# ---- delivery -------------------------------------------------------------------------------------------------------
+
+.PHONY: bundle
+bundle: $(VENV)/.local-installed ## build/FN.zip, what a function is deployed from: FN=train|validate|predict (default: all)
+	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict)
+
+.PHONY: image-test
+image-test: $(VENV)/.tests-installed ## build the predict image, run it read-only without root, make smoke against it
+	@$(BIN)/pytest -s tests/infra/test_image.py
 
 # ---- installing -----------------------------------------------------------------------------------------------------
 # Locked files are installed on top of each other, never removed: run and test share one environment.

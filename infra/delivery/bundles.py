@@ -1,0 +1,138 @@
+"""`make bundle FN=…`: what one function is deployed from, as a zip whose bytes depend on the sources alone.
+
+In it: the function's folder, `functions/__init__.py`, the modules of `shared` that it imports, and at the root its
+requirements.txt and the file that the platform starts with: main.py, or the Dockerfile for predict, whose zip is the
+context of its image. Nothing is compressed, since zlib's versions differ in their output: the same sources give
+the same bytes everywhere, so that Terraform redeploys new code and leaves unchanged code alone.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from infra.delivery.errors import Stopped, exit_code
+from infra.local.options import OneLineParser
+
+FUNCTIONS = ("train", "validate", "predict")
+SOURCES = frozenset({".py", ".js", ".css", ".html"})
+PLACED = frozenset({"requirements.txt", "Dockerfile", "Dockerfile.dockerignore"})
+"""Not in the function's folder of the bundle: they have their place at its root, or none."""
+EPOCH = (1980, 1, 1, 0, 0, 0)
+ENTRY = '''\
+"""What the platform starts: it looks for the entry in main.py at the root."""
+
+from functions.{fn}.main import {fn}
+
+__all__ = ["{fn}"]
+'''
+
+
+def contents(root: Path, fn: str) -> dict[str, bytes]:
+    """The bundle's files by their name in it, sorted. Raises Stopped where the folder holds what is no source."""
+    files = {"functions/__init__.py": (root / "functions" / "__init__.py").read_bytes()}
+    for path in _sources(root / "functions" / fn):
+        files[path.relative_to(root).as_posix()] = path.read_bytes()
+    for path in _shared(root, [name for name in files if name.endswith(".py")]):
+        files[path.relative_to(root).as_posix()] = path.read_bytes()
+    return dict(sorted({**files, **_root_files(root, fn)}.items()))
+
+
+def write(files: Mapping[str, bytes], target: Path) -> str:
+    """Write the zip in one step; its SHA-256. A reader sees the old file or the new one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(files):
+                entry = zipfile.ZipInfo(name, EPOCH)
+                entry.create_system = 3  # Unix, wherever it is made
+                entry.external_attr = 0o100644 << 16
+                archive.writestr(entry, files[name])
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+    return hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def unpack(bundle: Path, folder: Path) -> None:
+    """Lay the files of one of our bundles into `folder`."""
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(folder)
+
+
+def _root_files(root: Path, fn: str) -> dict[str, bytes]:
+    folder = root / "functions" / fn
+    if fn == "predict":
+        lock = {"functions/predict/requirements.txt": (folder / "requirements.txt").read_bytes()}
+        return {**lock, "Dockerfile": (folder / "Dockerfile").read_bytes()}
+    return {"requirements.txt": (folder / "requirements.txt").read_bytes(), "main.py": ENTRY.format(fn=fn).encode()}
+
+
+def _sources(folder: Path) -> Iterator[Path]:
+    if not folder.is_dir():
+        raise Stopped(f"there is no {folder}: run this from a checkout of the project")
+    for path in sorted(folder.rglob("*")):
+        within = path.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in within)
+        if path.is_dir() or hidden or path.name in PLACED:
+            continue
+        if path.suffix not in SOURCES:
+            known = ", ".join(sorted(SOURCES))
+            raise Stopped(
+                f"{path} would be left out of the bundle: sources end in {known}, found {path.suffix or 'no ending'!r};"
+                " move it away, or name its ending in infra/delivery/bundles.py"
+            )
+        yield path
+
+
+def _shared(root: Path, names: Sequence[str]) -> list[Path]:
+    """The modules of `shared` that these files import, and those that they import in turn."""
+    found: set[Path] = set()
+    waiting = [root / name for name in names]
+    while waiting:
+        for module in _imports(waiting.pop()):
+            path = root / Path(*module.split(".")).with_suffix(".py")
+            if module.split(".")[0] == "shared" and path not in found and path.is_file():
+                found.add(path)
+                waiting.append(path)
+    return [root / "shared" / "__init__.py", *sorted(found)]
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    return exit_code("bundle", lambda: _make(options))
+
+
+def _make(options: argparse.Namespace) -> int:
+    for fn in options.functions:
+        target = options.out / f"{fn}.zip"
+        files = contents(options.root, fn)
+        digest = write(files, target)
+        print(f"{target}: {len(files)} files, {target.stat().st_size / 1000:,.0f} kB, sha256 {digest}")
+    return 0
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = OneLineParser(prog="bundle", description="Build what a function is deployed from.")
+    parser.add_argument("functions", nargs="+", choices=FUNCTIONS, metavar="FN", help=", ".join(FUNCTIONS))
+    parser.add_argument("--out", type=Path, default=Path("build"), help="folder of the zips (build)")
+    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2], help="the checkout")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
