@@ -10,6 +10,7 @@ import argparse
 import ast
 import hashlib
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,6 +123,10 @@ def _make(options: argparse.Namespace) -> int:
         target = options.out / f"{fn}.zip"
         files = contents(options.root, fn)
         digest = write(files, target)
+        if options.unpack:
+            folder = options.out / fn
+            shutil.rmtree(folder, ignore_errors=True)
+            unpack(target, folder)
         print(f"{target}: {len(files)} files, {target.stat().st_size / 1000:,.0f} kB, sha256 {digest}")
     return 0
 
@@ -130,6 +135,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = OneLineParser(prog="bundle", description="Build what a function is deployed from.")
     parser.add_argument("functions", nargs="+", choices=FUNCTIONS, metavar="FN", help=", ".join(FUNCTIONS))
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder of the zips (build)")
+    parser.add_argument("--unpack", action="store_true", help="lay the files beside the zip too, as OUT/FN")
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2], help="the checkout")
     return parser.parse_args(arguments)
 

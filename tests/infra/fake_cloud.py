@@ -1,0 +1,223 @@
+"""Stand-ins for gcloud and terraform on PATH: the cloud cannot be reached from a test.
+
+They keep a small state in a JSON file, as the real ones do far away, write down every call, and fail where a test says
+so. What they print has the form of the real ones' answers, as far as the delivery reads it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SCRIPT = """\
+#!{python}
+import sys
+sys.path.insert(0, {root!r})
+from tests.infra import fake_cloud
+sys.exit(fake_cloud.main({program!r}, sys.argv[1:], {folder!r}))
+"""
+ROOT = Path(__file__).resolve().parents[2]
+NOT_FOUND = "ERROR: (gcloud) NOT_FOUND: the requested entity was not found"
+
+
+class FakeCloud:
+    """The programs in `folder`/bin and their state. `environment` puts them first on PATH."""
+
+    def __init__(self, folder: Path, programs: tuple[str, ...] = ("gcloud", "terraform")) -> None:
+        self.folder = folder
+        self.bin = folder / "bin"
+        self.bin.mkdir(parents=True)
+        for program in programs:
+            path = self.bin / program
+            path.write_text(
+                SCRIPT.format(python=sys.executable, root=str(ROOT), program=program, folder=str(folder)),
+                encoding="utf-8",
+            )
+            path.chmod(0o755)
+        self.state = {
+            "account": "person@example.com",
+            "services": {},
+            "images": {},
+            "buckets": {},
+            "outputs": {},
+            "on_apply": {},
+            "on_job": {},
+            "fail": [],
+            "versions": {"gcloud": "528.0.0", "terraform": "1.11.4"},
+        }
+
+    @property
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        return found
+
+    @state.setter
+    def state(self, value: Mapping[str, Any]) -> None:
+        (self.folder / "state.json").write_text(json.dumps(value), encoding="utf-8")
+
+    def change(self, **values: Any) -> None:
+        self.state = {**self.state, **values}
+
+    @property
+    def calls(self) -> list[str]:
+        """Every call that was made, as one line each."""
+        log = self.folder / "calls.txt"
+        return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+    def changes(self) -> list[str]:
+        """The calls that change something."""
+        verbs = (
+            " update",
+            " create",
+            " cp ",
+            " apply",
+            " destroy",
+            " submit",
+            " jobs run",
+            " tags add",
+            " enable",
+            " rm ",
+        )
+        return [call for call in self.calls if any(verb in f"{call} " for verb in verbs)]
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def main(program: str, arguments: list[str], folder: str) -> int:
+    with (Path(folder) / "calls.txt").open("a", encoding="utf-8") as log:
+        log.write(" ".join([program, *arguments]) + "\n")
+    path = Path(folder) / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    line = " ".join([program, *arguments])
+    if any(pattern in line for pattern in state["fail"]):
+        sys.stderr.write(f"ERROR: ({program}) made to fail\n")
+        return 1
+    answer = (_gcloud if program == "gcloud" else _terraform)(arguments, state)
+    path.write_text(json.dumps(state), encoding="utf-8")
+    if answer is None:
+        sys.stderr.write(f"{NOT_FOUND}\n")
+        return 1
+    sys.stdout.write(f"{answer}\n")
+    return 0
+
+
+def _option(arguments: list[str], name: str) -> str | None:
+    return next((entry.partition("=")[2] for entry in arguments if entry.startswith(f"{name}=")), None)
+
+
+def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
+    match arguments:
+        case ["version" | "--version", *_]:
+            return json.dumps({"Google Cloud SDK": state["versions"]["gcloud"]})
+        case ["auth", "list", *_]:
+            return str(state["account"])
+        case ["auth", "print-identity-token", *rest]:
+            audience = _option(rest, "--audiences")
+            if audience and not str(state["account"]).endswith("gserviceaccount.com"):
+                return None
+            return f"token-for-{audience}"
+        case ["auth", "application-default", *_]:
+            return "a-token"
+        case ["projects", "describe", *_]:
+            return "ACTIVE"
+        case ["run", "services", verb, name, *rest]:
+            return _run(verb, name, rest, state)
+        case ["artifacts", "docker", *rest]:
+            return _registry(rest, state)
+        case ["builds", "submit", *rest]:
+            state["images"][_option(rest, "--tag") or ""] = "sha256:" + "b" * 64
+            return "built"
+        case ["storage", *rest]:
+            return _storage(rest, state)
+        case ["scheduler", "jobs", "run", *_]:
+            state["buckets"].update(state["on_job"])
+            return ""
+        case ["services", "enable", *_]:
+            return ""
+    raise AssertionError(f"the fake gcloud does not know {arguments}")
+
+
+def _registry(rest: list[str], state: dict[str, Any]) -> str | None:
+    match rest:
+        case ["images", "describe", reference, *_]:
+            found: str | None = state["images"].get(reference)
+            return found
+        case ["tags", "add", image, reference, *_]:
+            state["images"][reference] = image.partition("@")[2]
+            return ""
+    raise AssertionError(f"the fake registry does not know {rest}")
+
+
+def _run(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:
+    service = state["services"].get(name)
+    if service is None:
+        return None
+    if verb == "update":
+        service["image"] = _option(rest, "--image")
+        service["revisions"].append(service["image"])
+        if service["pinned"] is None:
+            service["serving"] = len(service["revisions"]) - 1
+    elif verb == "update-traffic":
+        pinned = _option(rest, "--to-revisions")
+        service["pinned"] = pinned
+        service["serving"] = len(service["revisions"]) - 1
+        if pinned is not None:
+            service["serving"] = int(pinned.partition("=")[0].rpartition("-")[2])
+    serving = service["serving"]
+    return json.dumps(
+        {
+            "spec": {"template": {"spec": {"containers": [{"image": service["image"]}]}}},
+            "status": {
+                "url": state.get("urls", {}).get(service["revisions"][serving], "http://127.0.0.1:9"),
+                "traffic": [{"revisionName": f"{name}-{serving:05}", "percent": 100}, {"percent": 0, "tag": "x"}],
+            },
+        }
+    )
+
+
+def _storage(rest: list[str], state: dict[str, Any]) -> str | None:
+    match rest:
+        case ["buckets", "describe", address, *_]:
+            return "{}" if address in state["buckets"] else None
+        case ["buckets", "create", address, *_]:
+            state["buckets"][address] = []
+            return ""
+        case ["buckets", "update", *_]:
+            return ""
+        case ["ls", address, *_]:
+            keys = state["buckets"].get(address)
+            return None if keys is None else "\n".join(f"{address}/{key}" for key in keys)
+        case ["objects", "describe", address, *_]:
+            bucket, _, key = address.removeprefix("gs://").partition("/")
+            return "{}" if key in state["buckets"].get(f"gs://{bucket}", []) else None
+        case ["cp", source, target, *_]:
+            if target.startswith("gs://"):
+                bucket, _, key = target.removeprefix("gs://").partition("/")
+                state["buckets"][f"gs://{bucket}"].append(key)
+            else:
+                Path(target).write_text("public = false\n", encoding="utf-8")
+            return f"copied {source}"
+        case ["rm", *_]:
+            return ""
+    raise AssertionError(f"the fake gcloud storage does not know {rest}")
+
+
+def _terraform(arguments: list[str], state: dict[str, Any]) -> str | None:
+    words = [entry for entry in arguments if not entry.startswith("-chdir")]
+    match words:
+        case ["version", *_]:
+            return json.dumps({"terraform_version": state["versions"]["terraform"]})
+        case ["output", *_]:
+            return json.dumps({name: {"value": value} for name, value in state["outputs"].items()})
+        case ["apply", *_]:
+            state["outputs"].update(state["on_apply"].get("outputs", {}))
+            state["services"].update(state["on_apply"].get("services", {}))
+            for bucket in state["on_apply"].get("buckets", []):
+                state["buckets"].setdefault(bucket, [])
+            return "Apply complete!"
+        case ["state", "list", *_]:
+            return "\n".join(state.get("left", []))
+    return f"did {words[0]}"

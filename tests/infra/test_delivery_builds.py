@@ -1,0 +1,142 @@
+"""The build files: by the schema, with ids and substitutions that fit together, and steps that exist here."""
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infra.delivery import release, staging, variables
+from infra.delivery.bundles import FUNCTIONS
+from tests.infra.fake_cloud import ROOT, FakeCloud
+
+BUILDS = ("cloudbuild.yaml", "infra/cloudbuild-release.yaml")
+BUILTIN = {"PROJECT_ID", "COMMIT_SHA", "TAG_NAME"}
+SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET"}
+
+
+def build(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
+    return found
+
+
+def used(value: Any) -> set[str]:
+    return set(re.findall(r"\$\{?([A-Z_]+)\}?", yaml.safe_dump(value, width=10_000)))
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_build_file_keeps_the_schema(name: str) -> None:
+    command = [str(Path(sys.executable).parent / "check-jsonschema"), "--builtin-schema", "vendor.cloudbuild", name]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_ids_are_unique_and_every_wait_is_for_an_earlier_step(name: str) -> None:
+    seen: list[str] = []
+    for step in build(name)["steps"]:
+        assert step["id"] not in seen
+        assert set(step.get("waitFor", [])) <= set(seen), step["id"]
+        assert step["id"] == "check" or "waitFor" in step or len(build(name)["steps"]) == 1
+        seen.append(step["id"])
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_every_substitution_is_declared_and_used(name: str) -> None:
+    found = build(name)
+    declared = set(found["substitutions"])
+    assert declared <= SET_BY_TRIGGER
+    assert used(found["steps"]) - BUILTIN == declared
+    assert used(found["substitutions"]) <= BUILTIN
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_every_image_is_pinned_by_a_version(name: str) -> None:
+    for step in build(name)["steps"]:
+        assert re.search(r":\d+\.\d+\.\d+(-[a-z]+)?$", step["name"]), step["name"]
+
+
+def test_production_is_reached_only_after_everything_before_it() -> None:
+    steps = {step["id"]: step for step in build("cloudbuild.yaml")["steps"]}
+
+    def before(step: str) -> set[str]:
+        direct = set(steps[step].get("waitFor", []))
+        return direct.union(*(before(earlier) for earlier in direct)) if direct else direct
+
+    assert before("staging") == set(steps) - {"staging"}
+    assert "test" in before("push")
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_a_step_calls_a_target_or_a_module_that_exists_with_options_that_it_takes(name: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    for step in build(name)["steps"]:
+        match step.get("entrypoint"), step["args"]:
+            case "make", [target]:
+                assert target in targets
+            case "python" | "python3", ["-m", module, *options]:
+                assert callable(importlib.import_module(module).main)
+                if "bundles" not in module:
+                    taken = help_of(module)
+                    assert [option for option in options if option.split("=")[0] not in taken] == []
+            case "docker", [verb, *_]:
+                assert verb in ("build", "push")
+            case None, ["-chdir=infra", verb, *_]:
+                assert (step["name"].split(":")[0], verb) in {
+                    ("hashicorp/terraform", known) for known in ("init", "plan", "apply")
+                }
+            case other:
+                pytest.fail(f"{step['id']}: {other}")
+
+
+def help_of(module: str) -> str:
+    command = [sys.executable, "-m", module, "--help"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_modules_that_a_build_calls_need_nothing_but_the_standard_library() -> None:
+    """Their images bring Python and gcloud, and none of our packages."""
+    modules = [module.__name__ for module in (staging, release, variables)]
+    probe = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        f"import infra.delivery.bundles, tests.smoke.__main__, {', '.join(modules)}\n"
+        "print([name for name, module in sys.modules.items()\n"
+        "       if 'site-packages' in (getattr(module, '__file__', None) or '')])"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", probe], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_the_image_is_built_from_the_unpacked_bundle(tmp_path: Path) -> None:
+    steps = {step["id"]: step for step in build("cloudbuild.yaml")["steps"]}
+    assert steps["image"]["args"][-1] == "build/predict"
+    arguments = [*steps["bundles"]["args"], "--out", str(tmp_path / "build")]
+    subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, capture_output=True)
+    assert {path.name for path in (tmp_path / "build").iterdir()} == {*FUNCTIONS, *(f"{fn}.zip" for fn in FUNCTIONS)}
+    assert (tmp_path / "build" / "predict" / "Dockerfile").is_file()
+    assert steps["image"]["args"][-2] == steps["push"]["args"][-1]
+
+
+def test_the_variables_of_a_deployment_come_back_and_an_old_file_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeCloud(tmp_path / "cloud")
+    fake.change(buckets={"gs://state": []})
+    for name, value in fake.environment().items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "terraform.tfvars"
+    variables.keep("state", file)
+    assert fake.state["buckets"]["gs://state"] == []
+    file.write_text("public = true\n")
+    assert variables.fetch("state", file) is False
+    assert not file.exists()
+    file.write_text("public = true\n")
+    variables.keep("state", file)
+    file.unlink()
+    assert variables.fetch("state", file) is True
+    assert file.is_file()
