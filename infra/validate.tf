@@ -76,7 +76,8 @@ resource "google_cloudfunctions2_function" "validate" {
 
 # ---- what was never acknowledged -------------------------------------------------------------------------------------
 # Events that fail for as long as they are kept are moved here, where an alert sees them. Eventarc makes the subscription
-# behind its trigger itself and offers no argument for a dead letter topic: the documented way is to update that subscription.
+# behind its trigger itself and offers no argument for a dead letter topic: `make deploy` and every build connect the two,
+# by infra/delivery/dead_letters.py.
 
 resource "google_pubsub_topic" "undelivered" {
   name                       = "${var.name}-undelivered"
@@ -93,33 +94,8 @@ resource "google_pubsub_subscription" "undelivered" {
   }
 }
 
-locals {
-  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
-}
-
 resource "google_pubsub_topic_iam_member" "undelivered" {
   topic  = google_pubsub_topic.undelivered.id
   role   = "roles/pubsub.publisher"
-  member = local.pubsub_agent
-}
-
-resource "terraform_data" "dead_letters" {
-  triggers_replace = [google_cloudfunctions2_function.validate.event_trigger[0].trigger, google_pubsub_topic.undelivered.id]
-  depends_on       = [google_pubsub_topic_iam_member.undelivered]
-
-  provisioner "local-exec" {
-    command = <<-EOT
-      set -eu
-      subscription=$(gcloud eventarc triggers describe "$TRIGGER" --format='value(transport.pubsub.subscription)')
-      gcloud pubsub subscriptions add-iam-policy-binding "$subscription" --member="$AGENT" --role=roles/pubsub.subscriber --quiet
-      gcloud pubsub subscriptions update "$subscription" --dead-letter-topic="$TOPIC" --max-delivery-attempts=100 --quiet
-    EOT
-    environment = {
-      TRIGGER                  = google_cloudfunctions2_function.validate.event_trigger[0].trigger
-      TOPIC                    = google_pubsub_topic.undelivered.id
-      AGENT                    = local.pubsub_agent
-      CLOUDSDK_CORE_PROJECT    = var.project
-      CLOUDSDK_EVENTARC_REGION = var.region
-    }
-  }
+  member = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }

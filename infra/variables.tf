@@ -31,8 +31,8 @@ variable "name" {
   type        = string
   default     = "tabular"
   validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,12}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 14 lower-case letters, digits and hyphens: service account ids are built from it."
+    condition     = can(regex("^[a-z][a-z0-9-]{1,17}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 19 lower-case letters, digits and hyphens: service account ids, of at most 30, are built from it."
   }
 }
 
