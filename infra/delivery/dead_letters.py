@@ -1,7 +1,7 @@
 """Connects the subscription behind validate's trigger with the topic for events that were never acknowledged.
 
-Eventarc makes that subscription by itself, and Terraform has no argument for its dead letter topic. Doing it again changes
-nothing, so every deployment does it: a trigger that was made anew has a new subscription.
+Eventarc makes that subscription by itself, and Terraform has no argument for its dead letter topic. Doing it again
+changes nothing, so every deployment does it: a trigger that was made anew has a new subscription.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def connect(project: str, region: str, name: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options.parser(
-        "dead_letters", "Let validate's trigger give undeliverable events to the dead letter topic."
+        "dead_letters", "Let validate's trigger give events up to the dead letter topic."
     )
     given = parser.parse_args(arguments)
     return exit_code("dead_letters", lambda: _connect(given))
