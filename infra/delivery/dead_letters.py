@@ -45,9 +45,7 @@ def connect(project: str, region: str, name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = options.parser(
-        "dead_letters", "Let validate's trigger give events up to the dead letter topic."
-    )
+    parser = options.parser("dead_letters", "Let validate's trigger give events up to the dead letter topic.")
     given = parser.parse_args(arguments)
     return exit_code("dead_letters", lambda: _connect(given))
 
