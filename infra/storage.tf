@@ -181,7 +181,7 @@ module "promoter_access" {
   member   = each.value
   roles    = local.roles
   read     = ["staging/", "production/", "promote/"]
-  create   = ["promote/"]
+  create   = ["promote/production.json"]
   # The second promotion overwrites the first one's marker, which Cloud Storage counts as deleting it.
   remove = ["promote/production.json"]
 }

@@ -1,0 +1,116 @@
+# What must hold of every plan, whatever else changes. Run by tests/infra/test_terraform.py with the offline schema.
+
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789012" }
+  }
+  mock_data "google_storage_project_service_account" {
+    defaults = { email_address = "service-1@gs-project-accounts.example.com" }
+  }
+}
+
+variables {
+  project   = "my-project"
+  region    = "europe-west1"
+  promoters = ["user:ada@example.com"]
+}
+
+run "plan" {
+  command = plan
+
+  # storage
+  assert {
+    condition     = google_storage_bucket.pipeline.uniform_bucket_level_access && google_storage_bucket.pipeline.public_access_prevention == "enforced" && google_storage_bucket.sources.public_access_prevention == "enforced"
+    error_message = "both buckets must have uniform access and enforced public access prevention"
+  }
+  assert {
+    condition     = google_storage_bucket.pipeline.versioning[0].enabled && !google_storage_bucket.pipeline.force_destroy
+    error_message = "the bucket must keep versions, and destroy must refuse to take it"
+  }
+
+  # train and its schedule
+  assert {
+    condition     = google_cloudfunctions2_function.train.service_config[0].timeout_seconds == 3600
+    error_message = "train may take an hour"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.train.schedule == "0 7 * * 1" && google_cloud_scheduler_job.train.time_zone == "Etc/UTC" && google_cloud_scheduler_job.train.attempt_deadline == "1800s"
+    error_message = "training is weekly, in UTC, with the longest deadline that the schedule has"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.train.retry_config[0].retry_count >= 1 && google_cloud_scheduler_job.train.retry_config[0].retry_count <= 5
+    error_message = "the schedule tries again, but not for ever"
+  }
+  assert {
+    condition     = tonumber(google_cloudfunctions2_function.train.service_config[0].environment_variables["TRAIN_BUDGET_SECONDS"]) < 1800
+    error_message = "the search must end before the schedule's deadline"
+  }
+
+  # validate
+  assert {
+    condition     = google_cloudfunctions2_function.validate.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.validate.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location)
+    error_message = "validate acts on finalized objects, in the bucket's region"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.validate.service_config[0].timeout_seconds <= 540 && tonumber(google_cloudfunctions2_function.validate.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= google_cloudfunctions2_function.validate.service_config[0].timeout_seconds - 35
+    error_message = "validate must end by itself before the platform ends it"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.validate.service_config[0].max_instance_request_concurrency == 1 && google_cloudfunctions2_function.validate.service_config[0].max_instance_count <= 20
+    error_message = "validate's concurrency is bounded"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.validate.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "validate is not reached from outside"
+  }
+
+  # who: nobody is everybody
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_member.everybody) == 0
+    error_message = "nothing is public unless public = true"
+  }
+  assert {
+    condition     = output.services["staging"] != output.services["production"]
+    error_message = "each stage has a service of its own"
+  }
+}
+
+run "public" {
+  command = plan
+  variables {
+    public        = true
+    public_reason = "The page is shown on the open day."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_member.everybody[0].name == "tabular-predict-production"
+    error_message = "public opens production alone"
+  }
+}
+
+# Made in memory, so that values which only the cloud says can be compared with where they are used.
+run "made" {
+  command = apply
+
+  assert {
+    condition     = google_cloudfunctions2_function.validate.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY"
+    error_message = "events must be tried again"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].audience == google_cloudfunctions2_function.train.service_config[0].uri && google_cloud_scheduler_job.train.http_target[0].uri == google_cloudfunctions2_function.train.service_config[0].uri
+    error_message = "the token's audience must be the function's own address"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].service_account_email == google_service_account.scheduler.email
+    error_message = "the schedule calls as its own account"
+  }
+  assert {
+    condition = length(distinct([
+      google_cloudfunctions2_function.train.service_config[0].service_account_email,
+      google_cloudfunctions2_function.validate.service_config[0].service_account_email,
+      google_service_account.predict["staging"].email, google_service_account.predict["production"].email,
+      google_service_account.scheduler.email, google_service_account.events.email, google_service_account.build.email,
+      google_service_account.delivery.email,
+    ])) == 8
+    error_message = "each identity has one purpose"
+  }
+}

@@ -1,0 +1,124 @@
+"""The real `terraform` over a copy of infra/, with the offline provider in place of Google's."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.tools import require
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+TOOLS = ROOT / ".venv" / "terraform" / "bin"
+HERE = Path(__file__).parent
+SOURCE = "https://developer.hashicorp.com/terraform/install"
+PROVISIONER = re.compile(r'^  provisioner "local-exec" \{\n.*?^  \}\n', re.MULTILINE | re.DOTALL)
+NEEDED = {"project": "my-project", "region": "europe-west1"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command said; `text` is both of its outputs."""
+
+    status: int
+    text: str
+
+
+class Workspace:
+    """A copy of infra/ in `folder` that may be changed. Its state is local: the backend is left out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.terraform = require("terraform", source=SOURCE)
+        python = require(str(TOOLS / "python"), source="make test installs it")
+        self.infra = folder / "infra"
+        self.infra.mkdir(parents=True)
+        for path in sorted(INFRA.glob("*.tf")):
+            shutil.copy(path, self.infra)
+        shutil.copytree(INFRA / "modules", self.infra / "modules")
+        self.change("versions.tf", '  backend "gcs" {}\n', "")
+        self._leave_commands_out()
+        bundles = folder / "build"
+        bundles.mkdir()
+        for name in ("train", "validate"):
+            (bundles / f"{name}.zip").write_text(f"the bundle of {name}")
+        self._environment = {**os.environ, **_command_line(folder, python)}
+
+    def change(self, name: str, old: str, new: str) -> None:
+        """Replace `old`, which must be there, in one file."""
+        path = self.infra / name
+        text = path.read_text()
+        assert old in text, f"{name} does not hold {old!r} any more"
+        path.write_text(text.replace(old, new))
+
+    def _leave_commands_out(self) -> None:
+        """`terraform test` runs provisioners even where the provider is a mock: no test may call gcloud, nor wait."""
+        for path in sorted(self.infra.rglob("*.tf")):
+            path.write_text(PROVISIONER.sub("", path.read_text()))
+        assert not any("local-exec" in path.read_text() for path in self.infra.rglob("*.tf"))
+
+    def run(self, *arguments: str) -> Result:
+        """One command of terraform; lines broken to the terminal's width are joined."""
+        done = subprocess.run(
+            [self.terraform, f"-chdir={self.infra}", *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        return Result(done.returncode, re.sub(r"\s+", " ", done.stdout + done.stderr))
+
+    def get(self) -> "Workspace":
+        """Make the modules known; with the provider overridden no `init` is needed."""
+        result = self.run("get")
+        assert result.status == 0, result.text
+        return self
+
+    def plan(self, **variables: Any) -> dict[str, Any]:
+        """The planned resources by address, each with its values. Raises AssertionError with what terraform said."""
+        result = self.refused_or_planned(**variables)
+        assert result.status == 0, result.text
+        shown = subprocess.run(
+            [self.terraform, f"-chdir={self.infra}", "show", "-json", "plan"],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        document = json.loads(shown.stdout)
+        return {
+            change["address"]: change["change"]["after"]
+            for change in document["resource_changes"]
+            if change["mode"] == "managed"
+        }
+
+    def refused_or_planned(self, **variables: Any) -> Result:
+        """`terraform plan` with these variables beside those that are always needed."""
+        given = {**NEEDED, **variables}
+        (self.infra / "terraform.tfvars.json").write_text(json.dumps(given))
+        return self.run("plan", "-no-color", "-input=false", "-out=plan")
+
+
+def _command_line(folder: Path, python: str) -> dict[str, str]:
+    """Terraform told to start the offline provider, and to ask nobody for updates."""
+    plugins = folder / "plugins"
+    plugins.mkdir()
+    launcher = plugins / "terraform-provider-google"
+    launcher.write_text(f'#!/bin/sh\nexec "{python}" "{HERE / "provider" / "__main__.py"}" "$@"\n')
+    launcher.chmod(0o755)
+    config = folder / "terraform.rc"
+    config.write_text(
+        f'provider_installation {{\n  dev_overrides {{ "hashicorp/google" = "{plugins}" }}\n  direct {{}}\n}}\n'
+    )
+    return {
+        "TF_CLI_CONFIG_FILE": str(config),
+        "CHECKPOINT_DISABLE": "1",
+        "TF_IN_AUTOMATION": "1",
+        "PYTHONWARNINGS": "ignore",
+        "TMPDIR": str(folder),
+    }

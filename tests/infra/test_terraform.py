@@ -1,0 +1,202 @@
+"""infra/*.tf under the real terraform with the provider's true schema: formatted, valid, and what must hold."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infra.provider.build_schema import used
+from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace
+from tests.tools import require
+
+PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
+PUBLIC = {"allUsers", "allAuthenticatedUsers"}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("terraform")).get()
+
+
+@pytest.fixture(scope="module")
+def plan(workspace: Workspace) -> dict[str, Any]:
+    return workspace.plan(
+        promoters=["user:ada@example.com"],
+        callers=["group:school@example.com"],
+        notification_email="ml@example.com",
+        monthly_budget=20,
+        billing_account="012345-6789AB-CDEF01",
+        repository_connection="projects/p/locations/europe-west1/connections/c/repositories/r",
+        github_repository="owner/name",
+    )
+
+
+def of_type(plan: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {address: values for address, values in plan.items() if re.search(rf"(^|\.){kind}\.", address)}
+
+
+def test_the_files_are_formatted() -> None:
+    terraform = require("terraform", source=SOURCE)
+    files = [*INFRA.rglob("*.tf"), *HERE.glob("*.tftest.hcl")]
+    done = subprocess.run([terraform, "fmt", "-check", *map(str, files)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"run 'terraform fmt -recursive infra': {done.stdout}{done.stderr}"
+
+
+def test_the_schema_holds_every_type_that_is_used_and_no_other() -> None:
+    schema = json.loads((HERE / "provider" / "schema.json").read_text())
+    assert {kind: sorted(schema[kind]) for kind in ("resource", "data")} == used()
+
+
+def test_the_files_are_valid(workspace: Workspace) -> None:
+    result = workspace.run("validate", "-no-color")
+    assert result.status == 0, result.text
+
+
+def test_the_expectations_hold(workspace: Workspace) -> None:
+    folder = workspace.infra / "tests"
+    folder.mkdir()
+    shutil.copy(HERE / "expectations.tftest.hcl", folder)
+    result = workspace.run("test", "-no-color", "-var=project=my-project", "-var=region=europe-west1")
+    assert result.status == 0, result.text
+    assert "0 failed" in result.text
+
+
+def test_nobody_has_a_primitive_role_and_nothing_is_public(plan: dict[str, Any]) -> None:
+    bindings = [values for address, values in plan.items() if "_iam_member." in address]
+    assert len(bindings) > 30
+    for binding in bindings:
+        assert binding.get("role") not in PRIMITIVE, binding
+        assert binding.get("member") not in PUBLIC, binding
+
+
+def test_every_grant_on_objects_is_conditional_except_for_names(plan: dict[str, Any]) -> None:
+    grants = of_type(plan, "google_storage_bucket_iam_member")
+    assert len(grants) > 10
+    for address, grant in grants.items():
+        conditional = bool(grant["condition"])
+        assert conditional == (".objects[" in address), f"{address}: only listing names may be unconditional"
+        for condition in grant["condition"]:
+            assert "projects/_/buckets/my-project-tabular/objects/" in condition["expression"]
+
+
+def test_no_rule_deletes_a_live_file_of_a_stage(plan: dict[str, Any]) -> None:
+    rules = plan["google_storage_bucket.pipeline"]["lifecycle_rule"]
+    deleting = [rule["condition"][0] for rule in rules if rule["action"][0]["type"] == "Delete"]
+    live = [condition for condition in deleting if condition["with_state"] != "ARCHIVED"]
+    prefixes = [prefix for condition in live for prefix in condition["matches_prefix"] or ["everything"]]
+    assert sorted(prefixes) == ["candidates/", "locks/"]  # a stage's oldest file may be the one that serves
+    assert [c["days_since_noncurrent_time"] for c in deleting if c["with_state"] == "ARCHIVED"] == [30]
+
+
+def test_those_who_may_promote_may_write_the_marker_and_nothing_else(plan: dict[str, Any]) -> None:
+    grants = {address: values for address, values in plan.items() if address.startswith("module.promoter_access")}
+    for role in ("creator", "remover"):
+        (grant,) = [values for address, values in grants.items() if f'["{role}"]' in address]
+        prefixes = re.findall(r"/objects/([^\"]*)", grant["condition"][0]["expression"])
+        assert prefixes == ["promote/production.json"]
+
+
+def test_the_predict_services_are_probed_and_boosted(plan: dict[str, Any]) -> None:
+    services = of_type(plan, "google_cloud_run_v2_service")
+    assert sorted(values["name"] for values in services.values()) == [
+        "tabular-predict-production",
+        "tabular-predict-staging",
+    ]
+    for values in services.values():
+        (container,) = values["template"][0]["containers"]
+        assert container["startup_probe"][0]["http_get"][0]["path"] == "/ready"
+        assert container["liveness_probe"][0]["http_get"][0]["path"] == "/health"
+        assert container["resources"][0]["startup_cpu_boost"] is True
+        assert container["image"] == "us-docker.pkg.dev/cloudrun/container/hello"
+
+
+def test_every_alert_says_what_to_do_and_tells_somebody(plan: dict[str, Any]) -> None:
+    alerts = of_type(plan, "google_monitoring_alert_policy")
+    assert len(alerts) >= 9
+    for address, alert in alerts.items():
+        assert len(alert["documentation"][0]["content"]) > 80, address
+        assert "When an alert comes" in alert["documentation"][0]["content"], address
+
+
+def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Workspace, plan: dict[str, Any]) -> None:
+    def names(planned: dict[str, Any]) -> list[str]:
+        return sorted(values["name"] for values in of_type(planned, "google_storage_bucket_object").values())
+
+    before = names(plan)
+    assert names(workspace.plan()) == before
+    bundle = workspace.infra.parent / "build" / "train.zip"
+    kept = bundle.read_text()
+    bundle.write_text("other code")
+    after = names(workspace.plan())
+    bundle.write_text(kept)
+    assert [name for name in before if name.startswith("validate/")] == [n for n in after if n.startswith("validate/")]
+    assert before != after
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"bucket_location": "EU"}, "bucket_location must equal region"),
+        ({"train_budget_seconds": 1790}, "train_budget_seconds must leave 120 s"),
+        ({"validate_timeout_seconds": 600}, "validate_timeout_seconds must be from 60 to 540"),
+        ({"train_schedule": "weekly"}, "train_schedule must be a cron"),
+        ({"public": True}, "public = true needs public_reason"),
+        ({"promoters": ["allUsers"]}, "promoters must be IAM members"),
+        ({"callers": ["allUsers"]}, "callers must be IAM members"),
+        ({"region": "europe-west1-b"}, "region must be a region's name"),
+        ({"dataset": "candidates/x.toml"}, "dataset must be a key below data/"),
+        ({"monthly_budget": 20}, "monthly_budget must be 0, or at least 1 together with billing_account"),
+    ],
+)
+def test_an_impossible_wish_is_refused_with_a_sentence(
+    workspace: Workspace, variables: dict[str, Any], sentence: str
+) -> None:
+    result = workspace.refused_or_planned(**variables)
+    assert result.status == 1
+    assert sentence in result.text.replace("│ ", "")
+
+
+def test_every_variable_and_output_is_described_and_every_variable_typed() -> None:
+    for path in sorted(INFRA.rglob("*.tf")):
+        for kind, name, body in re.findall(r'^(variable|output) "(\w+)" \{\n(.*?)^\}', path.read_text(), re.M | re.S):
+            assert "description" in body, f"{path.name}: {kind} {name} has no description"
+            assert kind == "output" or re.search(r"^  type +=", body, re.M), f"{path.name}: {name} has no type"
+
+
+def wrong_argument(workspace: Workspace) -> str:
+    workspace.change("schedule.tf", "attempt_deadline", "attempt_dead_line")
+    return workspace.run("validate", "-no-color").text
+
+
+def public_bucket(workspace: Workspace) -> str:
+    workspace.change("storage.tf", '"enforced"', '"inherited"')
+    return workspace.run("test", "-no-color", "-filter=tests/expectations.tftest.hcl").text
+
+
+def missing_retry(workspace: Workspace) -> str:
+    workspace.change("validate.tf", '    retry_policy          = "RETRY_POLICY_RETRY"\n', "")
+    return workspace.run("test", "-no-color", "-filter=tests/expectations.tftest.hcl").text
+
+
+def timeout_of_600(workspace: Workspace) -> str:
+    return workspace.refused_or_planned(validate_timeout_seconds=600).text
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (wrong_argument, 'An argument named "attempt_dead_line" is not expected here'),
+        (public_bucket, "both buckets must have uniform access and enforced public access prevention"),
+        (missing_retry, "events must be tried again"),
+        (timeout_of_600, "the platform ends an event function after 540 s"),
+    ],
+)
+def test_a_planted_mistake_is_caught(tmp_path: Path, mistake: Any, said: str) -> None:
+    workspace = Workspace(tmp_path)
+    (workspace.infra / "tests").mkdir()
+    shutil.copy(HERE / "expectations.tftest.hcl", workspace.infra / "tests")
+    assert said in mistake(workspace.get()).replace("│ ", "")
