@@ -33,13 +33,13 @@ resource "google_storage_bucket" "pipeline" {
     }
   }
 
-  # A lease ends by itself; what a crashed run left is only litter.
+  # A lease says which candidate the same inputs gave, so it is kept as long as that candidate.
   lifecycle_rule {
     action {
       type = "Delete"
     }
     condition {
-      age            = 7
+      age            = var.candidate_retention_days
       matches_prefix = ["locks/"]
       with_state     = "LIVE"
     }

@@ -99,7 +99,7 @@ class CloudStore:
             return None if blob is None else _info(blob)
 
     def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
-        with _translated(name):
+        with self._refused_as_present(name, if_generation), _translated(name):
             blob = self._handle().blob(name)
             blob.upload_from_string(
                 data, content_type=content_type, if_generation_match=if_generation, checksum="crc32c", **self._options()
@@ -107,7 +107,7 @@ class CloudStore:
             return _info(blob)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
-        with _translated(name):
+        with self._refused_as_present(name, CREATE_ONLY), _translated(name):
             target = self._handle().blob(name)
             origin = self._handle().blob(source.name, generation=source.generation)
             token: str | None = None
@@ -123,6 +123,16 @@ class CloudStore:
     def delete(self, name: str, *, if_generation: int) -> None:
         with _translated(name):
             self._handle().blob(name).delete(if_generation_match=if_generation, **self._options())
+
+    @contextmanager
+    def _refused_as_present(self, name: str, if_generation: int | None) -> Iterator[None]:
+        """Who may create but not overwrite can be refused (403) where an object is there, whatever its generation."""
+        try:
+            yield
+        except NotPermitted as error:
+            if if_generation == CREATE_ONLY and self.stat(name) is not None:
+                raise PreconditionFailed(f"{name!r} is not at the generation that was expected") from error
+            raise
 
     def _handle(self) -> "Bucket":
         if self._bucket is None:

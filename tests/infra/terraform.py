@@ -104,6 +104,11 @@ class Workspace:
         return self.run("plan", "-no-color", "-input=false", "-out=plan")
 
 
+def of_type(plan: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The planned resources of one type, those of modules included."""
+    return {address: values for address, values in plan.items() if re.search(rf"(^|\.){kind}\.", address)}
+
+
 def _command_line(folder: Path, python: str) -> dict[str, str]:
     """Terraform told to start the offline provider, and to ask nobody for updates."""
     plugins = folder / "plugins"

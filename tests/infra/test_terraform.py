@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.infra.provider.build_schema import used
-from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace
+from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace, of_type
 from tests.tools import require
 
 PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
@@ -33,10 +33,6 @@ def plan(workspace: Workspace) -> dict[str, Any]:
         repository_connection="projects/p/locations/europe-west1/connections/c/repositories/r",
         github_repository="owner/name",
     )
-
-
-def of_type(plan: dict[str, Any], kind: str) -> dict[str, Any]:
-    return {address: values for address, values in plan.items() if re.search(rf"(^|\.){kind}\.", address)}
 
 
 def test_the_files_are_formatted() -> None:

@@ -1,0 +1,249 @@
+"""What Terraform sets and grants is what the functions read and need: no variable, no permission too many."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.predict.loaded_model import NothingPromoted, load
+from functions.predict.settings import PredictSettings
+from functions.train import pipeline
+from functions.train.lease import Held, claim
+from functions.train.settings import TrainSettings
+from functions.train.tracking import BucketTracker
+from functions.train.zoo import MODEL_ZOO
+from functions.validate.settings import ValidateSettings
+from shared import layout
+from shared.errors import NotPermitted, StorageUnavailable
+from shared.layout import STAGES, Stage
+from shared.store import write_once
+from tests.candidates import build, run_id
+from tests.infra.granted import GrantedStore, grants
+from tests.infra.terraform import Workspace, of_type
+from tests.memory_store import MemoryStore
+from tests.unit.validate.world import WatchedStore, World
+
+SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
+Plan = dict[str, Any]
+LEFT_TO_THEIR_DEFAULT = {
+    "train": {
+        "MLFLOW_TRACKING_URI": "set by the variable mlflow_tracking_uri; else runs are kept in the bucket",
+        "OIDC_AUDIENCE": "the platform in front lets only the scheduler's identity in",
+        "OIDC_CERTS_URL": "Google's own",
+        "TRAIN_JOBS": "the processors of the instance",
+        "TRAIN_BACKEND": "processes on the instance",
+        "LEASE_SECONDS": "60",
+    },
+    "validate": {},
+    "predict": {"REMEMBERED_ROWS": "what the function's memory is sized for"},
+}
+"""Variables that are read but not set, and why."""
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return Workspace(tmp_path_factory.mktemp("infra")).get().plan(promoters=["user:ada@example.org"])
+
+
+class Recorded(Mapping[str, str]):
+    """An environment that remembers which variables it was asked for."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self._values = values
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return self._values.get(key, default)
+
+    def __getitem__(self, key: str) -> str:
+        self.asked.add(key)
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def function_environment(plan: Plan, name: str) -> dict[str, str]:
+    values = of_type(plan, "google_cloudfunctions2_function")[f"google_cloudfunctions2_function.{name}"]
+    found: dict[str, str] = values["service_config"][0]["environment_variables"]
+    return found
+
+
+def service_environment(plan: Plan, stage: str) -> dict[str, str]:
+    services = of_type(plan, "google_cloud_run_v2_service")
+    values = services[f'module.predict["{stage}"].google_cloud_run_v2_service.this']
+    return {entry["name"]: entry["value"] for entry in values["template"][0]["containers"][0]["env"]}
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "environment"),
+    [
+        ("train", TrainSettings, lambda plan: function_environment(plan, "train")),
+        ("validate", ValidateSettings, lambda plan: function_environment(plan, "validate")),
+        ("predict", PredictSettings, lambda plan: service_environment(plan, "staging")),
+        ("predict", PredictSettings, lambda plan: service_environment(plan, "production")),
+    ],
+)
+def test_every_variable_that_is_set_is_read_and_every_one_that_is_read_is_set(
+    plan: Plan, function: str, settings: Any, environment: Callable[[Plan], dict[str, str]]
+) -> None:
+    values = environment(plan)
+    recorded = Recorded(values)
+    settings.from_env(recorded)  # and each value is one that the function accepts
+    assert set(values) - recorded.asked == set(), "set, but never read"
+    assert recorded.asked - set(values) == set(LEFT_TO_THEIR_DEFAULT[function]), "read, but not set"
+
+
+def test_an_mlflow_server_is_handed_on(tmp_path: Path) -> None:
+    plan = Workspace(tmp_path).get().plan(mlflow_tracking_uri="https://mlflow.example.org")
+    settings = TrainSettings.from_env(function_environment(plan, "train"))
+    assert settings.mlflow_uri == "https://mlflow.example.org"
+
+
+def test_each_service_serves_its_own_stage_from_the_pipelines_bucket(plan: Plan) -> None:
+    bucket = of_type(plan, "google_storage_bucket")["google_storage_bucket.pipeline"]["name"]
+    for stage in STAGES:
+        settings = PredictSettings.from_env(service_environment(plan, stage))
+        assert (settings.stage, settings.bucket) == (stage, bucket)
+    assert TrainSettings.from_env(function_environment(plan, "train")).dataset == f"gs://{bucket}/{layout.SPEC}"
+
+
+def test_validation_gives_up_before_the_platform_ends_it(plan: Plan) -> None:
+    config = of_type(plan, "google_cloudfunctions2_function")["google_cloudfunctions2_function.validate"]
+    timeout = config["service_config"][0]["timeout_seconds"]
+    deadline = ValidateSettings.from_env(function_environment(plan, "validate")).deadline_seconds
+    assert deadline <= timeout - 30
+
+
+# ---- permissions -----------------------------------------------------------------------------------------------------
+
+
+def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
+    bucket = MemoryStore()
+    for name in ("dataset.toml", "stud.csv"):
+        bucket.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
+    store = GrantedStore(bucket, grants(plan, "train_access"))
+    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+
+    def run(force: bool = False) -> pipeline.Summary:
+        return pipeline.run(store, BucketTracker(store), settings, settings.dataset, force=force, zoo=MODEL_ZOO[:2])
+
+    assert run().status == "trained"
+    assert run().status == "unchanged"
+    again = run(force=True)
+    assert again.status == "trained"
+    assert bucket.stat(layout.tracked(again.run_id)) is not None
+    held = claim(store, "abandoned", run_id(1), seconds=3)  # given back: deleted
+    assert isinstance(held, Held)
+    with pytest.raises(StorageUnavailable), held:
+        raise StorageUnavailable("the run ended early")
+    key = layout.tracked(again.run_id)
+    write_once(store, key, bucket.read(key).data, "application/msgpack")  # a repeated upload meets its own object
+    assert store.unused() == set()
+
+
+def killed_before_the_swap(world: World, store: GrantedStore, name: str) -> None:
+    def fail(_: int, kind: str, where: str) -> None:
+        if kind == "write" and where in map(layout.pointer, STAGES):
+            raise StorageUnavailable("killed")
+
+    with pytest.raises(StorageUnavailable):
+        world.deliver(name, store=WatchedStore(store, before=fail))
+
+
+def test_validate_may_do_what_its_promotions_need_and_nothing_else(plan: Plan) -> None:
+    world = World()
+    store = GrantedStore(world.bucket, grants(plan, "validate_access"))
+
+    def deliver(name: str, generation: int | None = None) -> str:
+        return str(world.deliver(name, generation, store)[-1]["reason"])
+
+    assert deliver(world.publish(build(run_id(1)))) == "promoted"
+    overtaken = world.publish(build(run_id(2)))
+    killed_before_the_swap(world, store, overtaken)
+    assert deliver(world.publish(build(run_id(3)))) == "promoted"
+    assert deliver(overtaken) == "superseded"  # and its history entry is withdrawn
+    assert world.history("staging") == [run_id(1), run_id(3)]
+
+    for _ in range(2):
+        world.mark(b"no pointer")
+        assert deliver(layout.MARKER) == "marker_malformed"
+    world.mark_copy(layout.pointer("staging"))
+    assert deliver(layout.MARKER) == "promoted"
+    killed = world.mark_copy(world.history_keys("staging")[0])
+    killed_before_the_swap(world, store, layout.MARKER)
+    world.mark_copy(world.history_keys("staging")[-1])
+    assert deliver(layout.MARKER) in {"promoted", "unchanged", "confirmed"}
+    assert deliver(layout.MARKER, killed) == "older_marker"  # and its history entry is withdrawn
+    assert store.unused() == set()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_predict_reads_its_own_stage_and_nothing_else(plan: Plan, stage: Stage) -> None:
+    world = World()
+    world.stage(1)
+    world.promote(layout.pointer("staging"))
+    granted = grants(plan, f'predict_access["{stage}"]')
+    store = GrantedStore(world.bucket, granted)
+    assert load(store, stage).manifest.run_id == run_id(1)
+    assert store.unused() == set()
+    assert set(granted) == {"reader"}
+    with pytest.raises(NothingPromoted):  # not NotPermitted: it may list, so a missing pointer is told as missing
+        load(GrantedStore(MemoryStore(), granted), stage)
+    other: Stage = "production" if stage == "staging" else "staging"
+    with pytest.raises(NotPermitted):
+        load(store, other)
+
+
+def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
+    world = World()
+    world.stage(1)
+    world.promote(layout.pointer("staging"))
+    store = GrantedStore(world.bucket, grants(plan, 'promoter_access["user:ada@example.org"]'))
+    for source in (layout.pointer("staging"), world.history_keys("production")[0]):
+        data = store.read(source).data
+        store.write(layout.MARKER, data, if_generation=None, content_type="application/json")
+    world.bucket.delete(layout.MARKER, if_generation=world.info(layout.MARKER).generation)
+    store.write(layout.MARKER, data, if_generation=0, content_type="application/json")
+    assert store.stat(layout.REJECTED) is None
+    assert store.unused() == set()
+    for name in (layout.pointer("production"), layout.staged("production", run_id(1), layout.MODEL)):
+        with pytest.raises(NotPermitted):
+            store.write(name, b"{}", if_generation=None, content_type="application/json")
+    with pytest.raises(NotPermitted):
+        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
+def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:
+    run = run_id(1)
+    keys = [
+        *(
+            layout.SPEC,
+            layout.MARKER,
+            layout.REJECTED,
+            layout.lease("x"),
+            layout.tracked(run),
+            layout.candidate(run, "x"),
+        ),
+        *(
+            key
+            for stage in STAGES
+            for key in (layout.pointer(stage), layout.history_folder(stage), layout.staged(stage, run))
+        ),
+    ]
+    rules = of_type(plan, "google_storage_bucket")["google_storage_bucket.pipeline"]["lifecycle_rule"]
+    prefixes = {prefix for rule in rules for prefix in rule["condition"][0].get("matches_prefix") or []}
+    assert [prefix for prefix in prefixes if not any(key.startswith(prefix) for key in keys)] == []
+
+
+def test_no_rule_by_age_deletes_what_serves_or_what_people_wrote(plan: Plan) -> None:
+    rules = of_type(plan, "google_storage_bucket")["google_storage_bucket.pipeline"]["lifecycle_rule"]
+    deleting = [rule["condition"][0] for rule in rules if rule["action"][0]["type"] == "Delete"]
+    live = [condition for condition in deleting if condition["with_state"] != "ARCHIVED"]
+    assert {prefix for condition in live for prefix in condition["matches_prefix"]} == {"candidates/", "locks/"}
+    assert all(condition["matches_prefix"] for condition in live)

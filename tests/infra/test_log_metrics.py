@@ -1,0 +1,176 @@
+"""The metrics' filters against the lines that train and validate really log, of good runs and each kind of bad one."""
+
+import functools
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import flask
+import pytest
+
+from functions.train import pipeline
+from functions.train.service import Service
+from functions.train.settings import TrainSettings
+from functions.train.tracking import NullTracker
+from functions.train.zoo import MODEL_ZOO
+from shared import layout, logs
+from shared.errors import SettingsError
+from tests.candidates import build, run_id
+from tests.infra.terraform import Workspace, of_type
+from tests.memory_store import MemoryStore
+from tests.unit.train.test_pipeline import seeded
+from tests.unit.validate.world import World
+
+Entry = dict[str, Any]
+TERM = re.compile(r'(NOT )?([A-Za-z_.]+) (=|>=|:) (?:"([^"]*)"|([A-Z*]+))')
+SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+
+def matches(filter_text: str, entry: Entry) -> bool:
+    """Cloud Logging's query language, as far as the filters use it: comparisons joined by AND."""
+    return all(_holds(term, entry) for term in filter_text.split(" AND "))
+
+
+def _holds(term: str, entry: Entry) -> bool:
+    parts = TERM.fullmatch(term)
+    assert parts, f"a term that this test cannot read: {term}"
+    negated, path, operator, text, word = parts.groups()
+    value: Any = entry
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if operator == ":":
+        assert word == "*", term
+        found = value is not None
+    elif operator == ">=":
+        found = SEVERITIES.index(value) >= SEVERITIES.index(word)
+    else:
+        found = value == text
+    return found != bool(negated)
+
+
+def entry_of(service: str, line: Entry) -> Entry:
+    """A line of a function's log as Cloud Run hands it to Cloud Logging."""
+    payload = {name: value for name, value in line.items() if name not in ("severity", "time") and value is not None}
+    resource = {"type": "cloud_run_revision", "labels": {"service_name": service}}
+    return {"resource": resource, "severity": line["severity"], "jsonPayload": payload}
+
+
+@pytest.fixture(scope="module")
+def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Metric → its filter."""
+    plan = Workspace(tmp_path_factory.mktemp("infra")).get().plan()
+    return {entry["name"]: entry["filter"] for entry in of_type(plan, "google_logging_metric").values()}
+
+
+def fired(filters: dict[str, str], service: str, lines: list[Entry]) -> set[str]:
+    """The metrics that count at least one of the lines."""
+    assert lines, "nothing was logged"
+    return {name for name, text in filters.items() for line in lines if matches(text, entry_of(service, line))}
+
+
+@contextmanager
+def logged(service: str) -> Iterator[list[Entry]]:
+    stream, outer, lines = io.StringIO(), logs.LOGGER.handlers, []
+    logs.configure(service, stream=stream)
+    try:
+        yield lines
+    finally:
+        logs.LOGGER.handlers = outer
+        lines.extend(json.loads(line) for line in stream.getvalue().splitlines())
+
+
+# ---- training --------------------------------------------------------------------------------------------------------
+
+
+def call(store: MemoryStore) -> int:
+    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+    with flask.Flask("test").test_request_context("/", method="POST"):
+        return Service(settings, store, NullTracker(), lambda _: None).answer(flask.request).status_code
+
+
+@pytest.fixture
+def two_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "run", functools.partial(pipeline.run, zoo=MODEL_ZOO[:2]))
+
+
+def test_a_good_run_and_an_unchanged_one_tell_nobody(filters: dict[str, str], two_algorithms: None) -> None:
+    store = seeded()
+    with logged("train") as lines:
+        assert call(store) == 200
+        assert call(store) == 200
+    assert fired(filters, "tabular-train", lines) == set()
+
+
+def no_table(store: MemoryStore) -> None:
+    store.write("data/stud.csv", b"a,b\n", if_generation=None, content_type="text/csv")
+
+
+def no_spec(store: MemoryStore) -> None:
+    store.write(layout.SPEC, b"name = 3", if_generation=None, content_type="text/plain")
+
+
+@pytest.mark.parametrize("spoil", [no_table, no_spec])
+def test_a_table_that_cannot_be_trained_on_is_told(
+    filters: dict[str, str], two_algorithms: None, spoil: Callable[[MemoryStore], None]
+) -> None:
+    store = seeded()
+    spoil(store)
+    with logged("train") as lines:
+        assert call(store) == 422
+    assert fired(filters, "tabular-train", lines) == {"tabular-training-failed"}
+
+
+def test_a_fault_of_ours_is_told(filters: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pipeline, "run", broken)
+    with logged("train") as lines:
+        assert call(seeded()) == 500
+    assert fired(filters, "tabular-train", lines) == {"tabular-training-failed"}
+
+
+# ---- validation ------------------------------------------------------------------------------------------------------
+
+
+def test_good_promotions_and_redeliveries_tell_nobody(filters: dict[str, str]) -> None:
+    world = World()
+    name = world.publish(build(run_id(1)))
+    lines = [*world.deliver(name), *world.deliver(name)]
+    lines += world.promote(layout.pointer("staging"))
+    lines += world.deliver(layout.MARKER)
+    assert fired(filters, "tabular-validate", lines) == set()
+
+
+def test_a_refused_candidate_is_told(filters: dict[str, str]) -> None:
+    world = World()
+    lines = world.deliver(world.publish(build(run_id(1), slope=0.0)))
+    assert fired(filters, "tabular-validate", lines) == {"tabular-gate-failed"}
+
+
+def test_a_manifest_that_cannot_be_read_is_told(filters: dict[str, str]) -> None:
+    world = World()
+    key = layout.candidate(run_id(1), layout.MANIFEST)
+    world.overwrite(key, b"{")
+    assert fired(filters, "tabular-validate", world.deliver(key)) == {"tabular-gate-failed"}
+
+
+def test_a_refused_marker_is_told(filters: dict[str, str]) -> None:
+    world = World()
+    world.mark(b"no pointer")
+    assert fired(filters, "tabular-validate", world.deliver(layout.MARKER)) == {"tabular-marker-refused"}
+
+
+def test_validation_without_its_settings_is_told(filters: dict[str, str]) -> None:
+    with logged("validate") as lines:
+        logs.error("environment variable BUCKET is not set", reason=SettingsError.reason)
+    assert fired(filters, "tabular-validate", lines) == {"tabular-validation-broken"}
+
+
+def test_another_services_errors_are_not_counted(filters: dict[str, str]) -> None:
+    world = World()
+    world.mark(b"no pointer")
+    assert fired(filters, "other-validate", world.deliver(layout.MARKER)) == set()
