@@ -73,7 +73,8 @@ def fired(filters: dict[str, str], service: str, lines: list[Entry]) -> set[str]
 
 @contextmanager
 def logged(service: str) -> Iterator[list[Entry]]:
-    stream, outer, lines = io.StringIO(), logs.LOGGER.handlers, []
+    stream, outer = io.StringIO(), logs.LOGGER.handlers
+    lines: list[Entry] = []
     logs.configure(service, stream=stream)
     try:
         yield lines
