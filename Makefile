@@ -102,6 +102,10 @@ bench: $(VENV)/.tests-installed ## measure serving against FastAPI + pandas + sc
 	@$(BIN)/python -m tests.bench.serving
 	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
 
+.PHONY: bench-train
+bench-train: $(VENV)/.tests-installed ## measure training: the plain search and ours, a whole run, tables up to 100,000 rows (ARGS=--search)
+	@$(BIN)/python -m tests.bench.training $(ARGS)
+
 # ---- delivery -------------------------------------------------------------------------------------------------------
 
 .PHONY: bundle

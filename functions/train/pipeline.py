@@ -153,7 +153,7 @@ def train(
     with _stage("ingest", run_id):
         table = read_table(inputs.source.data, spec)
     with _stage("split", run_id):
-        training, holdout = _split(table, spec)
+        training, holdout = split(table, spec)
         features = describe_features(table.columns, training, spec)
     with _stage("search", run_id):
         folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
@@ -178,7 +178,8 @@ def train(
     return Trained(manifest, files, results, selected, spec)
 
 
-def _split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
+def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
+    """The rows to train on and those held out. Raises InvalidDataset where either would be empty."""
     out = held_out(table, spec.split.holdout, spec.split.seed)
     target = table.target.to_numpy(dtype=np.float64)
     if not out.any() or out.all():

@@ -156,7 +156,7 @@ def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> 
     """Refits that take longer than the rest of the budget: one is made, the best; the others say why not."""
     inputs = pipeline.read_inputs(seeded(), "b", SETTINGS.dataset)
     table = read_table(inputs.source.data, inputs.spec)
-    training, held = pipeline._split(table, inputs.spec)
+    training, held = pipeline.split(table, inputs.spec)
     features = describe_features(table.columns, training, inputs.spec)
     folds = make_folds(training.features, training.target, table.columns, 5, 42)
     searched = search(LINEAR, folds, Search(TuningSpec(random_iterations=2), 42))
