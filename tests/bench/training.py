@@ -1,8 +1,8 @@
 """`make bench-train`: the search of the sample, the plain way and ours, and the whole of a training run.
 
 The plain way is the one of scikit-learn's user guide: for each algorithm a RandomizedSearchCV, then a GridSearchCV
-around its best, over pipelines, with a process per processor. Both have the same candidates, folds and estimators, and each runs
-in a fresh interpreter, one after the other. `--growth` shows wall time and memory for tables of growing size.
+around its best, over pipelines, with a process per processor. Both have the same candidates, folds and estimators, and
+each runs in a fresh interpreter, one after the other. `--growth` shows wall time and memory for tables of growing size.
 """
 
 import argparse
