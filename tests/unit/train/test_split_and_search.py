@@ -8,14 +8,17 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from functions.train import tuner, workers
 from functions.train.ingestion import Column, Table, read_table
+from functions.train.preprocessing import MAX_CATEGORIES
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
+from functions.train.selection import Rows, describe_features, finish_all
 from functions.train.split import held_out
-from functions.train.tuner import Fold, Search, make_folds, out_of_fold, prefix_predictions, search
+from functions.train.tuner import Fold, Search, filled, make_folds, out_of_fold, prefix_predictions, search
 from functions.train.workers import Workers
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, TuningSpec
@@ -146,11 +149,60 @@ def test_the_first_trees_of_many_predict_what_so_few_trees_would(name: str) -> N
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
     extra = {name: value for name, value in {"subsample": 0.7, "learning_rate": 0.05}.items() if name in entry.space}
-    many = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(fold.train_x, fold.train_y)
-    few = entry.make(42).set_params(**extra, **{entry.rounds: 20}).fit(fold.train_x, fold.train_y)
-    first, whole_of_it = prefix_predictions(many, fold.test_x, (20, 60))
-    assert first == pytest.approx(np.ravel(few.predict(fold.test_x)), rel=1e-5, abs=1e-6)
-    assert whole_of_it == pytest.approx(np.ravel(many.predict(fold.test_x)), rel=1e-5, abs=1e-6)
+    many = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(filled(fold.train_x), fold.train_y)
+    few = entry.make(42).set_params(**extra, **{entry.rounds: 20}).fit(filled(fold.train_x), fold.train_y)
+    first, whole_of_it = prefix_predictions(many, filled(fold.test_x), (20, 60))
+    assert first == pytest.approx(np.ravel(few.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
+    assert whole_of_it == pytest.approx(np.ravel(many.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
+
+
+FEW_TREES = [replace(e, space={e.rounds: Choices((10,))} if e.rounds else {}) for e in MODEL_ZOO]
+
+
+def wide(rows: int, categories: int) -> Table:
+    """One column of 5,000 categories at most, of which the first are frequent, four of `categories`, and a number."""
+    generator = np.random.default_rng(0)
+    places = np.minimum(generator.zipf(1.3, rows), 5000)
+    frame = pd.DataFrame({"place": [f"place {i}" for i in places]}, dtype=object)
+    for name in "abcd":
+        frame[name] = [f"{name} {i}" for i in generator.integers(0, categories, rows)]
+    frame["n"] = generator.normal(size=rows)
+    y = frame["n"].to_numpy() + (places == 1) + generator.normal(scale=0.3, size=rows)
+    columns = tuple(Column(str(name), "numeric" if name == "n" else "categorical", False) for name in frame)
+    return Table(frame, pd.Series(y + 10), columns, (), (), ())
+
+
+def test_a_wide_table_is_kept_sparse_and_scored_as_if_it_were_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = wide(600, 20)
+    found = []
+    for width in (64, 1_000_000):
+        monkeypatch.setattr(tuner, "SPARSE_WIDTH", width)
+        folds = make_folds(whole.features, whole.target.to_numpy(), whole.columns, 2, 42)
+        found.append([one.best.r2 for one in search(FEW_TREES, folds, Search(TuningSpec(), 42)) if one.best])
+        if width == 1_000_000:
+            assert isinstance(folds[0].train_x, np.ndarray)
+            continue
+        sparse = folds[0].train_x
+        assert isinstance(sparse, csr_array)
+        assert sparse.shape[1] > 64
+        assert sparse.nnz <= sparse.shape[0] * 6
+    assert len(found[0]) == len(MODEL_ZOO)
+    assert found[0] == found[1]
+
+
+def test_a_column_of_thousands_of_categories_trains_and_exports() -> None:
+    whole = wide(3000, 100)
+    training, held = (
+        Rows(whole.features.iloc[part].reset_index(drop=True), whole.target.to_numpy()[part])
+        for part in (slice(0, 2400), slice(2400, None))
+    )
+    features = describe_features(whole.columns, training, DatasetSpec(name="n", source="t.csv", target="y"))
+    folds = make_folds(training.features, training.target, whole.columns, 2, 42)
+    assert tuner.SPARSE_WIDTH < folds[0].train_x.shape[1] <= 5 * MAX_CATEGORIES + 1
+    some = [e for e in FEW_TREES if e.name in ("Ridge", "DecisionTree", "XGBoost", "CatBoost")]
+    results = finish_all(search(some, folds, Search(TuningSpec(), 42)), whole.columns, features, training, held, 42)
+    assert {result.name: result.error for result in results} == dict.fromkeys(entry.name for entry in some)
+    assert all(result.selectable for result in results)
 
 
 @pytest.mark.parametrize(("rows", "fits"), [(150, 1), (3000, 2)], ids=["too few rows to reach it", "enough rows"])
@@ -265,7 +317,7 @@ def test_folds_are_preprocessed_without_their_test_rows() -> None:
     whole.features.loc[7, "b"] = "only here"
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
     fold = next(fold for fold in folds if 7 in fold.test_rows)
-    row = fold.test_x[list(fold.test_rows).index(7)]
+    row = filled(fold.test_x)[list(fold.test_rows).index(7)]
     assert row[1:].sum() == 0
 
 
