@@ -19,6 +19,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 Routes = Mapping[str, tuple[str, Endpoint]]
 """Path → the one method that it accepts, and what answers. HEAD works where GET does."""
 
+MAX_HEADER_BYTES = 32 * 1024
 REQUEST_ID = b"x-request-id"
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _NOSNIFF = (b"x-content-type-options", b"nosniff")
@@ -54,6 +55,9 @@ class Envelope:
         await send({"type": "http.response.body", "body": body})
 
     def _route(self, scope: Scope) -> Endpoint:
+        if sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
+            message = f"the headers are larger than the {MAX_HEADER_BYTES} bytes that are accepted"
+            raise refuse(431, "headers_too_large", message, {"Connection": "close"})
         found = self._routes.get(scope["path"])
         if found is None:
             raise refuse(404, "not_found", "no such path; see / for the page and /schema for the fields")

@@ -5,6 +5,7 @@ of ours. Both are recognised by counting: a flat batch has as many colons as key
 costs two scans at memory speed. Only a body that does not add up is looked at closely.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -30,11 +31,23 @@ _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"()"))
 
 
-async def read(request: Request, max_bytes: int) -> bytes:
-    """The whole body. Raises Refusal (413) as soon as it is known to be larger than `max_bytes`."""
+async def read(request: Request, max_bytes: int, seconds: float) -> bytes:
+    """The whole body. Raises Refusal: 413 as soon as it is known to be larger than `max_bytes`, 408 if it takes longer.
+
+    Raises ClientDisconnect where the caller hangs up before its end.
+    """
     declared = _header(request, b"content-length")
     if declared.isdigit() and int(declared[:20]) > max_bytes:
         raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(seconds):
+            return await _received(request, max_bytes)
+    except TimeoutError:
+        message = f"the body did not arrive within {seconds:g} seconds"
+        raise refuse(408, "slow_body", message, {"Connection": "close"}) from None
+
+
+async def _received(request: Request, max_bytes: int) -> bytes:
     message = await request.receive()
     body: bytes = message.get("body", b"")
     chunks, size = [body], len(body)

@@ -115,7 +115,7 @@ class Api:
 
     async def predict(self, request: Request) -> Response:
         """One row."""
-        body = await payload.read(request, self._limits.max_bytes)
+        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
         payload.media_type(request, (payload.JSON,))
         if len(body) < OFF_LOOP_BYTES:
             row = single_row(payload.parse_json(body))
@@ -126,7 +126,7 @@ class Api:
 
     async def predict_batch(self, request: Request) -> Response:
         """Many rows, as JSON or CSV."""
-        body = await payload.read(request, self._limits.max_bytes)
+        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
         kind = payload.media_type(request, (payload.JSON, payload.CSV))
         answer = _csv_batch if payload.prefers_csv(request) else _json_batch
         batch = await _computed(body, lambda: self._batch(kind, body))

@@ -14,10 +14,13 @@ PLATFORM_LIMIT = 32 * MEBIBYTE
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest body in bytes, the most rows of a batch, and of how many single rows the answer is remembered."""
+    """The largest body in bytes, the most rows of a batch, how long a body may take to arrive, and of how many single
+    rows the answer is remembered.
+    """
 
     max_bytes: int = 8 * MEBIBYTE
     max_rows: int = 10_000
+    body_seconds: float = 30.0
     remembered_rows: int = 4096
 
 
@@ -41,6 +44,7 @@ class PredictSettings:
             limits=Limits(
                 max_bytes=env.integer("MAX_BODY_BYTES", 8 * MEBIBYTE, minimum=1024, maximum=PLATFORM_LIMIT),
                 max_rows=env.integer("MAX_BATCH_ROWS", 10_000, minimum=1, maximum=1_000_000),
+                body_seconds=env.number("BODY_SECONDS", 30, minimum=0.1, maximum=3600),
                 remembered_rows=env.integer("REMEMBERED_ROWS", 4096, minimum=0, maximum=100_000),
             ),
         )

@@ -23,6 +23,7 @@ def test_the_bucket_alone_is_enough() -> None:
         ("MAX_BODY_BYTES", "8MiB"),
         ("MAX_BATCH_ROWS", "0"),
         ("REMEMBERED_ROWS", "-1"),
+        ("BODY_SECONDS", "0"),
     ],
 )
 def test_a_wrong_variable_is_named(name: str, value: str) -> None:
