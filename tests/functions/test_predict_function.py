@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,18 +63,26 @@ def store(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
 
 
 @contextlib.contextmanager
-def running(tmp_path: Path, **environment: str) -> Iterator[Function]:
-    """The function as it is deployed, on a free port, until it accepts connections."""
+def running(
+    tmp_path: Path, environment: Mapping[str, str] | None = None, *, folder: Path | None = None, by: Sequence[str] = ()
+) -> Iterator[Function]:
+    """The function as it is deployed, on a free port, until it accepts connections; in `folder`, started `by` that."""
     port = free_port()
     command = [
+        *by,
         *(sys.executable, "-m", "functions_framework", "--target", "predict", "--asgi"),
         *("--source", str(ROOT / "functions" / "predict" / "main.py"), "--host", "127.0.0.1", "--port", str(port)),
     ]
     log = tmp_path / "function.log"
-    settings = {**os.environ, "PYTHONPATH": str(ROOT), "REFRESH_SECONDS": "1", **environment}
+    settings = {**os.environ, "PYTHONPATH": str(ROOT), "REFRESH_SECONDS": "1", **(environment or {})}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=settings, cwd=tmp_path, stdout=output, stderr=output, start_new_session=True
+            command,
+            env=settings,
+            cwd=folder or tmp_path,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
         try:
             function = Function(f"http://127.0.0.1:{port}", process, log)
@@ -144,7 +152,7 @@ def test_the_very_first_request_is_answered_with_the_runtime_s_own_predictions(
 ) -> None:
     promote(store, "production")
     rows = [dict(row) for row in golden_rows()]
-    with running(tmp_path, STAGE="production") as function:
+    with running(tmp_path, {"STAGE": "production"}) as function:
         batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()
         single = [function.predict(row).json()["prediction"] for row in rows]
     assert (
@@ -160,7 +168,7 @@ def test_bodies_methods_and_paths_pass_through_the_framework(store: CloudStore, 
         yield from (text[start : start + 1000] for start in range(0, size, 1000))
 
     headers = {"Content-Type": "application/json"}
-    with running(tmp_path, MAX_BODY_BYTES="8192") as function, httpx.Client(base_url=function.url) as client:
+    with running(tmp_path, {"MAX_BODY_BYTES": "8192"}) as function, httpx.Client(base_url=function.url) as client:
         assert client.post("/predict", content=chunks(8000), headers=headers).json()["prediction"] == EXPECTED
         assert client.post("/predict", content=chunks(9000), headers=headers).status_code == 413
         assert client.post("/predict", content=b" " * 9000, headers=headers).status_code == 413
@@ -189,7 +197,7 @@ def test_storage_that_is_away_is_503_and_the_model_is_served_once_it_is_back(
 
 @pytest.mark.parametrize(("name", "value"), [("BUCKET", ""), ("STAGE", "prod"), ("REFRESH_SECONDS", "soon")])
 def test_a_wrong_setting_is_named_in_the_log_and_not_in_the_answer(tmp_path: Path, name: str, value: str) -> None:
-    with running(tmp_path, **{"BUCKET": "b", name: value}) as function:
+    with running(tmp_path, {"BUCKET": "b", name: value}) as function:
         answer = function.get("/ready")
         line = function.log_lines()[0]
     assert (answer.status_code, name in answer.text) == (500, False)
@@ -203,3 +211,25 @@ def test_the_pointer_of_a_stage_is_the_only_thing_that_decides(store: CloudStore
     write_pointer(store, "staging", first)
     with running(tmp_path) as function:
         assert function.predict().json()["model"]["run_id"] == FIRST
+
+
+def test_it_needs_neither_privileges_nor_a_folder_that_it_may_write_to(store: CloudStore, tmp_path: Path) -> None:
+    """The working folder, the home and the folder of temporary files are all closed to whoever runs it."""
+    promote(store)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o555)
+    places = {name: str(closed) for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
+    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if os.geteuid() == 0 else []
+    with running(tmp_path, places, folder=closed, by=unprivileged) as function:
+        assert function.predict().json()["prediction"] == EXPECTED
+        assert function.get("/").status_code == 200
+        large = httpx.post(f"{function.url}/predict_batch", json=[dict(ROW)] * 5000, timeout=PATIENCE)
+        assert len(large.json()["predictions"]) == 5000
+        status = Path(f"/proc/{function.process.pid}/status").read_text(encoding="ascii")
+        lines = function.log.read_text(encoding="utf-8").splitlines()
+        ours = [json.loads(line)["message"] for line in lines if line.startswith("{")]
+        theirs = [line for line in lines if not line.startswith("{")]
+        assert ours == ["worker started", "model loaded"]
+        assert all("Control server error" in line for line in theirs)  # gunicorn's own socket, which nobody needs
+    assert int(status.split("CapEff:", 1)[1].split()[0], 16) == 0, "it could write wherever it liked"
+    assert list(closed.iterdir()) == []

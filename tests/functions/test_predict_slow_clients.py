@@ -25,7 +25,7 @@ SLOW_CALLERS = 100
 @pytest.fixture
 def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
     promote(store)
-    with running(tmp_path, BODY_SECONDS="1.5") as function:
+    with running(tmp_path, {"BODY_SECONDS": "1.5"}) as function:
         assert function.get("/ready").status_code == 200
         yield function
 
