@@ -6,6 +6,7 @@ The only home of onnxruntime. It is imported with the first model, not with this
 imported, and a server that forks after that gets workers which hang or abort when they end.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -89,6 +90,7 @@ def require_golden(model: Model, golden: Golden) -> float:
 
 
 def _session(graph: bytes, threads: int) -> "InferenceSession":
+    os.putenv("ORT_DISABLE_TELEMETRY", "1")  # else it keeps an id and a database in the home folder, and uploads events
     import onnxruntime as ort
 
     options = ort.SessionOptions()
