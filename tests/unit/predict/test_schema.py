@@ -105,6 +105,27 @@ def test_a_cell_that_does_not_fit_is_refused(name: str, sent: Any, code: str) ->
     assert problems(SCHEMA.read_rows, [ROW, ROW, {**ROW, name: sent}]) == [(f"/2/{name}", code)]
 
 
+@pytest.mark.parametrize(("name", "sent"), [case[:2] for case in (*ACCEPTED, *REFUSED)])
+def test_a_row_known_at_a_glance_is_read_as_any_other(name: str, sent: Any) -> None:
+    """What is remembered by is exactly what the graph would read; what needs a closer look is not known."""
+    row = {**ROW, name: sent}
+    known = SCHEMA.known(row)
+    if known is None:
+        assert sent != ROW[name]
+        return
+    full, glance = SCHEMA.read_row(row), Inputs.of(known)
+    np.testing.assert_equal(glance.numeric, full.numeric)
+    np.testing.assert_equal(glance.categorical, full.categorical)
+    assert (glance.numeric.dtype, glance.categorical.dtype) == (full.numeric.dtype, full.categorical.dtype)
+
+
+def test_the_plain_row_is_known_and_no_refused_cell_is() -> None:
+    assert SCHEMA.known(ROW) is not None
+    assert [case for case in REFUSED if SCHEMA.known({**ROW, case[0]: case[1]}) is not None] == []
+    assert SCHEMA.known({**ROW, "surprise": 1}) is None
+    assert SCHEMA.known({name: cell for name, cell in ROW.items() if name != "age"}) is None
+
+
 @pytest.mark.parametrize("text", ["1_5", "0x0F", "nan", "inf", "15 years", "1,5", "１５", "--1", ".", "1e", "True"])
 def test_a_numeric_cell_of_a_csv_must_parse_whole(text: str) -> None:
     table = parse_csv(csv([{**ROW, "age": text}]), 10)
