@@ -42,11 +42,8 @@ rollback: $(VENV)/.local-installed ## let production serve what it served before
 	@$(BIN)/python -m infra.local.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
 
 .PHONY: mlflow
-mlflow: $(VENV)/.local-installed ## open the experiments of the local runs in MLflow's own page
-	@test -f .local/mlflow/mlflow.db || { echo "no runs yet: start with 'make run'" >&2; exit 1; }
-	@echo "MLflow: http://127.0.0.1:$(or $(MLFLOW_PORT),5000)  (Ctrl-C stops it)"
-	@exec env DO_NOT_TRACK=true $(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(MLFLOW_PORT),5000) --workers 1 \
-	  --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
+mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page (BUCKET=...: the runs of a deployment)
+	@exec $(BIN)/python -m infra.local.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
 
 .PHONY: clean-local
 clean-local: ## forget the local cloud's state: bucket, runs, logs
