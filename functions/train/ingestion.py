@@ -22,6 +22,10 @@ from shared.manifest import Kind
 MIN_ROWS = 50
 SHOWN = 8
 _DATE = re.compile(r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4})([T ]\d{1,2}:\d{2}.*)?")
+_MARKED = re.compile(r"[+-]?(\d+([.,]\d+)?\s*%|\d{1,3}([,' ]\d{3})+(\.\d+)?|\d+,\d+)")
+"""Numbers as people write them: 72%, 1,000 and 3,5."""
+_IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
+PLAIN_NUMBERS = "write plain numbers, such as 0.72 for 72% and 1000 for 1,000"
 _LEADING_ZERO = re.compile(r"[+-]?0\d+")
 Cells = list[str | None]
 
@@ -111,6 +115,10 @@ def _named(names: Sequence[str], cells: Sequence[Cells], lines: list[int], warni
 
 
 def _decoded(data: bytes) -> str:
+    if data.startswith(b"PAR1") and data.endswith(b"PAR1"):
+        raise InvalidDataset(["the file is Parquet; let its name, and source in the spec, end in .parquet"])
+    if data.startswith(b"PK\x03\x04"):
+        raise InvalidDataset(["the file is an Excel workbook or a ZIP file; save it as CSV (UTF-8)"])
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InvalidDataset(["the file is UTF-16; save it as UTF-8"])
     try:
@@ -169,8 +177,17 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     except (OSError, ValueError) as error:
         raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
     names = _headers([str(name) for name in frame.columns], spec)
+    _require_scalars(frame)
     cells = [[_text(cell) for cell in frame.iloc[:, position]] for position in range(len(names))]
     return _named(names, cells, list(range(2, len(frame) + 2)), warnings)
+
+
+def _require_scalars(frame: pd.DataFrame) -> None:
+    kinds = (list, dict, tuple, np.ndarray, bytes, pd.Timedelta)
+    nested = [str(name) for i, name in enumerate(frame.columns) if any(isinstance(c, kinds) for c in frame.iloc[:, i])]
+    if nested:
+        named = ", ".join(map(repr, nested))
+        raise InvalidDataset([f"{named}: a cell must be one number or one text, not a list, bytes or a time span"])
 
 
 def _text(cell: object) -> str | None:
@@ -229,7 +246,7 @@ def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]
         if cell and cell.strip() and number is None
     ]
     if wrong:
-        problems.append(f"target {spec.target!r} is not a finite number in {_in_lines(wrong)}")
+        problems.append(f"target {spec.target!r} is not a finite number in {_in_lines(wrong)}; {PLAIN_NUMBERS}")
     values = [number for number in numbers if number is not None]
     if not missing and not wrong and len(set(values)) == 1:
         problems.append(f"target {spec.target!r} has the same value in every row: there is nothing to learn")
@@ -247,7 +264,7 @@ def _feature(
     kind = _kind(name, cells, sheet.lines, spec, problems)
     if kind is None:
         return None
-    if kind == "categorical" and name not in spec.features and len(set(present)) == len(present) >= MIN_ROWS:
+    if name not in spec.features and len(present) >= MIN_ROWS and _is_identifier(name, present, kind):
         warnings.append(f"feature {name!r} has another value in every row, as an identifier has, and was dropped")
         return None
     series = _numeric(cells) if kind == "numeric" else _categorical(name, cells, warnings)
@@ -258,8 +275,27 @@ def _feature(
     return series, kind
 
 
+def _is_identifier(name: str, present: Sequence[str], kind: Kind) -> bool:
+    """Text, or whole numbers, that differ in every row; numbers must also be consecutive or be named as an identifier.
+
+    Other whole numbers that all differ may well be amounts, and are kept.
+    """
+    if len(set(present)) < len(present):
+        return False
+    if kind == "categorical":
+        return True
+    numbers = {float(cell) for cell in present}
+    if len(numbers) < len(present) or not all(number.is_integer() for number in numbers):
+        return False
+    return max(numbers) - min(numbers) == len(numbers) - 1 or _IDENTIFIER.fullmatch(name) is not None
+
+
 def _kind(name: str, cells: Cells, lines: Sequence[int], spec: DatasetSpec, problems: list[str]) -> Kind | None:
-    """As the spec says, else by content: a column of numbers with a few words in it is a mistake to be told."""
+    """As the spec says, else by content: a column of numbers with a few words in it is a mistake to be told.
+
+    Whole numbers are numbers, however few of them there are: their order may mean something, and a value not seen in
+    training keeps its meaning. Codes without an order are for the spec to call categorical. Truth values are words.
+    """
     present = [cell for cell in cells if cell is not None]
     wrong = [line for cell, line in zip(cells, lines, strict=True) if cell is not None and _number(cell) is None]
     asked = spec.features.get(name)
@@ -271,6 +307,12 @@ def _kind(name: str, cells: Cells, lines: Sequence[int], spec: DatasetSpec, prob
         problems.append(
             f"feature {name!r} holds dates, which are not read; turn them into numbers (an age, a month, days since), "
             f'list it in drop, or say kind = "categorical" in the spec'
+        )
+        return None
+    if asked is None and all(_number(cell) is not None or _MARKED.fullmatch(cell) for cell in present) and wrong:
+        problems.append(
+            f"feature {name!r} holds numbers that are not written plainly in {_in_lines(wrong)}; {PLAIN_NUMBERS}, "
+            f'or say kind = "categorical" in the spec'
         )
         return None
     if asked is not None or (wrong and len(wrong) <= 0.1 * len(present)):

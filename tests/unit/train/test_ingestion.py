@@ -15,7 +15,7 @@ SPEC = DatasetSpec(name="n", source="t.csv", target="y")
 
 def csv(header: str = "a,b,y", rows: int = 60, row: str = "{n},{word},{y}", **replaced: str) -> bytes:
     """A good table; `line_7="..."` replaces what stands in line 7 (the header is line 1)."""
-    lines = [header] + [row.format(n=i, word="xyz"[i % 3], y=i * 0.5) for i in range(rows)]
+    lines = [header] + [row.format(i=i, n=i - i % 2, word="xyz"[i % 3], y=i * 0.5) for i in range(rows)]
     for name, text in replaced.items():
         lines[int(name.removeprefix("line_")) - 1] = text
     return ("\n".join(lines) + "\n").encode()
@@ -155,7 +155,9 @@ def test_no_value_of_a_row_stands_in_a_message() -> None:
 
 def test_parquet_reads_like_csv() -> None:
     spec = DatasetSpec(name="n", source="t.parquet", target="y")
-    frame = pd.DataFrame({"a": range(60), "b": [*["x", None, "z"] * 20], "y": [i * 0.5 for i in range(60)]})
+    frame = pd.DataFrame(
+        {"a": [i // 2 for i in range(60)], "b": [*["x", None, "z"] * 20], "y": [i * 0.5 for i in range(60)]}
+    )
     buffer = io.BytesIO()
     frame.to_parquet(buffer)
     table = read_table(buffer.getvalue(), spec)
@@ -173,7 +175,7 @@ def test_dates_are_refused_with_advice(day: str) -> None:
 
 
 def test_words_that_are_all_different_are_dropped_as_an_identifier_unless_the_spec_wants_them() -> None:
-    data = csv(header="a,id,b,y", row="{n},s{n},{word},{y}")
+    data = csv(header="a,id,b,y", row="{n},s{i},{word},{y}")
     table = read_table(data, SPEC)
     assert list(table.features.columns) == ["a", "b"]
     assert table.dropped == ("id",)
@@ -182,10 +184,39 @@ def test_words_that_are_all_different_are_dropped_as_an_identifier_unless_the_sp
     assert "id" in read_table(data, asked).features
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "kept"),
+    [
+        ("a,c,b,y", "{n},1{i:03d},{word},{y}", False),  # consecutive
+        ("a,student_id,b,y", "{n},9{i}7,{word},{y}", False),  # named as an identifier
+        ("a,ID,b,y", "{n},9{i}7,{word},{y}", False),
+        ("a,paid,b,y", "{n},9{i}7,{word},{y}", True),  # may be an amount
+        ("a,student_id,b,y", "{n},{n},{word},{y}", True),  # not all different
+        ("a,id,b,y", "{n},{i}.5,{word},{y}", True),  # a measurement
+    ],
+)
+def test_whole_numbers_that_count_or_name_the_rows_are_dropped(header: str, row: str, kept: bool) -> None:
+    name = header.split(",")[1]
+    table = read_table(csv(header=header, row=row), SPEC)
+    assert (name in table.features) == kept
+    assert any("as an identifier has" in warning for warning in table.warnings) != kept
+    asked = DatasetSpec(name="n", source="t.csv", target="y", features={name: FeatureSpec(kind="numeric")})
+    assert name in read_table(csv(header=header, row=row), asked).features
+
+
+def test_whole_numbers_are_numbers_however_few_and_the_spec_may_call_them_categories() -> None:
+    data = csv(header="a,b,y", row="1,{word},{y}", line_3="2,x,1", line_4="3,x,1")
+    assert kinds(read_table(data, SPEC))["a"] == "numeric"
+    asked = DatasetSpec(name="n", source="t.csv", target="y", features={"a": FeatureSpec(kind="categorical")})
+    assert set(read_table(data, asked).features["a"]) == {"1", "2", "3"}
+
+
 def test_truth_values_are_categories_from_csv_and_parquet() -> None:
     spelled = csv(line_2="0,TRUE,0").replace(b",x,", b",true,").replace(b",z,", b",false,").replace(b",y,", b",false,")
     assert set(read_table(spelled, SPEC).features["b"]) == {"true", "false"}
-    frame = pd.DataFrame({"a": range(60), "b": [i % 3 == 0 for i in range(60)], "y": [i * 0.5 for i in range(60)]})
+    frame = pd.DataFrame(
+        {"a": [i // 2 for i in range(60)], "b": [i % 3 == 0 for i in range(60)], "y": [i * 0.5 for i in range(60)]}
+    )
     data = io.BytesIO()
     frame.to_parquet(data)
     table = read_table(data.getvalue(), DatasetSpec(name="n", source="t.parquet", target="y"))
