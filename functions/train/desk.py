@@ -4,8 +4,12 @@
 """
 
 import argparse
+import shutil
+import signal
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +28,8 @@ from shared.errors import InvalidDataset, PermanentError
 from shared.manifest import encode, utc_now
 from shared.store import Download
 
+INTERRUPTED = 130
+"""The exit status that shells give to Ctrl-C."""
 GENERATION = 0
 """A file on a disk has none."""
 
@@ -60,6 +66,7 @@ class Bars:
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0, or 1 with every problem on stderr."""
     asked = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind then either
     try:
         if asked.action == "check":
             check(asked.dataset, Console())
@@ -71,6 +78,9 @@ def main(arguments: Sequence[str]) -> int:
     except PermanentError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; nothing was written\n")
+        return INTERRUPTED
     return 0
 
 
@@ -93,17 +103,35 @@ def check(dataset: Path, console: Console) -> Table:
 def train(dataset: Path, out: Path, settings: TrainSettings, console: Console) -> None:
     """Write the candidate's files and its manifest into the folder `out`. Raises InvalidDataset, NoSelectableModel."""
     inputs = read_files(dataset)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InvalidDataset([f"{out} exists and is not an empty folder; name another with OUT="])
-    with Bars(console) as bars:
-        trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()), progress=bars)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in {**trained.files, layout.MANIFEST: encode(trained.manifest)}.items():
-        (out / name).write_bytes(data)
+    with _folder(out) as folder:
+        with Bars(console) as bars:
+            trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()), progress=bars)
+        for name, data in {**trained.files, layout.MANIFEST: encode(trained.manifest)}.items():
+            (folder / name).write_bytes(data)
     console.print(leaderboard(trained.results, trained.selected.result.name), markup=False)
     for warning in read_table(inputs.source.data, inputs.spec).warnings:
         console.print(f"warning: {warning}", markup=False)
     console.print(f"{trained.selected.result.name} was selected; see {out / layout.REPORT_PAGE}", markup=False)
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, which becomes `out` when all is written and is gone otherwise. Raises InvalidDataset."""
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise InvalidDataset([f"{out} exists and is not an empty folder; name another with OUT="])
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise InvalidDataset([f"{out} cannot be written: {error.strerror}; name another folder with OUT="]) from None
+    try:
+        yield folder
+        folder.chmod(0o755)
+        folder.replace(out)
+    except OSError as error:
+        raise InvalidDataset([f"{out} cannot be written: {error.strerror}; name another folder with OUT="]) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def leaderboard(results: Sequence[Result], selected: str) -> TextTable:

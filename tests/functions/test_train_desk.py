@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,3 +77,63 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     done = desk("check", str(tmp_path / "dataset.toml"), cwd=tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert f"the dataset spec {tmp_path / 'dataset.toml'} cannot be read: No such file or directory" in done.stderr
+
+
+def test_ctrl_c_leaves_nothing_behind_and_says_so_in_a_line(dataset: Path, tmp_path: Path) -> None:
+    dataset.write_text(dataset.read_text().replace("random_iterations = 1", "random_iterations = 400"))
+    command = [sys.executable, "-W", "error", "-m", "functions.train.desk", "train", str(dataset), str(tmp_path / "o")]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(members(process.pid)) < 3:  # the search has begun
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, "stopped; nothing was written\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
+    while members(process.pid):
+        assert time.monotonic() < deadline + 60, "processes were left behind"
+        time.sleep(0.2)
+
+
+def members(group: int) -> list[int]:
+    """Processes of the group that live."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _, owner = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+            except OSError:
+                continue
+            if int(owner) == group and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("out", "reason"), [("/proc/out", "cannot be written: "), ("table/stud.csv", "is not an empty folder")]
+)
+def test_a_folder_that_cannot_be_written_is_named_before_training(
+    dataset: Path, tmp_path: Path, out: str, reason: str
+) -> None:
+    began = time.monotonic()
+    done = desk("train", str(dataset), str(tmp_path / out), cwd=tmp_path)
+    assert done.returncode == 1
+    assert reason in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert time.monotonic() - began < 60
+
+
+def test_a_spec_with_an_unknown_key_names_the_nearest(dataset: Path, tmp_path: Path) -> None:
+    dataset.write_text(dataset.read_text().replace("target =", "targt ="))
+    done = desk("check", str(dataset), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "dataset.toml: unknown key 'targt'; did you mean 'target'?\n")
