@@ -113,6 +113,30 @@ bundle: $(VENV)/.local-installed ## build/FN.zip, what a function is deployed fr
 image-test: $(VENV)/.tests-installed ## build the predict image, run it read-only without root, make smoke against it
 	@$(BIN)/pytest -s tests/infra/test_image.py
 
+PYTHON_HERE = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
+WHERE       = --project="$(PROJECT)" --region="$(REGION)" $(if $(NAME),--name="$(NAME)")
+DEPLOYMENT  = test -n "$(PROJECT)" -a -n "$(REGION)" || { \
+              echo "say where: make $@ PROJECT=my-project REGION=europe-west1 [NAME=tabular]" >&2; exit 2; }
+
+.PHONY: deploy plan release destroy
+deploy: ## deploy to Google Cloud, or go on: PROJECT=… REGION=… [DATASET=path/to/dataset.toml]
+	@$(DEPLOYMENT)
+	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
+
+plan: ## show what deploy would change in the infrastructure: PROJECT=… REGION=…
+	@$(DEPLOYMENT)
+	@exec $(PYTHON_HERE) -m infra.delivery.plan $(WHERE)
+
+release: ## let production serve the image that staging tested for this commit: PROJECT=… REGION=…
+	@$(DEPLOYMENT)
+	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) --commit="$$(git rev-parse HEAD)" \
+	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)"
+
+destroy: ## take a deployment down: PROJECT=… REGION=… [YES=1: do not ask] [DATA=1: data and models too]
+	@$(DEPLOYMENT)
+	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(if $(filter 1 true yes,$(YES)),--yes) \
+	  $(if $(filter 1 true yes,$(DATA)),--data)
+
 # ---- installing -----------------------------------------------------------------------------------------------------
 # Locked files are installed on top of each other, never removed: run and test share one environment.
 

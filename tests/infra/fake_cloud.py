@@ -214,7 +214,8 @@ def _terraform(arguments: list[str], state: dict[str, Any]) -> str | None:
             return json.dumps({name: {"value": value} for name, value in state["outputs"].items()})
         case ["apply", *_]:
             state["outputs"].update(state["on_apply"].get("outputs", {}))
-            state["services"].update(state["on_apply"].get("services", {}))
+            for name, service in state["on_apply"].get("services", {}).items():
+                state["services"].setdefault(name, service)  # a service's image is not Terraform's to change back
             for bucket in state["on_apply"].get("buckets", []):
                 state["buckets"].setdefault(bucket, [])
             return "Apply complete!"

@@ -1,0 +1,187 @@
+"""`make deploy`: from an empty project to a tested staging service, stage by stage; run again, it goes on.
+
+Every stage looks first whether it is done already. One that fails says what is done, what is not and how to go on.
+"""
+
+import argparse
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.delivery import bundles, options, variables
+from infra.delivery.cloud_run import Service, find_image, identity_token, smoke, tag_image, tested_tag
+from infra.delivery.commands import do, holds
+from infra.delivery.errors import Stopped, exit_code
+from infra.delivery.preflight import require_tools
+from infra.delivery.staging import serve_and_test
+from infra.delivery.terraform import ROOT, Deployment, commit
+
+SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
+BUILD = ROOT / "build"
+SPEC = "data/dataset.toml"
+POINTER = "staging/current.json"
+FIRST_MODEL_MINUTES = 45.0
+POLL_SECONDS = 10.0
+
+
+@dataclass
+class Deploy:
+    """One run; `outputs` and `image` are known once their stages are done."""
+
+    target: Deployment
+    dataset: Path
+    minutes: float
+    poll_seconds: float
+    outputs: dict[str, Any] = field(default_factory=dict)
+    image: str = ""
+
+    def stages(self) -> list[tuple[str, Callable[[], None]]]:
+        return [
+            ("the bucket of Terraform's state", self.target.make_state_bucket),
+            ("the bundles of the functions", self._bundles),
+            ("the infrastructure", self._infrastructure),
+            ("the dataset", self._dataset),
+            ("the image of the predict service", self._image),
+            ("the first model", self._first_model),
+            ("staging serves the image", self._staging),
+        ]
+
+    def run(self) -> None:
+        """Raises Stopped, saying how far it came."""
+        stages = self.stages()
+        for number, (title, action) in enumerate(stages):
+            print(f"[{number + 1}/{len(stages)}] {title}", flush=True)
+            try:
+                action()
+            except (Stopped, KeyboardInterrupt) as failure:
+                raise Stopped(self._progress(number, failure)) from failure
+
+    def _progress(self, failed: int, failure: BaseException) -> str:
+        titles = [title for title, _ in self.stages()]
+        return "\n  ".join(
+            [
+                f"stage {failed + 1}, {titles[failed]}: {failure or 'interrupted'}",
+                f"done:     {'; '.join(titles[:failed]) or 'nothing'}",
+                f"not done: {'; '.join(titles[failed:])}",
+                f"go on:    make deploy {self.target.again}   (what is done is not done again)",
+                f"or undo:  make destroy {self.target.again}",
+            ]
+        )
+
+    def _bundles(self) -> None:
+        for fn in bundles.FUNCTIONS:
+            digest = bundles.write(bundles.contents(ROOT, fn), BUILD / f"{fn}.zip")
+            print(f"  build/{fn}.zip {digest[:12]}")
+
+    def _infrastructure(self) -> None:
+        self.target.init()
+        self.target.apply()
+        variables.keep(self.target.state_bucket)
+        self.outputs = self.target.outputs()
+
+    def _dataset(self) -> None:
+        bucket = self.outputs["bucket"]
+        if self._has(SPEC):
+            print(
+                f"  gs://{bucket}/{SPEC} is there and stays; to replace it: gcloud storage cp FILES gs://{bucket}/data/"
+            )
+            return
+        source = source_of(self.dataset)
+        if source is not None:
+            do("gcloud", "storage", "cp", str(source), f"gs://{bucket}/data/{source.name}")
+        do("gcloud", "storage", "cp", str(self.dataset), f"gs://{bucket}/{SPEC}")
+
+    def _image(self) -> None:
+        bundle = BUILD / "predict.zip"
+        tag = f"src-{bundles.write(bundles.contents(ROOT, 'predict'), bundle)[:16]}"
+        repository = self.outputs["repository"]
+        found = find_image(repository, tag)
+        if found is None:
+            reference = f"--tag={repository}/predict:{tag}"
+            do("gcloud", "builds", "submit", str(bundle), reference, f"--project={self.target.project}", "--quiet")
+            found = find_image(repository, tag)
+        if found is None:
+            raise Stopped(f"the build ended well, but {repository}/predict:{tag} is not there")
+        self.image = found
+        print(f"  {found}")
+
+    def _first_model(self) -> None:
+        if self._has(POINTER):
+            print(f"  {POINTER} is there")
+            return
+        do("gcloud", "scheduler", "jobs", "run", self.outputs["job"])
+        print("  training, then validation: about ten minutes for the sample", flush=True)
+        deadline = time.monotonic() + self.minutes * 60
+        while not self._has(POINTER):
+            if time.monotonic() >= deadline:
+                raise Stopped(
+                    f"no {POINTER} within {self.minutes:g} minutes; why: gcloud logging read 'severity>=WARNING'"
+                    f" --project={self.target.project} --freshness=1h --limit=20"
+                )
+            time.sleep(self.poll_seconds)
+
+    def _staging(self) -> None:
+        service = Service(self.target.project, self.target.region, self.outputs["services"]["staging"])
+        state = service.state()
+        if state.image == self.image:
+            if not smoke(state.url, identity_token(state.url)):
+                raise Stopped(f"{service.name} serves {self.image} but does not pass the smoke check")
+        else:
+            serve_and_test(service, self.image)
+        head = commit()
+        if head is not None:
+            tag_image(self.image, tested_tag(head))
+
+    def _has(self, key: str) -> bool:
+        return holds("gcloud", "storage", "objects", "describe", f"gs://{self.outputs['bucket']}/{key}")
+
+
+def source_of(spec: Path) -> Path | None:
+    """The table that a spec names, None where it is in a bucket already. Raises Stopped."""
+    try:
+        source = tomllib.loads(spec.read_text(encoding="utf-8"))["source"]
+    except OSError as error:
+        raise Stopped(f"cannot read the dataset's spec {spec}: {error.strerror}") from None
+    except (ValueError, KeyError):
+        raise Stopped(f"{spec} is not a dataset's spec with a source: see make check-data DATASET={spec}") from None
+    if str(source).startswith("gs://"):
+        return None
+    table = spec.parent / str(source)
+    if not table.is_file():
+        raise Stopped(f"{spec} names the table {source}, but there is no {table}")
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = options.parser("deploy", "Deploy everything, or go on with a deployment that stopped.")
+    parser.add_argument(
+        "--dataset", type=Path, default=SAMPLE, help="spec to upload where the bucket has none (sample)"
+    )
+    parser.add_argument("--minutes", type=float, default=FIRST_MODEL_MINUTES, help="to wait for the first model (45)")
+    parser.add_argument("--poll-seconds", type=float, default=POLL_SECONDS, help="between two looks for it (10)")
+    given = parser.parse_args(arguments)
+    return exit_code("deploy", lambda: _deploy(given))
+
+
+def _deploy(given: argparse.Namespace) -> int:
+    source_of(given.dataset)
+    target = Deployment(given.project, given.region, given.name)
+    account = require_tools(given.project)
+    print(f"{account} deploys {given.name} to {given.project} in {given.region}", flush=True)
+    deploy = Deploy(target, given.dataset, given.minutes, given.poll_seconds)
+    deploy.run()
+    out = deploy.outputs
+    print(
+        f"done. Staging serves: {out['staging_url']}\n"
+        f"next: BUCKET={out['bucket']} make promote      production gets the model\n"
+        f"      make release {target.again}      production gets the image (needs a clean checkout)"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""`make plan`: what `make deploy` would change in the infrastructure; it changes nothing."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from infra.delivery import bundles, options
+from infra.delivery.deploy import BUILD
+from infra.delivery.errors import exit_code
+from infra.delivery.preflight import require_tools
+from infra.delivery.terraform import ROOT, Deployment
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = options.parser("plan", "Show what a deploy would change.").parse_args(arguments)
+    return exit_code("plan", lambda: _plan(given))
+
+
+def _plan(given: argparse.Namespace) -> int:
+    require_tools(given.project)
+    for fn in ("train", "validate"):
+        bundles.write(bundles.contents(ROOT, fn), BUILD / f"{fn}.zip")
+    target = Deployment(given.project, given.region, given.name)
+    if target.has_state():
+        target.init()
+        target.plan()
+    else:
+        print(f"there is no gs://{target.state_bucket} yet, so this is a first deploy", flush=True)
+        target.first_plan()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

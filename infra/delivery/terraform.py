@@ -1,0 +1,118 @@
+"""Terraform over `infra/` for one deployment, with its state in the deployment's own bucket."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.delivery.commands import ask, ask_json, do, holds
+from infra.delivery.errors import Stopped
+
+ROOT = Path(__file__).resolve().parents[2]
+INFRA = ROOT / "infra"
+OVERRIDE = INFRA / "first_plan_override.tf"
+KEPT = ("google_storage_bucket.", "google_project_service.", "data.")
+"""What a destroy that keeps the data leaves in the state: the bucket and what it stands on."""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Which one: everything that is named after it follows."""
+
+    project: str
+    region: str
+    name: str
+
+    @property
+    def state_bucket(self) -> str:
+        return f"{self.project}-{self.name}-tfstate"
+
+    @property
+    def again(self) -> str:
+        """The options of the commands that people type."""
+        name = "" if self.name == "tabular" else f" NAME={self.name}"
+        return f"PROJECT={self.project} REGION={self.region}{name}"
+
+    def has_state(self) -> bool:
+        return holds("gcloud", "storage", "buckets", "describe", f"gs://{self.state_bucket}", self._project)
+
+    def make_state_bucket(self) -> None:
+        """Versioned and private; an existing one is left as it is but for the versions."""
+        if not self.has_state():
+            apis = ("serviceusage", "cloudresourcemanager", "storage")
+            do("gcloud", "services", "enable", *(f"{api}.googleapis.com" for api in apis), self._project)
+            do("gcloud", "storage", "buckets", "create", f"gs://{self.state_bucket}", self._project,
+               f"--location={self.region}", "--uniform-bucket-level-access", "--public-access-prevention")  # fmt: skip
+        do("gcloud", "storage", "buckets", "update", f"gs://{self.state_bucket}", "--versioning", self._project)
+
+    def init(self) -> None:
+        backend = (f"-backend-config=bucket={self.state_bucket}", "-backend-config=prefix=terraform")
+        do(*self._terraform, "init", "-input=false", "-reconfigure", *backend)
+
+    def plan(self) -> None:
+        do(*self._terraform, "plan", "-input=false", "-lock-timeout=60s", *self._variables())
+
+    def first_plan(self) -> None:
+        """A plan against nothing, where there is no state yet; nothing is kept of it."""
+        with _local_backend() as environment:
+            do(*self._terraform, "init", "-input=false", "-reconfigure", environment=environment)
+            do(*self._terraform, "plan", "-input=false", *self._variables(), environment=environment)
+
+    def apply(self) -> None:
+        do(*self._terraform, "apply", "-input=false", "-auto-approve", "-lock-timeout=60s", *self._variables())
+
+    def outputs(self) -> dict[str, Any]:
+        """Raises Stopped where there are none."""
+        found = {name: entry["value"] for name, entry in ask_json(*self._terraform, "output", "-json").items()}
+        if not found:
+            raise Stopped("Terraform has no outputs: was it applied to the end?")
+        return found
+
+    def destroy(self, data: bool) -> None:
+        """All of it, or all but the bucket of the data. Raises Stopped where anything else is left."""
+        variables = self._variables()
+        if data:
+            variables = (*variables, "-var=deletion_protection=false")
+            target = "-target=google_storage_bucket.pipeline"
+            do(*self._terraform, "apply", "-input=false", "-auto-approve", target, *variables)
+        try:
+            do(*self._terraform, "destroy", "-input=false", "-auto-approve", *variables)
+        except Stopped as stopped:
+            left = ask(*self._terraform, "state", "list").split()
+            strangers = [address for address in left if not address.startswith(KEPT)]
+            if data or strangers:
+                raise Stopped(f"{stopped}. Still there: {', '.join(strangers or left)}") from stopped
+
+    def _variables(self) -> tuple[str, ...]:
+        values = {"project": self.project, "region": self.region, "name": self.name, "git_sha": commit() or "unknown"}
+        return tuple(f"-var={name}={value}" for name, value in values.items())
+
+    @property
+    def _project(self) -> str:
+        return f"--project={self.project}"
+
+    @property
+    def _terraform(self) -> tuple[str, str]:
+        return "terraform", f"-chdir={INFRA}"
+
+
+def commit() -> str | None:
+    """The commit of the checkout; None where it has changes that no commit has, or where git is missing."""
+    try:
+        head = ask("git", "-C", str(ROOT), "rev-parse", "HEAD")
+        return None if ask("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no") else head
+    except Stopped:
+        return None
+
+
+@contextmanager
+def _local_backend() -> Iterator[dict[str, str]]:
+    folder = ROOT / "build" / "first-plan"
+    folder.mkdir(parents=True, exist_ok=True)
+    OVERRIDE.write_text('terraform {\n  backend "local" {\n    path = "../build/first-plan/none.tfstate"\n  }\n}\n')
+    try:
+        yield {**os.environ, "TF_DATA_DIR": str(folder)}
+    finally:
+        OVERRIDE.unlink(missing_ok=True)

@@ -1,0 +1,273 @@
+"""make deploy, plan and destroy: every stage fails once, says how to go on, and going on does nothing twice."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from shared.store import CloudStore
+from tests.functions.test_predict_function import running
+from tests.infra.fake_cloud import ROOT, FakeCloud
+from tests.local_storage import running_storage
+from tests.tools import require
+from tests.unit.predict.promoted import promote
+
+PROJECT, REGION = "my-project", "europe-west1"
+STATE = f"gs://{PROJECT}-tabular-tfstate"
+BUCKET = f"{PROJECT}-tabular"
+REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/tabular"
+SERVICE = "tabular-predict-staging"
+IMAGE = f"{REPOSITORY}/predict@sha256:{'b' * 64}"
+PLACEHOLDER = "us-docker.pkg.dev/cloudrun/container/hello"
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("predict")
+    with running_storage() as storage, pytest.MonkeyPatch.context() as environment:
+        requests.post(f"{storage.http_url}/storage/v1/b", json={"name": "delivery"}, timeout=60).raise_for_status()
+        environment.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
+        environment.setenv("GOOGLE_CLOUD_PROJECT", "local")
+        promote(CloudStore("delivery"))
+        with running(folder, BUCKET="delivery") as function:
+            yield function.url
+
+
+@pytest.fixture
+def cloud(healthy: str, tmp_path: Path) -> FakeCloud:
+    """A project in which nothing is deployed yet."""
+    fake = FakeCloud(tmp_path / "cloud")
+    service = {"image": PLACEHOLDER, "revisions": [PLACEHOLDER], "serving": 0, "pinned": None}
+    outputs = {
+        "bucket": BUCKET,
+        "repository": REPOSITORY,
+        "job": f"projects/{PROJECT}/locations/{REGION}/jobs/tabular-train-weekly",
+        "services": {"staging": SERVICE, "production": "tabular-predict-production"},
+        "staging_url": healthy,
+    }
+    fake.change(
+        on_apply={"outputs": outputs, "services": {SERVICE: service}, "buckets": [f"gs://{BUCKET}"]},
+        on_job={f"gs://{BUCKET}": ["data/stud.csv", "data/dataset.toml", "staging/current.json"]},
+        urls={IMAGE: healthy},
+    )
+    return fake
+
+
+def call(fake: FakeCloud, command: str, *options: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    where = (f"--project={PROJECT}", f"--region={REGION}")
+    return subprocess.run(
+        [sys.executable, "-m", f"infra.delivery.{command}", *where, *options],
+        cwd=ROOT,
+        env=fake.environment(),
+        input=typed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=250,
+    )
+
+
+def deploy(fake: FakeCloud, *options: str) -> subprocess.CompletedProcess[str]:
+    return call(fake, "deploy", "--minutes=0.001", "--poll-seconds=0.01", *options)
+
+
+def test_a_first_deploy_goes_from_an_empty_project_to_a_tested_staging(cloud: FakeCloud) -> None:
+    done = deploy(cloud)
+    assert done.returncode == 0, done.stderr + done.stdout
+    verbs = [" ".join(line.split()[:4]) for line in cloud.changes()]
+    order = ["gcloud storage buckets create", "gcloud storage cp", "gcloud builds submit", "gcloud scheduler jobs run"]
+    positions = [next(i for i, verb in enumerate(verbs) if verb.startswith(start)) for start in order]
+    assert positions == sorted(positions)
+    uploads = [line for line in cloud.changes() if line.startswith("gcloud storage cp")]
+    assert [line.rpartition("/")[2] for line in uploads] == ["stud.csv", "dataset.toml"]  # the spec last
+    assert cloud.state["services"][SERVICE]["image"] == IMAGE
+    assert "does what it must" in done.stdout
+    assert "make promote" in done.stdout
+
+
+def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> None:
+    assert deploy(cloud).returncode == 0
+    before = len(cloud.changes())
+    again = deploy(cloud)
+    assert again.returncode == 0, again.stderr
+    after = [line for line in cloud.changes()[before:] if " tags add " not in line]
+    assert [" ".join(line.split()[:4]) for line in after if not line.startswith("terraform")] == [
+        "gcloud storage buckets update"
+    ]
+    assert ["apply" in line for line in after if line.startswith("terraform")] == [True]
+    assert "does what it must" in again.stdout  # staging is asked again
+
+
+@pytest.mark.parametrize(
+    ("fails", "stage"),
+    [
+        ("buckets create", "the bucket of Terraform's state"),
+        ("terraform -chdir", "the infrastructure"),
+        (" output ", "the infrastructure"),
+        ("gcloud storage cp", "the dataset"),
+        ("builds submit", "the image of the predict service"),
+        ("jobs run", "the first model"),
+        ("services update ", "staging serves the image"),
+        ("print-identity-token", "staging serves the image"),
+    ],
+)
+def test_a_stage_that_fails_says_how_to_go_on_and_going_on_completes_it(
+    cloud: FakeCloud, fails: str, stage: str
+) -> None:
+    cloud.change(fail=[fails])
+    stopped = deploy(cloud)
+    assert stopped.returncode == 1
+    assert f", {stage}: " in stopped.stderr
+    assert f"go on:    make deploy PROJECT={PROJECT} REGION={REGION} " in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    cloud.change(fail=[])
+    again = deploy(cloud)
+    assert again.returncode == 0, again.stderr
+    assert cloud.state["services"][SERVICE]["image"] == IMAGE
+    assert len([line for line in cloud.calls if "buckets create" in line]) == (2 if fails == "buckets create" else 1)
+
+
+def test_a_first_model_that_does_not_come_is_explained(cloud: FakeCloud) -> None:
+    cloud.change(on_job={})
+    stopped = deploy(cloud)
+    assert stopped.returncode == 1
+    assert "no staging/current.json within 0.001 minutes" in stopped.stderr
+    assert "gcloud logging read" in stopped.stderr
+
+
+def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(cloud: FakeCloud) -> None:
+    cloud.change(
+        versions={"gcloud": "400.0.0", "terraform": "1.5.7"}, fail=["application-default", "projects describe"]
+    )
+    stopped = deploy(cloud)
+    assert stopped.returncode == 1
+    assert "nothing was changed" in stopped.stderr
+    for line in ("gcloud 450.0 or newer, found 400.0.0", "terraform 1.9 or newer, found 1.5.7"):
+        assert line in stopped.stderr
+    cloud.change(versions={"gcloud": "528.0.0", "terraform": "1.11.4"})
+    stopped = deploy(cloud)
+    assert "gcloud auth application-default login" in stopped.stderr
+    assert f"project {PROJECT} does not exist" in stopped.stderr
+    cloud.change(fail=[], account="")
+    assert "gcloud auth login" in deploy(cloud).stderr
+    assert cloud.changes() == []
+
+
+def test_missing_tools_are_named_with_where_they_come_from(tmp_path: Path) -> None:
+    fake = FakeCloud(tmp_path / "cloud", programs=())
+    fake.bin.joinpath("git").symlink_to(require("git", source="Debian's git"))
+    command = [sys.executable, "-m", "infra.delivery.deploy", f"--project={PROJECT}", f"--region={REGION}"]
+    environment = {**os.environ, "PATH": str(fake.bin)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "there is no gcloud here: install the Google Cloud CLI" in done.stderr
+    assert "there is no terraform here: install Terraform 1.9" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(None, "cannot read the dataset's spec"), ("target = 1", "not a dataset's spec"), ('source = "x.csv"', "no ")],
+)
+def test_a_dataset_that_cannot_be_uploaded_is_refused_before_anything_is_called(
+    cloud: FakeCloud, tmp_path: Path, text: str | None, expected: str
+) -> None:
+    spec = tmp_path / "dataset.toml"
+    if text is not None:
+        spec.write_text(text)
+    stopped = deploy(cloud, f"--dataset={spec}")
+    assert stopped.returncode == 1
+    assert expected in stopped.stderr
+    assert cloud.calls == []
+
+
+def test_a_first_plan_needs_no_state_and_leaves_nothing(cloud: FakeCloud) -> None:
+    done = call(cloud, "plan")
+    assert done.returncode == 0, done.stderr
+    assert "a first deploy" in done.stdout
+    assert not (ROOT / "infra" / "first_plan_override.tf").exists()
+    assert cloud.changes() == []
+    cloud.change(fail=["terraform -chdir"])
+    assert call(cloud, "plan").returncode == 1
+    assert not (ROOT / "infra" / "first_plan_override.tf").exists()
+
+
+def test_a_plan_of_a_deployment_uses_its_state(cloud: FakeCloud) -> None:
+    cloud.change(buckets={STATE: []})
+    done = call(cloud, "plan")
+    assert done.returncode == 0, done.stderr
+    assert any("-backend-config=bucket=my-project-tabular-tfstate" in line for line in cloud.calls)
+
+
+@pytest.mark.parametrize("typed", ["", "yes\n", "my-projec\n"])
+def test_destroy_does_nothing_until_the_project_is_typed(cloud: FakeCloud, typed: str) -> None:
+    cloud.change(buckets={STATE: []})
+    done = call(cloud, "destroy", typed=typed)
+    assert done.returncode == 1
+    assert "not confirmed; nothing was changed" in done.stderr
+    assert [line for line in cloud.calls if line.startswith("terraform") and "version" not in line] == []
+
+
+def test_destroy_keeps_the_data_and_says_so(cloud: FakeCloud) -> None:
+    kept = ["google_storage_bucket.pipeline", 'google_project_service.api["storage"]', "data.google_project.this"]
+    cloud.change(buckets={STATE: []}, fail=["destroy"], left=kept)  # the bucket is not empty and protected
+    done = call(cloud, "destroy", typed=f"{PROJECT}\n")
+    assert done.returncode == 0, done.stderr
+    assert f"the data stays in gs://{BUCKET}" in done.stdout
+    assert not any("deletion_protection=false" in line for line in cloud.calls)
+
+
+def test_destroy_names_what_it_could_not_take_down(cloud: FakeCloud) -> None:
+    cloud.change(buckets={STATE: []}, fail=["destroy"], left=["google_cloud_scheduler_job.train"])
+    done = call(cloud, "destroy", "--yes")
+    assert done.returncode == 1
+    assert "Still there: google_cloud_scheduler_job.train" in done.stderr
+
+
+def test_destroy_takes_the_data_only_when_told(cloud: FakeCloud) -> None:
+    cloud.change(buckets={STATE: []})
+    done = call(cloud, "destroy", "--yes", "--data")
+    assert done.returncode == 0, done.stderr
+    assert "FOR GOOD" in done.stdout
+    lines = [line for line in cloud.calls if "deletion_protection=false" in line]
+    assert [" apply " in lines[0], " destroy " in lines[1]] == [True, True]
+
+
+@pytest.mark.parametrize("target", ["deploy", "plan", "destroy", "release"])
+def test_make_says_what_it_needs(target: str) -> None:
+    done = subprocess.run(["make", target], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"make {target} PROJECT=my-project REGION=europe-west1" in done.stderr
+
+
+def test_make_plan_reaches_the_command(cloud: FakeCloud) -> None:
+    command = ["make", "plan", f"PROJECT={PROJECT}", "REGION=Europe", "NAME=other"]
+    done = subprocess.run(command, cwd=ROOT, env=cloud.environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "expected a region such as europe-west1, found 'Europe'" in done.stderr
+
+
+def test_gcloud_knows_every_command_that_is_called(cloud: FakeCloud, tmp_path: Path) -> None:
+    """The real gcloud, signed out: it parses the command line, then asks to sign in. A wrong flag is a usage error."""
+    real = require("gcloud", source="the Google Cloud CLI")
+    (ROOT / "build").mkdir(exist_ok=True)
+    deploy(cloud)
+    shapes: dict[tuple[str, ...], str] = {}
+    for line in cloud.calls:
+        words = line.split()
+        flags = tuple(word.split("=")[0] for word in words if word.startswith("--"))
+        shapes.setdefault((*words[:4], *flags), line)
+    environment = {**os.environ, "CLOUDSDK_CONFIG": str(tmp_path / "config"), "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+    checked = [line for line in shapes.values() if line.startswith("gcloud") and "application-default" not in line]
+    assert len(checked) >= 12
+    for line in checked:
+        done = subprocess.run(
+            [real, *line.split()[1:]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        known = done.returncode in (0, 1) and "unrecognized arguments" not in done.stderr
+        assert known, f"{line}: {done.stderr[:600]}"
+    wrong = [real, "run", "services", "update-traffic", "x", "--to-newest"]
+    assert subprocess.run(wrong, env=environment, capture_output=True, check=False).returncode == 2
