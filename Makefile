@@ -118,7 +118,10 @@ WHERE       = --project="$(PROJECT)" --region="$(REGION)" $(if $(NAME),--name="$
 DEPLOYMENT  = test -n "$(PROJECT)" -a -n "$(REGION)" || { \
               echo "say where: make $@ PROJECT=my-project REGION=europe-west1 [NAME=tabular]" >&2; exit 2; }
 
-.PHONY: deploy plan release destroy
+.PHONY: doctor deploy plan release destroy
+doctor: ## what this computer lacks, and with PROJECT=… REGION=… what that project lacks; how to mend it
+	@exec $(PYTHON_HERE) -m infra.delivery.doctor $(if $(PROJECT),--project="$(PROJECT)") $(if $(REGION),--region="$(REGION)")
+
 deploy: ## deploy to Google Cloud, or go on: PROJECT=… REGION=… [DATASET=path/to/dataset.toml]
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
