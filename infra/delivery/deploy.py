@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import bundles, options, variables
+from infra.delivery import bundles, dead_letters, options, variables
 from infra.delivery.cloud_run import Service, find_image, identity_token, smoke, tag_image, tested_tag
 from infra.delivery.commands import do, holds
 from infra.delivery.errors import Stopped, exit_code
@@ -44,6 +44,7 @@ class Deploy:
             ("the bucket of Terraform's state", self.target.make_state_bucket),
             ("the bundles of the functions", self._bundles),
             ("the infrastructure", self._infrastructure),
+            ("undeliverable events", self._dead_letters),
             ("the dataset", self._dataset),
             ("the image of the predict service", self._image),
             ("the first model", self._first_model),
@@ -83,6 +84,9 @@ class Deploy:
         variables.keep(self.target.state_bucket)
         self.outputs = self.target.outputs()
 
+    def _dead_letters(self) -> None:
+        print(f"  {dead_letters.connect(self.target.project, self.target.region, self.target.name)}")
+
     def _dataset(self) -> None:
         bucket = self.outputs["bucket"]
         if self._has(SPEC):
@@ -101,8 +105,15 @@ class Deploy:
         repository = self.outputs["repository"]
         found = find_image(repository, tag)
         if found is None:
-            reference = f"--tag={repository}/predict:{tag}"
-            do("gcloud", "builds", "submit", str(bundle), reference, f"--project={self.target.project}", "--quiet")
+            project, region = self.target.project, self.target.region
+            account = f"{self.target.name}-build@{project}.iam.gserviceaccount.com"
+            do(
+                *("gcloud", "builds", "submit", str(bundle), f"--tag={repository}/predict:{tag}"),
+                *(f"--project={project}", f"--region={region}", "--quiet"),
+                # A fresh project's default account may not push; one of our own needs a log bucket of our own.
+                f"--service-account=projects/{project}/serviceAccounts/{account}",
+                "--default-buckets-behavior=regional-user-owned-bucket",
+            )
             found = find_image(repository, tag)
         if found is None:
             raise Stopped(f"the build ended well, but {repository}/predict:{tag} is not there")

@@ -35,7 +35,7 @@ def matching(pattern: str, expected: str) -> Callable[[str], str]:
 
 PROJECT = matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "a project id (6 to 30 lower case letters, digits, hyphens)")
 REGION = matching(r"[a-z]+-[a-z]+[0-9]{1,2}", "a region such as europe-west1")
-NAME = matching(r"[a-z][a-z0-9-]{1,12}[a-z0-9]", "3 to 14 lower case letters, digits, hyphens")
+NAME = matching(r"[a-z][a-z0-9-]{1,17}[a-z0-9]", "3 to 19 lower case letters, digits, hyphens")
 REPOSITORY = matching(r"[a-z0-9-]+-docker\.pkg\.dev/[a-z0-9:.-]+/[a-z0-9-]+", "REGION-docker.pkg.dev/PROJECT/NAME")
 COMMIT = matching(r"[0-9a-f]{40}", "the 40 hex digits of a commit")
 TAG = matching(r"v[A-Za-z0-9._-]{1,127}", "a tag such as v1.2.0")

@@ -121,8 +121,10 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             return f"token-for-{audience}"
         case ["auth", "application-default", *_]:
             return "a-token"
-        case ["projects", "describe", *_]:
-            return "ACTIVE"
+        case ["projects", "describe", *rest]:
+            return "123456789012" if "--format=value(projectNumber)" in rest else "ACTIVE"
+        case ["functions" | "eventarc" | "pubsub", *_]:
+            return _events(arguments, state)
         case ["run", "services", verb, name, *rest]:
             return _run(verb, name, rest, state)
         case ["artifacts", "docker", *rest]:
@@ -136,6 +138,17 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             state["buckets"].update(state["on_job"])
             return ""
         case ["services", "enable", *_]:
+            return ""
+    raise AssertionError(f"the fake gcloud does not know {arguments}")
+
+
+def _events(arguments: list[str], state: dict[str, Any]) -> str | None:
+    match arguments:
+        case ["functions", "describe", function, *_]:
+            return f"triggers/of-{function}" if state["outputs"] else None
+        case ["eventarc", "triggers", "describe", trigger, *_]:
+            return f"subscriptions/of-{trigger.rpartition('/')[2]}"
+        case ["pubsub", "subscriptions", "add-iam-policy-binding" | "update", *_]:
             return ""
     raise AssertionError(f"the fake gcloud does not know {arguments}")
 

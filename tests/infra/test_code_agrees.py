@@ -36,7 +36,10 @@ LEFT_TO_THEIR_DEFAULT = {
         "LEASE_SECONDS": "60",
     },
     "validate": {},
-    "predict": {"REMEMBERED_ROWS": "what the function's memory is sized for"},
+    "predict": {
+        "REMEMBERED_ROWS": "what the service's memory is sized for",
+        "BODY_SECONDS": "well within the service's own time-out",
+    },
 }
 """Variables that are read but not set, and why."""
 

@@ -33,7 +33,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         environment.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
         environment.setenv("GOOGLE_CLOUD_PROJECT", "local")
         promote(CloudStore("delivery"))
-        with running(folder, BUCKET="delivery") as function:
+        with running(folder, {"BUCKET": "delivery"}) as function:
             yield function.url
 
 
@@ -89,6 +89,16 @@ def test_a_first_deploy_goes_from_an_empty_project_to_a_tested_staging(cloud: Fa
     assert "make promote" in done.stdout
 
 
+def test_the_trigger_s_subscription_gives_up_to_the_dead_letter_topic(cloud: FakeCloud) -> None:
+    assert deploy(cloud).returncode == 0
+    bound, updated = [line for line in cloud.calls if line.startswith("gcloud pubsub subscriptions")]
+    subscription = "subscriptions/of-of-tabular-validate"
+    assert bound.startswith(f"gcloud pubsub subscriptions add-iam-policy-binding {subscription} ")
+    assert "--member=serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com" in bound
+    assert updated.startswith(f"gcloud pubsub subscriptions update {subscription} ")
+    assert f"--dead-letter-topic=projects/{PROJECT}/topics/tabular-undelivered" in updated
+
+
 def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> None:
     assert deploy(cloud).returncode == 0
     before = len(cloud.changes())
@@ -96,7 +106,8 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
     assert again.returncode == 0, again.stderr
     after = [line for line in cloud.changes()[before:] if " tags add " not in line]
     assert [" ".join(line.split()[:4]) for line in after if not line.startswith("terraform")] == [
-        "gcloud storage buckets update"
+        "gcloud storage buckets update",
+        "gcloud pubsub subscriptions update",
     ]
     assert ["apply" in line for line in after if line.startswith("terraform")] == [True]
     assert "does what it must" in again.stdout  # staging is asked again
@@ -108,6 +119,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         ("buckets create", "the bucket of Terraform's state"),
         ("terraform -chdir", "the infrastructure"),
         (" output ", "the infrastructure"),
+        ("pubsub subscriptions update", "undeliverable events"),
         ("gcloud storage cp", "the dataset"),
         ("builds submit", "the image of the predict service"),
         ("jobs run", "the first model"),

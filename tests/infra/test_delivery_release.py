@@ -34,7 +34,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         environment.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
         environment.setenv("GOOGLE_CLOUD_PROJECT", "local")
         promote(CloudStore("delivery"))
-        with running(folder, BUCKET="delivery") as function:
+        with running(folder, {"BUCKET": "delivery"}) as function:
             yield function.url
 
 
