@@ -159,8 +159,14 @@ th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d9e2
 td {{ font-variant-numeric: tabular-nums; }}
 .selected td {{ font-weight: 600; background: #e3f2fd; }} .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
 .pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; }} img {{ max-width: 100%; }}
+@page {{ margin: 14mm; }}
 @media print {{
- body {{ max-width: none; margin: 0; }} figure, tr {{ break-inside: avoid; }} h2 {{ break-after: avoid; }} }}
+ :root {{ font-size: 11px; color: #000; }} body {{ max-width: none; margin: 0; padding: 0; }}
+ .scroll {{ overflow: visible; }} table {{ font-size: .85rem; }} thead {{ display: table-header-group; }}
+ th {{ white-space: normal; }} th, td {{ padding: .2rem .3rem; }}
+ td:nth-last-child(-n+2) {{ overflow-wrap: anywhere; }}
+ .selected td {{ background: none; }} .pair figure {{ flex: 1 1 40%; }}
+ figure, tr {{ break-inside: avoid; }} h2, p {{ break-after: avoid; }} }}
 </style></head><body>
 <h1>Training run {run_id}</h1>
 <p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:

@@ -1,0 +1,48 @@
+"""A run's report in Chromium: on a laptop and on paper, nothing is cut off and nothing is fetched."""
+
+from pathlib import Path
+
+import pytest
+from playwright import sync_api
+
+from functions.train import pipeline
+from functions.train.desk import read_files
+from functions.train.settings import TrainSettings
+from functions.train.zoo import MODEL_ZOO
+from shared import layout
+from tests.tools import require
+
+SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students" / "dataset.toml"
+PAPER = 688
+"""CSS pixels between the margins of an A4 page."""
+CUT = (
+    "[document.documentElement, ...document.querySelectorAll('.scroll')]"
+    ".filter(element => element.scrollWidth > element.clientWidth).length"
+)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    zoo = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "Ridge", "DecisionTree", "KNN")]
+    settings = TrainSettings.from_env({"BUCKET": "b"})
+    trained = pipeline.train(read_files(SAMPLE), settings, "20260105T070000Z-0123abcd", zoo)
+    page = tmp_path_factory.mktemp("report") / layout.REPORT_PAGE
+    page.write_bytes(trained.files[layout.REPORT_PAGE])
+    return page
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("print", PAPER)])
+def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> None:
+    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
+    with sync_api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": width, "height": 768})
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
+        page.emulate_media(media="print" if media == "print" else "screen")
+        page.goto(report.as_uri())
+        assert page.evaluate(CUT) == 0
+        drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+        assert drawn == [True] * 5
+        assert set(asked) <= {"file", "data"}
+        chromium.close()
