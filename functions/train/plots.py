@@ -69,7 +69,7 @@ def search(candidates: Sequence[Mapping[str, Any]]) -> str:
             (i, c["r2_mean"]) for i, c in enumerate(candidates) if c["stage"] == stage and c["r2_mean"] is not None
         ]
         axes.scatter([i for i, _ in points], [r2 for _, r2 in points], s=18, color=colour, label=f"{stage} stage")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("candidate")
     axes.set_ylabel("mean R²")
     axes.legend(frameon=False)
