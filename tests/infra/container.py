@@ -40,6 +40,11 @@ RUN ln -s /usr/bin/python3 /usr/local/bin/python && wheel=$(ls /usr/share/python
     && python "$wheel/pip" install --quiet --no-index --root-user-action=ignore "$wheel"
 LABEL stand-in-for={BASE}
 """
+BASE_OPTIONS = (
+    "--include=python3,python3-venv,ca-certificates",
+    "--dpkgopt=force-unsafe-io",  # it is thrown away where it fails
+    *(f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("man", "doc", "locale")),
+)
 CONFINED = """\
 set -e
 mount --bind "$1" "$1"
@@ -139,9 +144,8 @@ class Buildah:
         folder = CACHE / "base"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        packages = "python3,python3-venv,ca-certificates"
         bootstrap = require("mmdebstrap", source=PACKAGES)
-        run(bootstrap, "--quiet", "--variant=minbase", f"--include={packages}", "bookworm", str(folder / "base.tar"))
+        run(bootstrap, "--quiet", "--variant=minbase", *BASE_OPTIONS, "bookworm", str(folder / "base.tar"))
         (folder / "Dockerfile").write_text(BASE_RECIPE)
         self._run("bud", "--isolation", "chroot", "--tag", BASE, str(folder))
         shutil.rmtree(folder)
