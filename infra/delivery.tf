@@ -43,7 +43,7 @@ locals {
   delivery_roles = [
     "roles/artifactregistry.admin", "roles/cloudbuild.builds.editor", "roles/cloudfunctions.admin",
     "roles/cloudscheduler.admin", "roles/eventarc.admin", "roles/iam.roleAdmin", "roles/iam.serviceAccountAdmin",
-    "roles/iam.serviceAccountUser", "roles/logging.configWriter", "roles/logging.logWriter", "roles/monitoring.editor",
+    "roles/logging.configWriter", "roles/logging.logWriter", "roles/monitoring.editor",
     "roles/pubsub.admin", "roles/resourcemanager.projectIamAdmin", "roles/run.admin",
     "roles/serviceusage.serviceUsageAdmin", "roles/storage.admin",
   ]
@@ -65,6 +65,23 @@ resource "google_project_iam_member" "delivery" {
   project  = var.project
   role     = each.value
   member   = google_service_account.delivery.member
+}
+
+# Deploying as an account needs that account, not every one of the project.
+resource "google_service_account_iam_member" "delivery_acts_as" {
+  for_each = merge(
+    {
+      build     = google_service_account.build.name
+      events    = google_service_account.events.name
+      scheduler = google_service_account.scheduler.name
+      train     = google_service_account.train.name
+      validate  = google_service_account.validate.name
+    },
+    { for stage, account in google_service_account.predict : stage => account.name },
+  )
+  service_account_id = each.value
+  role               = "roles/iam.serviceAccountUser"
+  member             = google_service_account.delivery.member
 }
 
 # The smoke test asks the private services, with a token that the delivery makes for itself.
