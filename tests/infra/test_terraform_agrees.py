@@ -217,6 +217,32 @@ def test_who_may_promote_cannot_touch_a_model_or_a_pointer(plan: Plan) -> None:
     }
 
 
+def test_the_table_of_the_readme_says_what_is_granted(plan: Plan) -> None:
+    table: dict[str, set[str]] = {}
+    identity = ""
+    for line in (ROOT / "infra" / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 6 and any(cells[2].startswith(verb) for verb in ("get", "create", "delete")):
+            identity = cells[1].strip("`") or identity
+            names = re.findall(r"`([^`]+)`", cells[3])
+            stages = [name.replace("<stage>", stage) for name in names for stage in STAGES]
+            verbs = {"get": ["reader"], "delete (overwrite)": ["remover"], "create": ["creator"]}
+            for role in verbs.get(cells[2], ["creator", "remover"]):
+                table.setdefault(f"{identity} {role}", set()).update(stages)
+    modules = {
+        "NAME-train": "train_access",
+        "NAME-validate": "validate_access",
+        "NAME-staging": 'predict_access["staging"]',
+        "NAME-production": 'predict_access["production"]',
+        "promoters": 'promoter_access["user:ada@example.com"]',
+    }
+    assert table == {
+        f"{name} {role}": set(prefixes)
+        for name, module in modules.items()
+        for role, prefixes in granted(plan, module).items()
+    }
+
+
 def keys() -> Iterator[str]:
     """A key of every kind that the code builds."""
     yield from (layout.SPEC, layout.MARKER, layout.REJECTED, layout.lease("x"), layout.tracked(run_id(1)))
