@@ -31,6 +31,7 @@ NOT_SET = {
     "OIDC_CERTS_URL": "goes with OIDC_AUDIENCE",
     "TRAIN_JOBS": "the default, the container's processors, is right there",
     "TRAIN_BACKEND": "the default, processes, is right there",
+    "BODY_SECONDS": "the default is far below the service's own time-out",
     "REMEMBERED_ROWS": "the default fits the memory that the service is given",
     "LEASE_SECONDS": "the default is what the schedule's back-off was chosen for",
 }
