@@ -112,15 +112,8 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
     match arguments:
         case ["version" | "--version", *_]:
             return json.dumps({"Google Cloud SDK": state["versions"]["gcloud"]})
-        case ["auth", "list", *_]:
-            return str(state["account"])
-        case ["auth", "print-identity-token", *rest]:
-            audience = _option(rest, "--audiences")
-            if audience and not str(state["account"]).endswith("gserviceaccount.com"):
-                return None
-            return f"token-for-{audience}"
-        case ["auth", "application-default", *_]:
-            return "a-token"
+        case ["auth", *rest]:
+            return _auth(rest, state)
         case ["projects", "describe", *rest]:
             return "123456789012" if "--format=value(projectNumber)" in rest else "ACTIVE"
         case ["functions" | "eventarc" | "pubsub", *_]:
@@ -140,6 +133,20 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
         case ["services", "enable", *_]:
             return ""
     raise AssertionError(f"the fake gcloud does not know {arguments}")
+
+
+def _auth(rest: list[str], state: dict[str, Any]) -> str | None:
+    match rest:
+        case ["list", *_]:
+            return str(state["account"])
+        case ["print-identity-token", *options]:
+            audience = _option(options, "--audiences")
+            if audience and not str(state["account"]).endswith("gserviceaccount.com"):
+                return None
+            return f"token-for-{audience}"
+        case ["application-default", *_]:
+            return "a-token"
+    raise AssertionError(f"the fake gcloud does not know auth {rest}")
 
 
 def _events(arguments: list[str], state: dict[str, Any]) -> str | None:

@@ -1,5 +1,6 @@
 """What Terraform sets and grants is what the functions read and need: no variable, no permission too many."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from tests.infra.terraform import Workspace, of_type
 from tests.memory_store import MemoryStore
 from tests.unit.validate.world import WatchedStore, World
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "shared" / "datasets" / "students"
 Plan = dict[str, Any]
 LEFT_TO_THEIR_DEFAULT = {
     "train": {
@@ -100,6 +102,15 @@ def test_every_variable_that_is_set_is_read_and_every_one_that_is_read_is_set(
     settings.from_env(recorded)  # and each value is one that the function accepts
     assert set(values) - recorded.asked == set(), "set, but never read"
     assert recorded.asked - set(values) == set(LEFT_TO_THEIR_DEFAULT[function]), "read, but not set"
+
+
+def test_a_misspelt_variable_is_caught(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.change("validate.tf", "DEADLINE_SECONDS ", "DEADLINE_SECOND ")
+    values = function_environment(workspace.get().plan(), "validate")
+    recorded = Recorded(values)
+    ValidateSettings.from_env(recorded)
+    assert set(values) ^ recorded.asked == {"DEADLINE_SECOND", "DEADLINE_SECONDS"}
 
 
 def test_an_mlflow_server_is_handed_on(tmp_path: Path) -> None:
@@ -220,6 +231,32 @@ def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
             store.write(name, b"{}", if_generation=None, content_type="application/json")
     with pytest.raises(NotPermitted):
         store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
+def test_the_table_of_the_readme_says_what_is_granted(plan: Plan) -> None:
+    table: dict[str, set[str]] = {}
+    identity = ""
+    for line in (ROOT / "infra" / "README.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) == 6 and any(cells[2].startswith(verb) for verb in ("get", "create", "delete")):
+            identity = cells[1].strip("`") or identity
+            names = re.findall(r"`([^`]+)`", cells[3])
+            stages = [name.replace("<stage>", stage) for name in names for stage in STAGES]
+            verbs = {"get": ["reader"], "delete (overwrite)": ["remover"], "create": ["creator"]}
+            for role in verbs.get(cells[2], ["creator", "remover"]):
+                table.setdefault(f"{identity} {role}", set()).update(stages)
+    modules = {
+        "NAME-train": "train_access",
+        "NAME-validate": "validate_access",
+        "NAME-staging": 'predict_access["staging"]',
+        "NAME-production": 'predict_access["production"]',
+        "promoters": 'promoter_access["user:ada@example.org"]',
+    }
+    assert table == {
+        f"{name} {role}": set(prefixes)
+        for name, module in modules.items()
+        for role, prefixes in grants(plan, module).items()
+    }
 
 
 def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:

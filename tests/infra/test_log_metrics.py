@@ -171,6 +171,11 @@ def test_validation_without_its_settings_is_told(filters: dict[str, str]) -> Non
     assert fired(filters, "tabular-validate", lines) == {"tabular-validation-broken"}
 
 
+def test_an_event_that_is_none_is_told(filters: dict[str, str]) -> None:
+    lines = World().receive({"id": "1"}, None)
+    assert fired(filters, "tabular-validate", lines) == {"tabular-validation-broken"}
+
+
 def test_another_services_errors_are_not_counted(filters: dict[str, str]) -> None:
     world = World()
     world.mark(b"no pointer")
