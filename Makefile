@@ -67,7 +67,7 @@ check-data: $(VENV)/.local-installed ## read a table and say everything that is 
 # ---- quality --------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contract, function and journey tests
+test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contract, function, journey, browser and infra tests
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: lint

@@ -36,6 +36,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
+    "ORT_DISABLE_TELEMETRY": "1",
 }
 """Nobody is told of the run but the tracker, and it is asked a few times only."""
 
