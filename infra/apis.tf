@@ -2,8 +2,8 @@
 
 locals {
   apis = [
-    "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudscheduler", "eventarc", "iam",
-    "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage",
+    "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler",
+    "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage",
   ]
 }
 

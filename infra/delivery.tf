@@ -20,7 +20,7 @@ resource "google_artifact_registry_repository" "images" {
     action = "KEEP"
     condition {
       tag_state    = "TAGGED"
-      tag_prefixes = ["tested-", "production"]
+      tag_prefixes = ["tested-", "src-", "v"]
       newer_than   = "31536000s"
     }
   }

@@ -42,7 +42,17 @@ resource "google_logging_metric" "this" {
   }
 }
 
+# A policy on a metric that was made a moment ago is refused: it is not known everywhere yet.
+resource "terraform_data" "metric_is_known" {
+  input = google_logging_metric.this.id
+
+  provisioner "local-exec" {
+    command = "sleep 60"
+  }
+}
+
 resource "google_monitoring_alert_policy" "this" {
+  depends_on            = [terraform_data.metric_is_known]
   display_name          = var.title
   combiner              = "OR"
   severity              = "ERROR"
