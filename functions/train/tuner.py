@@ -45,7 +45,8 @@ of pairs. What was left out is counted in the algorithm's note.
 SPARSE_WIDTH = 256
 """A fold of more columns is kept and sent to its process sparse, and filled in there for one fit at a time.
 
-Six columns of 200 categories and 10,000 rows are 1.2 MB for 92 MB; filling them in takes less than the cheapest fit.
+The 8,000 training rows of a fold with six columns of 200 categories are 0.6 MB instead of 77 MB; filling them in took
+0.18 s where Ridge, the cheapest fit, took 0.36 s.
 """
 BLOCK_ROWS = 4_096
 DEEP = 20

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"cannot start: {error}", style="red", markup=False)
         return 2
     except KeyboardInterrupt:
-        console.print("\nstopped; the state is kept in .local (make clean-local forgets it)")
+        console.print("\nstopped; the state is kept (make clean-local forgets it)")
         return 0
 
 
