@@ -20,6 +20,10 @@ from infra.delivery.errors import Stopped, exit_code
 from infra.local.options import OneLineParser
 
 FUNCTIONS = ("train", "validate", "predict")
+FROM_SOURCE = ("train", "validate")
+"""What Terraform deploys from its bundle; the bundle of predict is what its image is built from."""
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
 SOURCES = frozenset({".py", ".js", ".css", ".html"})
 PLACED = frozenset({"requirements.txt", "Dockerfile", "Dockerfile.dockerignore"})
 """Not in the function's folder of the bundle: they have their place at its root, or none."""
@@ -58,6 +62,11 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
     finally:
         part.unlink(missing_ok=True)
     return hashlib.sha256(target.read_bytes()).hexdigest()
+
+
+def build(fn: str) -> str:
+    """Writes the checkout's `build/FN.zip`; its SHA-256. Raises Stopped."""
+    return write(contents(ROOT, fn), BUILD / f"{fn}.zip")
 
 
 def unpack(bundle: Path, folder: Path) -> None:
@@ -136,7 +145,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("functions", nargs="+", choices=FUNCTIONS, metavar="FN", help=", ".join(FUNCTIONS))
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder of the zips (build)")
     parser.add_argument("--unpack", action="store_true", help="lay the files beside the zip too, as OUT/FN")
-    parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2], help="the checkout")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")
     return parser.parse_args(arguments)
 
 

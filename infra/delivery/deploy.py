@@ -21,7 +21,6 @@ from infra.delivery.staging import serve_and_test
 from infra.delivery.terraform import ROOT, Deployment, commit
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
-BUILD = ROOT / "build"
 SPEC = "data/dataset.toml"
 POINTER = "staging/current.json"
 FIRST_MODEL_MINUTES = 45.0
@@ -30,12 +29,13 @@ POLL_SECONDS = 10.0
 
 @dataclass
 class Deploy:
-    """One run; `outputs` and `image` are known once their stages are done."""
+    """One run; `digests`, `outputs` and `image` are known once their stages are done."""
 
     target: Deployment
     dataset: Path
     minutes: float
     poll_seconds: float
+    digests: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     image: str = ""
 
@@ -75,8 +75,8 @@ class Deploy:
 
     def _bundles(self) -> None:
         for fn in bundles.FUNCTIONS:
-            digest = bundles.write(bundles.contents(ROOT, fn), BUILD / f"{fn}.zip")
-            print(f"  build/{fn}.zip {digest[:12]}")
+            self.digests[fn] = bundles.build(fn)
+            print(f"  build/{fn}.zip {self.digests[fn][:12]}")
 
     def _infrastructure(self) -> None:
         self.target.init()
@@ -100,8 +100,8 @@ class Deploy:
         do("gcloud", "storage", "cp", str(self.dataset), f"gs://{bucket}/{SPEC}")
 
     def _image(self) -> None:
-        bundle = BUILD / "predict.zip"
-        tag = f"src-{bundles.write(bundles.contents(ROOT, 'predict'), bundle)[:16]}"
+        bundle = bundles.BUILD / "predict.zip"
+        tag = f"src-{self.digests['predict'][:16]}"
         repository = self.outputs["repository"]
         found = find_image(repository, tag)
         if found is None:

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import bundles, options
-from infra.delivery.deploy import BUILD
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_tools
-from infra.delivery.terraform import ROOT, Deployment
+from infra.delivery.terraform import Deployment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +28,8 @@ def _destroy(given: argparse.Namespace) -> int:
     print(f"stays: gs://{target.state_bucket} (the state){'' if given.data else f', {data}'}", flush=True)
     if not given.yes and _typed(given.project) != given.project:
         raise Stopped("not confirmed; nothing was changed")
-    for fn in ("train", "validate"):
-        bundles.write(bundles.contents(ROOT, fn), BUILD / f"{fn}.zip")
+    for fn in bundles.FROM_SOURCE:
+        bundles.build(fn)
     target.init()
     target.destroy(given.data)
     print(f"gone. What is left of it: gcloud storage rm --recursive gs://{target.state_bucket}")

@@ -5,10 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import bundles, options
-from infra.delivery.deploy import BUILD
 from infra.delivery.errors import exit_code
 from infra.delivery.preflight import require_tools
-from infra.delivery.terraform import ROOT, Deployment
+from infra.delivery.terraform import Deployment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,8 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _plan(given: argparse.Namespace) -> int:
     require_tools(given.project)
-    for fn in ("train", "validate"):
-        bundles.write(bundles.contents(ROOT, fn), BUILD / f"{fn}.zip")
+    for fn in bundles.FROM_SOURCE:
+        bundles.build(fn)
     target = Deployment(given.project, given.region, given.name)
     if target.has_state():
         target.init()

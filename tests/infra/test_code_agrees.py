@@ -279,11 +279,3 @@ def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:
     rules = of_type(plan, "google_storage_bucket")["google_storage_bucket.pipeline"]["lifecycle_rule"]
     prefixes = {prefix for rule in rules for prefix in rule["condition"][0].get("matches_prefix") or []}
     assert [prefix for prefix in prefixes if not any(key.startswith(prefix) for key in keys)] == []
-
-
-def test_no_rule_by_age_deletes_what_serves_or_what_people_wrote(plan: Plan) -> None:
-    rules = of_type(plan, "google_storage_bucket")["google_storage_bucket.pipeline"]["lifecycle_rule"]
-    deleting = [rule["condition"][0] for rule in rules if rule["action"][0]["type"] == "Delete"]
-    live = [condition for condition in deleting if condition["with_state"] != "ARCHIVED"]
-    assert {prefix for condition in live for prefix in condition["matches_prefix"]} == {"candidates/", "locks/"}
-    assert all(condition["matches_prefix"] for condition in live)

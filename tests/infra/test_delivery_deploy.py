@@ -3,18 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
-from shared.store import CloudStore
-from tests.functions.test_predict_function import running
 from tests.infra.fake_cloud import ROOT, FakeCloud
-from tests.local_storage import running_storage
 from tests.tools import require
-from tests.unit.predict.promoted import promote
 
 PROJECT, REGION = "my-project", "europe-west1"
 STATE = f"gs://{PROJECT}-tabular-tfstate"
@@ -23,18 +17,6 @@ REPOSITORY = f"{REGION}-docker.pkg.dev/{PROJECT}/tabular"
 SERVICE = "tabular-predict-staging"
 IMAGE = f"{REPOSITORY}/predict@sha256:{'b' * 64}"
 PLACEHOLDER = "us-docker.pkg.dev/cloudrun/container/hello"
-
-
-@pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("predict")
-    with running_storage() as storage, pytest.MonkeyPatch.context() as environment:
-        requests.post(f"{storage.http_url}/storage/v1/b", json={"name": "delivery"}, timeout=60).raise_for_status()
-        environment.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
-        environment.setenv("GOOGLE_CLOUD_PROJECT", "local")
-        promote(CloudStore("delivery"))
-        with running(folder, {"BUCKET": "delivery"}) as function:
-            yield function.url
 
 
 @pytest.fixture
