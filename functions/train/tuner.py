@@ -7,22 +7,19 @@ gives the same result whatever the number of processes.
 
 import math
 import time
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
-from sklearn import config_context
 from sklearn.compose import ColumnTransformer
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler
 
+from functions.train.fits import Features, Fold, Matrix, Outcome, Task, depth_limit, filled, measure
 from functions.train.ingestion import Column
 from functions.train.preprocessing import preprocessing
 from functions.train.progress import Progress, Silence
@@ -31,9 +28,6 @@ from functions.train.workers import Pool, Workers
 from functions.train.zoo import Entry
 from shared.dataset import TuningSpec
 
-Matrix = NDArray[np.float64]
-Features: TypeAlias = Any
-"""A matrix (n, w), or a sparse one where w is above `SPARSE_WIDTH`."""
 Stage = Literal["random", "grid"]
 
 MAX_GRID_FITS = 27
@@ -53,23 +47,6 @@ DEEP = 20
 """Forests with this limit of depth, a higher one or none are fitted once, as long as no tree reaches it."""
 PILOT_SECONDS = 120.0
 """A stage that is expected to take longer measures first how long each algorithm's cheapest candidate really takes."""
-
-SCORES = {
-    "r2": r2_score,
-    "neg_root_mean_squared_error": lambda target, predicted: -root_mean_squared_error(target, predicted),
-    "neg_mean_absolute_error": lambda target, predicted: -mean_absolute_error(target, predicted),
-}
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split of the training rows, preprocessed by a transformer that saw only its training part."""
-
-    train_x: Features
-    train_y: Matrix
-    test_x: Features
-    test_y: Matrix
-    test_rows: NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -117,33 +94,6 @@ class Searched:
 
 
 @dataclass(frozen=True)
-class Task:
-    """The candidates of one algorithm that share a fit on one fold.
-
-    `cost`: expected seconds. `deadline` is on the monotonic clock, which processes share.
-    """
-
-    entry: Entry
-    group: tuple[Params, ...]
-    fold: Fold
-    scoring: str
-    seed: int
-    cost: float
-    deadline: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one task measured: score and R² by candidate, seconds; or the error, or that there was no time for it."""
-
-    scores: tuple[float, ...]
-    r2: tuple[float, ...]
-    seconds: float
-    error: str | None = None
-    cut: bool = False
-
-
-@dataclass(frozen=True)
 class Search:
     """How to search: what the spec asks for, on which processes, until when, and who is told of each fit done.
 
@@ -174,12 +124,6 @@ def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column]
     return made
 
 
-def filled(features: Features) -> Matrix:
-    """What every estimator takes, and the graph too: a zero is a zero, where a sparse matrix may mean a missing one."""
-    matrix: Matrix = features.toarray() if isinstance(features, csr_array) else features
-    return matrix
-
-
 def _transformed(transformer: ColumnTransformer, rows: pd.DataFrame) -> Features:
     if transformer.transform(rows.iloc[:1]).shape[1] <= SPARSE_WIDTH:
         return np.ascontiguousarray(transformer.transform(rows))
@@ -190,10 +134,16 @@ def _transformed(transformer: ColumnTransformer, rows: pd.DataFrame) -> Features
 def search(zoo: Sequence[Entry], folds: Sequence[Fold], how: Search) -> list[Searched]:
     """Both stages for every algorithm of `zoo`, in its order."""
     searched = [Searched(entry) for entry in zoo]
-    with how.workers.pool() as pool:
+    with how.workers.pool(partial(_load, zoo)) as pool:
         _stage("random", searched, draws(zoo, how.tuning.random_iterations, how.seed), folds, how, pool)
         _stage("grid", searched, [refinement(one) for one in searched], folds, how, pool)
     return searched
+
+
+def _load(zoo: Sequence[Entry]) -> None:
+    """Import what the algorithms need."""
+    for entry in zoo:
+        entry.make(0)
 
 
 def out_of_fold(entry: Entry, params: Params, folds: Sequence[Fold], seed: int) -> Matrix:
@@ -264,7 +214,7 @@ def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pool: Pool) -> lis
 
     def run(order: Sequence[int], ready: Sequence[Task]) -> None:
         seconds = sum(ready[index].cost for index in order)
-        told = pool.run(_measure, ready, order, seconds, lambda task, _: how.progress.advance(task.entry.name))
+        told = pool.run(measure, ready, order, seconds, lambda task, _: how.progress.advance(task.entry.name))
         found.update(zip(sorted(order), told, strict=True))
 
     if _seconds(tasks, how) <= min(PILOT_SECONDS, how.deadline - time.monotonic()):
@@ -312,16 +262,11 @@ def _groups(entry: Entry, candidates: Sequence[Params]) -> list[list[Params]]:
     groups: dict[str, list[Params]] = {}
     for position, params in enumerate(candidates):
         same = {name: value for name, value in params.items() if name != entry.rounds}
-        if entry.depth and _depth(entry, params) >= DEEP:
+        if entry.depth and depth_limit(entry, params) >= DEEP:
             same[entry.depth] = None
         key = repr(sorted((name, repr(value)) for name, value in same.items())) if entry.rounds else str(position)
         groups.setdefault(key, []).append(params)
     return list(groups.values())
-
-
-def _depth(entry: Entry, params: Params) -> float:
-    limit = params.get(entry.depth or "")
-    return math.inf if limit is None else float(limit)
 
 
 def _task(entry: Entry, group: Sequence[Params], fold: Fold, how: Search) -> Task:
@@ -351,65 +296,3 @@ def _record(stage: Stage, one: Searched, group: Sequence[Params], outcomes: Sequ
 
 def _place(candidate: Candidate, stage: Stage, chosen: Sequence[Params]) -> int:
     return chosen.index(candidate.params) if candidate.stage == stage else -1
-
-
-def _measure(task: Task) -> Outcome:
-    nothing = (float("nan"),) * len(task.group)
-    began = time.perf_counter()
-    if time.monotonic() + task.cost > task.deadline:
-        return Outcome(nothing, nothing, 0.0, cut=True)
-    try:
-        # What is checked anew for every tree takes longer than the tree: the matrix is ours, and the spaces are legal.
-        with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
-            predicted = _predictions(task)
-        target = task.fold.test_y
-        scores = tuple(float(SCORES[task.scoring](target, one)) for one in predicted)
-        r2 = tuple(float(r2_score(target, one)) for one in predicted)
-    except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
-        return Outcome(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")
-    return Outcome(scores, r2, time.perf_counter() - began)
-
-
-def _predictions(task: Task) -> list[Matrix]:
-    """Of the fold's test rows, by candidate. The deepest limit is fitted first, a lower one only if a tree exceeds it.
-
-    All grow the most rounds of any, of which each candidate takes its first.
-    """
-    entry, train_x, test_x = task.entry, filled(task.fold.train_x), filled(task.fold.test_x)
-    limits = sorted({_depth(entry, params) for params in task.group}, reverse=True)
-    most = {entry.rounds: max(params[entry.rounds] for params in task.group)} if entry.rounds else {}
-    found: dict[int, Matrix] = {}
-    estimator, reached = None, math.inf
-    for limit in limits:
-        of = [index for index, params in enumerate(task.group) if _depth(entry, params) == limit]
-        if estimator is None or limit < reached:
-            estimator = entry.make(task.seed).set_params(**{**task.group[of[0]], **most})
-            estimator.fit(train_x, task.fold.train_y)
-            reached = max(tree.get_depth() for tree in estimator.estimators_) if len(limits) > 1 else math.inf
-        rounds = [task.group[index].get(entry.rounds or "") for index in of]
-        found.update(zip(of, prefix_predictions(estimator, test_x, rounds), strict=True))
-    return [found[index] for index in range(len(task.group))]
-
-
-def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None]) -> list[Matrix]:
-    """Predictions (n,) of the first so many trees of a fitted ensemble, for each of `rounds`; None is the whole."""
-    kind = type(estimator).__name__
-    if rounds[0] is None:
-        return [np.ravel(estimator.predict(rows))] * len(rounds)
-    if kind == "XGBRegressor":
-        return [estimator.predict(rows, iteration_range=(0, count)) for count in rounds]
-    if kind == "CatBoostRegressor":
-        return [estimator.predict(rows, ntree_end=count) for count in rounds]
-    if kind == "RandomForestRegressor":
-        single = rows.astype(np.float32)
-        summed = np.cumsum([np.ravel(tree.tree_.predict(single)) for tree in estimator.estimators_], axis=0)
-        return [summed[count - 1] / count for count in rounds if count]
-    if kind == "AdaBoostRegressor":  # its staged predictions sort all trees anew for every tree
-        return [estimator._get_median_predict(rows, count) for count in rounds]
-    staged = list(estimator.staged_predict(rows))
-    return [staged[min(count, len(staged)) - 1] for count in rounds if count]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["no message"])[0][:200]

@@ -4,6 +4,7 @@ The processes are loky's: made afresh rather than forked from a threaded server,
 Another joblib backend can be put in by name.
 """
 
+import gc
 import os
 import threading
 import time
@@ -32,9 +33,12 @@ class Workers:
     backend: str = LOKY
 
     @contextmanager
-    def pool(self) -> Iterator["Pool"]:
-        """Where work runs; its processes start with the first run that is worth them, and end with the block."""
-        pool = Pool(self)
+    def pool(self, load: Callable[[], object] = lambda: None) -> Iterator["Pool"]:
+        """Where work runs; its processes start with the first run that is worth them, and end with the block.
+
+        `load` imports what the work needs: every process of loky's calls it first.
+        """
+        pool = Pool(self, load)
         try:
             yield pool
         finally:
@@ -44,8 +48,9 @@ class Workers:
 class Pool:
     """Runs work here or in processes; these, once started, serve every later run."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, load: Callable[[], object]) -> None:
         self._workers = workers
+        self._load = load
         self._started = False
 
     def run(
@@ -79,8 +84,15 @@ class Pool:
         jobs, backend = self._workers.jobs, self._workers.backend
         options: dict[str, Any] = {}
         if backend == LOKY:
-            options = {"inner_max_num_threads": 1, "initializer": end_with_parent, "initargs": (os.getpid(),)}
+            options = {"inner_max_num_threads": 1, "initializer": _begin, "initargs": (os.getpid(), self._load)}
         return Parallel(n_jobs=jobs, backend=backend, batch_size=1, return_as="generator", **options)
+
+
+def _begin(parent: int, load: Callable[[], object]) -> None:
+    """In a new process. loky collects garbage every second: 0.1 s, unless what was imported is kept out of it."""
+    end_with_parent(parent)
+    load()
+    gc.freeze()
 
 
 def end_with_parent(parent: int) -> None:

@@ -13,12 +13,13 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from functions.train import tuner, workers
+from functions.train.fits import Fold, filled, fitted, prefix_predictions, quick_checks
 from functions.train.ingestion import Column, Table, read_table
 from functions.train.preprocessing import MAX_CATEGORIES
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
 from functions.train.selection import Rows, describe_features, finish_all
 from functions.train.split import held_out
-from functions.train.tuner import Fold, Search, filled, make_folds, out_of_fold, prefix_predictions, search
+from functions.train.tuner import Search, draws, make_folds, out_of_fold, search
 from functions.train.workers import Workers
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, TuningSpec
@@ -149,11 +150,29 @@ def test_the_first_trees_of_many_predict_what_so_few_trees_would(name: str) -> N
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
     extra = {name: value for name, value in {"subsample": 0.7, "learning_rate": 0.05}.items() if name in entry.space}
-    many = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(filled(fold.train_x), fold.train_y)
+    many = fitted(entry.make(42).set_params(**extra, **{entry.rounds: 60}), filled(fold.train_x), fold.train_y)
     few = entry.make(42).set_params(**extra, **{entry.rounds: 20}).fit(filled(fold.train_x), fold.train_y)
     first, whole_of_it = prefix_predictions(many, filled(fold.test_x), (20, 60))
     assert first == pytest.approx(np.ravel(few.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
-    assert whole_of_it == pytest.approx(np.ravel(many.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
+    usual = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(filled(fold.train_x), fold.train_y)
+    assert whole_of_it == pytest.approx(np.ravel(usual.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in MODEL_ZOO])
+def test_what_the_search_leaves_out_of_a_fit_changes_no_bit(name: str) -> None:
+    entry = next(entry for entry in MODEL_ZOO if entry.name == name)
+    whole = table(150)
+    (fold, *_) = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, 3, 42)
+    for params in draws([entry], 3, 7)[0]:
+        usual = entry.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
+        with quick_checks():
+            ours = fitted(entry.make(42).set_params(**params), filled(fold.train_x), fold.train_y)
+        (predicted,) = prefix_predictions(ours, filled(fold.test_x), [params.get(entry.rounds or "")])
+        expected = np.ravel(usual.predict(filled(fold.test_x)))
+        if name in ("RandomForest", "AdaBoost"):  # summed in another order
+            assert predicted == pytest.approx(expected, rel=1e-12)
+        else:
+            assert np.array_equal(predicted, expected)
 
 
 FEW_TREES = [replace(e, space={e.rounds: Choices((10,))} if e.rounds else {}) for e in MODEL_ZOO]

@@ -1,0 +1,185 @@
+"""One fit of the search: what a process of the pool does. The candidates that share it in, their scores out.
+
+Every estimator is fitted as its own `fit` would, to the last bit; only what a search has no use for is left out.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn import config_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.tree import DecisionTreeRegressor
+
+from functions.train.search_space import Params
+from functions.train.zoo import Entry
+
+Matrix = NDArray[np.float64]
+Features: TypeAlias = Any
+"""A matrix (n, w), or a sparse one where it is wide."""
+
+SCORES = {
+    "r2": r2_score,
+    "neg_root_mean_squared_error": lambda target, predicted: -root_mean_squared_error(target, predicted),
+    "neg_mean_absolute_error": lambda target, predicted: -mean_absolute_error(target, predicted),
+}
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the training rows, preprocessed by a transformer that saw only its training part."""
+
+    train_x: Features
+    train_y: Matrix
+    test_x: Features
+    test_y: Matrix
+    test_rows: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Task:
+    """The candidates of one algorithm that share a fit on one fold.
+
+    `cost`: expected seconds. `deadline` is on the monotonic clock, which processes share.
+    """
+
+    entry: Entry
+    group: tuple[Params, ...]
+    fold: Fold
+    scoring: str
+    seed: int
+    cost: float
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one task measured: score and R² by candidate, seconds; or the error, or that there was no time for it."""
+
+    scores: tuple[float, ...]
+    r2: tuple[float, ...]
+    seconds: float
+    error: str | None = None
+    cut: bool = False
+
+
+def measure(task: Task) -> Outcome:
+    """Fit and score; whatever an estimator raises is an outcome."""
+    nothing = (float("nan"),) * len(task.group)
+    began = time.perf_counter()
+    if time.monotonic() + task.cost > task.deadline:
+        return Outcome(nothing, nothing, 0.0, cut=True)
+    try:
+        with warnings.catch_warnings(), quick_checks():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
+            predicted = predictions(task)
+        target = task.fold.test_y
+        scores = tuple(float(SCORES[task.scoring](target, one)) for one in predicted)
+        r2 = tuple(float(r2_score(target, one)) for one in predicted)
+    except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
+        return Outcome(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")
+    return Outcome(scores, r2, time.perf_counter() - began)
+
+
+@contextmanager
+def quick_checks() -> Iterator[None]:
+    """What is checked anew for every tree takes longer than the tree: the matrix is ours, and the spaces are legal."""
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        yield
+
+
+def filled(features: Features) -> Matrix:
+    """What every estimator takes, and the graph too: a zero is a zero, where a sparse matrix may mean a missing one."""
+    matrix: Matrix = features.toarray() if isinstance(features, csr_array) else features
+    return matrix
+
+
+def depth_limit(entry: Entry, params: Params) -> float:
+    """The limit of depth that `params` set, infinite for none."""
+    limit = params.get(entry.depth or "")
+    return math.inf if limit is None else float(limit)
+
+
+def predictions(task: Task) -> list[Matrix]:
+    """Of the fold's test rows, by candidate. The deepest limit is fitted first, a lower one only if a tree exceeds it.
+
+    All grow the most rounds of any, of which each candidate takes its first.
+    """
+    entry, train_x, test_x = task.entry, filled(task.fold.train_x), filled(task.fold.test_x)
+    limits = sorted({depth_limit(entry, params) for params in task.group}, reverse=True)
+    most = {entry.rounds: max(params[entry.rounds] for params in task.group)} if entry.rounds else {}
+    found: dict[int, Matrix] = {}
+    estimator, reached = None, math.inf
+    for limit in limits:
+        of = [index for index, params in enumerate(task.group) if depth_limit(entry, params) == limit]
+        if estimator is None or limit < reached:
+            estimator = entry.make(task.seed).set_params(**{**task.group[of[0]], **most})
+            estimator = fitted(estimator, train_x, task.fold.train_y)
+            reached = max(tree.get_depth() for tree in estimator.estimators_) if len(limits) > 1 else math.inf
+        rounds = [task.group[index].get(entry.rounds or "") for index in of]
+        found.update(zip(of, prefix_predictions(estimator, test_x, rounds), strict=True))
+    return [found[index] for index in range(len(task.group))]
+
+
+def fitted(estimator: Any, rows: Matrix, target: Matrix) -> Any:
+    """What predicts as `estimator` does once it is fitted: itself, or for XGBoost its Booster."""
+    kind = type(estimator).__name__
+    if kind == "XGBRegressor":
+        return _booster(estimator, rows, target)
+    if kind == "RandomForestRegressor":
+        estimator.estimator = _QuickTree()
+    if kind == "AdaBoostRegressor":
+        estimator.set_params(estimator=_QuickTree(max_depth=3))  # as its default
+    return estimator.fit(rows, target)
+
+
+def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None]) -> list[Matrix]:
+    """Predictions (n,) of the first so many trees of what is `fitted`, for each of `rounds`; None is the whole."""
+    kind = type(estimator).__name__
+    if rounds[0] is None:
+        return [np.ravel(estimator.predict(rows))] * len(rounds)
+    if kind == "Booster":
+        return [estimator.inplace_predict(rows, iteration_range=(0, count)) for count in rounds]
+    if kind == "CatBoostRegressor":
+        return [estimator.predict(rows, ntree_end=count) for count in rounds]
+    if kind == "RandomForestRegressor":
+        single = rows.astype(np.float32)
+        summed = np.cumsum([np.ravel(tree.tree_.predict(single)) for tree in estimator.estimators_], axis=0)
+        return [summed[count - 1] / count for count in rounds if count]
+    if kind == "AdaBoostRegressor":  # its staged predictions sort all trees anew for every tree
+        return [estimator._get_median_predict(rows, count) for count in rounds]
+    staged = list(estimator.staged_predict(rows))
+    return [staged[min(count, len(staged)) - 1] for count in rounds if count]
+
+
+class _QuickTree(DecisionTreeRegressor):  # type: ignore[misc]
+    """An ensemble clones its tree for every tree, and reads the signature of its class four times for that."""
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> Any:
+        return super()._get_param_names()
+
+
+def _booster(estimator: Any, rows: Matrix, target: Matrix) -> Any:
+    """What XGBRegressor's fit trains, without its callbacks between rounds and its copy of the model at the end."""
+    from xgboost import Booster, QuantileDMatrix
+
+    matrix = QuantileDMatrix(rows, target, nthread=estimator.n_jobs)
+    booster = Booster(estimator.get_xgb_params(), [matrix])
+    for iteration in range(estimator.get_num_boosting_rounds()):
+        booster.update(matrix, iteration)
+    return booster
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no message"])[0][:200]
