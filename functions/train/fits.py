@@ -162,12 +162,21 @@ def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None
 
 
 class _QuickTree(DecisionTreeRegressor):  # type: ignore[misc]
-    """An ensemble clones its tree for every tree, and reads the signature of its class four times for that."""
+    """For an ensemble, which clones its tree for every tree and reads the signature of its class four times for that.
+
+    AdaBoost also checks the matrix anew for every tree, and again for its predictions.
+    """
 
     @classmethod
     @cache
     def _get_param_names(cls) -> Any:
         return super()._get_param_names()
+
+    def fit(self, rows: Matrix, target: Matrix, sample_weight: Matrix | None = None) -> Any:
+        return super().fit(np.ascontiguousarray(rows, np.float32), target, sample_weight, check_input=False)
+
+    def predict(self, rows: Matrix) -> Any:
+        return self.tree_.predict(np.ascontiguousarray(rows, np.float32))[:, 0]
 
 
 def _booster(estimator: Any, rows: Matrix, target: Matrix) -> Any:
