@@ -6,7 +6,7 @@ Every estimator is fitted as its own `fit` would, to the last bit; only what a s
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,20 +17,29 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+from sklearn.metrics import r2_score
 from sklearn.tree import DecisionTreeRegressor
 
 from functions.train.search_space import Params
 from functions.train.zoo import Entry
+from shared import metrics
 
 Matrix = NDArray[np.float64]
 Features: TypeAlias = Any
 """A matrix (n, w), or a sparse one where it is wide."""
 
-SCORES = {
-    "r2": r2_score,
-    "neg_root_mean_squared_error": lambda target, predicted: -root_mean_squared_error(target, predicted),
-    "neg_mean_absolute_error": lambda target, predicted: -mean_absolute_error(target, predicted),
+Score: TypeAlias = Callable[[Matrix, Matrix], float]
+
+
+def r2(target: Matrix, predicted: Matrix) -> float:
+    """As scikit-learn's `r2_score`, of which its checks are nine tenths; a constant target is left to it."""
+    return metrics.r2(target, predicted) if np.ptp(target) else float(r2_score(target, predicted))
+
+
+SCORES: Mapping[str, Score] = {
+    "r2": r2,
+    "neg_root_mean_squared_error": lambda target, predicted: -metrics.rmse(target, predicted),
+    "neg_mean_absolute_error": lambda target, predicted: -metrics.mae(target, predicted),
 }
 
 
@@ -82,12 +91,12 @@ def measure(task: Task) -> Outcome:
         with warnings.catch_warnings(), quick_checks():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
             predicted = predictions(task)
-        target = task.fold.test_y
-        scores = tuple(float(SCORES[task.scoring](target, one)) for one in predicted)
-        r2 = tuple(float(r2_score(target, one)) for one in predicted)
+        scores, r2s = (
+            tuple(score(task.fold.test_y, one) for one in predicted) for score in (SCORES[task.scoring], SCORES["r2"])
+        )
     except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
         return Outcome(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")
-    return Outcome(scores, r2, time.perf_counter() - began)
+    return Outcome(scores, r2s, time.perf_counter() - began)
 
 
 @contextmanager
