@@ -19,6 +19,9 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree._criterion import MSE
+from sklearn.tree._splitter import BestSplitter
+from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
 
 from functions.train.search_space import Params
 from functions.train.zoo import Entry
@@ -156,7 +159,7 @@ def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None
     kind = type(estimator).__name__
     if rounds[0] is None:
         return [np.ravel(estimator.predict(rows))] * len(rounds)
-    if kind == "Booster":
+    if kind == "QuickBooster":
         return [estimator.inplace_predict(rows, iteration_range=(0, count)) for count in rounds]
     if kind == "CatBoostRegressor":
         return [estimator.predict(rows, ntree_end=count) for count in rounds]
@@ -171,9 +174,10 @@ def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None
 
 
 class _QuickTree(DecisionTreeRegressor):  # type: ignore[misc]
-    """For an ensemble, which clones its tree for every tree and reads the signature of its class four times for that.
+    """The tree of an ensemble: half of the time that scikit-learn takes for a small one is spent around growing it.
 
-    AdaBoost also checks the matrix anew for every tree, and again for its predictions.
+    An ensemble clones its tree for every tree and reads the signature of its class four times for that; AdaBoost checks
+    the matrix anew for every tree, and again for its predictions; `_fit` allows for much that an ensemble never asks.
     """
 
     @classmethod
@@ -182,18 +186,44 @@ class _QuickTree(DecisionTreeRegressor):  # type: ignore[misc]
         return super()._get_param_names()
 
     def fit(self, rows: Matrix, target: Matrix, sample_weight: Matrix | None = None) -> Any:
-        return super().fit(np.ascontiguousarray(rows, np.float32), target, sample_weight, check_input=False)
+        return self._fit(np.ascontiguousarray(rows, np.float32), target, sample_weight)
+
+    def _fit(self, rows: Any, target: Matrix, sample_weight: Any = None, **_checks: Any) -> Any:
+        count, self.n_features_in_ = rows.shape
+        self.n_outputs_ = 1
+        asked = {None: self.n_features_in_, "sqrt": int(self.n_features_in_**0.5)}
+        drawn = asked.get(self.max_features) or int(self.max_features * self.n_features_in_)
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        splitter = BestSplitter(MSE(1, count), max(drawn, 1), 1, 0.0, np.random.RandomState(self.random_state), None)
+        depth = np.iinfo(np.int32).max if self.max_depth is None else self.max_depth
+        self.tree_ = Tree(self.n_features_in_, np.array([1], np.intp), self.n_outputs_)
+        builder = DepthFirstTreeBuilder(splitter, self.min_samples_split, 1, 0.0, depth, 0.0)
+        builder.build(self.tree_, rows, np.ascontiguousarray(target, np.float64).reshape(-1, 1), weights, None)
+        return self
 
     def predict(self, rows: Matrix) -> Any:
         return self.tree_.predict(np.ascontiguousarray(rows, np.float32))[:, 0]
 
 
+@cache
+def _booster_class() -> Any:
+    from xgboost import Booster
+
+    class QuickBooster(Booster):  # type: ignore[misc]
+        """There is one matrix, without names of its columns: nothing to look up and set in every round."""
+
+        def _assign_dmatrix_features(self, data: Any) -> None:
+            pass
+
+    return QuickBooster
+
+
 def _booster(estimator: Any, rows: Matrix, target: Matrix) -> Any:
     """What XGBRegressor's fit trains, without its callbacks between rounds and its copy of the model at the end."""
-    from xgboost import Booster, QuantileDMatrix
+    from xgboost import QuantileDMatrix
 
     matrix = QuantileDMatrix(rows, target, nthread=estimator.n_jobs)
-    booster = Booster(estimator.get_xgb_params(), [matrix])
+    booster = _booster_class()(estimator.get_xgb_params(), [matrix])
     for iteration in range(estimator.get_num_boosting_rounds()):
         booster.update(matrix, iteration)
     return booster
