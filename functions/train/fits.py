@@ -84,6 +84,12 @@ class Outcome:
     cut: bool = False
 
 
+def load(zoo: Sequence[Entry]) -> None:
+    """Import what the algorithms need."""
+    for entry in zoo:
+        entry.make(0)
+
+
 def measure(task: Task) -> Outcome:
     """Fit and score; whatever an estimator raises is an outcome."""
     nothing = (float("nan"),) * len(task.group)
@@ -91,9 +97,7 @@ def measure(task: Task) -> Outcome:
     if time.monotonic() + task.cost > task.deadline:
         return Outcome(nothing, nothing, 0.0, cut=True)
     try:
-        with warnings.catch_warnings(), quick_checks():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
-            predicted = predictions(task)
+        predicted = predictions(task)
         scores, r2s = (
             tuple(score(task.fold.test_y, one) for one in predicted) for score in (SCORES[task.scoring], SCORES["r2"])
         )
@@ -103,9 +107,10 @@ def measure(task: Task) -> Outcome:
 
 
 @contextmanager
-def quick_checks() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """What is checked anew for every tree takes longer than the tree: the matrix is ours, and the spaces are legal."""
-    with config_context(assume_finite=True, skip_parameter_validation=True):
+    with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
+        warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
         yield
 
 
@@ -121,6 +126,7 @@ def depth_limit(entry: Entry, params: Params) -> float:
     return math.inf if limit is None else float(limit)
 
 
+@quietly()
 def predictions(task: Task) -> list[Matrix]:
     """Of the fold's test rows, by candidate. The deepest limit is fitted first, a lower one only if a tree exceeds it.
 

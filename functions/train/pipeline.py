@@ -1,10 +1,10 @@
 """The story of a training run: ingest → split → search → select → export → report → publish → track."""
 
-import pickle
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
@@ -12,12 +12,13 @@ import numpy as np
 from functions.train import CODE_VERSION
 from functions.train.diagnosis import diagnose
 from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
+from functions.train.fits import load
 from functions.train.ingestion import Table, read_table
 from functions.train.lease import Taken, claim, fingerprint
 from functions.train.progress import LogLines, Progress, Silence
 from functions.train.publish import publish
 from functions.train.report import report_document, report_json, report_page
-from functions.train.selection import Result, Rows, Selected, describe_features, finish_all, select
+from functions.train.selection import Finish, Result, Rows, Selected, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
 from functions.train.split import held_out
 from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
@@ -148,20 +149,21 @@ def train(
     seed = spec.split.seed
     began = time.monotonic()
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
-    workers = Workers(settings.jobs, settings.backend)
-    how = Search(spec.tuning, seed, workers, deadline, progress or Silence())
     with _stage("ingest", run_id):
         table = read_table(inputs.source.data, spec)
     with _stage("split", run_id):
         training, holdout = split(table, spec)
         features = describe_features(table.columns, training, spec)
-    with _stage("search", run_id):
-        folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
-        searched = search(zoo, folds, how)
-    with _stage("select", run_id):
-        results = finish_all(searched, table.columns, features, training, holdout, seed, ends)
-        selected = select(results, features)
-        residuals = training.target - out_of_fold(selected.result.searched.entry, selected.best.params, folds, seed)
+    with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
+        with _stage("search", run_id):
+            folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
+            how = Search(spec.tuning, seed, pool, deadline, progress or Silence())
+            searched = search(zoo, folds, how)
+        with _stage("select", run_id):
+            results = finish_all(searched, Finish(table.columns, features, training, holdout, seed, ends), pool)
+            selected = select(results, features)
+            entry = selected.result.searched.entry
+            residuals = training.target - out_of_fold(entry, selected.best.params, folds, how)
     with _stage("report", run_id):
         interval = conformal_interval(residuals)
         findings = diagnose(selected.model, features, holdout, interval, spec.target_range, seed)
@@ -273,7 +275,7 @@ def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:
         model=TrackedModel(
             features=manifest.features,
             example=golden.rows[-EXAMPLE_ROWS:],
-            pipeline=pickle.dumps(trained.selected.result.pipeline),
+            pipeline=trained.selected.pipeline,
             graph=trained.selected.graph,
             libraries=manifest.libraries,
         ),

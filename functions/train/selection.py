@@ -1,10 +1,13 @@
 """From searched algorithms to the one that is published: refitted, exported, proved, scored on the rows held out."""
 
 import math
+import pickle
 import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import call
 
 import numpy as np
 import pandas as pd
@@ -17,6 +20,7 @@ from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
 from functions.train.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, preprocessing
 from functions.train.tuner import Candidate, Searched
+from functions.train.workers import Pool, Workers
 from shared import metrics
 from shared.dataset import DatasetSpec
 from shared.errors import IntegrityError, NoSelectableModel
@@ -40,11 +44,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Result:
-    """An algorithm after the search. `graph` is there where it was exported and proved; else `error` says why not."""
+    """An algorithm after the search. `graph`, and `pipeline`, pickled, are there where it was exported and proved; else
+    `error` says why not."""
 
     searched: Searched
     best: Candidate | None
-    pipeline: Pipeline | None
+    pipeline: bytes | None
     graph: bytes | None
     holdout: HoldoutScores | None
     fit_seconds: float
@@ -66,6 +71,7 @@ class Selected:
 
     result: Result
     best: Candidate
+    pipeline: bytes
     graph: bytes
     holdout: HoldoutScores
     model: Model
@@ -103,62 +109,71 @@ def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSp
     return tuple(described[column.name] for column in columns)
 
 
-def finish(
-    searched: Searched,
-    columns: Sequence[Column],
-    features: Sequence[Feature],
-    training: Rows,
-    held_out: Rows,
-    seed: int,
-) -> Result:
-    """Refit the best setting on all training rows, export it, prove it, score it. An error is a row, never silence."""
-    best = searched.best
-    if best is None:
-        return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
-    began = time.perf_counter()
-    estimator = searched.entry.make(seed).set_params(**best.params)
-    pipeline = Pipeline([("preprocess", preprocessing(columns)), ("model", estimator)])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            pipeline.fit(training.features, training.target)
-    except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
-        return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
-    seconds = time.perf_counter() - began
-    if not searched.entry.selectable:
-        scores = score(held_out.target, np.ravel(pipeline.predict(held_out.features)))
-        return Result(searched, best, pipeline, None, scores, seconds, None, None)
-    try:
-        graph = export(pipeline)
-        model = Model(graph, features)
-        parity = require_parity(pipeline, model, features, training.features, seed)
-    except (NotExportable, IntegrityError) as error:
-        scores = score(held_out.target, np.ravel(pipeline.predict(held_out.features)))
-        return Result(searched, best, pipeline, None, scores, seconds, None, f"not selectable: {error}")
-    scores = score(held_out.target, model.predict(columns_of(held_out.features)))
-    return Result(searched, best, pipeline, graph, scores, seconds, parity, None)
+@dataclass(frozen=True)
+class Finish:
+    """What every algorithm is finished with: the rows, how they are preprocessed, and the time that there is.
+
+    `ends` is on the monotonic clock, which processes share.
+    """
+
+    columns: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    training: Rows
+    held_out: Rows
+    seed: int
+    ends: float = math.inf
+
+    def in_time(self, searched: Searched) -> Result:
+        """The algorithm finished, unless that would end too late."""
+        if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.seconds > self.ends:
+            return Result(searched, searched.best, None, None, None, 0.0, None, NO_TIME)
+        return self(searched)
+
+    def __call__(self, searched: Searched) -> Result:
+        """The best setting refitted on all training rows, exported, proved and scored. An error is a row."""
+        best = searched.best
+        if best is None:
+            return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
+        began = time.perf_counter()
+        estimator = searched.entry.make(self.seed).set_params(**best.params)
+        pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", estimator)])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                pipeline.fit(self.training.features, self.training.target)
+        except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
+            return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
+        seconds = time.perf_counter() - began
+        graph, parity, reason = None, None, None
+        if searched.entry.selectable:
+            try:
+                exported = export(pipeline)
+                model = Model(exported, self.features)
+                parity = require_parity(pipeline, model, self.features, self.training.features, self.seed)
+                graph = exported
+            except (NotExportable, IntegrityError) as error:
+                reason = f"not selectable: {error}"
+        rows, target = self.held_out.features, self.held_out.target
+        scores = score(target, model.predict(columns_of(rows)) if graph else np.ravel(pipeline.predict(rows)))
+        kept = pickle.dumps(pipeline) if graph else None
+        return Result(searched, best, kept, graph, scores, seconds, parity, reason)
 
 
-def finish_all(
-    searched: Sequence[Searched],
-    columns: Sequence[Column],
-    features: Sequence[Feature],
-    training: Rows,
-    held_out: Rows,
-    seed: int,
-    ends: float = math.inf,
-) -> tuple[Result, ...]:
+def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None = None) -> tuple[Result, ...]:
     """Every algorithm finished, in their order. As long as one can be published, none is begun that would end too late.
 
-    `ends` is on the monotonic clock. The best go first: what there is no time for is what would not have won.
+    The best go first: what there is no time for is what would not have won.
     """
-    done: dict[str, Result] = {}
-    for one in sorted(searched, key=_rank):
-        late = one.best is not None and time.monotonic() + FINISH_FITS * one.best.seconds > ends
-        if late and any(result.selectable for result in done.values()):
-            done[one.entry.name] = Result(one, one.best, None, None, None, 0.0, None, NO_TIME)
-        else:
-            done[one.entry.name] = finish(one, columns, features, training, held_out, seed)
+    ranked = sorted(searched, key=_rank)
+    tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, one) for one in ranked[1:])]
+    expected = sum(FINISH_FITS * one.best.seconds for one in ranked if one.best)
+    found = (pool or Pool(Workers())).run(call, tasks, range(len(tasks)), expected)
+    for place, result in enumerate(found):
+        if any(other.selectable for other in found):
+            break
+        if result.error == NO_TIME:
+            found[place] = finish(ranked[place])
+    done = {result.name: result for result in found}
     return tuple(done[one.entry.name] for one in searched)
 
 
@@ -175,9 +190,10 @@ def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:
         reasons = "; ".join(f"{result.name}: {result.error or 'the baseline'}" for result in results)
         raise NoSelectableModel(f"no algorithm can be published: {reasons}")
     _, winner = max(able, key=lambda pair: pair[0])
-    if winner.best is None or winner.graph is None or winner.holdout is None:
+    if winner.best is None or winner.pipeline is None or winner.graph is None or winner.holdout is None:
         raise NoSelectableModel(f"{winner.name} is incomplete")
-    return Selected(winner, winner.best, winner.graph, winner.holdout, Model(winner.graph, features))
+    model = Model(winner.graph, features)
+    return Selected(winner, winner.best, winner.pipeline, winner.graph, winner.holdout, model)
 
 
 def score(target: Vector, predicted: Vector) -> HoldoutScores:

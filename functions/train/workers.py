@@ -48,10 +48,15 @@ class Workers:
 class Pool:
     """Runs work here or in processes; these, once started, serve every later run."""
 
-    def __init__(self, workers: Workers, load: Callable[[], object]) -> None:
+    def __init__(self, workers: Workers, load: Callable[[], object] = lambda: None) -> None:
         self._workers = workers
         self._load = load
         self._started = False
+
+    @property
+    def jobs(self) -> int:
+        """How many tasks run at a time."""
+        return self._workers.jobs
 
     def run(
         self,

@@ -16,8 +16,11 @@ from sklearn.tree import DecisionTreeRegressor
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Params, Space
 
 COST_TREES = 100
-DEEPER = 1.6
-"""A level more of CatBoost's full trees takes so much longer, beyond six."""
+
+
+def alike(_params: Params) -> float:
+    """Every candidate takes as long."""
+    return 1.0
 
 
 @dataclass(frozen=True)
@@ -27,22 +30,23 @@ class Entry:
     `rounds`: the parameter that counts trees grown one after the other, of which every prefix is a model of its own.
     `depth`: the limit of depth of trees that grow alike under any limit that they do not reach.
     `fit_seconds`: about what one fit on a thousand rows takes, of 100 trees where there are `rounds`, to order the
-    work. `selectable` is False for the baseline, which is reported and never chosen.
+    work; `relative`: by how much a candidate's takes longer. `selectable` is False for the baseline, which is reported
+    and never chosen.
     """
 
     name: str
     make: Callable[[int], Any]
     space: Mapping[str, Space] = field(default_factory=dict)
     fit_seconds: float = 0.003
+    relative: Callable[[Params], float] = alike
     selectable: bool = True
     rounds: str | None = None
     depth: str | None = None
 
     def cost(self, params: Params) -> float:
         """Expected seconds of one fit on a thousand rows."""
-        deep: float = DEEPER ** max(params.get("depth", 0) - 6, 0)
         trees = float(params[self.rounds]) / COST_TREES if self.rounds in params else 1.0
-        return self.fit_seconds * deep * trees
+        return self.fit_seconds * self.relative(params) * trees
 
 
 def _xgboost(seed: int) -> Any:
@@ -57,6 +61,29 @@ def _catboost(seed: int) -> Any:
     return CatBoostRegressor(
         random_seed=seed, thread_count=1, logging_level="Silent", allow_writing_files=False, metric_period=1000
     )
+
+
+def _tree(params: Params) -> float:
+    return 6.0 if params.get("criterion") == "absolute_error" else 1.0
+
+
+def _forest(params: Params) -> float:
+    shallow = min((params.get("max_depth") or 12) / 12, 1.0)
+    return shallow * (0.3 if params.get("max_features") == "sqrt" else 1.0)
+
+
+def _boosting(params: Params) -> float:
+    return float(params.get("max_depth", 3)) / 3
+
+
+def _xgboost_levels(params: Params) -> float:
+    return float(1.45 ** (params.get("max_depth", 5) - 5))
+
+
+def _catboost_levels(params: Params) -> float:
+    """Its trees are full: beyond six levels every one more nearly doubles the leaves that are scored."""
+    beyond = params.get("depth", 6) - 6
+    return float(1.2 ** min(beyond, 0) * 1.72 ** max(beyond, 0))
 
 
 THIRDS = (0.3, 1.0, 3.0)
@@ -96,6 +123,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
             "min_samples_leaf": Choices((1, 5, 20)),
         },
         fit_seconds=0.006,
+        relative=_tree,
     ),
     Entry(
         "RandomForest",
@@ -107,6 +135,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
             "min_samples_split": Choices((2, 5, 10)),
         },
         fit_seconds=0.12,
+        relative=_forest,
         rounds="n_estimators",
         depth="max_depth",
     ),
@@ -130,6 +159,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
             "max_depth": Choices((2, 3, 4)),
         },
         fit_seconds=0.08,
+        relative=_boosting,
         rounds="n_estimators",
     ),
     Entry(
@@ -143,6 +173,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
             "colsample_bytree": SHARE,
         },
         fit_seconds=0.03,
+        relative=_xgboost_levels,
         rounds="n_estimators",
     ),
     Entry(
@@ -155,6 +186,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
             "l2_leaf_reg": LogWindow((1.0, 3.0, 5.0, 9.0), factors=HALVES, low=0.1, high=1000.0),
         },
         fit_seconds=0.02,
+        relative=_catboost_levels,
         rounds="iterations",
     ),
 )

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, Randomiz
 from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
+from functions.train.fits import load
 from functions.train.preprocessing import preprocessing
 from functions.train.search_space import Params
 from functions.train.settings import TrainSettings
@@ -71,7 +73,8 @@ def ours() -> Best:
     table, (training, _) = _table(inputs)
     seed, tuning = inputs.spec.split.seed, inputs.spec.tuning
     folds = make_folds(training.features, training.target, table.columns, tuning.folds, seed)
-    searched = search(MODEL_ZOO, folds, Search(tuning, seed, Workers(cpu_count())))
+    with Workers(cpu_count()).pool(partial(load, MODEL_ZOO)) as pool:
+        searched = search(MODEL_ZOO, folds, Search(tuning, seed, pool))
     return {one.entry.name: _best(one, sum(c.seconds for c in one.candidates)) for one in searched}
 
 
@@ -81,7 +84,7 @@ def whole() -> Best:
     for name in ("dataset.toml", "stud.csv"):
         store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
     settings = TrainSettings.from_env({"BUCKET": "b"})
-    with training_growth.measured() as stages:
+    with training_growth.measured(every=5.0) as stages:
         summary = pipeline.run(store, NullTracker(), settings, settings.dataset, force=False)
         seconds = time.time() - float(os.environ["BENCH_BEGAN"])
     assert store.stat(layout.candidate(summary.run_id, layout.MANIFEST)) is not None

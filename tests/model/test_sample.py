@@ -75,7 +75,7 @@ def _splits(winner: Winner) -> Iterator[Split]:
         estimator = winner.entry.make(seed).set_params(**winner.params)
         fitted = Pipeline([("preprocess", preprocessing(winner.table.columns)), ("model", estimator)])
         predicted = np.ravel(fitted.fit(features, target).predict(winner.table.features[out]))
-        residuals = target - out_of_fold(winner.entry, winner.params, folds, seed)
+        residuals = target - out_of_fold(winner.entry, winner.params, folds, Search(TuningSpec(), seed))
         yield Split(winner.target[out], predicted, residuals, target)
 
 
@@ -84,7 +84,7 @@ def test_the_winner_explains_what_can_be_explained(winner: Winner) -> None:
     found = []
     for seed in range(10):
         folds = make_folds(winner.table.features, winner.target, winner.table.columns, 5, seed)
-        predicted = out_of_fold(winner.entry, winner.params, folds, seed)
+        predicted = out_of_fold(winner.entry, winner.params, folds, Search(TuningSpec(), seed))
         found += [metrics.r2(fold.test_y, predicted[fold.test_rows]) for fold in folds]
     seen = f"{winner.entry.name} {winner.params}: R² {np.mean(found):.4f} ± {np.std(found):.4f} over {len(found)} folds"
     assert 0.225 <= np.mean(found) < 0.24, seen

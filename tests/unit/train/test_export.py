@@ -14,7 +14,7 @@ from functions.train.export import columns_of, export, random_rows, require_pari
 from functions.train.graph import NotExportable
 from functions.train.ingestion import Column
 from functions.train.preprocessing import columns_of_categories, preprocessing
-from functions.train.selection import Rows, describe_features, finish
+from functions.train.selection import Finish, Rows, describe_features
 from functions.train.tuner import Candidate, Searched
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec
@@ -141,7 +141,7 @@ def test_neighbours_that_tie_are_not_selectable_and_the_reason_is_given() -> Non
     candidate = Candidate("random", {}, (0.1,), (0.1,), 0.0)
     rows = Rows(frame, target)
     features = describe_features(columns, rows, SPEC)
-    result = finish(Searched(knn, [candidate]), columns, features, rows, rows, 0)
+    result = Finish(columns, features, rows, rows, 0)(Searched(knn, [candidate]))
     assert not result.selectable
     assert result.error is not None
     assert "not selectable: the graph differs from the pipeline by" in result.error

@@ -16,7 +16,7 @@ from functions.train.evidence import conformal_interval
 from functions.train.ingestion import read_table
 from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.progress import LogLines
-from functions.train.selection import NO_TIME, describe_features, finish_all, select
+from functions.train.selection import NO_TIME, Finish, describe_features, finish_all, select
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker, Tracker
 from functions.train.tuner import Search, make_folds, search
@@ -159,7 +159,7 @@ def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> 
     features = describe_features(table.columns, training, inputs.spec)
     folds = make_folds(training.features, training.target, table.columns, 5, 42)
     searched = search(LINEAR, folds, Search(TuningSpec(random_iterations=2), 42))
-    results = finish_all(searched, table.columns, features, training, held, 42, ends=time.monotonic())
+    results = finish_all(searched, Finish(table.columns, features, training, held, 42, ends=time.monotonic()))
     best = max(searched[1:], key=lambda one: one.best.mean if one.best else -1.0)
     assert [result.name for result in results] == [one.entry.name for one in searched]
     assert [result.name for result in results if result.selectable] == [best.entry.name]

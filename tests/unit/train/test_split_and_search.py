@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,11 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from functions.train import tuner, workers
-from functions.train.fits import Fold, filled, fitted, prefix_predictions, quick_checks
+from functions.train.fits import Fold, filled, fitted, load, prefix_predictions, quietly
 from functions.train.ingestion import Column, Table, read_table
 from functions.train.preprocessing import MAX_CATEGORIES
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
-from functions.train.selection import Rows, describe_features, finish_all
+from functions.train.selection import Finish, Rows, describe_features, finish_all
 from functions.train.split import held_out
 from functions.train.tuner import Search, draws, make_folds, out_of_fold, search
 from functions.train.workers import Workers
@@ -121,7 +122,8 @@ QUICK = TuningSpec(folds=2, random_iterations=1)
 def searched(jobs: int, tuning: TuningSpec = QUICK, backend: str = "loky") -> list[list[tuple[str, object, float]]]:
     whole = table(150)
     folds = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, tuning.folds, 42)
-    found = search(MODEL_ZOO, folds, Search(tuning, 42, Workers(jobs, backend)))
+    with Workers(jobs, backend).pool(partial(load, MODEL_ZOO)) as pool:
+        found = search(MODEL_ZOO, folds, Search(tuning, 42, pool))
     return [[(c.stage, sorted(c.params.items()), c.mean) for c in one.candidates] for one in found]
 
 
@@ -165,7 +167,7 @@ def test_what_the_search_leaves_out_of_a_fit_changes_no_bit(name: str) -> None:
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, 3, 42)
     for params in draws([entry], 3, 7)[0]:
         usual = entry.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
-        with quick_checks():
+        with quietly():
             ours = fitted(entry.make(42).set_params(**params), filled(fold.train_x), fold.train_y)
         (predicted,) = prefix_predictions(ours, filled(fold.test_x), [params.get(entry.rounds or "")])
         expected = np.ravel(usual.predict(filled(fold.test_x)))
@@ -219,7 +221,8 @@ def test_a_column_of_thousands_of_categories_trains_and_exports() -> None:
     folds = make_folds(training.features, training.target, whole.columns, 2, 42)
     assert tuner.SPARSE_WIDTH < folds[0].train_x.shape[1] <= 5 * MAX_CATEGORIES + 1
     some = [e for e in FEW_TREES if e.name in ("Ridge", "DecisionTree", "XGBoost", "CatBoost")]
-    results = finish_all(search(some, folds, Search(TuningSpec(), 42)), whole.columns, features, training, held, 42)
+    finish = Finish(whole.columns, features, training, held, 42)
+    results = finish_all(search(some, folds, Search(TuningSpec(), 42)), finish)
     assert {result.name: result.error for result in results} == dict.fromkeys(entry.name for entry in some)
     assert all(result.selectable for result in results)
 
@@ -259,9 +262,7 @@ def test_a_grid_that_leaves_candidates_out_says_so() -> None:
     assert found.note == "its grid moves at most two parameters at a time: 48 candidates were left out"
 
 
-def test_a_stage_that_takes_long_is_priced_by_what_its_cheapest_candidates_took(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_candidates_are_priced_by_what_its_cheapest_candidates_took() -> None:
     """The zoo's figure is a hundredfold too low here: without the measurement the slow ones would overrun."""
 
     class Slow(LinearRegression):  # type: ignore[misc]
@@ -274,11 +275,10 @@ def test_a_stage_that_takes_long_is_priced_by_what_its_cheapest_candidates_took(
             super().fit(*given)
             return self
 
-    monkeypatch.setattr(tuner, "PILOT_SECONDS", 0.0)
     whole = table(400)
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 2, 42)
-    entry = Entry("Slow", lambda _: Slow(), {"seconds": Choices((0.2, 20.0))})
-    monkeypatch.setattr(Entry, "cost", lambda _, params: 0.0005 * params["seconds"])
+    spaces = {"seconds": Choices((0.2, 20.0))}
+    entry = Entry("Slow", lambda _: Slow(), spaces, 0.0005, lambda params: float(params["seconds"]))
     began = time.monotonic()
     (found,) = search((entry,), folds, Search(TuningSpec(), 42, deadline=began + 10))
     assert time.monotonic() - began < 10
@@ -344,7 +344,7 @@ def test_every_training_row_is_predicted_out_of_fold() -> None:
     whole = table()
     target = whole.target.to_numpy()
     folds = make_folds(whole.features, target, COLUMNS, 5, 42)
-    predicted = out_of_fold(MODEL_ZOO[1], {}, folds, 42)
+    predicted = out_of_fold(MODEL_ZOO[1], {}, folds, Search(TuningSpec(), 42))
     assert np.isfinite(predicted).all()
     assert np.corrcoef(predicted, target)[0, 1] > 0.5
 
