@@ -32,8 +32,8 @@ Stage = Literal["random", "grid"]
 MAX_GRID_FITS = 27
 """Per fold: three parameters with three values each. A larger grid moves at most two of its parameters at a time.
 
-On the sample that is XGBoost's alone: its whole grid is 81 fits a fold, which takes the whole search a tenth longer than
-the 33 of pairs, for an R² of 0.1996 instead of 0.1990. What was left out is counted in the algorithm's note.
+On the sample that is XGBoost's alone: its whole grid is 81 fits a fold, with which the search takes a tenth longer than
+with the 33 of pairs, for an R² of 0.1996 instead of 0.1990. What was left out is counted in the algorithm's note.
 """
 SPARSE_WIDTH = 256
 """A fold of more columns is kept and sent to its process sparse, and filled in there for one fit at a time.
