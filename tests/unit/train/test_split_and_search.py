@@ -1,8 +1,10 @@
 """The split is a property of a row; the search is the same whatever runs it, and stays in the legal domain."""
 
+import gc
 import time
 from dataclasses import replace
 from functools import partial
+from operator import call
 
 import numpy as np
 import pandas as pd
@@ -132,6 +134,29 @@ def test_the_number_of_processes_changes_nothing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)  # so that even this little work goes to the pool
     assert searched(2) == alone
     assert searched(2, backend="threading") == alone
+
+
+def test_algorithms_finished_in_processes_are_those_finished_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)
+    whole = table(150)
+    rows = Rows(whole.features, whole.target.to_numpy() + 10)
+    features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
+    found = search(MODEL_ZOO, make_folds(rows.features, rows.target, COLUMNS, 2, 42), Search(QUICK, 42))
+    finish = Finish(COLUMNS, features, rows, rows, 42)
+    with Workers(2).pool(partial(load, MODEL_ZOO)) as pool:
+        apart = finish_all(found, finish, pool)
+    for one, other in zip(finish_all(found, finish), apart, strict=True):
+        assert (one.name, one.graph, one.holdout, one.error) == (other.name, other.graph, other.holdout, other.error)
+        assert (other.pipeline is None) == (other.graph is None)
+    assert sum(result.selectable for result in apart) >= 9
+
+
+def test_a_process_keeps_what_it_imported_out_of_garbage_collection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """loky collects every second: a tenth of every second, were these hundred thousands of objects among them."""
+    monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)
+    with Workers(2).pool(partial(load, MODEL_ZOO)) as pool:
+        kept = pool.run(call, [gc.get_freeze_count] * 2, range(2), 1.0)
+    assert min(kept) > 100_000
 
 
 def test_both_stages_run_and_no_candidate_runs_twice() -> None:
