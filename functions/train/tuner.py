@@ -97,10 +97,7 @@ class Searched:
 
 @dataclass(frozen=True)
 class Search:
-    """How to search: what the spec asks for, in which pool, until when, and who is told of each fit done.
-
-    `told` takes the algorithm's name, how many candidates of it this fit scored, and on how many fits they depend.
-    """
+    """How to search: what the spec asks for, in which pool, until when, and who is told of each fit done."""
 
     tuning: TuningSpec
     seed: int
