@@ -41,6 +41,8 @@ SPARSE_WIDTH = 256
 The 8,000 training rows of a fold with six columns of 200 categories are 0.6 MB instead of 77 MB; filling them in took
 0.18 s where Ridge, the cheapest fit, took 0.36 s.
 """
+USUAL_WIDTH = 16
+"""Columns of the matrix on which the zoo's seconds were measured; most algorithms take longer in proportion."""
 BLOCK_ROWS = 4_096
 DEEP = 20
 """Forests with this limit of depth, a higher one or none are fitted once, as long as no tree reaches it."""
@@ -230,33 +232,33 @@ def _stage(
 
 
 def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pace: Pace) -> list[Outcome]:
-    """Of every task. The cheapest candidate of each algorithm without a pace tells how long its others will take."""
+    """Of every task. One fit of every algorithm, the cheapest first, tells how long its others will take."""
     found: dict[int, Outcome] = {}
     seconds = sum(task.cost for task in tasks)
 
-    def run(order: Sequence[int]) -> None:
-        priced = [pace.priced(task) for task in tasks]
-        expected = sum(priced[index].cost for index in order) / how.pool.jobs
-        hurried = expected > HURRY_SHARE * (how.deadline - time.monotonic())
-        order = sorted(order, key=lambda index: priced[index].cost if hurried else -priced[index].cost)
+    def run(order: Sequence[int], priced: Sequence[Task]) -> None:
         told = how.pool.run(measure, priced, order, seconds, lambda task, _: how.progress.advance(task.entry.name))
         found.update(zip(sorted(order), told, strict=True))
         for index in order:
             pace.learn(tasks[index], found[index])
 
-    run([index for index in _pilots(tasks, folds) if not pace.knows(tasks[index])])
-    run([index for index in range(len(tasks)) if index not in found])
+    run([index for index in _pilots(tasks, folds) if not pace.knows(tasks[index])], tasks)
+    priced = [pace.priced(task) for task in tasks]
+    rest = [index for index in range(len(tasks)) if index not in found]
+    left = how.deadline - time.monotonic()
+    hurried = sum(priced[index].cost for index in rest) / how.pool.jobs > HURRY_SHARE * left
+    run(sorted(rest, key=lambda index: priced[index].cost if hurried else -priced[index].cost), priced)
     return [found[index] for index in range(len(tasks))]
 
 
 def _pilots(tasks: Sequence[Task], folds: int) -> list[int]:
-    """The cheapest candidate of every algorithm."""
+    """The first fold of every algorithm's cheapest candidate, cheapest first."""
     cheapest: dict[str, int] = {}
     for index in range(0, len(tasks), folds):
         name = tasks[index].entry.name
         if name not in cheapest or tasks[index].cost < tasks[cheapest[name]].cost:
             cheapest[name] = index
-    return [index + fold for index in cheapest.values() for fold in range(folds)]
+    return sorted(cheapest.values(), key=lambda index: tasks[index].cost)
 
 
 def _groups(entry: Entry, candidates: Sequence[Params]) -> list[list[Params]]:
@@ -272,7 +274,8 @@ def _groups(entry: Entry, candidates: Sequence[Params]) -> list[list[Params]]:
 
 
 def _task(entry: Entry, group: Sequence[Params], fold: Fold, how: Search) -> Task:
-    cost = max(entry.cost(params) for params in group) * len(fold.train_y) / 1000
+    rows, width = fold.train_x.shape
+    cost = max(entry.cost(params) for params in group) * rows / 1000 * max(width / USUAL_WIDTH, 1.0)
     return Task(entry, tuple(group), fold, how.tuning.scoring, how.seed, cost, how.deadline)
 
 
