@@ -6,7 +6,7 @@ Every estimator is fitted as its own `fit` would, to the last bit; only what a s
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -44,6 +44,29 @@ SCORES: Mapping[str, Score] = {
     "neg_root_mean_squared_error": lambda target, predicted: -metrics.rmse(target, predicted),
     "neg_mean_absolute_error": lambda target, predicted: -metrics.mae(target, predicted),
 }
+
+
+QUICK: Mapping[str, Collection[str]] = {
+    "RandomForestRegressor": (
+        "n_estimators",
+        "max_depth",
+        "max_features",
+        "min_samples_split",
+        "random_state",
+        "n_jobs",
+    ),
+    "AdaBoostRegressor": ("n_estimators", "learning_rate", "random_state"),
+    "XGBRegressor": (
+        "n_estimators",
+        "learning_rate",
+        "max_depth",
+        "subsample",
+        "colsample_bytree",
+        "random_state",
+        "n_jobs",
+    ),
+}
+"""What there is a quicker fit for, and with which parameters; any other one set, and the library's own is taken."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +174,8 @@ def predictions(task: Task) -> list[Matrix]:
 def fitted(estimator: Any, rows: Matrix, target: Matrix) -> Any:
     """What predicts as `estimator` does once it is fitted: itself, or for XGBoost its Booster."""
     kind = type(estimator).__name__
+    if kind not in QUICK or _asks_more(estimator, QUICK[kind]):
+        return estimator.fit(rows, target)
     if kind == "XGBRegressor":
         return _booster(estimator, rows, target)
     if kind == "RandomForestRegressor":
@@ -160,11 +185,19 @@ def fitted(estimator: Any, rows: Matrix, target: Matrix) -> Any:
     return estimator.fit(rows, target)
 
 
+def _asks_more(estimator: Any, known: Collection[str]) -> bool:
+    usual = type(estimator)().get_params()
+    asked = {name: value for name, value in estimator.get_params().items() if name not in known}
+    return any(value is not usual[name] and value != usual[name] for name, value in asked.items())
+
+
 def prefix_predictions(estimator: Any, rows: Matrix, rounds: Sequence[int | None]) -> list[Matrix]:
     """Predictions (n,) of the first so many trees of what is `fitted`, for each of `rounds`; None is the whole."""
     kind = type(estimator).__name__
     if rounds[0] is None:
         return [np.ravel(estimator.predict(rows))] * len(rounds)
+    if kind == "XGBRegressor":
+        return [estimator.predict(rows, iteration_range=(0, count)) for count in rounds]
     if kind == "QuickBooster":
         return [estimator.inplace_predict(rows, iteration_range=(0, count)) for count in rounds]
     if kind == "CatBoostRegressor":

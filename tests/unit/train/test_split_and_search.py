@@ -194,12 +194,28 @@ def test_what_the_search_leaves_out_of_a_fit_changes_no_bit(name: str) -> None:
         usual = entry.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
         with quietly():
             ours = fitted(entry.make(42).set_params(**params), filled(fold.train_x), fold.train_y)
+        tree = type(ours.estimators_[0]).__name__ if name in ("RandomForest", "AdaBoost") else "_QuickTree"
+        assert tree == "_QuickTree" and (name != "XGBoost" or type(ours).__name__ == "QuickBooster")
         (predicted,) = prefix_predictions(ours, filled(fold.test_x), [params.get(entry.rounds or "")])
         expected = np.ravel(usual.predict(filled(fold.test_x)))
         if name in ("RandomForest", "AdaBoost"):  # summed in another order
             assert predicted == pytest.approx(expected, rel=1e-12)
         else:
             assert np.array_equal(predicted, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("RandomForest", {"min_samples_leaf": 20}), ("AdaBoost", {"loss": "square"}), ("XGBoost", {"max_bin": 4})],
+)
+def test_a_parameter_that_the_quicker_fits_do_not_know_counts_all_the_same(name: str, more: dict[str, object]) -> None:
+    entry = next(entry for entry in MODEL_ZOO if entry.name == name)
+    whole = table(150)
+    rows, target = whole.features[["a"]].fillna(0.0).to_numpy(), whole.target.to_numpy()
+    expected = entry.make(42).set_params(n_estimators=20, **more).fit(rows, target).predict(rows)
+    found = fitted(entry.make(42).set_params(n_estimators=20, **more), rows, target).predict(rows)
+    assert np.array_equal(found, expected)
+    assert not np.array_equal(found, entry.make(42).set_params(n_estimators=20).fit(rows, target).predict(rows))
 
 
 FEW_TREES = [replace(e, space={e.rounds: Choices((10,))} if e.rounds else {}) for e in MODEL_ZOO]
