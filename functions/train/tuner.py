@@ -49,8 +49,8 @@ DEEP = 20
 RANDOM_SHARE = 0.75
 """Of the search's time at most, so that something is left for the grid around each algorithm's best."""
 HURRY_SHARE = 0.5
-"""Work that is expected to take more of the time left than this begins with the cheapest fits, else with the dearest:
-an estimate may be wrong by half, and what is cut should be what costs most."""
+"""Work that is expected to take more of the time left than this shares it among the algorithms, the cheapest first; else
+the dearest fits come first, so that all processes end together. An estimate may be wrong by half."""
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,18 @@ def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pace: Pace) -> lis
     rest = [index for index in range(len(tasks)) if index not in found]
     left = how.deadline - time.monotonic()
     hurried = sum(priced[index].cost for index in rest) / how.pool.jobs > HURRY_SHARE * left
-    run(sorted(rest, key=lambda index: priced[index].cost if hurried else -priced[index].cost), priced)
+    run(_fair(rest, priced) if hurried else sorted(rest, key=lambda index: -priced[index].cost), priced)
     return [found[index] for index in range(len(tasks))]
+
+
+def _fair(order: Sequence[int], tasks: Sequence[Task]) -> list[int]:
+    """An order in which every algorithm has had about as much time at any moment, its cheapest candidates first."""
+    spent: dict[str, float] = {}
+    turn = {}
+    for index in sorted(order, key=lambda index: tasks[index].cost):
+        name = tasks[index].entry.name
+        turn[index] = spent[name] = spent.get(name, 0.0) + tasks[index].cost
+    return sorted(order, key=lambda index: turn[index])
 
 
 def _pilots(tasks: Sequence[Task], folds: int) -> list[int]:

@@ -16,13 +16,13 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
 from functions.train import tuner, workers
-from functions.train.fits import Fold, filled, fitted, load, prefix_predictions, quietly
+from functions.train.fits import Fold, Task, filled, fitted, load, prefix_predictions, quietly
 from functions.train.ingestion import Column, Table, read_table
 from functions.train.preprocessing import MAX_CATEGORIES
 from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
 from functions.train.selection import Finish, Rows, describe_features, finish_all
 from functions.train.split import held_out
-from functions.train.tuner import Search, draws, make_folds, out_of_fold, search
+from functions.train.tuner import Search, _fair, draws, make_folds, out_of_fold, search
 from functions.train.workers import Workers
 from functions.train.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, TuningSpec
@@ -353,6 +353,16 @@ def test_when_time_is_short_the_cheap_algorithms_are_tried_first() -> None:
     found = search((slow, *MODEL_ZOO[:3]), folds, Search(TuningSpec(), 42, deadline=time.monotonic() + 120))
     assert [one.best is None for one in found] == [True, False, False, False]
     assert found[0].cut == 1
+
+
+def test_when_time_is_short_every_algorithm_gets_as_much_of_it() -> None:
+    """Of one algorithm with fits of one second and one with fits of ten, neither waits for all of the other's."""
+    whole = table(150)
+    (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    quick, slow = (Entry(name, lambda _: LinearRegression()) for name in ("Quick", "Slow"))
+    tasks = [Task(quick, ({},), fold, "r2", 42, 1.0, 0.0)] * 40 + [Task(slow, ({},), fold, "r2", 42, 10.0, 0.0)] * 4
+    order = [tasks[index].entry.name for index in _fair(range(len(tasks)), tasks)]
+    assert [order.index("Slow"), order[:22].count("Slow"), order.count("Slow")] == [10, 2, 4]
 
 
 def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
