@@ -49,8 +49,8 @@ DEEP = 20
 RANDOM_SHARE = 0.75
 """Of the search's time at most, so that something is left for the grid around each algorithm's best."""
 HURRY_SHARE = 0.5
-"""Work that is expected to take more of the time left than this shares it among the algorithms, the cheapest first; else
-the dearest fits come first, so that all processes end together. An estimate may be wrong by half."""
+"""Work that is expected to take more of the time left than this shares it among the algorithms, cheapest fits first; else
+the dearest come first, so that all processes end together. An estimate may be wrong by half."""
 
 
 @dataclass(frozen=True)

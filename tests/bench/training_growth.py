@@ -59,9 +59,7 @@ def train(rows: int, budget: float) -> dict[str, Any]:
     with measured() as stages:
         trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()))
     report = json.loads(trained.files[layout.REPORT])
-    notes = {
-        row["name"]: "; ".join(dict.fromkeys(filter(None, (row["error"], row["note"])))) for row in report["algorithms"]
-    }
+    notes = {row["name"]: row["note"] or row["error"] for row in report["algorithms"]}
     chosen = trained.selected
     return {
         "seconds": time.perf_counter() - began,
