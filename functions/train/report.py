@@ -133,7 +133,7 @@ def _table_row(row: dict[str, Any], chosen: bool) -> str:
         f"{row['fit_seconds']:.2f}",
         f"{row['search_seconds']:.1f}",
         json.dumps(row["params"], ensure_ascii=False),
-        "; ".join(filter(None, (row["error"], row["note"]))),
+        "; ".join(dict.fromkeys(filter(None, (row["error"], row["note"])))),
     ]
     return (
         f"<tr{' class=selected' if chosen else ''}>"

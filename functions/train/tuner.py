@@ -49,8 +49,9 @@ DEEP = 20
 RANDOM_SHARE = 0.75
 """Of the search's time at most, so that something is left for the grid around each algorithm's best."""
 HURRY_SHARE = 0.5
-"""Work that is expected to take more of the time left than this shares it among the algorithms, cheapest fits first; else
-the dearest come first, so that all processes end together. An estimate may be wrong by half."""
+"""Work that is expected to take more of the time left than this shares it among the algorithms, cheapest fits first;
+else the dearest come first, so that all processes end together. An estimate may be wrong by half.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class Searched:
         if self.failed:
             said.append(f"{self.failed} of {len(self.candidates)} candidates failed: {self.error}")
         if self.cut:
-            said.append(f"{self.cut} candidates were cut by the time budget")
+            said.append(f"candidates cut by the time budget: {self.cut}")
         if self.left_out:
             said.append(f"its grid moves at most two parameters at a time: {self.left_out} candidates were left out")
         return "; ".join(said) or None

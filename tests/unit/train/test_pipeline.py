@@ -147,8 +147,9 @@ def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
     summary = pipeline.run(store, NullTracker(), settings, settings.dataset, force=False, zoo=(*MODEL_ZOO[:2], slow))
     rows = {row["name"]: row for row in json.loads(file_of(store, summary.run_id, layout.REPORT))["algorithms"]}
     assert summary.algorithm == "LinearRegression"
-    assert rows["Slow"]["error"] == "1 candidates were cut by the time budget"
+    assert rows["Slow"]["error"] == "candidates cut by the time budget: 1"
     assert not rows["Slow"]["selectable"]
+    assert file_of(store, summary.run_id, layout.REPORT_PAGE).decode().count("candidates cut by the time budget") == 1
 
 
 def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> None:

@@ -343,7 +343,7 @@ def test_what_there_is_no_time_for_is_cut_and_counted() -> None:
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
     found = search(MODEL_ZOO, folds, Search(QUICK, 42, deadline=0.0))
     assert all(one.best is None and one.cut for one in found)
-    assert found[2].note == "1 candidates were cut by the time budget"
+    assert found[2].note == "candidates cut by the time budget: 1"
 
 
 def test_when_time_is_short_the_cheap_algorithms_are_tried_first() -> None:
