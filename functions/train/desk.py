@@ -58,7 +58,10 @@ class Bars:
         """Bars for a stage."""
         self._bars = {name: self._shown.add_task(f"{name} ({stage})", total=count) for name, count in fits.items()}
 
-    def advance(self, algorithm: str) -> None:
+    def expect(self, seconds: float) -> None:
+        """The bars estimate for themselves, each its algorithm."""
+
+    def advance(self, algorithm: str, _seconds: float) -> None:
         """One fit on."""
         self._shown.advance(self._bars[algorithm])
 

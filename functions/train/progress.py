@@ -1,5 +1,6 @@
 """Who is told how far a search is: nobody, a log, or a person at a terminal."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -18,8 +19,11 @@ class Progress(Protocol):
     def begin(self, stage: str, fits: Mapping[str, int]) -> None:
         """A stage of so many fits by algorithm begins."""
 
-    def advance(self, algorithm: str) -> None:
-        """One more fit is done."""
+    def expect(self, seconds: float) -> None:
+        """What is left of the stage takes about so many seconds of one process."""
+
+    def advance(self, algorithm: str, seconds: float, /) -> None:
+        """One more fit is done, of which so many seconds were expected."""
 
 
 class Silence:
@@ -28,40 +32,48 @@ class Silence:
     def begin(self, stage: str, fits: Mapping[str, int]) -> None:
         """Nothing to show."""
 
-    def advance(self, algorithm: str) -> None:
+    def expect(self, seconds: float) -> None:
+        """Nothing to show."""
+
+    def advance(self, algorithm: str, seconds: float, /) -> None:
         """Nothing to show."""
 
 
 class LogLines:
-    """A log line now and then: how many fits are done, how long the stage may take yet, which algorithms are through.
-
-    The dearest fits come first, so the time left is less than it seems from their number: "at most".
-    """
+    """A log line now and then: how many fits are done, how much time the others need, which algorithms are through."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
         self._stage = ""
         self._fits = 0
         self._left: Counter[str] = Counter()
+        self._expected = self._done = 0.0
         self._began = self._said = time.monotonic()
 
     def begin(self, stage: str, fits: Mapping[str, int]) -> None:
         """Count from here."""
         self._stage, self._left, self._fits = stage, Counter(fits), sum(fits.values())
+        self._expected = self._done = 0.0
         self._began = self._said = time.monotonic()
         self._say(f"{self._fits} fits of {len(fits)} algorithms", done=0)
 
-    def advance(self, algorithm: str) -> None:
+    def expect(self, seconds: float) -> None:
+        """Estimate from here."""
+        self._expected, self._done, self._began = seconds, 0.0, time.monotonic()
+
+    def advance(self, algorithm: str, seconds: float, /) -> None:
         """One fit on; a line if the last one was some time ago."""
         self._left[algorithm] -= 1
+        self._done += seconds
         now, done = time.monotonic(), self._fits - self._left.total()
         taken = now - self._began
         if now - self._said < max(PAUSE_SECONDS, PAUSE_SHARE * taken):
             return
         self._said = now
         through = ", ".join(name for name, left in self._left.items() if not left) or "none yet"
-        left = taken * self._left.total() / done
-        self._say(f"{done} of {self._fits} fits, at most {left:.0f} s left; through: {through}", done=done)
+        share = self._done / self._expected if self._expected else 0.0
+        left = f"about {max(taken / share - taken, 0.0):.0f} s left; " if 0.0 < share < math.inf else ""
+        self._say(f"{done} of {self._fits} fits; {left}through: {through}", done=done)
 
     def _say(self, message: str, *, done: int) -> None:
         fields = {"stage": "search", "run_id": self._run_id, "done": done, "fits": self._fits}

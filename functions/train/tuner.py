@@ -238,7 +238,9 @@ def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pace: Pace) -> lis
     seconds = sum(task.cost for task in tasks)
 
     def run(order: Sequence[int], priced: Sequence[Task]) -> None:
-        told = how.pool.run(measure, priced, order, seconds, lambda task, _: how.progress.advance(task.entry.name))
+        told = how.pool.run(
+            measure, priced, order, seconds, lambda task, _: how.progress.advance(task.entry.name, task.cost)
+        )
         found.update(zip(sorted(order), told, strict=True))
         for index in order:
             pace.learn(tasks[index], found[index])
@@ -246,8 +248,10 @@ def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pace: Pace) -> lis
     run([index for index in _pilots(tasks, folds) if not pace.knows(tasks[index])], tasks)
     priced = [pace.priced(task) for task in tasks]
     rest = [index for index in range(len(tasks)) if index not in found]
-    left = how.deadline - time.monotonic()
-    hurried = sum(priced[index].cost for index in rest) / how.pool.jobs > HURRY_SHARE * left
+    expected = sum(priced[index].cost for index in rest)
+    left = (how.deadline - time.monotonic()) * how.pool.jobs
+    how.progress.expect(min(expected, left))
+    hurried = expected > HURRY_SHARE * left
     run(_fair(rest, priced) if hurried else sorted(rest, key=lambda index: -priced[index].cost), priced)
     return [found[index] for index in range(len(tasks))]
 

@@ -175,11 +175,12 @@ def test_a_search_tells_its_log_how_far_it_is_and_not_too_often(monkeypatch: pyt
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     lines = LogLines("20260105T070000Z-0123abcd")
     lines.begin("random", {"Ridge": 1, "RandomForest": 599})
-    lines.advance("Ridge")
-    for _ in range(599):  # two seconds each: twenty minutes
-        lines.advance("RandomForest")
+    lines.advance("Ridge", 0.01)
+    lines.expect(599 * 3.0)
+    for _ in range(599):  # two seconds each, where three were expected: twenty minutes
+        lines.advance("RandomForest", 3.0)
     assert said[0] == "search (random) 600 fits of 2 algorithms"
-    assert said[1] == "search (random) 3 of 600 fits, at most 1194 s left; through: Ridge"
+    assert said[1] == "search (random) 2 of 600 fits; about 1196 s left; through: Ridge"
     assert 20 < len(said) < 50
 
 
