@@ -252,18 +252,25 @@ def _outcomes(tasks: Sequence[Task], folds: int, how: Search, pace: Pace) -> lis
     left = (how.deadline - time.monotonic()) * how.pool.jobs
     how.progress.expect(min(expected, left))
     hurried = expected > HURRY_SHARE * left
-    run(_fair(rest, priced) if hurried else sorted(rest, key=lambda index: -priced[index].cost), priced)
+    run(_fair(rest, priced, folds) if hurried else sorted(rest, key=lambda index: -priced[index].cost), priced)
     return [found[index] for index in range(len(tasks))]
 
 
-def _fair(order: Sequence[int], tasks: Sequence[Task]) -> list[int]:
-    """An order in which every algorithm has had about as much time at any moment, its cheapest candidates first."""
+def _fair(order: Sequence[int], tasks: Sequence[Task], folds: int) -> list[int]:
+    """An order in which every algorithm has had about as much time at any moment, its cheapest candidates first.
+
+    The folds of a candidate stay together: one without all of its folds has no score.
+    """
+    together: dict[int, list[int]] = {}
+    for index in order:
+        together.setdefault(index // folds, []).append(index)
+    costs = {place: sum(tasks[index].cost for index in of) for place, of in together.items()}
     spent: dict[str, float] = {}
-    turn = {}
-    for index in sorted(order, key=lambda index: tasks[index].cost):
-        name = tasks[index].entry.name
-        turn[index] = spent[name] = spent.get(name, 0.0) + tasks[index].cost
-    return sorted(order, key=lambda index: turn[index])
+    turns = {}
+    for place in sorted(together, key=lambda place: costs[place]):
+        name = tasks[together[place][0]].entry.name
+        turns[place] = spent[name] = spent.get(name, 0.0) + costs[place]
+    return [index for place in sorted(together, key=lambda place: turns[place]) for index in together[place]]
 
 
 def _pilots(tasks: Sequence[Task], folds: int) -> list[int]:

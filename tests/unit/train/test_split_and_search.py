@@ -360,9 +360,13 @@ def test_when_time_is_short_every_algorithm_gets_as_much_of_it() -> None:
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
     quick, slow = (Entry(name, lambda _: LinearRegression()) for name in ("Quick", "Slow"))
-    tasks = [Task(quick, ({},), fold, "r2", 42, 1.0, 0.0)] * 40 + [Task(slow, ({},), fold, "r2", 42, 10.0, 0.0)] * 4
-    order = [tasks[index].entry.name for index in _fair(range(len(tasks)), tasks)]
-    assert [order.index("Slow"), order[:22].count("Slow"), order.count("Slow")] == [10, 2, 4]
+    costs = [(quick, 0.9), (quick, 1.1)] * 40 + [(slow, 9.0), (slow, 11.0)] * 4
+    tasks = [Task(entry, ({},), fold, "r2", 42, cost, 0.0) for entry, cost in costs]
+    order = _fair(range(len(tasks)), tasks, 2)
+    assert sorted(order) == list(range(len(tasks)))
+    assert all(second == first + 1 for first, second in zip(order[::2], order[1::2], strict=True))
+    names = [tasks[index].entry.name for index in order]
+    assert [names.index("Slow"), names[:44].count("Slow"), names.count("Slow")] == [20, 4, 8]
 
 
 def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
