@@ -76,7 +76,7 @@ class Pool:
     def close(self) -> None:
         """End the processes, if there are any."""
         if self._started and self._workers.backend == LOKY:
-            get_reusable_executor().shutdown(wait=False, kill_workers=True)
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
         self._started = False
 
     def _results(self, work: Callable[[Task], Result], tasks: Sequence[Task], seconds: float) -> Iterable[Result]:
