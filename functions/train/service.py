@@ -33,7 +33,7 @@ class Service:
         try:
             return self._outcome(request)
         except Refusal as refusal:
-            return response(refusal)
+            return _refused(refusal)
         except TransientError as error:
             logs.warning(f"the run ended and may succeed later: {error}")
             return response(_unavailable(str(error)))
@@ -54,6 +54,18 @@ class Service:
         asked = call.parse(request.get_data(), self._settings.bucket, self._settings.dataset)
         summary = pipeline.run(self._store, self._tracker, self._settings, asked.dataset, force=asked.force)
         return flask.Response(msgspec.json.encode(summary), 200, content_type="application/json")
+
+
+def _refused(refusal: Refusal) -> flask.Response:
+    """The answer to a call that no run was begun for. Alerts are for calls that were meant for this function (an
+    unfit body); strangers and wrong paths are only warnings."""
+    problems = "; ".join(problem.message for problem in refusal.problems)[:4000]
+    message, reason = f"the call was refused with {refusal.status}: {problems}", refusal.problems[0].code
+    if refusal.status in (400, 422):
+        logs.error(message, reason=reason, status="refused")
+    else:
+        logs.warning(message, reason=reason, status="refused")
+    return response(refusal)
 
 
 def _permanent(error: PermanentError) -> Refusal:

@@ -120,7 +120,7 @@ class Flow:
         while True:
             for entry in self._train_log.entries():
                 self._show_entry("train", entry)
-                if entry.get("severity") == "ERROR":
+                if entry.get("severity") == "ERROR" or entry.get("status") == "refused":
                     raise StageFailed("train", str(entry.get("message")))
                 if entry.get("status") in ("trained", "unchanged"):
                     self._tracking = entry["status"] == "trained"

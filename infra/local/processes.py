@@ -14,6 +14,19 @@ from pathlib import Path
 
 from shared.errors import PipelineError
 
+INHERITED = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
+        *("TRAIN_JOBS", "TRAIN_BUDGET_SECONDS", "TRAIN_BACKEND"),
+        *("REMEMBERED_ROWS", "MAX_BODY_BYTES", "MAX_BATCH_ROWS", "BODY_SECONDS", "LOG_LEVEL"),
+    }
+)
+"""What a process of the local cloud takes from the shell that started it, beside the families below: what programs need
+to run at all, and the settings that a person may choose for a run. Nothing else gets through: make exports its own
+variables, and `make run DATASET=houses.toml` must not become the train function's setting of the same name."""
+INHERITED_FAMILIES = ("LC_", "PYTHON", "OPENBLAS_", "OMP_", "MKL_", "MPL", "XDG_")
 RESTART_SECONDS = 0.5
 STOP_SECONDS = 10.0
 READY_SECONDS = 60.0
@@ -46,6 +59,13 @@ class Running:
     service: Service
     process: subprocess.Popen[bytes]
     restarts: list[float] = field(default_factory=list)
+
+
+def inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """The part of `environ` that the processes of the local cloud inherit."""
+    return {
+        name: value for name, value in environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)
+    }
 
 
 class Supervisor:

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from infra.local.flow import Flow, StageFailed
-from infra.local.processes import ServiceFailed, Supervisor, port_is_free
+from infra.local.processes import ServiceFailed, Supervisor, inherited, port_is_free
 from infra.local.services import all_services, create_weekly_job
 from infra.local.settings import HOST, LocalSettings, Ports, variable
 from shared.errors import InvalidDataset, PipelineError, SettingsError
@@ -66,7 +66,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(settings: LocalSettings, options: argparse.Namespace, console: Console) -> int:
     began = time.monotonic()
-    supervisor = Supervisor(settings.state / "logs", os.environ)
+    supervisor = Supervisor(settings.state / "logs", inherited(os.environ))
     flow = Flow(
         settings,
         CloudStore(settings.bucket),

@@ -3,12 +3,13 @@
 import json
 import shutil
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.journey.local_cloud import ROOT, Finished, processes_of, run_once, settings_for
+from tests.journey.local_cloud import ROOT, UP_SECONDS, Finished, environment, processes_of, run_once, settings_for
 
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 
@@ -81,3 +82,27 @@ def test_a_table_that_cannot_be_trained_on_ends_with_the_log_of_train(tmp_path: 
     assert "math_score" in done.output
     assert "train.log" in done.output
     assert "Traceback" not in done.output
+
+
+def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(tmp_path: Path) -> None:
+    """`DATASET` is make's variable and a setting of train; make exports it, and train once took it for its own."""
+    rows = [f"{size},{age},{3 * size - age}" for size in range(40, 140) for age in (1, 5)]
+    (tmp_path / "houses.csv").write_text("\n".join(["size,age,price", *rows]) + "\n")
+    spec = tmp_path / "houses.toml"
+    tuning = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
+    spec.write_text(f'name = "houses"\nsource = "houses.csv"\ntarget = "price"\n{tuning}')
+    settings = settings_for(tmp_path / "state")
+    others = ("JOB=other", "BUCKET=other", "GIT_SHA=other", "STAGE=other", "OIDC_AUDIENCE=other", "MLFLOW_TRACKING_URI=x")
+    done = subprocess.run(
+        ["make", "run", "ONCE=1", f"DATASET={spec}", *others],
+        cwd=ROOT,
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=UP_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    staging, production = predictions(done.stdout)
+    assert staging == production
+    assert (settings.state / "logs" / "train.log").read_text().count("refused") == 0

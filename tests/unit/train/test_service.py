@@ -11,6 +11,7 @@ from functions.train.problems import refuse
 from functions.train.service import Service
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
+from shared import logs
 from shared.errors import SettingsError, StorageUnavailable
 from shared.store import Download
 from tests.memory_store import MemoryStore
@@ -147,3 +148,11 @@ def test_a_refusal_counts_its_problems() -> None:
 def test_a_wrong_setting_is_named(environ: dict[str, str], name: str) -> None:
     with pytest.raises(SettingsError, match=name):
         TrainSettings.from_env(environ)
+
+
+def test_a_refused_call_says_why_in_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs.LOGGER, "propagate", True)
+    answer(seeded(), data=b'{"dataset": "gs://other/data/dataset.toml"}')
+    answer(seeded(), method="GET")
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    assert "this bucket" in caplog.messages[0]
