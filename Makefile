@@ -29,21 +29,21 @@ run: $(VENV)/.local-installed ## the whole flow on this computer: train, validat
 
 .PHONY: retrain
 retrain: $(VENV)/.local-installed ## run the weekly training job now (after `source .local/env`: on the local cloud)
-	@$(BIN)/python -m infra.local.retrain $(if $(JOB),--job "$(JOB)")
+	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)")
 
 .PHONY: history promote rollback
 history: $(VENV)/.local-installed ## what served, since when and why (STAGE=production AT=2026-11-01T00:00:00Z)
-	@$(BIN)/python -m infra.local.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
+	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
 
 promote: $(VENV)/.local-installed ## let production serve what staging serves, and wait for the verdict
-	@$(BIN)/python -m infra.local.promote $(if $(WAIT),--wait "$(WAIT)")
+	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")
 
 rollback: $(VENV)/.local-installed ## let production serve what it served before (TO=run_id: an older run)
-	@$(BIN)/python -m infra.local.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
+	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
 
 .PHONY: mlflow
 mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page (BUCKET=...: the runs of a deployment)
-	@exec $(BIN)/python -m infra.local.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
+	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
 
 .PHONY: clean-local
 clean-local: ## forget the local cloud's state: bucket, runs, logs
@@ -74,7 +74,7 @@ test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contra
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
-	@$(BIN)/mypy shared functions infra/local infra/delivery tests
+	@$(BIN)/mypy shared functions infra tests
 
 .PHONY: format
 format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend

@@ -11,8 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared.documents import (
+    Assessment,
+    GateSettings,
+    Kind,
+    TargetRange,
+)
 from shared.errors import InvalidDataset
-from shared.manifest import Assessment, GateSettings, Kind, TargetRange
 
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 

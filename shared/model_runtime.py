@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.documents import Cell, Feature, Golden
 from shared.errors import IntegrityError
-from shared.manifest import Cell, Feature, Golden
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from shared import layout
-from shared.manifest import (
+from shared.codec import digest, encode, encode_gzip
+from shared.documents import (
     CategoricalProfile,
     Cell,
     CodeInfo,
@@ -34,9 +35,6 @@ from shared.manifest import (
     NumericProfile,
     Profile,
     TargetRange,
-    digest,
-    encode,
-    encode_gzip,
 )
 from shared.metrics import mae, r2, rmse
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION, Model

@@ -134,7 +134,7 @@ def running_storage(state: Path | None = None) -> Iterator[LocalStorage]:
 def command(state: Path, http_port: int, https_port: int) -> list[str]:
     """The command line of the server; port 0 takes any free one."""
     ports = ("--http-port", str(http_port), "--https-port", str(https_port))
-    return [sys.executable, "-m", "infra.local.gcs", "--state", str(state), *ports]
+    return [sys.executable, "-m", "infra.local.storage", "--state", str(state), *ports]
 
 
 def peak_memory(pid: int) -> int:

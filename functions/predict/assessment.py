@@ -5,8 +5,13 @@ from bisect import bisect_left
 
 import msgspec
 
+from shared.documents import (
+    Assessment,
+    Manifest,
+    Profile,
+    TargetRange,
+)
 from shared.errors import IntegrityError
-from shared.manifest import Assessment, Manifest, Profile, TargetRange
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from functions.predict.problems import Bounds
 from shared.dataset import folded, normalized
-from shared.manifest import Feature
+from shared.documents import Feature
 from shared.model_runtime import MISSING_TEXT
 
 MAX_ALLOWED_LISTED = 100

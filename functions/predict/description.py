@@ -6,7 +6,7 @@ from typing import Any
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
-from shared.manifest import Feature, Manifest
+from shared.documents import Feature, Manifest
 
 
 def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:

@@ -8,9 +8,15 @@ from dataclasses import dataclass, replace
 from functions.predict.assessment import Assessor, Outcome
 from functions.predict.schema import Inputs, RequestSchema
 from shared import layout
+from shared.codec import decode, digest
+from shared.documents import (
+    Golden,
+    Manifest,
+    Pointer,
+    Profile,
+)
 from shared.errors import IntegrityError, ObjectMissing
 from shared.layout import Stage
-from shared.manifest import Golden, Manifest, Pointer, Profile, decode, digest
 from shared.model_runtime import Model, require_golden
 from shared.store import Store
 

@@ -9,7 +9,7 @@ from typing import Any
 from functions.predict.description import typical
 from functions.predict.problems import MAX_PROBLEMS
 from functions.predict.settings import Limits
-from shared.manifest import Feature, Manifest
+from shared.documents import Feature, Manifest
 
 Json = dict[str, Any]
 

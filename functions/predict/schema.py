@@ -15,7 +15,7 @@ from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column
 from functions.predict.problems import MAX_PROBLEMS, Problem, Refusal, pointer, shortened
 from functions.predict.table import Table
 from shared.dataset import nearest, normalized
-from shared.manifest import Manifest
+from shared.documents import Manifest
 
 Row = Mapping[str, Any]
 Known = tuple[tuple[float, ...], tuple[str, ...]]

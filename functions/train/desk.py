@@ -19,14 +19,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as TextTable
 
 from functions.train import pipeline
-from functions.train.ingestion import Table, read_table
-from functions.train.selection import Result
+from functions.train.candidate.selection import Result
 from functions.train.settings import TrainSettings
 from shared import layout
+from shared.clock import utc_now
+from shared.codec import encode
 from shared.dataset import parse_spec
 from shared.errors import InvalidDataset, PermanentError
-from shared.manifest import encode, utc_now
 from shared.store import Download
+from shared.tables.reading import Table, read_table
 
 INTERRUPTED = 130
 """The exit status that shells give to Ctrl-C."""

@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Literal
 
 from shared import layout, logs
+from shared.clock import utc_now
+from shared.codec import decode, encode
+from shared.documents import Document
 from shared.errors import InvalidDocument, ObjectMissing, PipelineError, PreconditionFailed, TransientError
-from shared.manifest import Document, decode, encode, utc_now
 from shared.store import CREATE_ONLY, Store
 
 ATTEMPTS = 5

@@ -9,9 +9,9 @@ import os
 import flask
 import functions_framework
 
-from functions.train.identity import require_caller
-from functions.train.problems import refuse, response
-from functions.train.service import Service
+from functions.train.door.identity import require_caller
+from functions.train.door.problems import refuse, response
+from functions.train.door.service import Service
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker, MlflowTracker
 from shared import logs

@@ -10,26 +10,49 @@ from importlib.metadata import PackageNotFoundError, version
 import numpy as np
 
 from functions.train import CODE_VERSION
-from functions.train.diagnosis import diagnose
-from functions.train.evidence import conformal_interval, golden_document, holdout_document, profile_document
-from functions.train.fits import load
-from functions.train.ingestion import Table, read_table
+from functions.train.candidate.diagnosis import diagnose
+from functions.train.candidate.evidence import (
+    conformal_interval,
+    golden_document,
+    holdout_document,
+    profile_document,
+)
+from functions.train.candidate.report import report_document, report_json, report_page
+from functions.train.candidate.selection import (
+    Finish,
+    Result,
+    Rows,
+    Selected,
+    describe_features,
+    finish_all,
+    select,
+)
+from functions.train.data.split import held_out
 from functions.train.lease import Taken, claim, fingerprint
-from functions.train.progress import LogLines, Progress, Silence
 from functions.train.publish import publish
-from functions.train.report import report_document, report_json, report_page
-from functions.train.selection import Finish, Result, Rows, Selected, describe_features, finish_all, select
+from functions.train.search.fits import load
+from functions.train.search.progress import LogLines, Progress, Silence
+from functions.train.search.search import (
+    Search,
+    make_folds,
+    out_of_fold,
+    search,
+)
+from functions.train.search.workers import Workers
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from functions.train.settings import TrainSettings
-from functions.train.split import held_out
 from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from functions.train.tracking import Tracker
-from functions.train.tuner import Search, make_folds, out_of_fold, search
-from functions.train.workers import Workers
-from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
+from shared.clock import utc_now
+from shared.codec import (
+    decode,
+    digest,
+    encode,
+    encode_gzip,
+)
 from shared.dataset import DatasetSpec, parse_spec
-from shared.errors import InvalidDataset, ObjectMissing
-from shared.manifest import (
+from shared.documents import (
     SCHEMA_VERSION,
     CodeInfo,
     CvScores,
@@ -38,13 +61,10 @@ from shared.manifest import (
     Golden,
     Manifest,
     ModelInfo,
-    decode,
-    digest,
-    encode,
-    encode_gzip,
-    utc_now,
 )
+from shared.errors import InvalidDataset, ObjectMissing
 from shared.store import Download, Store
+from shared.tables.reading import Table, read_table
 
 LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
 EXAMPLE_ROWS = 5

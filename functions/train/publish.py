@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from shared import layout
-from shared.manifest import Manifest, encode
+from shared.codec import encode
+from shared.documents import Manifest
 from shared.store import Store, write_once
 
 CONTENT_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".gz": "application/gzip"}

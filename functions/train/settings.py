@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from joblib import cpu_count
 from joblib.parallel import BACKENDS, EXTERNAL_BACKENDS
 
-from functions.train.workers import LOKY
+from functions.train.search.workers import LOKY
 from shared import layout
 from shared.env import Environment
 

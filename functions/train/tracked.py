@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from shared.manifest import Cell, Feature
+from shared.documents import Cell, Feature
 
 
 class TrackedAlgorithm(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from functions.train.search.workers import end_with_parent
 from functions.train.tracked import TrackedModel, TrackedRun, decode_run, encode_run
-from functions.train.workers import end_with_parent
 from shared import layout, logs
+from shared.documents import Feature
 from shared.errors import PipelineError
-from shared.manifest import Feature
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION
 from shared.store import Store, write_once
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from shared import layout
+from shared.codec import decode, digest
+from shared.documents import FileDigest, Golden, Manifest
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
 from shared.layout import Stage
-from shared.manifest import FileDigest, Golden, Manifest, decode, digest
 from shared.model_runtime import Model, require_golden
 from shared.store import ObjectInfo, Store
 

@@ -13,8 +13,15 @@ import numpy as np
 
 from functions.validate import bootstrap
 from shared import layout
+from shared.codec import decode, decode_gzip
+from shared.documents import (
+    Check,
+    Decision,
+    Golden,
+    Holdout,
+    Manifest,
+)
 from shared.errors import InvalidDocument, PermanentError
-from shared.manifest import Check, Decision, Golden, Holdout, Manifest, decode, decode_gzip
 from shared.metrics import Vector, r2
 from shared.model_runtime import Model, require_golden, tolerance
 

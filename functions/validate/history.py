@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from shared import layout, logs
+from shared.codec import decode
+from shared.documents import Pointer
 from shared.errors import InvalidDocument, NotPermitted, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
-from shared.manifest import Pointer, decode
 from shared.store import ObjectInfo, Store, write_once
 
 JSON = "application/json"

@@ -33,9 +33,9 @@ from functions.validate.promotion import Clock
 from functions.validate.settings import ValidateSettings
 from functions.validate.verdict import judge_candidate
 from shared import logs
+from shared.clock import utc_now
 from shared.errors import PermanentError, PipelineError, SettingsError
 from shared.events import CandidateArrived, PromotionAsked, StorageEvent, action, parse
-from shared.manifest import utc_now
 from shared.store import CloudStore, Store
 
 SERVICE = "validate"

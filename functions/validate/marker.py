@@ -12,10 +12,11 @@ from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Current, Release, Standing, last_marker, promote, read_current
 from shared import layout
+from shared.codec import decode, encode
+from shared.documents import SCHEMA_VERSION, Document, Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError
 from shared.events import PromotionAsked, StorageEvent
 from shared.layout import Stage
-from shared.manifest import SCHEMA_VERSION, Document, Pointer, decode, encode
 from shared.store import Store
 
 MAX_MARKER_BYTES = 256 * 2**10

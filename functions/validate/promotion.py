@@ -14,9 +14,16 @@ import msgspec
 from functions.validate import history
 from functions.validate.evidence import served_files, verified_copy
 from shared import layout
+from shared.codec import decode, encode
+from shared.documents import (
+    SCHEMA_VERSION,
+    Decision,
+    FileDigest,
+    Manifest,
+    Pointer,
+)
 from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed, TransientError
 from shared.layout import Stage
-from shared.manifest import SCHEMA_VERSION, Decision, FileDigest, Manifest, Pointer, decode, encode
 from shared.store import CREATE_ONLY, ObjectInfo, Store
 
 ATTEMPTS = 5

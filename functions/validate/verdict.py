@@ -11,9 +11,15 @@ from functions.validate import evidence, gate
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, Standing, promote, read_current
 from shared import layout
+from shared.codec import decode, digest, encode
+from shared.documents import (
+    Check,
+    Decision,
+    Manifest,
+    Pointer,
+)
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError, PreconditionFailed
 from shared.events import CandidateArrived
-from shared.manifest import Check, Decision, Manifest, Pointer, decode, digest, encode
 from shared.store import ObjectInfo, Store, write_once
 
 CLOCK_SKEW = timedelta(hours=1)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from infra.delivery.errors import Stopped, exit_code
-from infra.local.options import OneLineParser
+from infra.options import OneLineParser
 
 FUNCTIONS = ("train", "validate", "predict")
 FROM_SOURCE = ("train", "validate")
@@ -110,7 +110,8 @@ def _shared(root: Path, names: Sequence[str]) -> list[Path]:
             if module.split(".")[0] == "shared" and path not in found and path.is_file():
                 found.add(path)
                 waiting.append(path)
-    return [root / "shared" / "__init__.py", *sorted(found)]
+    faces = {folder / "__init__.py" for path in found for folder in path.parents if root / "shared" in folder.parents}
+    return [root / "shared" / "__init__.py", *sorted(found | faces)]
 
 
 def _imports(path: Path) -> Iterator[str]:

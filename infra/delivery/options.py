@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Callable
 
-from infra.local.options import OneLineParser
+from infra.options import OneLineParser
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Terraform over `infra/` for one deployment, with its state in the deployment's own bucket."""
+"""Terraform over `infra/terraform/` for one deployment, with its state in the deployment's own bucket."""
 
 import os
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from infra.delivery.commands import ask, ask_json, do, holds
 from infra.delivery.errors import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
-INFRA = ROOT / "infra"
+INFRA = ROOT / "infra" / "terraform"
 OVERRIDE = INFRA / "first_plan_override.tf"
 KEPT = ("google_storage_bucket.", "google_project_service.", "data.")
 """What a destroy that keeps the data leaves in the state: the bucket and what it stands on."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from infra.delivery.commands import ask, do
 from infra.delivery.errors import Stopped, exit_code
-from infra.local.options import OneLineParser
+from infra.options import OneLineParser
 
 KEY = "terraform.tfvars"
-FILE = Path(__file__).resolve().parents[1] / KEY
+FILE = Path(__file__).resolve().parents[1] / "terraform" / KEY
 
 
 def keep(bucket: str, file: Path = FILE) -> None:

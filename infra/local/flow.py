@@ -13,13 +13,14 @@ from typing import Any
 
 import requests
 
-from infra.local.ask import ask
-from infra.local.served import CannotTell
 from infra.local.settings import JOB, LocalSettings
+from infra.operate.ask import ask
+from infra.operate.served import CannotTell
 from shared import layout
+from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
+from shared.documents import Decision, Golden, Pointer
 from shared.errors import ObjectMissing, PipelineError
-from shared.manifest import Decision, Golden, Pointer, decode
 from shared.store import CREATE_ONLY, Store
 
 POLL_SECONDS = 0.1
@@ -111,7 +112,7 @@ class Flow:
 
     def fire(self) -> None:
         """Run the weekly job now, through Cloud Scheduler's own client."""
-        from infra.local.retrain import client
+        from infra.operate.retrain import client
 
         client(self._settings.shell_environment()["SCHEDULER_HOST"]).run_job(name=JOB)
 

@@ -63,9 +63,7 @@ class Running:
 
 def inherited(environ: Mapping[str, str]) -> dict[str, str]:
     """The part of `environ` that the processes of the local cloud inherit."""
-    return {
-        name: value for name, value in environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)
-    }
+    return {name: value for name, value in environ.items() if name in INHERITED or name.startswith(INHERITED_FAMILIES)}
 
 
 class Supervisor:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import requests
 
 from infra.local.processes import Service, accepts_connections
-from infra.local.retrain import client
 from infra.local.settings import HOST, JOB, LOCATION, PROJECT, LocalSettings
+from infra.operate.retrain import client
 from shared.events import FINALIZED
 
 WEEKLY = "0 7 * * 1"
@@ -74,7 +74,7 @@ def _storage(settings: LocalSettings) -> Service:
     ports = settings.ports
     return _module(
         "storage",
-        "infra.local.gcs",
+        "infra.local.storage",
         settings,
         ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https)),
         lambda: _answers(f"{settings.storage_url}/storage/v1/b?project={PROJECT}"),

@@ -11,15 +11,23 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
-from functions.train.export import columns_of, export, require_parity
-from functions.train.ingestion import read_table
-from functions.train.preprocessing import preprocessing
-from functions.train.selection import Rows, describe_features
+from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.preprocessing import preprocessing
+from functions.train.graph.export import columns_of, export, require_parity
 from shared import layout
+from shared.codec import digest, encode
 from shared.dataset import parse_spec
-from shared.manifest import SCHEMA_VERSION, Decision, Feature, Golden, Pointer, Profile, digest, encode
+from shared.documents import (
+    SCHEMA_VERSION,
+    Decision,
+    Feature,
+    Golden,
+    Pointer,
+    Profile,
+)
 from shared.model_runtime import Model
 from shared.store import Store
+from shared.tables.reading import read_table
 from tests.bench.usual import PICKLE
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, manifest
 

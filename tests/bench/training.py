@@ -23,14 +23,22 @@ from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, Randomiz
 from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
-from functions.train.fits import load
-from functions.train.preprocessing import preprocessing
-from functions.train.search_space import Params
+from functions.train.data.preprocessing import preprocessing
+from functions.train.search.fits import load
+from functions.train.search.search import (
+    Candidate,
+    Search,
+    Searched,
+    Stage,
+    make_folds,
+    refinement,
+    search,
+)
+from functions.train.search.space import Params
+from functions.train.search.workers import Workers
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
-from functions.train.tuner import Candidate, Search, Searched, Stage, make_folds, refinement, search
-from functions.train.workers import Workers
-from functions.train.zoo import MODEL_ZOO
 from shared import layout
 from tests.bench import training_growth
 from tests.memory_store import MemoryStore
@@ -150,7 +158,7 @@ def _inputs() -> pipeline.Inputs:
 
 
 def _table(inputs: pipeline.Inputs) -> Any:
-    from functions.train.ingestion import read_table
+    from shared.tables.reading import read_table
 
     table = read_table(inputs.source.data, inputs.spec)
     return table, pipeline.split(table, inputs.spec)

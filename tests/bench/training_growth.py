@@ -23,8 +23,8 @@ import pandas as pd
 from functions.train import pipeline
 from functions.train.settings import TrainSettings
 from shared import layout, logs
+from shared.clock import utc_now
 from shared.dataset import parse_spec
-from shared.manifest import utc_now
 from shared.store import Download
 
 SAMPLING_SECONDS = 0.5

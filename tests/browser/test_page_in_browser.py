@@ -16,7 +16,7 @@ import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright import sync_api
 
-from shared.manifest import TargetRange
+from shared.documents import TargetRange
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.tools import require

@@ -7,8 +7,8 @@ from playwright import sync_api
 
 from functions.train import pipeline
 from functions.train.desk import read_files
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.zoo import MODEL_ZOO
 from shared import layout
 from tests.tools import require
 

@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 import pytest
 
-from infra.local.delivery import cloud_event
-from infra.local.delivery.outbox import Outbox, OutboxEvent
-from infra.local.delivery.relay import Faults, RetryPolicy
+from infra.local.eventarc import cloud_event
+from infra.local.eventarc.outbox import Outbox, OutboxEvent
+from infra.local.eventarc.relay import Faults, RetryPolicy
 from infra.local.tokens import SigningKey
 from shared import events
 from shared.events import FINALIZED

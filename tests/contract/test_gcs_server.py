@@ -37,13 +37,13 @@ def test_a_state_in_use_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     "arguments", [(), ("--state", "x"), ("--state", "x", "--http-port", "90000", "--https-port", "0")]
 )
 def test_wrong_options_are_one_line_and_exit_code_2(arguments: tuple[str, ...]) -> None:
-    failed = run(sys.executable, "-m", "infra.local.gcs", *arguments)
+    failed = run(sys.executable, "-m", "infra.local.storage", *arguments)
     assert failed.returncode == 2
     assert len(failed.stderr.splitlines()) == 1
 
 
 def test_help_names_every_option() -> None:
-    shown = run(sys.executable, "-m", "infra.local.gcs", "--help")
+    shown = run(sys.executable, "-m", "infra.local.storage", "--help")
     assert shown.returncode == 0
     for option in ("--state", "--http-port", "--https-port", "--host"):
         assert option in shown.stdout

@@ -27,11 +27,11 @@ from google.oauth2 import id_token
 from google.protobuf import duration_pb2, field_mask_pb2
 
 from infra.local.push import push
-from infra.local.retrain import client as scheduler_client
-from infra.local.schedule import cron
-from infra.local.schedule.executions import Executions
-from infra.local.schedule.jobs import JobStore
+from infra.local.scheduler import cron
+from infra.local.scheduler.executions import Executions
+from infra.local.scheduler.jobs import JobStore
 from infra.local.tokens import KEY_FILE, SigningKey, UnusableKey
+from infra.operate.retrain import client as scheduler_client
 from tests.http_receiver import WAIT, Receiver, Request, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -608,12 +608,12 @@ def command(module: str, *arguments: str, **environment: str) -> subprocess.Comp
 def test_retrain_runs_the_job_now(running: RunningScheduler, target: Targets) -> None:
     received = target()
     running.client.create_job(parent=PARENT, job=weekly(received.url))
-    done = command("infra.local.retrain", "--job", NAME, "--host", running.host)
+    done = command("infra.operate.retrain", "--job", NAME, "--host", running.host)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"started {NAME}\n", "")
-    done = command("infra.local.retrain", JOB=NAME, SCHEDULER_HOST=running.host)
+    done = command("infra.operate.retrain", JOB=NAME, SCHEDULER_HOST=running.host)
     assert done.returncode == 0
     assert len(received.wait_for(2)) == 2
-    missing = command("infra.local.retrain", "--job", f"{PARENT}/jobs/other", "--host", running.host)
+    missing = command("infra.operate.retrain", "--job", f"{PARENT}/jobs/other", "--host", running.host)
     assert missing.returncode == 1
     assert missing.stderr == f"retrain: {running.host} has no job {PARENT}/jobs/other\n"
 
@@ -622,11 +622,11 @@ def test_retrain_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{probe.getsockname()[1]}"
-    down = command("infra.local.retrain", "--job", NAME, "--host", host)
+    down = command("infra.operate.retrain", "--job", NAME, "--host", host)
     assert (down.returncode, len(down.stderr.splitlines())) == (1, 1)
     assert f"{host} does not answer: is 'make run' running?" in down.stderr
     nobody = command(
-        "infra.local.retrain",
+        "infra.operate.retrain",
         "--job",
         NAME,
         HOME=str(tmp_path),
@@ -641,7 +641,7 @@ def test_retrain_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
         (("--job", "weekly"), "a job is projects/P/locations/L/jobs/J"),
         (("--job", NAME, "--host", "localhost"), "a host is HOST:PORT"),
     ]:
-        wrong = command("infra.local.retrain", *arguments)
+        wrong = command("infra.operate.retrain", *arguments)
         assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
         assert expected in wrong.stderr
 
@@ -663,6 +663,6 @@ def test_a_taken_port_is_named_in_one_line(tmp_path: Path, option: str) -> None:
 
 
 def test_durations_keep_their_fractions() -> None:
-    from infra.local.schedule.jobs import seconds
+    from infra.local.scheduler.jobs import seconds
 
     assert seconds(duration_pb2.Duration(seconds=2, nanos=500_000_000)) == 2.5

@@ -15,19 +15,20 @@ import httpx
 import pytest
 
 from functions.train import pipeline
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker
-from functions.train.zoo import MODEL_ZOO
 from shared import layout
+from shared.codec import encode
+from shared.documents import SCHEMA_VERSION, Decision, Pointer
 from shared.layout import Stage
-from shared.manifest import SCHEMA_VERSION, Decision, Pointer, encode
 from shared.store import CloudStore
 from tests.local_storage import running_storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 BUCKET = "experiments"
-COMMAND = (sys.executable, "-m", "infra.local.experiments")
+COMMAND = (sys.executable, "-m", "infra.operate.experiments")
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.filterwarnings("ignore")]  # mlflow's own warnings
 

@@ -10,12 +10,12 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.pipeline import Pipeline
 
-from functions.train.ingestion import Column, read_table
-from functions.train.preprocessing import preprocessing
-from functions.train.selection import Rows, describe_features
-from functions.train.zoo import MODEL_ZOO, Entry
+from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.preprocessing import preprocessing
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, parse_spec
-from shared.manifest import TargetRange
+from shared.documents import TargetRange
+from shared.tables.reading import Column, read_table
 from tests.bench.model import SAMPLE, promote_pipeline
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, Client

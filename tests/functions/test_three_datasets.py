@@ -13,13 +13,15 @@ import pytest
 from sklearn.datasets import load_diabetes
 
 from functions.train import pipeline
-from functions.train.service import Service
+from functions.train.door.service import Service
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
-from functions.train.zoo import MODEL_ZOO
 from shared import layout
+from shared.clock import utc_now
+from shared.codec import decode
 from shared.dataset import parse_spec
-from shared.manifest import Golden, Manifest, decode, utc_now
+from shared.documents import Golden, Manifest
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client
 from tests.unit.validate.world import World

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from shared import layout
-from shared.manifest import Golden, Manifest, decode, digest
+from shared.codec import decode, digest
+from shared.documents import Golden, Manifest
 from shared.model_runtime import Model, require_golden
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from shared import layout
-from shared.manifest import Manifest, decode, digest
+from shared.codec import decode, digest
+from shared.documents import Manifest
 from shared.store import CloudStore
 from tests.local_storage import LocalStorage, running_storage
 

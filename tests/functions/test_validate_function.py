@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from shared import layout
-from shared.manifest import Pointer, decode, digest
+from shared.codec import decode, digest
+from shared.documents import Pointer
 from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
 from tests.local_storage import peak_memory, running_storage

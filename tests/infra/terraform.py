@@ -1,4 +1,4 @@
-"""The real `terraform` over a copy of infra/, with the offline provider in place of Google's."""
+"""The real `terraform` over a copy of infra/terraform/, with the offline provider in place of Google's."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from typing import Any
 from tests.tools import require
 
 ROOT = Path(__file__).parents[2]
-INFRA = ROOT / "infra"
+INFRA = ROOT / "infra" / "terraform"
 TOOLS = ROOT / ".venv" / "terraform" / "bin"
 HERE = Path(__file__).parent
 SOURCE = "https://developer.hashicorp.com/terraform/install"
@@ -29,12 +29,12 @@ class Result:
 
 
 class Workspace:
-    """A copy of infra/ in `folder` that may be changed. Its state is local: the backend is left out."""
+    """A copy of infra/terraform/ in `folder` that may be changed. Its state is local: the backend is left out."""
 
     def __init__(self, folder: Path) -> None:
         self.terraform = require("terraform", source=SOURCE)
         python = require(str(TOOLS / "python"), source="make test installs it")
-        self.infra = folder / "infra"
+        self.infra = folder / "infra" / "terraform"
         self.infra.mkdir(parents=True)
         for path in sorted(INFRA.glob("*.tf")):
             shutil.copy(path, self.infra)

@@ -11,9 +11,9 @@ from functions.predict.loaded_model import NothingPromoted, load
 from functions.predict.settings import PredictSettings
 from functions.train import pipeline
 from functions.train.lease import Held, claim
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker
-from functions.train.zoo import MODEL_ZOO
 from functions.validate.settings import ValidateSettings
 from shared import layout
 from shared.errors import NotPermitted, StorageUnavailable

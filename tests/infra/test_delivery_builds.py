@@ -14,7 +14,7 @@ from infra.delivery import release, staging, variables
 from infra.delivery.bundles import FUNCTIONS
 from tests.infra.fake_cloud import ROOT, FakeCloud
 
-BUILDS = ("cloudbuild.yaml", "infra/cloudbuild-release.yaml")
+BUILDS = ("cloudbuild.yaml", "infra/delivery/cloudbuild-release.yaml")
 BUILTIN = {"PROJECT_ID", "COMMIT_SHA", "TAG_NAME"}
 SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET"}
 
@@ -85,7 +85,7 @@ def test_a_step_calls_a_target_or_a_module_that_exists_with_options_that_it_take
                     assert [option for option in options if option.split("=")[0] not in taken] == []
             case "docker", [verb, *_]:
                 assert verb in ("build", "push")
-            case None, ["-chdir=infra", verb, *_]:
+            case None, ["-chdir=infra/terraform", verb, *_]:
                 assert (step["name"].split(":")[0], verb) in {
                     ("hashicorp/terraform", known) for known in ("init", "plan", "apply")
                 }

@@ -182,11 +182,11 @@ def test_a_first_plan_needs_no_state_and_leaves_nothing(cloud: FakeCloud) -> Non
     done = call(cloud, "plan")
     assert done.returncode == 0, done.stderr
     assert "a first deploy" in done.stdout
-    assert not (ROOT / "infra" / "first_plan_override.tf").exists()
+    assert not (ROOT / "infra" / "terraform" / "first_plan_override.tf").exists()
     assert cloud.changes() == []
     cloud.change(fail=["terraform -chdir"])
     assert call(cloud, "plan").returncode == 1
-    assert not (ROOT / "infra" / "first_plan_override.tf").exists()
+    assert not (ROOT / "infra" / "terraform" / "first_plan_override.tf").exists()
 
 
 def test_a_plan_of_a_deployment_uses_its_state(cloud: FakeCloud) -> None:

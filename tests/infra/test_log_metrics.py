@@ -12,10 +12,10 @@ import flask
 import pytest
 
 from functions.train import pipeline
-from functions.train.service import Service
+from functions.train.door.service import Service
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
-from functions.train.zoo import MODEL_ZOO
 from shared import layout, logs
 from shared.errors import SettingsError
 from tests.candidates import build, run_id

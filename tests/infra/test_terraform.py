@@ -1,4 +1,4 @@
-"""infra/*.tf under the real terraform with the provider's true schema: formatted, valid, and what must hold."""
+"""infra/terraform/*.tf under the real terraform with the provider's true schema: formatted, valid, and what holds."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def test_the_files_are_formatted() -> None:
     terraform = require("terraform", source=SOURCE)
     files = [*INFRA.rglob("*.tf"), *HERE.glob("*.tftest.hcl")]
     done = subprocess.run([terraform, "fmt", "-check", *map(str, files)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"run 'terraform fmt -recursive infra': {done.stdout}{done.stderr}"
+    assert done.returncode == 0, f"run 'terraform fmt -recursive infra/terraform': {done.stdout}{done.stderr}"
 
 
 def test_the_schema_holds_every_type_that_is_used_and_no_other() -> None:
@@ -124,7 +124,7 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
 
     before = names(plan)
     assert names(workspace.plan()) == before
-    bundle = workspace.infra.parent / "build" / "train.zip"
+    bundle = workspace.infra.parents[1] / "build" / "train.zip"
     kept = bundle.read_text()
     bundle.write_text("other code")
     after = names(workspace.plan())

@@ -15,8 +15,9 @@ import pytest
 import requests
 
 from shared import layout
+from shared.codec import decode
+from shared.documents import Pointer
 from shared.events import FINALIZED
-from shared.manifest import Pointer, decode
 from shared.store import CloudStore
 from tests.local_storage import ROOT, LocalStorage, running_storage
 

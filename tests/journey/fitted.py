@@ -13,7 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from shared.manifest import Holdout, Manifest
+from shared.documents import Holdout, Manifest
 
 
 def fitted_pipeline(table: Path, manifest: Manifest, holdout: Holdout) -> Pipeline:

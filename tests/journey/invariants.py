@@ -7,8 +7,9 @@ import msgspec
 
 from functions.validate.evidence import served_files
 from shared import layout
+from shared.codec import decode, digest
+from shared.documents import Decision, Manifest, Pointer
 from shared.layout import Stage
-from shared.manifest import Decision, Manifest, Pointer, decode, digest
 from shared.store import Store
 
 CHANGING = frozenset({*(layout.pointer(stage) for stage in layout.STAGES), layout.MARKER, layout.REJECTED})

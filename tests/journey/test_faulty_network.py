@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from shared import layout
+from shared.codec import decode
+from shared.documents import Pointer
 from shared.layout import Stage
-from shared.manifest import Pointer, decode
 from tests.candidates import Candidate, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.journey.faulty_proxy import KINDS, FaultyProxy, faulty_proxy

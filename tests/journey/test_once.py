@@ -92,7 +92,14 @@ def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(t
     tuning = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
     spec.write_text(f'name = "houses"\nsource = "houses.csv"\ntarget = "price"\n{tuning}')
     settings = settings_for(tmp_path / "state")
-    others = ("JOB=other", "BUCKET=other", "GIT_SHA=other", "STAGE=other", "OIDC_AUDIENCE=other", "MLFLOW_TRACKING_URI=x")
+    others = (
+        "JOB=other",
+        "BUCKET=other",
+        "GIT_SHA=other",
+        "STAGE=other",
+        "OIDC_AUDIENCE=other",
+        "MLFLOW_TRACKING_URI=x",
+    )
     done = subprocess.run(
         ["make", "run", "ONCE=1", f"DATASET={spec}", *others],
         cwd=ROOT,

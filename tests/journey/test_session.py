@@ -15,7 +15,13 @@ import pytest
 import requests
 
 from shared import layout
-from shared.manifest import Golden, Holdout, Manifest, Pointer, decode, decode_gzip, digest
+from shared.codec import decode, decode_gzip, digest
+from shared.documents import (
+    Golden,
+    Holdout,
+    Manifest,
+    Pointer,
+)
 from shared.store import CloudStore
 from tests.journey.fitted import fitted_pipeline
 from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, running, settings_for

@@ -10,14 +10,19 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from functions.predict.assessment import share_below
-from functions.train.evidence import RESIDUAL_QUANTILES, conformal_interval
-from functions.train.ingestion import Table, read_table
-from functions.train.preprocessing import preprocessing
-from functions.train.search_space import Params
-from functions.train.tuner import Search, make_folds, out_of_fold, search
-from functions.train.zoo import MODEL_ZOO, Entry
+from functions.train.candidate.evidence import RESIDUAL_QUANTILES, conformal_interval
+from functions.train.data.preprocessing import preprocessing
+from functions.train.search.search import (
+    Search,
+    make_folds,
+    out_of_fold,
+    search,
+)
+from functions.train.search.space import Params
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from shared import metrics
 from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.tables.reading import Table, read_table
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
 SPLITS = 20

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.manifest import TargetRange
+from shared.documents import TargetRange
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, ROOT, free_port, running, storage, store
 from tests.smoke.checks import Failed, Smoke

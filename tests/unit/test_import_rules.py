@@ -14,8 +14,8 @@ HOMES = {
     "google.cloud.storage": {"shared/store.py"},
     "mlflow": {"functions/train/tracking.py"},
     "onnxruntime": {"shared/model_runtime.py"},
-    "xgboost": {"functions/train/zoo.py", "functions/train/fits.py", "functions/train/export.py"},
-    "catboost": {"functions/train/zoo.py", "functions/train/export.py"},
+    "xgboost": {"functions/train/search/zoo.py", "functions/train/search/fits.py", "functions/train/graph/export.py"},
+    "catboost": {"functions/train/search/zoo.py", "functions/train/graph/export.py"},
     "functions_framework": {f"functions/{name}/main.py" for name in ("train", "validate", "predict")},
 }
 

@@ -1,4 +1,4 @@
-"""Writes schema.json anew: the provider's arguments, blocks and attributes of everything that infra/ uses.
+"""Writes schema.json anew: the provider's arguments, blocks and attributes of everything that infra/terraform/ uses.
 
 The source is the package cdktn-provider-google, which is generated from the provider's own schema (67 MB, so it is not
 a dependency). In an environment of its own:
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-INFRA = HERE.parents[2] / "infra"
+INFRA = HERE.parents[2] / "infra" / "terraform"
 USED = re.compile(r'^(resource|data) "(google_[a-z0-9_]+)"', re.MULTILINE)
 META = {"connection", "count", "depends_on", "for_each", "lifecycle", "provider", "provisioners"}
 CONSTRUCT = {

@@ -12,8 +12,8 @@ import onnx
 from onnx import TensorProto, helper
 
 from shared import layout
-from shared.layout import Stage
-from shared.manifest import (
+from shared.codec import digest, encode
+from shared.documents import (
     SCHEMA_VERSION,
     Assessment,
     Bands,
@@ -34,9 +34,8 @@ from shared.manifest import (
     Profile,
     TargetRange,
     Tiers,
-    digest,
-    encode,
 )
+from shared.layout import Stage
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION, Model
 from shared.store import Store
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.predict.assessment import Assessor, Outcome, band, share_below, tier
+from shared.documents import Profile, TargetRange
 from shared.errors import IntegrityError
-from shared.manifest import Profile, TargetRange
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest
 
 FINITE = st.floats(-100, 100)

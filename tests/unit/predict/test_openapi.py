@@ -13,7 +13,7 @@ from functions.predict.loaded_model import load
 from functions.predict.openapi import describe_api
 from functions.predict.settings import Limits
 from functions.predict.table import parse_csv
-from shared.manifest import TargetRange
+from shared.documents import TargetRange
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote

@@ -15,8 +15,8 @@ import pytest
 from functions.predict.routes import OFF_LOOP_BYTES
 from functions.predict.settings import Limits
 from shared import logs
+from shared.documents import Cell
 from shared.errors import StorageUnavailable
-from shared.manifest import Cell
 from shared.model_runtime import Model
 from shared.store import Download
 from tests.memory_store import MemoryStore

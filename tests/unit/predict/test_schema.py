@@ -12,7 +12,7 @@ from functions.predict.problems import Bounds, Refusal
 from functions.predict.schema import Inputs, RequestSchema
 from functions.predict.shape import batch_rows, single_row
 from functions.predict.table import parse_csv
-from shared.manifest import Feature
+from shared.documents import Feature
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
 
 SCHEMA = RequestSchema(manifest(FIRST, {}))

@@ -6,15 +6,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.diagnosis import MISSING, coverage, diagnose, groups
-from functions.train.export import export
-from functions.train.ingestion import Column
-from functions.train.plots import importance as importance_plot
-from functions.train.selection import Rows, describe_features
-from functions.train.zoo import MODEL_ZOO
+from functions.train.candidate.diagnosis import (
+    MISSING,
+    coverage,
+    diagnose,
+    groups,
+)
+from functions.train.candidate.plots import importance as importance_plot
+from functions.train.candidate.selection import Rows, describe_features
+from functions.train.graph.export import export
+from functions.train.search.zoo import MODEL_ZOO
 from shared.dataset import DatasetSpec
-from shared.manifest import Interval, TargetRange
+from shared.documents import Interval, TargetRange
 from shared.model_runtime import Model
+from shared.tables.reading import Column
 from tests.unit.train.test_export import fitted
 
 COLUMNS = (Column("strong", "numeric", True), Column("idle", "numeric", False), Column("word", "categorical", True))

@@ -9,16 +9,21 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR
 
-from functions.train import encoding, neighbours, trees
-from functions.train.export import columns_of, export, random_rows, require_parity
-from functions.train.graph import NotExportable
-from functions.train.ingestion import Column
-from functions.train.preprocessing import columns_of_categories, preprocessing
-from functions.train.selection import Finish, Rows, describe_features
-from functions.train.tuner import Candidate, Searched
-from functions.train.zoo import MODEL_ZOO, Entry
+from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.data.preprocessing import columns_of_categories, preprocessing
+from functions.train.graph import encoding, neighbours, trees
+from functions.train.graph.export import (
+    columns_of,
+    export,
+    random_rows,
+    require_parity,
+)
+from functions.train.graph.graph import NotExportable
+from functions.train.search.search import Candidate, Searched
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec
 from shared.model_runtime import Model
+from shared.tables.reading import Column
 
 SPEC = DatasetSpec(name="n", source="t.csv", target="y")
 EXPORTABLE = [entry for entry in MODEL_ZOO if entry.selectable]

@@ -11,22 +11,35 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from functions.train import pipeline, progress
-from functions.train.evidence import conformal_interval
-from functions.train.ingestion import read_table
+from functions.train import pipeline
+from functions.train.candidate.evidence import conformal_interval
+from functions.train.candidate.selection import (
+    NO_TIME,
+    Finish,
+    describe_features,
+    finish_all,
+    select,
+)
 from functions.train.lease import Held, LeaseLost, Taken, claim
-from functions.train.progress import LogLines
-from functions.train.selection import NO_TIME, Finish, describe_features, finish_all, select
+from functions.train.search import progress
+from functions.train.search.progress import LogLines
+from functions.train.search.search import Search, make_folds, search
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker, Tracker
-from functions.train.tuner import Search, make_folds, search
-from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
+from shared.codec import decode, decode_gzip, digest
 from shared.dataset import TuningSpec
+from shared.documents import (
+    Golden,
+    Holdout,
+    Manifest,
+    Profile,
+)
 from shared.errors import InvalidDataset, StorageUnavailable
-from shared.manifest import Golden, Holdout, Manifest, Profile, decode, decode_gzip, digest
 from shared.model_runtime import Model, require_golden
 from shared.store import ObjectInfo
+from shared.tables.reading import read_table
 from tests.memory_store import MemoryStore
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"

@@ -6,9 +6,9 @@ from typing import Any
 import flask
 import pytest
 
-from functions.train.identity import CertificatesUnavailable, require_caller
-from functions.train.problems import refuse
-from functions.train.service import Service
+from functions.train.door.identity import CertificatesUnavailable, require_caller
+from functions.train.door.problems import refuse
+from functions.train.door.service import Service
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
 from shared import logs

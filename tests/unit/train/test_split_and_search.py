@@ -15,17 +15,45 @@ from scipy.sparse import csr_array
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from functions.train import tuner, workers
-from functions.train.fits import Fold, Task, filled, fitted, load, prefix_predictions, quietly
-from functions.train.ingestion import Column, Table, read_table
-from functions.train.preprocessing import MAX_CATEGORIES
-from functions.train.search_space import Choices, FloatWindow, IntWindow, LogWindow, Space, grid_around
-from functions.train.selection import Finish, Rows, describe_features, finish_all
-from functions.train.split import held_out
-from functions.train.tuner import Search, _fair, draws, make_folds, out_of_fold, search
-from functions.train.workers import Workers
-from functions.train.zoo import MODEL_ZOO, Entry
+from functions.train.candidate.selection import (
+    Finish,
+    Rows,
+    describe_features,
+    finish_all,
+)
+from functions.train.data.preprocessing import MAX_CATEGORIES
+from functions.train.data.split import held_out
+from functions.train.search import search as tuner
+from functions.train.search import workers
+from functions.train.search.fits import (
+    Fold,
+    Task,
+    filled,
+    fitted,
+    load,
+    prefix_predictions,
+    quietly,
+)
+from functions.train.search.search import (
+    Search,
+    _fair,
+    draws,
+    make_folds,
+    out_of_fold,
+    search,
+)
+from functions.train.search.space import (
+    Choices,
+    FloatWindow,
+    IntWindow,
+    LogWindow,
+    Space,
+    grid_around,
+)
+from functions.train.search.workers import Workers
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from shared.dataset import DatasetSpec, TuningSpec
+from shared.tables.reading import Column, Table, read_table
 
 COLUMNS = (Column("a", "numeric", True), Column("b", "categorical", True))
 

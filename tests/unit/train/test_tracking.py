@@ -15,13 +15,14 @@ import pandas as pd
 import pytest
 
 from functions.train import pipeline
+from functions.train.search.zoo import MODEL_ZOO, Entry
 from functions.train.settings import TrainSettings
 from functions.train.tracked import TrackedRun, decode_run
 from functions.train.tracking import BucketTracker, MlflowTracker, without_credentials
-from functions.train.zoo import MODEL_ZOO, Entry
 from shared import layout, logs
+from shared.codec import decode
+from shared.documents import Golden, Manifest
 from shared.errors import StorageUnavailable
-from shared.manifest import Golden, Manifest, decode
 from shared.store import ObjectInfo
 from tests.memory_store import MemoryStore
 

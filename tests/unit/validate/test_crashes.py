@@ -8,8 +8,9 @@ import pytest
 
 from functions.validate import promotion
 from shared import layout
+from shared.codec import decode, encode
+from shared.documents import Pointer
 from shared.errors import NotPermitted, StorageUnavailable, TransientError
-from shared.manifest import Pointer, decode, encode
 from shared.store import ObjectInfo
 from tests.candidates import build, run_id
 from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at

@@ -13,7 +13,14 @@ import pytest
 from functions.validate import bootstrap, gate
 from functions.validate.gate import Incumbent, Trial, judge
 from shared import layout
-from shared.manifest import Check, Decision, Feature, Golden, Holdout, decode, encode, encode_gzip
+from shared.codec import decode, encode, encode_gzip
+from shared.documents import (
+    Check,
+    Decision,
+    Feature,
+    Golden,
+    Holdout,
+)
 from shared.metrics import r2
 from tests.candidates import FEATURES, Candidate, build, graph, run_id
 

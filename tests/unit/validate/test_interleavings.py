@@ -23,9 +23,10 @@ from functions.validate import gate
 from functions.validate.evidence import served_files
 from functions.validate.promotion import Clock, Release, promote
 from shared import layout
+from shared.codec import decode, digest
+from shared.documents import Decision, Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
-from shared.manifest import Decision, Pointer, decode, digest
 from shared.store import Download, ObjectInfo
 from tests.candidates import Candidate, build, digests, publish, run_id
 from tests.memory_store import MemoryStore

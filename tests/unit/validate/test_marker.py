@@ -9,9 +9,10 @@ import pytest
 
 from functions.validate.marker import MAX_MARKER_BYTES, Rejection
 from shared import layout
+from shared.codec import decode, digest, encode
+from shared.documents import Pointer
 from shared.errors import StorageUnavailable
 from shared.layout import Stage
-from shared.manifest import Pointer, decode, digest, encode
 from tests.candidates import FEATURES, build, graph, run_id
 from tests.unit.validate.world import WatchedStore, World
 

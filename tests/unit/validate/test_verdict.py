@@ -8,9 +8,11 @@ import pytest
 
 from functions.validate import evidence
 from functions.validate.verdict import CLOCK_SKEW
-from shared import layout, manifest
+from shared import documents as manifest
+from shared import layout
+from shared.codec import digest, encode
+from shared.documents import Feature
 from shared.layout import new_run_id
-from shared.manifest import Feature, digest, encode
 from tests.candidates import build, run_id, write_candidate
 from tests.unit.validate.world import NOW, World, attributes, interrupted_at, resource
 

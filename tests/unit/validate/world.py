@@ -12,9 +12,10 @@ from functions.validate.gate import was_run
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import layout, logs
+from shared.codec import decode
+from shared.documents import Decision, Manifest, Pointer
 from shared.errors import StorageUnavailable
 from shared.layout import Stage
-from shared.manifest import Decision, Manifest, Pointer, decode
 from shared.store import Download, ObjectInfo, Store
 from tests.candidates import Candidate, build, publish, run_id
 from tests.memory_store import MemoryStore

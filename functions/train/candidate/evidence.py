@@ -1,0 +1,87 @@
+"""What travels with a model so that others can judge and watch it: rows held out, golden rows, profile, interval."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from functions.train.candidate.selection import Rows
+from functions.train.graph.export import columns_of
+from shared.documents import (
+    CategoricalProfile,
+    Cell,
+    Feature,
+    Golden,
+    Holdout,
+    Interval,
+    NumericProfile,
+    Profile,
+)
+from shared.model_runtime import Model
+
+GOLDEN_ROWS = 50
+GOLDEN_WITH_MISSING = 5
+MAX_HOLDOUT_ROWS = 50_000
+LEVEL = 0.9
+RESIDUAL_QUANTILES = 201
+Vector = NDArray[np.float64]
+
+
+def holdout_document(rows: Rows, seed: int) -> Holdout:
+    """The rows held out; a seeded sample of them where there are more than 50,000."""
+    if len(rows.target) > MAX_HOLDOUT_ROWS:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_HOLDOUT_ROWS, replace=False))
+        rows = Rows(rows.features.iloc[chosen], rows.target[chosen])
+    return Holdout(columns=columns_of(rows.features), target=rows.target.tolist())
+
+
+def golden_document(model: Model, features: Sequence[Feature], training: Rows) -> Golden:
+    """Rows spread over the training rows, some with a value taken out, and what the runtime predicts for them."""
+    chosen = np.unique(np.linspace(0, len(training.target) - 1, GOLDEN_ROWS).astype(int))
+    columns = columns_of(training.features.iloc[chosen])
+    rows: list[dict[str, Cell]] = [
+        dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
+    ]
+    for position, row in enumerate(rows[:GOLDEN_WITH_MISSING]):
+        row[features[position % len(features)].name] = None
+    return Golden(rows=tuple(rows), predictions=tuple(model.predict_rows(rows).tolist()))
+
+
+def profile_document(features: Sequence[Feature], training: Rows, residuals: Vector) -> Profile:
+    """Distributions of the training rows, and quantiles of the out-of-fold `residuals` (n,), target − predicted."""
+    frame = training.features
+    return Profile(
+        rows=len(training.target),
+        numeric={f.name: _numeric(frame[f.name]) for f in features if f.kind == "numeric"},
+        categorical={f.name: _categorical(frame[f.name]) for f in features if f.kind == "categorical"},
+        residual_quantiles=tuple(np.quantile(residuals, np.linspace(0, 1, RESIDUAL_QUANTILES)).tolist()),
+    )
+
+
+def conformal_interval(residuals: Vector, level: float = LEVEL) -> Interval:
+    """Split-conformal residual bounds: the (n + 1)-corrected order statistics of the out-of-fold residuals (n,).
+
+    Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005.
+    """
+    ordered, n, tail = np.sort(residuals), len(residuals), (1 - level) / 2
+    low = max(math.floor(round((n + 1) * tail, 9)), 1)  # (1 - 0.9) / 2 is a little less than 0.05
+    return Interval(level=level, low_residual=float(ordered[low - 1]), high_residual=float(ordered[n - low]))
+
+
+def _numeric(values: pd.Series) -> NumericProfile:
+    present = values.dropna().to_numpy(dtype=np.float64)
+    return NumericProfile(
+        missing=int(values.isna().sum()),
+        mean=float(present.mean()),
+        std=float(present.std()),
+        quantiles=tuple(np.quantile(present, np.linspace(0, 1, 21)).tolist()),
+    )
+
+
+def _categorical(values: pd.Series) -> CategoricalProfile:
+    counts = values.value_counts()
+    return CategoricalProfile(
+        missing=int(values.isna().sum()), counts={str(name): int(count) for name, count in counts.items()}
+    )

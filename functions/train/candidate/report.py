@@ -1,0 +1,200 @@
+"""What a person wants to know of a run: every algorithm's row, the search, what the data checks warned about."""
+
+import html
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from functions.train.candidate import plots
+from functions.train.candidate.selection import Result, Selected
+from functions.train.search.search import Candidate
+from shared.documents import Interval
+
+SHOWN_CANDIDATES = 12
+
+
+def report_document(
+    run_id: str,
+    results: Sequence[Result],
+    selected: Selected,
+    warnings: Sequence[str],
+    interval: Interval,
+    findings: dict[str, Any],
+) -> dict[str, Any]:
+    """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner."""
+    return {
+        "run_id": run_id,
+        "selected": selected.result.name,
+        "algorithms": [_row(result) for result in results],
+        "interval": {"level": interval.level, "low": interval.low_residual, "high": interval.high_residual},
+        "holdout": findings,
+        "warnings": list(warnings),
+    }
+
+
+def report_json(document: dict[str, Any]) -> bytes:
+    """Indented JSON."""
+    return json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def report_page(document: dict[str, Any]) -> bytes:
+    """A page that needs no network: its plots are inside."""
+    algorithms, held, interval = document["algorithms"], document["holdout"], document["interval"]
+    winner = next(row for row in algorithms if row["name"] == document["selected"])
+    ranked = sorted(algorithms, key=lambda row: -_mean(row))
+    around = sorted(winner["search"], key=lambda one: -(one["r2_mean"] if one["r2_mean"] is not None else -math.inf))
+    return _PAGE.format(
+        run_id=html.escape(document["run_id"]),
+        selected=html.escape(document["selected"]),
+        params=html.escape(json.dumps(winner["params"], ensure_ascii=False)),
+        r2=_shown(winner["holdout"]["r2"]),
+        mae=_shown(winner["holdout"]["mae"]),
+        rows=held["rows"],
+        leaderboard=plots.leaderboard(ranked, document["selected"]),
+        algorithms="".join(_table_row(row, row["name"] == document["selected"]) for row in ranked),
+        scatter=plots.predicted_against_actual(held["actual"], held["predicted"]),
+        residuals=plots.residuals(held["actual"], held["predicted"], interval["low"], interval["high"]),
+        level=f"{interval['level']:.0%}",
+        share=f"{held['coverage']['share']:.1%}",
+        coverage="".join(_coverage_row(part) for part in held["coverage"]["by_prediction"]),
+        importance=plots.importance(held["importance"]),
+        groups="".join(_group_row(group) for group in held["groups"]),
+        search=plots.search(winner["search"]),
+        candidates="".join(_candidate_row(one) for one in around[:SHOWN_CANDIDATES]),
+        candidate_count=len(around),
+        warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
+    ).encode()
+
+
+def _mean(row: dict[str, Any]) -> float:
+    mean = (row["cv"] or {}).get("r2_mean")
+    return -math.inf if mean is None else float(mean)
+
+
+def _coverage_row(part: dict[str, Any]) -> str:
+    return _cells(f"{part['from']:.4g} to {part['to']:.4g}", str(part["rows"]), f"{part['share']:.1%}")
+
+
+def _group_row(group: dict[str, Any]) -> str:
+    scores = (_shown(group["r2"]), _shown(group["mae"]), _shown(group["bias"]))
+    return _cells(group["feature"], group["group"], str(group["rows"]), *scores)
+
+
+def _candidate_row(one: dict[str, Any]) -> str:
+    scores = f"{_shown(one['r2_mean'])} ± {_shown(one['r2_std'])}"
+    return _cells(one["stage"], json.dumps(one["params"], ensure_ascii=False), scores)
+
+
+def _cells(*cells: str) -> str:
+    return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _row(result: Result) -> dict[str, Any]:
+    best, holdout = result.best, result.holdout
+    return {
+        "name": result.name,
+        "selectable": result.selectable,
+        "error": result.error,
+        "note": result.searched.note,
+        "params": best.params if best else None,
+        "cv": _cv(best) if best else None,
+        "holdout": {"r2": _finite(holdout.r2), "mae": holdout.mae, "rmse": holdout.rmse} if holdout else None,
+        "fit_seconds": result.fit_seconds,
+        "search_seconds": sum(candidate.seconds for candidate in result.searched.candidates),
+        "parity": result.parity,
+        "search": [
+            {"stage": c.stage, "params": c.params, "mean": _finite(c.mean), **_cv(c)}
+            for c in result.searched.candidates
+        ],
+    }
+
+
+def _cv(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "r2_mean": _finite(np.mean(candidate.r2)),
+        "r2_std": _finite(np.std(candidate.r2)),
+        "r2": [_finite(value) for value in candidate.r2],
+    }
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _table_row(row: dict[str, Any], chosen: bool) -> str:
+    cv, holdout = row["cv"] or {}, row["holdout"] or {}
+    cells = [
+        f"{row['name']}{' (selected)' if chosen else ''}",
+        f"{_shown(cv.get('r2_mean'))} ± {_shown(cv.get('r2_std'))}",
+        *(_shown(holdout.get(name)) for name in ("r2", "mae", "rmse")),
+        f"{row['fit_seconds']:.2f}",
+        f"{row['search_seconds']:.1f}",
+        json.dumps(row["params"], ensure_ascii=False),
+        "; ".join(dict.fromkeys(filter(None, (row["error"], row["note"])))),
+    ]
+    return (
+        f"<tr{' class=selected' if chosen else ''}>"
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Training run {run_id}</title>
+<style>
+:root {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; }}
+body {{ max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }}
+h2 {{ margin-top: 2.2rem; border-bottom: 2px solid #1565c0; }}
+.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+th {{ white-space: nowrap; }}
+th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d9e2ec; vertical-align: top; }}
+td {{ font-variant-numeric: tabular-nums; }}
+.selected td {{ font-weight: 600; background: #e3f2fd; }} .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
+.pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; }} img {{ max-width: 100%; }}
+@page {{ margin: 14mm; }}
+@media print {{
+ :root {{ font-size: 11px; color: #000; }} body {{ max-width: none; margin: 0; padding: 0; }}
+ .scroll {{ overflow: visible; }} table {{ font-size: .85rem; }} thead {{ display: table-header-group; }}
+ th {{ white-space: normal; }} th, td {{ padding: .2rem .3rem; }}
+ td:nth-last-child(-n+2) {{ overflow-wrap: anywhere; }}
+ .selected td {{ background: none; }} .pair figure {{ flex: 1 1 40%; }}
+ figure, tr {{ break-inside: avoid; }} h2, p {{ break-after: avoid; }} }}
+</style></head><body>
+<h1>Training run {run_id}</h1>
+<p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:
+R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them.</p>
+<h2>All algorithms</h2>
+<figure><img alt="Cross-validated R² of every algorithm" src="{leaderboard}"></figure>
+<div class="scroll"><table>
+<thead><tr><th>Algorithm</th><th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>MAE</th><th>RMSE</th>
+<th>Fit (s)</th><th>Search (s)</th><th>Parameters</th><th>Note</th></tr></thead>
+<tbody>{algorithms}</tbody></table></div>
+<h2>Predictions of the rows held out</h2>
+<div class="pair"><figure><img alt="Predicted against actual" src="{scatter}"></figure>
+<figure><img alt="Residuals" src="{residuals}"></figure></div>
+<h2>Interval</h2>
+<p>The interval of {level} covers {share} of the rows held out. By quarter of the prediction:</p>
+<table><thead><tr><th>Prediction</th><th>Rows</th><th>Covered</th></tr></thead><tbody>{coverage}</tbody></table>
+<h2>What the model leans on</h2>
+<figure><img alt="Permutation importance" src="{importance}"></figure>
+<h2>Who is served worse</h2>
+<p>R² within a group is measured against that group's own mean. Bias is actual − predicted.</p>
+<div class="scroll"><table>
+<thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th></tr></thead>
+<tbody>{groups}</tbody></table></div>
+<h2>The search of {selected}</h2>
+<figure><img alt="Score of every candidate" src="{search}"></figure>
+<p>The best of its {candidate_count} candidates:</p>
+<div class="scroll"><table><thead><tr><th>Stage</th><th>Parameters</th><th>R² (mean ± sd)</th></tr></thead>
+<tbody>{candidates}</tbody></table></div>
+<h2>What the data checks warned about</h2><ul>{warnings}</ul>
+</body></html>
+"""

@@ -1,0 +1,207 @@
+"""From searched algorithms to the one that is published: refitted, exported, proved, scored on the rows held out."""
+
+import math
+import pickle
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import call
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+
+from functions.train.data.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, preprocessing
+from functions.train.graph.export import columns_of, export, require_parity
+from functions.train.graph.graph import NotExportable
+from functions.train.search.search import Candidate, Searched
+from functions.train.search.workers import Pool, Workers
+from shared import metrics
+from shared.dataset import DatasetSpec
+from shared.documents import Feature, HoldoutScores
+from shared.errors import IntegrityError, NoSelectableModel
+from shared.model_runtime import Model
+from shared.tables.reading import Column
+
+NO_TIME = "not refitted: the time budget ran out, and a better one can be published"
+FINISH_FITS = 2.0
+"""Refit, proof, and once more every fold for its residuals: about so many times what its search took over the folds."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One side of the split."""
+
+    features: pd.DataFrame
+    target: Vector
+
+
+@dataclass(frozen=True)
+class Result:
+    """An algorithm after the search. `graph`, and `pipeline`, pickled, are there where it was exported and proved; else
+    `error` says why not."""
+
+    searched: Searched
+    best: Candidate | None
+    pipeline: bytes | None
+    graph: bytes | None
+    holdout: HoldoutScores | None
+    fit_seconds: float
+    parity: float | None
+    error: str | None
+
+    @property
+    def name(self) -> str:
+        return self.searched.entry.name
+
+    @property
+    def selectable(self) -> bool:
+        return self.graph is not None and self.searched.entry.selectable
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The winner, complete."""
+
+    result: Result
+    best: Candidate
+    pipeline: bytes
+    graph: bytes
+    holdout: HoldoutScores
+    model: Model
+
+
+def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSpec) -> tuple[Feature, ...]:
+    """The features as the preprocessing of all training rows has learnt them."""
+    fitted = preprocessing(columns).fit(training.features).named_transformers_
+    described: dict[str, Feature] = {}
+    if NUMERIC_STEP in fitted:
+        names = [column for column in columns if column.kind == "numeric"]
+        for column, median in zip(names, fitted[NUMERIC_STEP].named_steps["impute"].statistics_, strict=True):
+            values, limits = training.features[column.name], spec.features.get(column.name)
+            low = values.min() if limits is None or limits.min is None else limits.min
+            high = values.max() if limits is None or limits.max is None else limits.max
+            described[column.name] = Feature(
+                name=column.name,
+                kind="numeric",
+                nullable=column.nullable,
+                imputed=float(median),
+                min=float(low),
+                max=float(high),
+            )
+    if CATEGORICAL_STEP in fitted:
+        steps = fitted[CATEGORICAL_STEP].named_steps
+        names = [column for column in columns if column.kind == "categorical"]
+        for column, usual, known in zip(names, steps["impute"].statistics_, steps["encode"].categories_, strict=True):
+            described[column.name] = Feature(
+                name=column.name,
+                kind="categorical",
+                nullable=column.nullable,
+                imputed=str(usual),
+                categories=tuple(str(value) for value in known),
+            )
+    return tuple(described[column.name] for column in columns)
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What every algorithm is finished with: the rows, how they are preprocessed, and the time that there is.
+
+    `ends` is on the monotonic clock, which processes share.
+    """
+
+    columns: tuple[Column, ...]
+    features: tuple[Feature, ...]
+    training: Rows
+    held_out: Rows
+    seed: int
+    ends: float = math.inf
+
+    def in_time(self, searched: Searched) -> Result:
+        """The algorithm finished, unless that would end too late."""
+        if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.seconds > self.ends:
+            return Result(searched, searched.best, None, None, None, 0.0, None, NO_TIME)
+        return self(searched)
+
+    def __call__(self, searched: Searched) -> Result:
+        """The best setting refitted on all training rows, exported, proved and scored. An error is a row."""
+        best = searched.best
+        if best is None:
+            return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
+        began = time.perf_counter()
+        estimator = searched.entry.make(self.seed).set_params(**best.params)
+        pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", estimator)])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                pipeline.fit(self.training.features, self.training.target)
+        except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
+            return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
+        seconds = time.perf_counter() - began
+        graph, parity, reason = None, None, None
+        if searched.entry.selectable:
+            try:
+                exported = export(pipeline)
+                model = Model(exported, self.features)
+                parity = require_parity(pipeline, model, self.features, self.training.features, self.seed)
+                graph = exported
+            except (NotExportable, IntegrityError) as error:
+                reason = f"not selectable: {error}"
+        rows, target = self.held_out.features, self.held_out.target
+        scores = score(target, model.predict(columns_of(rows)) if graph else np.ravel(pipeline.predict(rows)))
+        kept = pickle.dumps(pipeline) if graph else None
+        return Result(searched, best, kept, graph, scores, seconds, parity, reason)
+
+
+def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None = None) -> tuple[Result, ...]:
+    """Every algorithm finished, in their order. As long as one can be published, none is begun that would end too late.
+
+    The best go first: what there is no time for is what would not have won.
+    """
+    ranked = sorted(searched, key=_rank)
+    tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, one) for one in ranked[1:])]
+    expected = sum(FINISH_FITS * one.best.seconds for one in ranked if one.best)
+    found = (pool or Pool(Workers())).run(call, tasks, range(len(tasks)), expected)
+    for place, result in enumerate(found):
+        if any(other.selectable for other in found):
+            break
+        if result.error == NO_TIME:
+            found[place] = finish(ranked[place])
+    done = {result.name: result for result in found}
+    return tuple(done[one.entry.name] for one in searched)
+
+
+def _rank(searched: Searched) -> float:
+    best = searched.best
+    return -float(np.mean(best.r2)) if best and searched.entry.selectable else math.inf
+
+
+def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:
+    """The selectable algorithm with the best mean CV R². Raises NoSelectableModel naming every algorithm's reason."""
+    able = [(float(np.mean(result.best.r2)), result) for result in results if result.best and result.selectable]
+    able = [(r2, result) for r2, result in able if np.isfinite(r2)]
+    if not able:
+        reasons = "; ".join(f"{result.name}: {result.error or 'the baseline'}" for result in results)
+        raise NoSelectableModel(f"no algorithm can be published: {reasons}")
+    _, winner = max(able, key=lambda pair: pair[0])
+    if winner.best is None or winner.pipeline is None or winner.graph is None or winner.holdout is None:
+        raise NoSelectableModel(f"{winner.name} is incomplete")
+    model = Model(winner.graph, features)
+    return Selected(winner, winner.best, winner.pipeline, winner.graph, winner.holdout, model)
+
+
+def score(target: Vector, predicted: Vector) -> HoldoutScores:
+    """R², MAE and RMSE, the latter two in the target's units."""
+    return HoldoutScores(
+        r2=metrics.r2(target, predicted), mae=metrics.mae(target, predicted), rmse=metrics.rmse(target, predicted)
+    )
+
+
+def _failed(searched: Searched, error: str) -> Result:
+    return Result(searched, None, None, None, None, 0.0, None, error)

@@ -1,0 +1,1 @@
+"""From the table to matrices: which rows are held out, and how columns are preprocessed."""

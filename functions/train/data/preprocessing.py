@@ -1,0 +1,52 @@
+"""The preprocessing of a table by the kinds of its columns; fitted in every fold, and again on all training rows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from shared.tables.reading import Column
+
+NUMERIC_STEP = "numeric"
+CATEGORICAL_STEP = "categorical"
+MIN_FREQUENCY = 5
+MAX_CATEGORIES = 200
+
+
+def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
+    """By feature of a fitted encoder: the one-hot column of every known category; the rare ones share the last."""
+    mapped = []
+    for known, rare in zip(encoder.categories_, encoder.infrequent_categories_, strict=True):
+        shared = set() if rare is None else set(rare)
+        frequent = [name for name in known if name not in shared]
+        columns = {str(name): place for place, name in enumerate(frequent)}
+        mapped.append({str(name): columns.get(str(name), len(frequent)) for name in known})
+    return mapped
+
+
+def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
+    """Numeric: median imputer, scaler. Categorical: most-frequent imputer, one-hot with unknown as all zeros.
+
+    Rare categories share one column, so that a category of one row decides nothing and the width is bounded.
+    """
+    numeric = [column.name for column in columns if column.kind == "numeric"]
+    categorical = [column.name for column in columns if column.kind == "categorical"]
+    steps = []
+    if numeric:
+        steps.append(
+            (
+                NUMERIC_STEP,
+                Pipeline([("impute", SimpleImputer(strategy="median")), ("scale", StandardScaler())]),
+                numeric,
+            )
+        )
+    if categorical:
+        encoder = OneHotEncoder(
+            handle_unknown="ignore", sparse_output=False, min_frequency=MIN_FREQUENCY, max_categories=MAX_CATEGORIES
+        )
+        impute = SimpleImputer(strategy="most_frequent", missing_values=np.nan)
+        steps.append((CATEGORICAL_STEP, Pipeline([("impute", impute), ("encode", encoder)]), categorical))
+    return ColumnTransformer(steps)

@@ -1,0 +1,70 @@
+"""What one call asks for: the request's body as a frozen value, or every problem with it."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from functions.train.door.problems import Problem, Refusal
+from shared.dataset import nearest
+
+FIELDS = ("dataset", "force")
+
+
+@dataclass(frozen=True)
+class Call:
+    """`dataset`: gs:// URI of the spec. `force`: train although the same inputs were trained on before."""
+
+    dataset: str
+    force: bool = False
+
+
+def parse(body: bytes, bucket: str, default: str) -> Call:
+    """The call in `body`; an empty body asks for `default`. Raises Refusal with every problem."""
+    fields = _object(body) if body.strip() else {}
+    problems = [_unknown(name) for name in fields if name not in FIELDS]
+    dataset, force = fields.get("dataset", default), fields.get("force", False)
+    if not isinstance(dataset, str):
+        problems.append(Problem("/dataset", "type", f"dataset must be a text, found {_kind(dataset)}"))
+    elif not _names_spec(dataset, bucket):
+        problems.append(
+            Problem(
+                "/dataset", "other_bucket", f"dataset must be of the form gs://{bucket}/<path>.toml, in this bucket"
+            )
+        )
+    if not isinstance(force, bool):
+        problems.append(Problem("/force", "type", f"force must be true or false, found {_kind(force)}"))
+    if problems:
+        raise Refusal(422, problems)
+    return Call(dataset=str(dataset), force=bool(force))
+
+
+def key_of(uri: str, bucket: str) -> str | None:
+    """The object key of a gs:// URI in `bucket`, None for any other."""
+    prefix = f"gs://{bucket}/"
+    return uri[len(prefix) :] if uri.startswith(prefix) and len(uri) > len(prefix) else None
+
+
+def _object(body: bytes) -> dict[str, object]:
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise Refusal(400, [Problem("", "json", "the body is not valid JSON; send an object or nothing")]) from None
+    if not isinstance(fields, dict):
+        raise Refusal(422, [Problem("", "type", f"the body must be a JSON object, found {_kind(fields)}")])
+    return fields
+
+
+def _names_spec(uri: str, bucket: str) -> bool:
+    key = key_of(uri, bucket)
+    return key is not None and key.endswith(".toml") and not key.endswith("/.toml") and key.isprintable()
+
+
+def _unknown(name: str) -> Problem:
+    near = nearest(name, FIELDS)
+    advice = f"did you mean {near!r}?" if near else f"known fields are {' and '.join(FIELDS)}"
+    return Problem(f"/{name[:64]}", "unknown_field", f"unknown field {name[:64]!r}; {advice}")
+
+
+def _kind(value: object) -> str:
+    names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array"}
+    return names.get(type(value), "an object")

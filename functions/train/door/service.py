@@ -1,0 +1,92 @@
+"""The function's door: a Flask request in, JSON or problem+json out. Every error meets its status here."""
+
+import traceback
+from collections.abc import Callable
+
+import flask
+import msgspec
+
+from functions.train import pipeline
+from functions.train.door import call
+from functions.train.door.problems import (
+    Problem,
+    Refusal,
+    refuse,
+    response,
+)
+from functions.train.settings import TrainSettings
+from functions.train.tracking import Tracker
+from shared import logs
+from shared.errors import InvalidDataset, ObjectMissing, PermanentError, PreconditionFailed, TransientError
+from shared.store import Store
+
+RETRY_AFTER_SECONDS = 30
+
+
+class Service:
+    """Answers calls. `require_caller` takes the Authorization header and raises Refusal for an unknown caller."""
+
+    def __init__(
+        self, settings: TrainSettings, store: Store, tracker: Tracker, require_caller: Callable[[str | None], None]
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._tracker = tracker
+        self._require_caller = require_caller
+
+    def answer(self, request: flask.Request) -> flask.Response:
+        """The answer to a request, whatever happens."""
+        try:
+            return self._outcome(request)
+        except Refusal as refusal:
+            return _refused(refusal)
+        except TransientError as error:
+            logs.warning(f"the run ended and may succeed later: {error}")
+            return response(_unavailable(str(error)))
+        except (PreconditionFailed, ObjectMissing) as error:
+            logs.warning(f"the bucket changed during the run: {error}")
+            return response(_unavailable("the bucket changed during the run; call again"))
+        except PermanentError as error:
+            return response(_permanent(error))
+        except Exception as error:  # noqa: BLE001 (the last door: a fault of ours must still be an answer and a log line)
+            return response(_unexpected(error))
+
+    def _outcome(self, request: flask.Request) -> flask.Response:
+        if request.path != "/":
+            raise refuse(404, "not_found", "there is only one resource here: POST /")
+        if request.method != "POST":
+            raise refuse(405, "method", f"{request.method} is not allowed; use POST", {"Allow": "POST"})
+        self._require_caller(request.headers.get("Authorization"))
+        asked = call.parse(request.get_data(), self._settings.bucket, self._settings.dataset)
+        summary = pipeline.run(self._store, self._tracker, self._settings, asked.dataset, force=asked.force)
+        return flask.Response(msgspec.json.encode(summary), 200, content_type="application/json")
+
+
+def _refused(refusal: Refusal) -> flask.Response:
+    """The answer to a call that no run was begun for. Alerts are for calls that were meant for this function (an
+    unfit body); strangers and wrong paths are only warnings."""
+    problems = "; ".join(problem.message for problem in refusal.problems)[:4000]
+    message, reason = f"the call was refused with {refusal.status}: {problems}", refusal.problems[0].code
+    if refusal.status in (400, 422):
+        logs.error(message, reason=reason, status="refused")
+    else:
+        logs.warning(message, reason=reason, status="refused")
+    return response(refusal)
+
+
+def _permanent(error: PermanentError) -> Refusal:
+    logs.error(str(error)[:4000], reason=error.reason)
+    if isinstance(error, InvalidDataset):
+        return Refusal(422, [Problem("", error.reason, problem) for problem in error.problems])
+    return refuse(422 if error.reason == "no_selectable_model" else 500, error.reason, str(error))
+
+
+def _unexpected(error: Exception) -> Refusal:
+    """Where it happened, without the message: that may quote the data."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logs.error(f"unexpected {type(error).__name__}", reason="unexpected", stack_trace=where)
+    return refuse(500, "unexpected", f"the run failed unexpectedly ({type(error).__name__}); see the log")
+
+
+def _unavailable(message: str) -> Refusal:
+    return refuse(503, "unavailable", message, {"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -1,0 +1,147 @@
+"""The fitted preprocessing as nodes of an ONNX graph, in double precision and in as few nodes as it takes.
+
+A cell of text becomes a place in one flat table, by one encoder for all columns; what stands there depends on who asks:
+a column of the one-hot matrix, or for a linear model its whole contribution, so that no matrix is made at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+from sklearn.pipeline import Pipeline
+
+from functions.train.data.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, columns_of_categories
+from functions.train.graph.graph import Graph
+from shared.model_runtime import CATEGORICAL, MISSING_TEXT, NUMERIC, PREDICTION
+
+MAX_DENSE_TABLE = 1_000_000
+"""Places of the table that has every word in every column; beyond it, each column gets an encoder of its own."""
+
+Array = NDArray[Any]
+
+
+class Encoding:
+    """The inputs of a graph and what the fitted preprocessing makes of them."""
+
+    def __init__(self, fitted: Mapping[str, Any], graph: Graph) -> None:
+        self._graph = graph
+        self._numeric: Pipeline | None = fitted.get(NUMERIC_STEP)
+        categorical: Pipeline | None = fitted.get(CATEGORICAL_STEP)
+        self._columns = [] if categorical is None else _columns_of_words(categorical)
+        if self._numeric is not None:
+            width = len(self._numeric.named_steps["impute"].statistics_)
+            graph.inputs.append(helper.make_tensor_value_info(NUMERIC, TensorProto.DOUBLE, [None, width]))
+        if self._columns:
+            shape = [None, len(self._columns)]
+            graph.inputs.append(helper.make_tensor_value_info(CATEGORICAL, TensorProto.STRING, shape))
+
+    def matrix(self) -> str:
+        """Adds the matrix (n, w) double that the estimator was fitted on; its name."""
+        parts = []
+        if self._numeric is not None:
+            scale = self._graph.constant("scale", _row(self._numeric.named_steps["scale"].scale_))
+            self._graph.node("Div", [self._centred(self._numeric), scale], ["numeric_scaled"])
+            parts.append("numeric_scaled")
+        if self._columns:
+            parts.append(self._one_hot())
+        if len(parts) == 1:
+            return parts[0]
+        self._graph.node("Concat", parts, ["features"], axis=1)
+        return "features"
+
+    def weighted_sum(self, coefficients: Array, intercept: float) -> None:
+        """Adds the output: the matrix times `coefficients` (w,), plus `intercept`, without the matrix."""
+        width = 0
+        if self._numeric is not None:
+            scale = self._numeric.named_steps["scale"].scale_
+            width = len(scale)
+            slopes = self._graph.constant("slopes", (coefficients[:width] / scale).reshape(-1, 1))
+        rest = PREDICTION if self._numeric is None else "of_categories"
+        if self._columns:
+            self._contributions(coefficients[width:], intercept, rest)
+        else:
+            self._graph.constant(rest, np.array([[intercept]]))
+        if self._numeric is not None:
+            self._graph.node("Gemm", [self._centred(self._numeric), slopes, rest], [PREDICTION])
+
+    def _centred(self, fitted: Pipeline) -> str:
+        self._graph.constant("median", _row(fitted.named_steps["impute"].statistics_))
+        self._graph.constant("mean", _row(fitted.named_steps["scale"].mean_))
+        self._graph.node("IsNaN", [NUMERIC], ["numeric_missing"])
+        self._graph.node("Where", ["numeric_missing", "median", NUMERIC], ["numeric_filled"])
+        self._graph.node("Sub", ["numeric_filled", "mean"], ["numeric_centred"])
+        return "numeric_centred"
+
+    def _one_hot(self) -> str:
+        """One-hot blocks: a known word's column, the most frequent one's for missing, none for unknown."""
+        widths = [max(words.values()) + 1 for words in self._columns]
+        self._graph.constant("owner", np.repeat(np.arange(len(widths)), widths))
+        self._graph.constant("within", np.concatenate([np.arange(width) for width in widths]).reshape(1, -1))
+        self._gathered(self._columns, -1, np.int64, "codes")
+        self._graph.node("Gather", ["codes", "owner"], ["code_of_owner"], axis=1)
+        self._graph.node("Equal", ["code_of_owner", "within"], ["is_one"])
+        self._graph.node("Cast", ["is_one"], ["one_hot"], to=TensorProto.DOUBLE)
+        return "one_hot"
+
+    def _contributions(self, coefficients: Array, intercept: float, output: str) -> None:
+        """The sum over the columns of the coefficient of the cell's word, 0 for unknown, plus the intercept."""
+        weights: list[Mapping[str, float]] = []
+        start = 0
+        for words in self._columns:
+            weights.append({word: float(coefficients[start + place]) for word, place in words.items()})
+            start += max(words.values()) + 1
+        share = intercept / len(weights)
+        self._gathered([{w: c + share for w, c in one.items()} for one in weights], share, np.float64, "contributions")
+        self._graph.constant("across", np.array([1], dtype=np.int64))
+        self._graph.node("ReduceSum", ["contributions", "across"], [output], keepdims=1)
+
+    def _gathered(self, columns: Sequence[Mapping[str, float]], unknown: float, dtype: Any, output: str) -> None:
+        """Adds (n, c): for every cell what its column says of the word, or `unknown`."""
+        words = sorted(set().union(*columns))
+        dense = len(columns) * (len(words) + 1) <= MAX_DENSE_TABLE
+        order = [words] * len(columns) if dense else [list(one) for one in columns]
+        table = [
+            [one.get(word, unknown) for word in known] + [unknown] for one, known in zip(columns, order, strict=True)
+        ]
+        starts = np.cumsum([0, *map(len, table[:-1])])
+        if dense:
+            self._encoder(CATEGORICAL, "word", words, 0)
+            self._graph.constant("starts", starts.reshape(1, -1).astype(np.int64))
+            self._graph.node("Add", ["word", "starts"], ["place"])
+        else:
+            self._encoders(order, starts)
+        self._graph.constant("table", np.array([entry for one in table for entry in one], dtype=dtype))
+        self._graph.node("Gather", ["table", "place"], [output])
+
+    def _encoders(self, order: Sequence[Sequence[str]], starts: Array) -> None:
+        texts = [f"text_{i}" for i in range(len(order))]
+        places = [f"place_{i}" for i in range(len(order))]
+        self._graph.constant("one_each", np.ones(len(order), dtype=np.int64))
+        self._graph.node("Split", [CATEGORICAL, "one_each"], texts, axis=1)
+        for text, place, words, start in zip(texts, places, order, starts, strict=True):
+            self._encoder(text, place, words, int(start))
+        self._graph.node("Concat", places, ["place"], axis=1)
+
+    def _encoder(self, source: str, output: str, words: Sequence[str], start: int) -> None:
+        self._graph.node(
+            "LabelEncoder",
+            [source],
+            [output],
+            domain="ai.onnx.ml",
+            keys_strings=list(words),
+            values_int64s=list(range(start, start + len(words))),
+            default_int64=start + len(words),
+        )
+
+
+def _columns_of_words(fitted: Pipeline) -> list[dict[str, int]]:
+    """By feature: the one-hot column of every word, the missing one's being that of the most frequent."""
+    frequent = fitted.named_steps["impute"].statistics_
+    known = columns_of_categories(fitted.named_steps["encode"])
+    return [{**words, MISSING_TEXT: words[str(usual)]} for words, usual in zip(known, frequent, strict=True)]
+
+
+def _row(values: Any) -> Array:
+    return np.asarray(values, dtype=np.float64).reshape(1, -1)

@@ -1,0 +1,115 @@
+"""A fitted pipeline as one ONNX graph, its preprocessing included, and the proof that both predict the same.
+
+The preprocessing (`encoding`) is built by hand in double precision: the stock converter computes it in single
+precision and is off by whole points on integer columns. `shared.model_runtime` has the contract of inputs and output.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from onnx import TensorProto, helper
+from sklearn.pipeline import Pipeline
+
+from functions.train.graph import trees
+from functions.train.graph.encoding import Encoding
+from functions.train.graph.graph import Graph, NotExportable
+from functions.train.graph.neighbours import k_nearest
+from shared.documents import Cell, Feature
+from shared.model_runtime import PREDICTION, Model, tolerance
+
+OPSETS = (helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3))
+IR_VERSION = 10
+RANDOM_ROWS = 10_000
+UNSEEN = "\N{REPLACEMENT CHARACTER} never seen"
+
+
+Exporter = Callable[[Any, Graph, str], None]
+"""Adds an estimator's nodes from the feature matrix (n, w) double of that name to the output `prediction`."""
+
+
+def export(pipeline: Pipeline) -> bytes:
+    """The graph of a pipeline of `preprocess` and `model`. Raises NotExportable."""
+    estimator = pipeline.named_steps["model"]
+    graph = Graph()
+    encoding = Encoding(pipeline.named_steps["preprocess"].named_transformers_, graph)
+    name = type(estimator).__name__
+    if name in LINEAR:
+        encoding.weighted_sum(np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0]))
+    elif name in EXPORTERS:
+        EXPORTERS[name](estimator, graph, encoding.matrix())
+    else:
+        raise NotExportable(f"there is no ONNX exporter for {name}")
+    output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, [None, 1])
+    proto = helper.make_graph(graph.nodes, "pipeline", graph.inputs, [output], graph.constants)
+    model = helper.make_model(proto, opset_imports=OPSETS, ir_version=IR_VERSION, producer_name="train")
+    try:
+        onnx.checker.check_model(model)
+        return bytes(model.SerializeToString())
+    except ValueError as error:  # protobuf holds 2 GB at most
+        raise NotExportable(f"the graph cannot be written: {error}") from None
+
+
+def require_parity(
+    pipeline: Pipeline, model: Model, features: Sequence[Feature], training: pd.DataFrame, seed: int
+) -> float:
+    """The largest difference on the training rows and on random ones with missing and unseen values.
+
+    Raises NotExportable beyond the tolerance.
+    """
+    worst = 0.0
+    for frame in (training, random_rows(features, RANDOM_ROWS, seed)):
+        expected = np.ravel(pipeline.predict(frame))
+        difference = float(np.max(np.abs(model.predict(columns_of(frame)) - expected)))
+        if not difference <= tolerance(expected):
+            raise NotExportable(
+                f"the graph differs from the pipeline by {difference:.3g}, allowed {tolerance(expected):.3g}"
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def columns_of(frame: pd.DataFrame) -> dict[str, list[Cell]]:
+    """The columns as the runtime takes them: None for missing."""
+    return {str(name): [None if pd.isna(cell) else cell for cell in frame[name].tolist()] for name in frame.columns}
+
+
+def random_rows(features: Sequence[Feature], rows: int, seed: int) -> pd.DataFrame:
+    """Rows over the whole domain: every category, numbers in and around their range, missing and unseen values."""
+    generator = np.random.default_rng(seed)
+    columns: dict[str, Any] = {}
+    elsewhere = [feature.categories[0] for feature in features if feature.categories][:5]
+    for feature in features:
+        if feature.kind == "numeric":
+            low, high = feature.min or 0.0, feature.max or 0.0
+            values = generator.uniform(low - (high - low), high + (high - low) + 1.0, rows)
+            whole = generator.random(rows) < 0.5
+            columns[feature.name] = np.where(whole, np.round(values), values)
+        else:
+            words = dict.fromkeys([*(feature.categories or ()), UNSEEN, *elsewhere])  # another's word is unknown here
+            known = np.array(list(words), dtype=object)
+            columns[feature.name] = known[generator.integers(0, len(known), rows)]
+        columns[feature.name][generator.random(rows) < 0.1] = np.nan
+    return pd.DataFrame(columns)
+
+
+def _catboost(estimator: Any, graph: Graph, features: str) -> None:
+    from catboost.utils import convert_to_onnx_object
+
+    trees.catboost(estimator, graph, features, convert_to_onnx_object)
+
+
+LINEAR = frozenset({"LinearRegression", "Ridge", "Lasso"})
+
+EXPORTERS: Mapping[str, Exporter] = {
+    "KNeighborsRegressor": k_nearest,
+    "DecisionTreeRegressor": trees.decision_tree,
+    "RandomForestRegressor": trees.random_forest,
+    "AdaBoostRegressor": trees.ada_boost,
+    "GradientBoostingRegressor": trees.gradient_boosting,
+    "XGBRegressor": trees.xgboost,
+    "CatBoostRegressor": _catboost,
+}
+"""By the name of the estimator's class, so that no library is imported for an algorithm that does not run."""

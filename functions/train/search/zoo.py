@@ -1,0 +1,199 @@
+"""The algorithms and their spaces: data, no behaviour. Order is the order of the report.
+
+xgboost and catboost are imported with the first estimator of theirs: a server that forks must not start their threads.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import AdaBoostRegressor, GradientBoostingRegressor, RandomForestRegressor
+from sklearn.linear_model import Lasso, LinearRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
+
+from functions.train.search.space import (
+    Choices,
+    FloatWindow,
+    IntWindow,
+    LogWindow,
+    Params,
+    Space,
+)
+
+COST_TREES = 100
+
+
+def alike(_params: Params) -> float:
+    """Every candidate takes as long."""
+    return 1.0
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One algorithm. `make(seed)` gives an unfitted estimator with one thread; `space` what the search may set.
+
+    `rounds`: the parameter that counts trees grown one after the other, of which every prefix is a model of its own.
+    `depth`: the limit of depth of trees that grow alike under any limit that they do not reach.
+    `fit_seconds`: about what one fit on a thousand rows takes, of 100 trees where there are `rounds`, to order the
+    work; `relative`: by how much a candidate's takes longer. `selectable` is False for the baseline, which is reported
+    and never chosen.
+    """
+
+    name: str
+    make: Callable[[int], Any]
+    space: Mapping[str, Space] = field(default_factory=dict)
+    fit_seconds: float = 0.003
+    relative: Callable[[Params], float] = alike
+    selectable: bool = True
+    rounds: str | None = None
+    depth: str | None = None
+
+    def cost(self, params: Params) -> float:
+        """Expected seconds of one fit on a thousand rows."""
+        trees = float(params[self.rounds]) / COST_TREES if self.rounds in params else 1.0
+        return self.fit_seconds * self.relative(params) * trees
+
+
+def _xgboost(seed: int) -> Any:
+    from xgboost import XGBRegressor
+
+    return XGBRegressor(random_state=seed, n_jobs=1)
+
+
+def _catboost(seed: int) -> Any:
+    from catboost import CatBoostRegressor
+
+    return CatBoostRegressor(
+        random_seed=seed, thread_count=1, logging_level="Silent", allow_writing_files=False, metric_period=1000
+    )
+
+
+def _tree(params: Params) -> float:
+    return 6.0 if params.get("criterion") == "absolute_error" else 1.0
+
+
+def _forest(params: Params) -> float:
+    shallow = min((params.get("max_depth") or 12) / 12, 1.0)
+    return shallow * (0.3 if params.get("max_features") == "sqrt" else 1.0)
+
+
+def _boosting(params: Params) -> float:
+    return float(params.get("max_depth", 3)) / 3
+
+
+def _xgboost_levels(params: Params) -> float:
+    return float(1.45 ** (params.get("max_depth", 5) - 5))
+
+
+def _catboost_levels(params: Params) -> float:
+    """Its trees are full: beyond six levels every one more nearly doubles the leaves that are scored."""
+    beyond = params.get("depth", 6) - 6
+    return float(1.2 ** min(beyond, 0) * 1.72 ** max(beyond, 0))
+
+
+THIRDS = (0.3, 1.0, 3.0)
+HALVES = (0.5, 1.0, 2.0)
+TREES_BY_50 = IntWindow((50, 100, 200, 400), steps=(-50, 0, 50), low=10)
+SHARE = FloatWindow((0.7, 0.85, 1.0), steps=(-0.1, 0.0, 0.1), low=0.1, high=1.0)
+
+MODEL_ZOO: tuple[Entry, ...] = (
+    Entry("Dummy", lambda _seed: DummyRegressor(strategy="mean"), selectable=False),
+    Entry("LinearRegression", lambda _seed: LinearRegression()),
+    Entry(
+        "Ridge",
+        lambda seed: Ridge(random_state=seed),
+        {"alpha": LogWindow((1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0), factors=THIRDS, low=1e-6, high=1e6)},
+    ),
+    Entry(
+        "Lasso",
+        lambda seed: Lasso(random_state=seed, max_iter=10_000),
+        {"alpha": LogWindow((1e-4, 1e-3, 1e-2, 1e-1, 1.0), factors=THIRDS, low=1e-6, high=1e6)},
+    ),
+    Entry(
+        "KNN",
+        lambda _seed: KNeighborsRegressor(),
+        {
+            "n_neighbors": IntWindow((3, 5, 7, 9, 15, 25), steps=(-2, 0, 2)),
+            "weights": Choices(("uniform", "distance")),
+            "p": Choices((1, 2)),
+        },
+        fit_seconds=0.02,
+    ),
+    Entry(
+        "DecisionTree",
+        lambda seed: DecisionTreeRegressor(random_state=seed),
+        {
+            "max_depth": IntWindow((None, 3, 5, 10, 20), steps=(-1, 0, 1)),
+            "criterion": Choices(("squared_error", "absolute_error", "poisson")),
+            "min_samples_leaf": Choices((1, 5, 20)),
+        },
+        fit_seconds=0.006,
+        relative=_tree,
+    ),
+    Entry(
+        "RandomForest",
+        lambda seed: RandomForestRegressor(random_state=seed, n_jobs=1),
+        {
+            "n_estimators": TREES_BY_50,
+            "max_depth": IntWindow((None, 5, 10, 20, 30), steps=(-5, 0, 5)),
+            "max_features": Choices(("sqrt", None), refined=True),
+            "min_samples_split": Choices((2, 5, 10)),
+        },
+        fit_seconds=0.12,
+        relative=_forest,
+        rounds="n_estimators",
+        depth="max_depth",
+    ),
+    Entry(
+        "AdaBoost",
+        lambda seed: AdaBoostRegressor(random_state=seed),
+        {
+            "n_estimators": IntWindow((8, 16, 32, 64, 128, 256), factors=HALVES),
+            "learning_rate": LogWindow((0.001, 0.01, 0.1, 0.5), factors=HALVES, low=1e-4, high=10.0),
+        },
+        fit_seconds=0.1,
+        rounds="n_estimators",
+    ),
+    Entry(
+        "GradientBoosting",
+        lambda seed: GradientBoostingRegressor(random_state=seed),
+        {
+            "n_estimators": TREES_BY_50,
+            "learning_rate": LogWindow((0.01, 0.05, 0.1, 0.2), factors=HALVES, low=1e-4, high=1.0),
+            "subsample": SHARE,
+            "max_depth": Choices((2, 3, 4)),
+        },
+        fit_seconds=0.08,
+        relative=_boosting,
+        rounds="n_estimators",
+    ),
+    Entry(
+        "XGBoost",
+        _xgboost,
+        {
+            "n_estimators": IntWindow((100, 300, 600), steps=(-100, 0, 100), low=10),
+            "learning_rate": LogWindow((0.01, 0.05, 0.1), factors=HALVES, low=1e-4, high=1.0),
+            "max_depth": IntWindow((3, 5, 7), steps=(-1, 0, 1), high=16),
+            "subsample": SHARE,
+            "colsample_bytree": SHARE,
+        },
+        fit_seconds=0.03,
+        relative=_xgboost_levels,
+        rounds="n_estimators",
+    ),
+    Entry(
+        "CatBoost",
+        _catboost,
+        {
+            "iterations": IntWindow((200, 500, 800), steps=(-100, 0, 100), low=10),
+            "learning_rate": LogWindow((0.01, 0.03, 0.05, 0.1), factors=HALVES, low=1e-4, high=1.0),
+            "depth": IntWindow((4, 6, 8, 10), steps=(-1, 0, 1), high=12),
+            "l2_leaf_reg": LogWindow((1.0, 3.0, 5.0, 9.0), factors=HALVES, low=0.1, high=1000.0),
+        },
+        fit_seconds=0.02,
+        relative=_catboost_levels,
+        rounds="iterations",
+    ),
+)

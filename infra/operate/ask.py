@@ -1,0 +1,133 @@
+"""Asks for a promotion as a person does, by copying a pointer to the marker, and waits for what validation says.
+
+Prints the `gsutil cp` that it runs. Where gsutil is missing, or would not reach the local cloud, the same copy is made
+through the JSON API.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from infra.operate.served import (
+    CannotTell,
+    bucket_of,
+    current,
+    store_of,
+)
+from infra.options import OneLineParser, number
+from shared import layout
+from shared.documents import Pointer
+from shared.errors import ObjectMissing, PipelineError
+from shared.store import Store
+
+POLL_SECONDS = 0.5
+GSUTIL_SECONDS = 120.0
+VERDICT_SECONDS = 300.0
+Say = Callable[[str], None]
+Source = Callable[[Store, argparse.Namespace], str]
+"""Finds the key of the pointer to copy, or raises CannotTell."""
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """What is read of `promote/production.rejected.json`."""
+
+    marker_generation: int
+    reason: str
+    problems: tuple[str, ...]
+
+
+def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source: Source) -> int:
+    """A command of `parser`'s name: ask for the pointer that `source` finds, print the verdict; the exit code."""
+    parser.add_argument(
+        "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
+    )
+    options = parser.parse_args(arguments)
+    environ = dict(os.environ)
+    bucket = bucket_of(parser, environ)
+    store = store_of(bucket)
+    try:
+        verdict(store, ask(store, bucket, source(store, options), environ, print), print, options.wait)
+    except PipelineError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def ask(store: Store, bucket: str, source: str, environ: Mapping[str, str], say: Say) -> int:
+    """Copy `source` to the marker; the marker's generation. Raises CannotTell."""
+    command = ["gsutil", "cp", f"gs://{bucket}/{source}", f"gs://{bucket}/{layout.MARKER}"]
+    say(" ".join(command))
+    if _gsutil_reaches(environ):
+        _run(command, environ)
+        info = store.stat(layout.MARKER)
+        if info is None:
+            raise CannotTell(f"{layout.MARKER} was removed right after it was written; ask again")
+        return info.generation
+    say("(through the JSON API: there is no gsutil here that reaches this bucket)")
+    try:
+        data = store.read(source).data
+    except ObjectMissing:
+        raise CannotTell(f"there is no gs://{bucket}/{source}") from None
+    return store.write(layout.MARKER, data, if_generation=None, content_type="application/json").generation
+
+
+def verdict(store: Store, generation: int, say: Say, seconds: float = VERDICT_SECONDS) -> Literal["accepted"]:
+    """Wait until validation has acted on the marker. Raises CannotTell: refused, with the reasons, or no verdict."""
+    deadline, waiting = time.monotonic() + seconds, False
+    while True:
+        pointer, rejection = current(store, "production"), _rejection(store)
+        if pointer is not None and (pointer.marker_generation or 0) >= generation:
+            say(_accepted(pointer, generation))
+            return "accepted"
+        if rejection is not None and rejection.marker_generation == generation:
+            raise CannotTell(f"refused, {rejection.reason}: {'; '.join(rejection.problems)}")
+        if time.monotonic() >= deadline:
+            raise CannotTell(_nothing(store, generation, seconds))
+        if not waiting:
+            say("waiting for validation ...")
+            waiting = True
+        time.sleep(POLL_SECONDS)
+
+
+def _gsutil_reaches(environ: Mapping[str, str]) -> bool:
+    """gsutil knows the local cloud by its boto file alone; without one it would ask the real one."""
+    local = bool(environ.get("STORAGE_EMULATOR_HOST"))
+    return shutil.which("gsutil", path=environ.get("PATH")) is not None and (not local or "BOTO_CONFIG" in environ)
+
+
+def _run(command: list[str], environ: Mapping[str, str]) -> None:
+    try:
+        done = subprocess.run(
+            command, env=dict(environ), capture_output=True, text=True, timeout=GSUTIL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise CannotTell(f"gsutil did not end within {GSUTIL_SECONDS:g} s: is the storage reachable?") from None
+    if done.returncode != 0:
+        said = " ".join(done.stderr.split())[-500:]
+        raise CannotTell(f"gsutil ended with {done.returncode}: {said}")
+
+
+def _accepted(pointer: Pointer, generation: int) -> str:
+    newer = "" if pointer.marker_generation == generation else " (a newer marker was acted on meanwhile)"
+    return f"production serves {pointer.run_id}{newer}"
+
+
+def _rejection(store: Store) -> Rejection | None:
+    try:
+        return msgspec.json.decode(store.read(layout.REJECTED).data, type=Rejection)
+    except (ObjectMissing, msgspec.DecodeError):
+        return None
+
+
+def _nothing(store: Store, generation: int, seconds: float) -> str:
+    info = store.stat(layout.MARKER)
+    if info is None or info.generation != generation:
+        return "another marker replaced this one before it was acted on; 'make history' tells what serves"
+    return f"no verdict within {seconds:g} s: is validation running? The marker stays and is acted on when it is"

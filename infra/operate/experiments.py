@@ -1,0 +1,179 @@
+"""`make mlflow`: every run in MLflow's own page, with the aliases `staging` and `production` on what serves now.
+
+The store is MLFLOW_TRACKING_URI, a server or a file; else a file in `.local` into which the runs that wait in BUCKET
+are recorded first; without both, that of the local cloud. The aliases follow the stages until Ctrl-C.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from functions.train.tracked import TrackedRun, decode_run
+from functions.train.tracking import QUIET, SQLITE, MlflowTracker, without_credentials
+from infra.local.processes import accepts_connections, port_is_free
+from infra.local.settings import HOST, LocalSettings
+from infra.operate.served import CannotTell, current, store_of
+from infra.options import OneLineParser, number
+from shared import layout
+from shared.errors import InvalidDocument, ObjectMissing, PipelineError
+from shared.store import Store
+
+ROOT = Path(__file__).resolve().parents[2]
+POLL_SECONDS = 5.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Experiments:
+    """A tracking store, and the bucket whose stages its aliases follow. `kept`: made of what waits in the bucket."""
+
+    uri: str
+    bucket: str | None
+    environment: dict[str, str]
+    kept: bool = False
+
+    @property
+    def tracker(self) -> MlflowTracker:
+        return MlflowTracker(self.uri, self.environment)
+
+    @property
+    def is_file(self) -> bool:
+        return self.uri.startswith(SQLITE)
+
+
+def experiments(environ: Mapping[str, str], root: Path) -> Experiments:
+    """What the environment names. Raises CannotTell where there is nothing to open."""
+    local = LocalSettings.from_env(environ, root)
+    bucket = environ.get("BUCKET", "").removeprefix("gs://").rstrip("/") or None
+    uri = environ.get("MLFLOW_TRACKING_URI")
+    if uri or bucket:
+        kept = local.state / "experiments" / str(bucket) / "mlflow.db"
+        return Experiments(uri or f"{SQLITE}{kept}", bucket, dict(environ), kept=not uri)
+    if not (local.state / "mlflow" / "mlflow.db").exists():
+        raise CannotTell("no runs yet: start with 'make run', or name the bucket of a deployment with BUCKET=")
+    up = accepts_connections(HOST, local.ports.storage_http)
+    return Experiments(local.mlflow_uri, local.bucket if up else None, {**environ, **local.common_environment()})
+
+
+def import_waiting(store: Store, tracker: MlflowTracker, say: Say) -> int:
+    """Record the runs that wait in the bucket, oldest first; their number. Raises CannotTell."""
+    runs = [run for run in (_waiting(store, info.name, say) for info in store.list(layout.TRACKED)) if run is not None]
+    if runs:
+        say(f"recording {len(runs)} run(s) of the bucket; those already recorded are left as they are")
+        problem = tracker.record(sorted(runs, key=lambda run: run.run_id))
+        if problem:
+            raise CannotTell(problem)
+    return len(runs)
+
+
+def _waiting(store: Store, key: str, say: Say) -> TrackedRun | None:
+    try:
+        run = decode_run(store.read(key).data)
+    except (msgspec.MsgspecError, ObjectMissing):
+        say(f"{key} is not a run of this version, and is left out")
+        return None
+    return run if key == layout.tracked(run.run_id) else None
+
+
+def serving(store: Store) -> dict[str, str | None]:
+    """The run of each stage now. Raises PipelineError."""
+    pointers = {stage: current(store, stage) for stage in layout.STAGES}
+    return {stage: pointer.run_id if pointer else None for stage, pointer in pointers.items()}
+
+
+def follow(
+    store: Store, tracker: MlflowTracker, known: dict[str, str | None] | None, say: Say
+) -> dict[str, str | None]:
+    """Set the aliases where a stage serves another run than `known`; what the stages serve."""
+    now = serving(store)
+    if now != known:
+        problem = tracker.follow(now)
+        say(problem or "; ".join(f"{stage} → {run_id or 'nothing'}" for stage, run_id in now.items()))
+    return now
+
+
+def _filled(found: Experiments) -> Store | None:
+    """The bucket, once its runs are recorded; None where there is none, or it is out of reach and not needed."""
+    if found.is_file:
+        Path(found.uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    if not found.bucket:
+        return None
+    store = store_of(found.bucket)
+    try:
+        import_waiting(store, found.tracker, print)
+    except PipelineError as error:
+        if found.kept:
+            raise
+        print(f"the aliases stay as they are: {error}", file=sys.stderr)
+        return None
+    return store
+
+
+def _stay(found: Experiments, store: Store | None, page: "subprocess.Popen[bytes] | None") -> int:
+    known: dict[str, str | None] | None = None
+    while page is None or page.poll() is None:
+        if store is not None:
+            try:
+                known = follow(store, found.tracker, known, print)
+            except PipelineError as error:
+                print(f"the aliases stay as they are: {error}", file=sys.stderr)
+                if page is None:
+                    return 1
+                store = None
+        time.sleep(POLL_SECONDS)
+    return page.returncode
+
+
+def _page(found: Experiments, port: int) -> "subprocess.Popen[bytes]":
+    if not port_is_free(HOST, port):
+        raise CannotTell(f"port {port} is in use; choose another: make mlflow MLFLOW_PORT={port + 1}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+    return subprocess.Popen(
+        [*command, "--backend-store-uri", found.uri], env={**found.environment, **QUIET}, start_new_session=True
+    )
+
+
+def main(arguments: "list[str] | None" = None) -> int:
+    parser = OneLineParser(prog="mlflow", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--port", type=number(1, 65535), default=5000, help="of the page (5000)")
+    parser.add_argument("--no-page", action="store_true", help="record and set the aliases once, and end")
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    page = None
+    try:
+        found = experiments(os.environ, ROOT)
+        os.environ.update(found.environment)  # the client of the storage reads its host there
+        store = _filled(found)
+        if options.no_page:
+            if store is not None:
+                follow(store, found.tracker, None, print)
+            return 0
+        if found.is_file:
+            page = _page(found, int(options.port))
+            print(f"MLflow: http://{HOST}:{int(options.port)}  (Ctrl-C stops it)", flush=True)
+        else:
+            print(f"MLflow: {without_credentials(found.uri)}  (the aliases follow the stages until Ctrl-C)", flush=True)
+        return _stay(found, store, page)
+    except (PipelineError, InvalidDocument) as error:
+        print(f"mlflow: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if page is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(page.pid, signal.SIGTERM)  # the page has processes of its own
+            page.wait(30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

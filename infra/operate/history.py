@@ -1,0 +1,90 @@
+"""`make history`: what a stage served, since when, why it was let through, and what it replaced."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from infra.operate.served import (
+    CannotTell,
+    Served,
+    at,
+    bucket_of,
+    current,
+    history,
+    shown,
+    store_of,
+)
+from infra.options import OneLineParser
+from shared import layout
+from shared.documents import Pointer
+from shared.errors import PipelineError
+from shared.layout import Stage
+from shared.store import Store
+
+SUMMARY = ("r2", "champion")
+"""The checks that say in a line why a run was let through; `--at` shows all."""
+
+
+def listing(store: Store, stage: Stage) -> Iterator[str]:
+    """The whole history, oldest first. Raises CannotTell where there is none."""
+    entries, now = history(store, stage), current(store, stage)
+    if not entries:
+        raise CannotTell(f"{stage} has not served anything yet")
+    for entry in entries:
+        serves = now is not None and entry.pointer.promoted_at == now.promoted_at
+        yield from _headline(entry.pointer, "  serves now" if serves else "")
+        yield from (f"    {check.reason}" for check in entry.pointer.decision.checks if check.name in SUMMARY)
+
+
+def moment(store: Store, stage: Stage, when: datetime) -> Iterator[str]:
+    """What served at a moment, check by check. Raises CannotTell where nothing did."""
+    entries = history(store, stage)
+    served = at(entries, when)
+    if served is None:
+        raise CannotTell(f"{stage} served nothing at {shown(when)}{_first(entries)}")
+    later = next((entry for entry in entries if entry.pointer.promoted_at > served.pointer.promoted_at), None)
+    yield f"{stage} at {shown(when)}"
+    yield from _headline(served.pointer, f"  until {shown(later.pointer.promoted_at)}" if later else "  serves now")
+    for check in served.pointer.decision.checks:
+        yield f"    {check.name:<17}{'passed' if check.passed else 'failed'}  {check.reason}"
+    yield f"    {served.key}"
+
+
+def _headline(pointer: Pointer, remark: str) -> Iterator[str]:
+    replaced = f"replaced {pointer.previous_run_id}" if pointer.previous_run_id else "replaced nothing"
+    yield f"{shown(pointer.promoted_at)}  {pointer.run_id}  {replaced}{remark}"
+
+
+def _first(entries: Sequence[Served]) -> str:
+    return f"; its first run served from {shown(entries[0].pointer.promoted_at)}" if entries else ""
+
+
+def instant(text: str) -> datetime:
+    """A moment in ISO 8601; without a zone it is UTC."""
+    try:
+        parsed = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a moment such as 2026-11-01T00:00:00Z, found {text!r}") from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(prog="history", description=__doc__)
+    parser.add_argument("--stage", choices=layout.STAGES, default="production", help="which stage (production)")
+    parser.add_argument("--at", type=instant, metavar="MOMENT", help="what served then, e.g. 2026-11-01T00:00:00Z")
+    options = parser.parse_args(arguments)
+    store = store_of(bucket_of(parser, dict(os.environ)))
+    try:
+        lines = moment(store, options.stage, options.at) if options.at else listing(store, options.stage)
+        for line in lines:
+            print(line)
+    except PipelineError as error:
+        print(f"history: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""`make rollback`: production serves again what it served before, by default the last, and the verdict is awaited."""
+
+import argparse
+import difflib
+import sys
+from collections.abc import Sequence
+
+from infra.operate.ask import ask_and_wait
+from infra.operate.served import (
+    CannotTell,
+    Served,
+    current,
+    history,
+)
+from infra.options import OneLineParser
+from shared import layout
+from shared.documents import Pointer
+from shared.store import Store
+
+
+def target(store: Store, run_id: str | None) -> Served:
+    """The entry to go back to: the newest of `run_id`, or what the pointer of now replaced. Raises CannotTell."""
+    now, entries = current(store, "production"), history(store, "production")
+    if not entries:
+        raise CannotTell("production has not served anything yet: there is nothing to roll back to")
+    wanted = run_id or (now.previous_run_id if now else entries[-1].pointer.run_id)
+    if wanted is None:
+        raise CannotTell(f"production has served nothing but {entries[-1].pointer.run_id}")
+    if now is not None and wanted == now.run_id:
+        raise CannotTell(f"{wanted} is what production serves already")
+    found = [entry for entry in entries if entry.pointer.run_id == wanted]
+    if not found:
+        raise CannotTell(f"{wanted} never served in production{_nearest(wanted, [e.pointer for e in entries])}")
+    return found[-1]
+
+
+def _nearest(wanted: str, pointers: Sequence[Pointer]) -> str:
+    known = list(dict.fromkeys(pointer.run_id for pointer in reversed(pointers)))
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else f"; these did, newest first: {', '.join(known[:5])}"
+
+
+def _run_id(text: str) -> str:
+    if not layout.is_run_id(text):
+        raise argparse.ArgumentTypeError(f"expected a run id such as 20260105T070000Z-0123abcd, found {text!r}")
+    return text
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(prog="rollback", description=__doc__)
+    parser.add_argument("--to", type=_run_id, metavar="RUN_ID", help="a run that served ('make history' lists them)")
+    return ask_and_wait(parser, arguments, lambda store, options: target(store, options.to).key)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

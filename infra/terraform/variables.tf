@@ -1,0 +1,349 @@
+variable "project" {
+  description = "Id of the Google Cloud project that everything is made in."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project must be a project id: 6 to 30 lower-case letters, digits and hyphens, such as my-team-ml."
+  }
+}
+
+variable "region" {
+  description = "Where the functions run, such as europe-west1."
+  type        = string
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a region's name, such as europe-west1; a zone (europe-west1-b) or EU is not one."
+  }
+}
+
+variable "bucket_location" {
+  description = "Where the bucket is; left out, it is the region. An event trigger must be in its bucket's location."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.bucket_location == null || try(lower(var.bucket_location) == var.region, false)
+    error_message = "bucket_location must equal region: an event trigger only works in its bucket's own location."
+  }
+}
+
+variable "name" {
+  description = "Prefix of everything that is made; another name makes a second, separate pipeline."
+  type        = string
+  default     = "tabular"
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,17}[a-z0-9]$", var.name))
+    error_message = "name must be 3 to 19 lower-case letters, digits and hyphens: service account ids, of at most 30, are built from it."
+  }
+}
+
+variable "dataset" {
+  description = "Key of the dataset's spec in the bucket."
+  type        = string
+  default     = "data/dataset.toml"
+  validation {
+    condition     = startswith(var.dataset, "data/") && endswith(var.dataset, ".toml")
+    error_message = "dataset must be a key below data/ that ends in .toml: train may read that folder and nothing else."
+  }
+}
+
+variable "bundle_dir" {
+  description = "Folder with train.zip and validate.zip, as `make bundle` writes them."
+  type        = string
+  default     = "../../build"
+}
+
+variable "git_sha" {
+  description = "Commit that is deployed; every model's manifest carries it, and another one trains anew."
+  type        = string
+  default     = "unknown"
+}
+
+variable "image" {
+  description = "The first image of both predict services. Empty: a public placeholder, until the delivery moves them."
+  type        = string
+  default     = ""
+}
+
+# ---- training ----------------------------------------------------------------------------------------------------
+
+variable "train_schedule" {
+  description = "When to train, as a cron in UTC."
+  type        = string
+  default     = "0 7 * * 1"
+  validation {
+    condition     = can(regex("^([0-9*,/-]+) ([0-9*,/-]+) ([0-9*,/-]+) ([0-9A-Za-z*,/-]+) ([0-9A-Za-z*,/-]+)$", var.train_schedule))
+    error_message = "train_schedule must be a cron of five fields, such as \"0 7 * * 1\" for Mondays at 07:00 UTC."
+  }
+}
+
+variable "train_attempt_deadline_seconds" {
+  description = "How long Cloud Scheduler waits for one training run."
+  type        = number
+  default     = 1800
+  validation {
+    condition     = var.train_attempt_deadline_seconds >= 60 && var.train_attempt_deadline_seconds <= 1800
+    error_message = "train_attempt_deadline_seconds must be from 60 to 1800: Cloud Scheduler waits for no longer."
+  }
+}
+
+variable "train_budget_seconds" {
+  description = "When the search stops and the best model so far is finished and published."
+  type        = number
+  default     = 1500
+  validation {
+    condition     = var.train_budget_seconds >= 1 && var.train_budget_seconds <= var.train_attempt_deadline_seconds - 120
+    error_message = "train_budget_seconds must leave 120 s before train_attempt_deadline_seconds: what is found must still be finished and published."
+  }
+}
+
+variable "train_cpu" {
+  description = "Processors of the training function; its search uses them all."
+  type        = number
+  default     = 2
+  validation {
+    condition     = contains([1, 2, 4, 8], var.train_cpu)
+    error_message = "train_cpu must be 1, 2, 4 or 8."
+  }
+}
+
+variable "train_memory_gib" {
+  description = "Memory of the training function in GiB."
+  type        = number
+  default     = 4
+  validation {
+    condition     = var.train_memory_gib >= 2 && var.train_memory_gib <= 32 && var.train_memory_gib >= var.train_cpu / 2
+    error_message = "train_memory_gib must be from 2 to 32: ten algorithms and a process per processor do not fit in less."
+  }
+  validation {
+    condition     = var.train_memory_gib <= var.train_cpu * 4
+    error_message = "train_memory_gib must be at most 4 GiB per processor: Cloud Run refuses more; raise train_cpu with it."
+  }
+}
+
+variable "mlflow_tracking_uri" {
+  description = "An MLflow server. Empty: every run's own store goes to mlflow/<run_id>/ in the bucket, at no cost at rest."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.mlflow_tracking_uri == "" || can(regex("^https?://[^@]+$", var.mlflow_tracking_uri))
+    error_message = "mlflow_tracking_uri must be an http(s) address without a password in it: variables are readable in the console."
+  }
+}
+
+# ---- validation --------------------------------------------------------------------------------------------------
+
+variable "validate_timeout_seconds" {
+  description = "How long validation may take for one event."
+  type        = number
+  default     = 540
+  validation {
+    condition     = var.validate_timeout_seconds >= 60 && var.validate_timeout_seconds <= 540
+    error_message = "validate_timeout_seconds must be from 60 to 540: the platform ends an event function after 540 s."
+  }
+}
+
+variable "validate_max_instances" {
+  description = "How many events are worked on at once. Promotions exclude each other by conditional writes, not by this."
+  type        = number
+  default     = 3
+  validation {
+    condition     = var.validate_max_instances >= 1 && var.validate_max_instances <= 20
+    error_message = "validate_max_instances must be from 1 to 20."
+  }
+}
+
+# ---- serving -----------------------------------------------------------------------------------------------------
+
+variable "predict_min_instances" {
+  description = "Instances of the production service that always run: 0 costs nothing while idle, 1 avoids cold starts."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.predict_min_instances >= 0 && var.predict_min_instances <= var.predict_max_instances
+    error_message = "predict_min_instances must be from 0 to predict_max_instances."
+  }
+}
+
+variable "predict_max_instances" {
+  description = "The most instances of each predict service; bounds the cost of a flood."
+  type        = number
+  default     = 4
+  validation {
+    condition     = var.predict_max_instances >= 1 && var.predict_max_instances <= 100
+    error_message = "predict_max_instances must be from 1 to 100."
+  }
+}
+
+variable "predict_concurrency" {
+  description = "Requests that one predict instance works on at once."
+  type        = number
+  default     = 80
+  validation {
+    condition     = var.predict_concurrency >= 1 && var.predict_concurrency <= 1000
+    error_message = "predict_concurrency must be from 1 to 1000."
+  }
+}
+
+variable "predict_memory_mib" {
+  description = "Memory of one predict instance in MiB."
+  type        = number
+  default     = 512
+  validation {
+    condition     = var.predict_memory_mib >= 256 && var.predict_memory_mib <= 4096
+    error_message = "predict_memory_mib must be from 256 to 4096."
+  }
+}
+
+variable "refresh_seconds" {
+  description = "How old a predict instance's last look at its stage's pointer may be."
+  type        = number
+  default     = 15
+  validation {
+    condition     = var.refresh_seconds >= 1 && var.refresh_seconds <= 3600
+    error_message = "refresh_seconds must be from 1 to 3600."
+  }
+}
+
+variable "public" {
+  description = "Whether anybody on the internet may ask production for predictions."
+  type        = bool
+  default     = false
+}
+
+variable "public_reason" {
+  description = "Why production is public; required with public = true and kept as a label of the plan."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.public == (length(trimspace(var.public_reason)) >= 10)
+    error_message = "public = true needs public_reason, a sentence that says why anybody may ask; without public leave it empty."
+  }
+}
+
+variable "callers" {
+  description = "Who may ask the predict services, as IAM members such as group:school@example.org."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for member in var.callers : can(regex("^(user|group|serviceAccount|domain|principal|principalSet):.+", member))])
+    error_message = "callers must be IAM members such as group:school@example.org; for everybody set public = true with its reason."
+  }
+}
+
+variable "promoters" {
+  description = "Who may promote to production and roll back, as IAM members such as user:ada@example.org."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for member in var.promoters : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "promoters must be IAM members such as user:ada@example.org; everybody is never one."
+  }
+}
+
+# ---- keeping -----------------------------------------------------------------------------------------------------
+
+variable "candidate_retention_days" {
+  description = "How long a candidate and its held-out rows are kept."
+  type        = number
+  default     = 90
+  validation {
+    condition     = var.candidate_retention_days >= 15
+    error_message = "candidate_retention_days must be at least 15: the next weekly runs are compared with what serves."
+  }
+}
+
+variable "version_retention_days" {
+  description = "How long overwritten and deleted objects can be brought back."
+  type        = number
+  default     = 30
+  validation {
+    condition     = var.version_retention_days >= 7
+    error_message = "version_retention_days must be at least 7."
+  }
+}
+
+# ---- watching ----------------------------------------------------------------------------------------------------
+
+variable "notification_email" {
+  description = "Who is told when something needs a person. Empty: alerts show in the console only."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.notification_email == "" || can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.notification_email))
+    error_message = "notification_email must be one address, such as ml-team@example.org."
+  }
+}
+
+variable "runbook_url" {
+  description = "Where the alerts send people: infra/README.md as your repository shows it."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.runbook_url == "" || startswith(var.runbook_url, "https://")
+    error_message = "runbook_url must begin with https://."
+  }
+}
+
+variable "latency_p99_ms" {
+  description = "Production's p99 latency in ms above which somebody is told."
+  type        = number
+  default     = 1000
+  validation {
+    condition     = var.latency_p99_ms > 0
+    error_message = "latency_p99_ms must be above 0."
+  }
+}
+
+variable "monthly_budget" {
+  description = "Amount in the billing account's currency at which its owners are told. 0: no budget."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.monthly_budget == 0 || (var.monthly_budget >= 1 && var.billing_account != "")
+    error_message = "monthly_budget must be 0, or at least 1 together with billing_account, such as 012345-6789AB-CDEF01."
+  }
+}
+
+variable "billing_account" {
+  description = "The billing account that the budget belongs to."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.billing_account == "" || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
+    error_message = "billing_account must look like 012345-6789AB-CDEF01 (gcloud billing accounts list)."
+  }
+}
+
+# ---- delivering --------------------------------------------------------------------------------------------------
+
+variable "repository_connection" {
+  description = "The repository that Cloud Build is connected to: projects/P/locations/R/connections/C/repositories/N. Empty: no triggers."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.repository_connection == "" || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+/repositories/[^/]+$", var.repository_connection))
+    error_message = "repository_connection must be projects/P/locations/R/connections/C/repositories/N (gcloud builds repositories list)."
+  }
+}
+
+variable "github_repository" {
+  description = "owner/name of a GitHub repository whose workflows may deploy without a key. Empty: none."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.github_repository == "" || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be owner/name."
+  }
+}
+
+variable "state_bucket" {
+  description = "The bucket of this state, which the delivery reads and writes. Empty: <project>-<name>-tfstate."
+  type        = string
+  default     = ""
+}
+
+variable "deletion_protection" {
+  description = "Whether `terraform destroy` refuses to take the bucket with its models. `make destroy` turns it off when asked."
+  type        = bool
+  default     = true
+}

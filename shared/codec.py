@@ -1,0 +1,104 @@
+"""Documents to bytes and back: canonical JSON, strict, bounded, and never silently of a newer version."""
+
+import gzip
+import hashlib
+import math
+import zlib
+from collections.abc import Mapping
+from typing import TypeVar
+
+import msgspec
+
+from shared.documents import (
+    SCHEMA_VERSION,
+    Document,
+    FileDigest,
+    Golden,
+    Holdout,
+    Manifest,
+    Pointer,
+)
+from shared.errors import InvalidDocument
+from shared.layout import is_run_id
+
+MAX_DOCUMENT_BYTES = 64 * 2**20
+
+T = TypeVar("T", bound=Document)
+
+
+def encode(document: Document) -> bytes:
+    """Canonical JSON: two-space indent, a trailing newline. Raises ValueError for a number that is not finite."""
+    plain = msgspec.to_builtins(document)
+    _require_finite(plain, type(document).__name__)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def decode(data: bytes, kind: type[T], where: str) -> T:
+    """Parse `data` as a `kind`. Raises InvalidDocument naming `where`, what was expected and what was found."""
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise InvalidDocument(f"{where}: {len(data)} bytes is over the limit of {MAX_DOCUMENT_BYTES}")
+    try:
+        _refuse_newer(data, where)
+        document = msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidDocument(f"{where}: not a valid {kind.__name__}: {error}") from None
+    _check(document, where)
+    return document
+
+
+def encode_gzip(document: Document) -> bytes:
+    """`encode`, compressed; the same document gives the same bytes (no timestamp)."""
+    return gzip.compress(encode(document), mtime=0)
+
+
+def decode_gzip(data: bytes, kind: type[T], where: str) -> T:
+    """`decode` of compressed data, bounded, so that a small file cannot unfold into all of memory."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        plain = stream.decompress(data, MAX_DOCUMENT_BYTES + 1)
+    except zlib.error as error:
+        raise InvalidDocument(f"{where}: not gzip: {error}") from None
+    if not stream.eof and len(plain) <= MAX_DOCUMENT_BYTES:
+        raise InvalidDocument(f"{where}: the gzip data ends early")
+    return decode(plain, kind, where)
+
+
+def digest(data: bytes) -> FileDigest:
+    """Size and SHA-256 of `data`."""
+    return FileDigest(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+class _Version(msgspec.Struct):
+    schema_version: int | None = None
+
+
+def _refuse_newer(data: bytes, where: str) -> None:
+    version = msgspec.json.decode(data, type=_Version).schema_version
+    if version is not None and version > SCHEMA_VERSION:
+        raise InvalidDocument(
+            f"{where}: schema_version {version} is newer than {SCHEMA_VERSION}, the newest read here; deploy newer code"
+        )
+
+
+def _check(document: Document, where: str) -> None:
+    """What types alone cannot say."""
+    if isinstance(document, Manifest | Pointer):
+        if document.schema_version < 1:
+            raise InvalidDocument(f"{where}: schema_version must be 1 or more")
+        if not is_run_id(document.run_id):
+            raise InvalidDocument(f"{where}: run_id is not of the form <UTC yyyymmddThhmmssZ>-<8 hex>")
+    if isinstance(document, Golden) and len(document.rows) != len(document.predictions):
+        raise InvalidDocument(f"{where}: {len(document.rows)} rows but {len(document.predictions)} predictions")
+    if isinstance(document, Holdout) and {len(column) for column in document.columns.values()} - {len(document.target)}:
+        raise InvalidDocument(f"{where}: the columns and the target differ in length")
+
+
+def _require_finite(value: object, path: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{path} is {value}; JSON has no such number")
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _require_finite(item, f"{path}.{name}")
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            _require_finite(item, f"{path}[{position}]")

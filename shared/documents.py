@@ -1,0 +1,221 @@
+"""The JSON documents of the bucket as frozen, strictly typed values: manifest, pointer, decision, golden, holdout …
+
+`codec.decode` refuses a document of a newer `SCHEMA_VERSION`. To bump it: raise the number, keep reading every older
+version here (fields that are new get defaults), deploy predict and validate first, train last. A new optional field is
+no bump.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from shared.layout import Stage
+
+SCHEMA_VERSION = 1
+
+Kind = Literal["numeric", "categorical"]
+Cell = float | str | None
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of the values below: immutable, built by keyword, unknown JSON fields ignored."""
+
+
+class FileDigest(Document, frozen=True, kw_only=True):
+    """What a file must be: lower-case hex SHA-256 and size in bytes."""
+
+    sha256: str
+    size: int
+
+
+class DatasetInfo(Document, frozen=True, kw_only=True):
+    """The data a run was trained on; `sha256` and `generation` are of the data object."""
+
+    name: str
+    uri: str
+    generation: int
+    sha256: str
+    rows: int
+    holdout_rows: int
+
+
+class CodeInfo(Document, frozen=True, kw_only=True):
+    """The code a run was trained by."""
+
+    version: str
+    git_sha: str
+
+
+class CvScores(Document, frozen=True, kw_only=True):
+    """R² over the folds."""
+
+    r2_mean: float
+    r2_std: float
+    folds: int
+
+
+class HoldoutScores(Document, frozen=True, kw_only=True):
+    """Scores on the rows held out, in the target's units; the trainer's own claim, re-scored by validate."""
+
+    r2: float
+    mae: float
+    rmse: float
+
+
+class ModelInfo(Document, frozen=True, kw_only=True):
+    """The selected algorithm."""
+
+    algorithm: str
+    params: dict[str, Any]
+    cv: CvScores
+    holdout: HoldoutScores
+
+
+class Feature(Document, frozen=True, kw_only=True):
+    """One input column. `categories` in trained spelling, or `min`/`max` as seen (or as the spec limits them).
+
+    `nullable`: training saw missing values. `imputed`: what a missing value is replaced with.
+    """
+
+    name: str
+    kind: Kind
+    nullable: bool
+    imputed: float | str
+    categories: tuple[str, ...] | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class TargetRange(Document, frozen=True, kw_only=True):
+    """Bounds that predictions and intervals are clipped to."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class Tiers(Document, frozen=True, kw_only=True):
+    """Risk probabilities from which a tier begins."""
+
+    medium: float
+    high: float
+
+
+class Bands(Document, frozen=True, kw_only=True):
+    """Predictions below `low` are low, below `medium` medium, else high."""
+
+    low: float
+    medium: float
+
+
+class Assessment(Document, frozen=True, kw_only=True):
+    """The notion of risk, where a target has one."""
+
+    at_risk_below: float
+    tiers: Tiers
+    bands: Bands
+
+
+class Interval(Document, frozen=True, kw_only=True):
+    """Split-conformal: prediction + low_residual … prediction + high_residual covers `level` of new rows."""
+
+    level: float
+    low_residual: float
+    high_residual: float
+
+
+class GateSettings(Document, frozen=True, kw_only=True):
+    """Thresholds frozen at training, so that a later edit of the spec never judges an old candidate."""
+
+    min_r2: float = 0.10
+    max_r2_drop: float = 0.02
+
+
+class Manifest(Document, frozen=True, kw_only=True):
+    """A run, complete: written last, so that its presence means that everything it names is there."""
+
+    schema_version: int
+    run_id: str
+    created_at: datetime
+    dataset: DatasetInfo
+    code: CodeInfo
+    libraries: dict[str, str]
+    model: ModelInfo
+    features: tuple[Feature, ...]
+    target: str
+    target_range: TargetRange
+    assessment: Assessment | None
+    interval: Interval
+    gate: GateSettings
+    files: dict[str, FileDigest]
+    aliases: dict[str, str] = {}
+    dropped: tuple[str, ...] = ()
+
+
+class Check(Document, frozen=True, kw_only=True):
+    """One check of the gate: what it saw, what it asked for, and a sentence."""
+
+    name: str
+    passed: bool
+    observed: float | str | None
+    threshold: float | str | None
+    reason: str
+
+
+class Decision(Document, frozen=True, kw_only=True):
+    """The gate's verdict, check by check."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+
+
+class Pointer(Document, frozen=True, kw_only=True):
+    """What a stage serves. `marker_generation`: the promotion marker that asked for it (production only)."""
+
+    schema_version: int
+    stage: Stage
+    run_id: str
+    manifest_sha256: str
+    promoted_at: datetime
+    previous_run_id: str | None
+    decision: Decision
+    marker_generation: int | None = None
+
+
+class Golden(Document, frozen=True, kw_only=True):
+    """Rows with the predictions that the serving runtime must reproduce, missing values included."""
+
+    rows: tuple[dict[str, Cell], ...]
+    predictions: tuple[float, ...]
+
+
+class Holdout(Document, frozen=True, kw_only=True):
+    """The rows held out, by column; every column and the target have the same length."""
+
+    columns: dict[str, list[Cell]]
+    target: list[float]
+
+
+class NumericProfile(Document, frozen=True, kw_only=True):
+    """Distribution of a numeric feature over the training rows; `quantiles` at 0, 0.05, … 1."""
+
+    missing: int
+    mean: float
+    std: float
+    quantiles: tuple[float, ...]
+
+
+class CategoricalProfile(Document, frozen=True, kw_only=True):
+    """Counts of a categorical feature's values over the training rows."""
+
+    missing: int
+    counts: dict[str, int]
+
+
+class Profile(Document, frozen=True, kw_only=True):
+    """Training distributions, and evenly spaced quantiles (0 to 1) of the out-of-fold residuals target − predicted."""
+
+    rows: int
+    numeric: dict[str, NumericProfile]
+    categorical: dict[str, CategoricalProfile]
+    residual_quantiles: tuple[float, ...]
