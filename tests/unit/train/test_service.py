@@ -1,5 +1,7 @@
 """The function's door: each call gets the status that its caller can act on, and no fault leaves without an answer."""
 
+import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -150,9 +152,12 @@ def test_a_wrong_setting_is_named(environ: dict[str, str], name: str) -> None:
         TrainSettings.from_env(environ)
 
 
-def test_a_refused_call_says_why_in_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs.LOGGER, "propagate", True)
+def test_a_refused_call_says_why_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(logs.LOGGER, "handlers", [])
+    logs.configure("train", stream=stream)
     answer(seeded(), data=b'{"dataset": "gs://other/data/dataset.toml"}')
     answer(seeded(), method="GET")
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert "this bucket" in caplog.messages[0]
+    meant, stray = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (meant["severity"], meant["reason"], meant["status"]) == ("ERROR", "other_bucket", "refused")
+    assert (stray["severity"], stray["reason"], stray["status"]) == ("WARNING", "method", "refused")
