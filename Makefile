@@ -130,10 +130,11 @@ plan: ## show what deploy would change in the infrastructure: PROJECT=… REGION
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.plan $(WHERE)
 
-release: ## let production serve the image that staging tested for this commit: PROJECT=… REGION=…
+release: ## let production serve the image that staging tested for this commit: PROJECT=… REGION=… [PERCENT=10] [BACK=1]
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) --commit="$$(git rev-parse HEAD)" \
-	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)"
+	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)" \
+	  $(if $(PERCENT),--percent="$(PERCENT)") $(if $(filter 1 true yes,$(BACK)),--back)
 
 destroy: ## take a deployment down: PROJECT=… REGION=… [YES=1: do not ask] [DATA=1: data and models too]
 	@$(DEPLOYMENT)

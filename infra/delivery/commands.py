@@ -1,6 +1,7 @@
 """Other people's programs, called: what one prints, or one sentence that says what it said and what to do."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 from infra.delivery.errors import Stopped
 
 ASK_SECONDS = 300.0
+_ABSENT = re.compile(r"not found: 404|\bNOT_FOUND\b|Cannot find service|Image .* not found", re.IGNORECASE)
+"""How gcloud's commands say that a thing does not exist: those of storage, most others, run's and artifacts'."""
 SOURCES = {
     "gcloud": "install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install",
     "terraform": "install Terraform 1.9 or newer: https://developer.hashicorp.com/terraform/install",
@@ -21,8 +24,7 @@ def ask(*command: str, seconds: float = ASK_SECONDS) -> str:
     """What the command prints. Raises Stopped with the end of what it said where it fails."""
     done = _call(command, seconds)
     if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-600:] or "nothing"
-        raise Stopped(f"'{_short(command)}' ended with {done.returncode} and said: {said}")
+        raise Stopped(_failure(command, done))
     return done.stdout.strip()
 
 
@@ -35,9 +37,18 @@ def ask_json(*command: str) -> Any:
         raise Stopped(f"'{_short(command)}' was to print JSON, found {answer[:80]!r}") from None
 
 
-def holds(*command: str) -> bool:
-    """Whether the command succeeds. Raises Stopped only where it is missing or does not end."""
-    return _call(command, ASK_SECONDS).returncode == 0
+def find(*command: str) -> str | None:
+    """What a command prints that describes one thing, or None where Google says that the thing does not exist.
+
+    Raises Stopped for every other failure: an outage, a lapsed login or a missing permission says nothing about
+    whether the thing is there, and what is taken for absent gets created, or overwritten.
+    """
+    done = _call(command, ASK_SECONDS)
+    if done.returncode == 0:
+        return done.stdout.strip()
+    if _ABSENT.search(done.stderr):
+        return None
+    raise Stopped(_failure(command, done))
 
 
 def do(*command: str, environment: Mapping[str, str] | None = None) -> None:
@@ -55,6 +66,11 @@ def _call(command: tuple[str, ...], seconds: float) -> subprocess.CompletedProce
         )
     except subprocess.TimeoutExpired:
         raise Stopped(f"'{_short(command)}' did not end within {seconds:g} s: check the network") from None
+
+
+def _failure(command: tuple[str, ...], done: subprocess.CompletedProcess[str]) -> str:
+    said = " ".join(done.stderr.split())[-600:] or "nothing"
+    return f"'{_short(command)}' ended with {done.returncode} and said: {said}"
 
 
 def _found(command: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from infra.delivery import bundles, dead_letters, options, variables
-from infra.delivery.cloud_run import Service, find_image, identity_token, smoke, tag_image, tested_tag
-from infra.delivery.commands import do, holds
+from infra.delivery.cloud_run import Service, find_image, tag_image, tested_tag
+from infra.delivery.commands import do, find
 from infra.delivery.errors import Stopped, exit_code
-from infra.delivery.preflight import require_tools
-from infra.delivery.staging import serve_and_test
+from infra.delivery.preflight import require_build_region, require_tools
+from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import ROOT, Deployment, commit
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
@@ -25,6 +25,7 @@ SPEC = "data/dataset.toml"
 POINTER = "staging/current.json"
 FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
+RETRY_SECONDS = 120.0
 
 
 @dataclass
@@ -35,13 +36,16 @@ class Deploy:
     dataset: Path
     minutes: float
     poll_seconds: float
+    retry_seconds: float
     digests: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     image: str = ""
+    stored: variables.Stored = variables.NOTHING
 
     def stages(self) -> list[tuple[str, Callable[[], None]]]:
         return [
             ("the bucket of Terraform's state", self.target.make_state_bucket),
+            ("the deployment's settings", self._settings),
             ("the bundles of the functions", self._bundles),
             ("the infrastructure", self._infrastructure),
             ("undeliverable events", self._dead_letters),
@@ -73,6 +77,9 @@ class Deploy:
             ]
         )
 
+    def _settings(self) -> None:
+        self.stored = variables.settle(self.target.state_bucket, variables.typed)
+
     def _bundles(self) -> None:
         for fn in bundles.FUNCTIONS:
             self.digests[fn] = bundles.build(fn)
@@ -80,9 +87,20 @@ class Deploy:
 
     def _infrastructure(self) -> None:
         self.target.init()
-        self.target.apply()
-        variables.keep(self.target.state_bucket)
+        self._apply()
+        variables.keep(self.target.state_bucket, self.stored)
         self.outputs = self.target.outputs()
+
+    def _apply(self) -> None:
+        """A second time where the first one failed: in a new project a grant may reach the builds of the functions
+        only minutes after Terraform waited for it (https://github.com/hashicorp/terraform-provider-google/issues/20571);
+        what was made stays made."""
+        try:
+            self.target.apply()
+        except Stopped as first:
+            print(f"  {first}; once more in {self.retry_seconds:g} s, since grants may not have spread", flush=True)
+            time.sleep(self.retry_seconds)
+            self.target.apply()
 
     def _dead_letters(self) -> None:
         print(f"  {dead_letters.connect(self.target.project, self.target.region, self.target.name)}")
@@ -96,8 +114,12 @@ class Deploy:
             return
         source = source_of(self.dataset)
         if source is not None:
-            do("gcloud", "storage", "cp", str(source), f"gs://{bucket}/data/{source.name}")
-        do("gcloud", "storage", "cp", str(self.dataset), f"gs://{bucket}/{SPEC}")
+            self._upload(source, f"data/{source.name}")
+        self._upload(self.dataset, SPEC)
+
+    def _upload(self, file: Path, key: str) -> None:
+        """Create-only: whatever came to be there since the look stays."""
+        do("gcloud", "storage", "cp", "--if-generation-match=0", str(file), f"gs://{self.outputs['bucket']}/{key}")
 
     def _image(self) -> None:
         bundle = bundles.BUILD / "predict.zip"
@@ -137,18 +159,14 @@ class Deploy:
 
     def _staging(self) -> None:
         service = Service(self.target.project, self.target.region, self.outputs["services"]["staging"])
-        state = service.state()
-        if state.image == self.image:
-            if not smoke(state.url, identity_token(state.url)):
-                raise Stopped(f"{service.name} serves {self.image} but does not pass the smoke check")
-        else:
-            serve_and_test(service, self.image)
+        roll_out(service, self.image)
         head = commit()
         if head is not None:
             tag_image(self.image, tested_tag(head))
 
     def _has(self, key: str) -> bool:
-        return holds("gcloud", "storage", "objects", "describe", f"gs://{self.outputs['bucket']}/{key}")
+        address = f"gs://{self.outputs['bucket']}/{key}"
+        return find("gcloud", "storage", "objects", "describe", address, "--format=value(generation)") is not None
 
 
 def source_of(spec: Path) -> Path | None:
@@ -174,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--minutes", type=float, default=FIRST_MODEL_MINUTES, help="to wait for the first model (45)")
     parser.add_argument("--poll-seconds", type=float, default=POLL_SECONDS, help="between two looks for it (10)")
+    parser.add_argument("--retry-seconds", type=float, default=RETRY_SECONDS, help="before a second apply (120)")
     given = parser.parse_args(arguments)
     return exit_code("deploy", lambda: _deploy(given))
 
@@ -182,8 +201,9 @@ def _deploy(given: argparse.Namespace) -> int:
     source_of(given.dataset)
     target = Deployment(given.project, given.region, given.name)
     account = require_tools(given.project)
+    require_build_region(given.project, given.region)
     print(f"{account} deploys {given.name} to {given.project} in {given.region}", flush=True)
-    deploy = Deploy(target, given.dataset, given.minutes, given.poll_seconds)
+    deploy = Deploy(target, given.dataset, given.minutes, given.poll_seconds, given.retry_seconds)
     deploy.run()
     out = deploy.outputs
     print(

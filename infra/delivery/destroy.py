@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import bundles, options
+from infra.delivery import bundles, options, variables
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_tools
 from infra.delivery.terraform import Deployment
@@ -30,6 +30,7 @@ def _destroy(given: argparse.Namespace) -> int:
         raise Stopped("not confirmed; nothing was changed")
     for fn in bundles.FROM_SOURCE:
         bundles.build(fn)
+    variables.settle(target.state_bucket, variables.typed)
     target.init()
     target.destroy(given.data)
     print(f"gone. What is left of it: gcloud storage rm --recursive gs://{target.state_bucket}")

@@ -47,6 +47,13 @@ ROLES = (
 VCPU = 8
 """Of Cloud Run in the region: training's and a few instances of each predict service."""
 
+BUILD_REGIONS = (
+    *("us-central1", "us-west2", "europe-west1", "asia-east1", "australia-southeast1", "southamerica-east1"),
+)
+"""Where every project may run builds; elsewhere a new one may get "due to quota restrictions, cannot run builds in this
+region" (https://cloud.google.com/build/docs/locations)."""
+BUILD_PAGE = "https://cloud.google.com/build/docs/locations"
+
 OK, LACKS, UNKNOWN = "ok", "lacks", "?"
 
 
@@ -94,6 +101,7 @@ def project_checks(project: str, region: str) -> list[Check]:
         lambda: _apis(project),
         lambda: _roles(project),
         lambda: _quota(project, region),
+        lambda: _builds(project, region),
     ]
 
 
@@ -258,7 +266,7 @@ def _quota(project: str, region: str) -> Finding:
         *(f"--project={project}", "--format=json"),
     )
     try:
-        values = _cpu_quota(json.loads(done[1]), region) if done and done[0] == 0 else []
+        values = limits_in(json.loads(done[1]), region, "cpu") if done and done[0] == 0 else []
     except (ValueError, KeyError, TypeError, AttributeError):
         values = []
     if not values:
@@ -272,11 +280,39 @@ def _quota(project: str, region: str) -> Finding:
     return Finding(OK, "quota", f"{vcpu:g} vCPU of Cloud Run in {region}")
 
 
-def _cpu_quota(quotas: list[dict[str, object]], region: str) -> list[int]:
-    """The limits in thousandths of a vCPU that hold in the region; -1 means none."""
+def _builds(project: str, region: str) -> Finding:
+    """Some projects may build in a few regions only, and find out in the middle of their first deploy."""
+    if region in BUILD_REGIONS:
+        return Finding(OK, "builds", f"{region} is open to every project")
+    limits = build_limits(_ask(*build_quota(project)), region)
+    others = f"take one of {', '.join(BUILD_REGIONS)}"
+    if not limits:
+        why = f"a new project may be kept from building in {region}; whether this one is cannot be read"
+        return Finding(UNKNOWN, "builds", why, f"{others}; or try: {BUILD_PAGE}")
+    if max(limits, key=lambda limit: limit < 0 or limit) == 0:
+        return Finding(LACKS, "builds", f"this project may not run builds in {region}", f"{others}; or ask for more")
+    return Finding(OK, "builds", f"this project may run builds in {region}")
+
+
+def build_quota(project: str) -> tuple[str, ...]:
+    """The command that lists Cloud Build's quotas of a project."""
+    listing = ("gcloud", "beta", "quotas", "info", "list", "--service=cloudbuild.googleapis.com")
+    return (*listing, f"--project={project}", "--format=json")
+
+
+def build_limits(done: tuple[int, str, str] | None, region: str) -> list[int]:
+    """The limits on builds at a time in the region, from what `build_quota` printed; empty where none can be read."""
+    try:
+        return limits_in(json.loads(done[1]), region, "concurrent|build") if done and done[0] == 0 else []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def limits_in(quotas: list[dict[str, object]], region: str, kind: str) -> list[int]:
+    """The limits that hold in the region, of the quotas whose id matches `kind`; -1 means none."""
     values = []
     for quota in quotas:
-        if not re.search("cpu", str(quota.get("quotaId", "")), re.IGNORECASE):
+        if not re.search(kind, str(quota.get("quotaId", "")), re.IGNORECASE):
             continue
         for entry in quota.get("dimensionsInfos", []):  # type: ignore[attr-defined]
             places = entry.get("applicableLocations", [])

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import bundles, options
+from infra.delivery import bundles, options, variables
 from infra.delivery.errors import exit_code
 from infra.delivery.preflight import require_tools
 from infra.delivery.terraform import Deployment
@@ -21,6 +21,7 @@ def _plan(given: argparse.Namespace) -> int:
         bundles.build(fn)
     target = Deployment(given.project, given.region, given.name)
     if target.has_state():
+        variables.settle(target.state_bucket, variables.typed)
         target.init()
         target.plan()
     else:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 
 from infra.delivery.commands import ask
+from infra.delivery.doctor import BUILD_REGIONS, build_limits, build_quota
 from infra.delivery.errors import Stopped
 
 GCLOUD = (450, 0)
@@ -23,6 +24,28 @@ def require_tools(project: str) -> str:
     if missing:
         raise Stopped("nothing was changed; missing:\n" + "\n".join(f"  - {line}" for line in missing))
     return account
+
+
+def require_build_region(project: str, region: str) -> None:
+    """Raises Stopped where the project is known to be kept from building in the region; says so where it may be."""
+    if region in BUILD_REGIONS:
+        return
+    try:
+        limits = build_limits((0, ask(*build_quota(project), seconds=CHECK_SECONDS), ""), region)
+    except Stopped:
+        limits = []
+    others = ", ".join(BUILD_REGIONS)
+    if limits and max(limits, key=lambda limit: limit < 0 or limit) == 0:
+        raise Stopped(
+            f"nothing was changed: this project may not run builds in {region} (a quota of 0), so no function could be"
+            f" built there. Every project may in {others}"
+        )
+    if not limits:
+        print(
+            f"  a new project may be kept from building in {region}, and whether this one is cannot be read; if the"
+            f" functions are refused with 'cannot run builds in this region', take one of {others}",
+            flush=True,
+        )
 
 
 def version_of(text: str) -> tuple[int, ...]:

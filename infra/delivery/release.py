@@ -1,7 +1,7 @@
 """`make release`, and what a tag v* starts: production serves the image that staging tested for this commit.
 
-Nothing is built. Where staging tested no image of the commit the release is refused; where the smoke check fails
-production goes back to what served before.
+Nothing is built. The image's revision is asked at an address of its own before it gets any traffic. PERCENT=10 leaves
+it at that share, `make release` again goes on, `make release BACK=1` goes back to what served before.
 """
 
 import argparse
@@ -11,15 +11,26 @@ from collections.abc import Sequence
 from infra.delivery import options
 from infra.delivery.cloud_run import Service, find_image, tag_image, tested_tag
 from infra.delivery.errors import Stopped, exit_code
-from infra.delivery.staging import serve_and_test
+from infra.delivery.rollout import ALL, roll_out, take_back
+from infra.options import whole
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options.parser("release", "Let production serve the image that staging tested for a commit.")
     options.add_image(parser)
     parser.add_argument("--tag", type=options.TAG, help="the release's name, which the image gets too")
+    parser.add_argument("--percent", type=whole(1, ALL), default=ALL, help="share of the traffic (100)")
+    parser.add_argument("--back", action="store_true", help="go back to what served before")
     given = parser.parse_args(arguments)
-    return exit_code("release", lambda: _release(given))
+    if given.back and (given.tag or given.percent != ALL):
+        parser.error("--back goes back with all the traffic: give neither --percent nor --tag")
+    return exit_code("release", lambda: _back(given) if given.back else _release(given))
+
+
+def _back(given: argparse.Namespace) -> int:
+    service = _production(given)
+    print(f"{service.name} serves {take_back(service)} again")
+    return 0
 
 
 def _release(given: argparse.Namespace) -> int:
@@ -30,12 +41,18 @@ def _release(given: argparse.Namespace) -> int:
             " again; a release never builds"
         )
     try:
-        serve_and_test(Service(given.project, given.region, f"{given.name}-predict-production"), image)
+        roll_out(_production(given), image, given.percent)
     except Stopped as stopped:
         raise Stopped(f"{stopped}. If production has no model yet, promote one first: make promote") from stopped
-    if given.tag:
+    if given.percent < ALL:
+        print("go on:   make release (PERCENT=50, or all without it)\ngo back: make release BACK=1")
+    elif given.tag:
         tag_image(image, given.tag)
     return 0
+
+
+def _production(given: argparse.Namespace) -> Service:
+    return Service(given.project, given.region, f"{given.name}-predict-production")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.delivery.commands import ask, ask_json, do, holds
+from infra.delivery.commands import ask, ask_json, do, find
 from infra.delivery.errors import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,9 @@ class Deployment:
         return f"PROJECT={self.project} REGION={self.region}{name}"
 
     def has_state(self) -> bool:
-        return holds("gcloud", "storage", "buckets", "describe", f"gs://{self.state_bucket}", self._project)
+        """Raises Stopped where that cannot be told."""
+        command = ("gcloud", "storage", "buckets", "describe", f"gs://{self.state_bucket}", self._project)
+        return find(*command, "--format=value(name)") is not None
 
     def make_state_bucket(self) -> None:
         """Versioned and private; an existing one is left as it is but for the versions."""
@@ -111,7 +113,7 @@ def commit() -> str | None:
 def _local_backend() -> Iterator[dict[str, str]]:
     folder = ROOT / "build" / "first-plan"
     folder.mkdir(parents=True, exist_ok=True)
-    OVERRIDE.write_text('terraform {\n  backend "local" {\n    path = "../build/first-plan/none.tfstate"\n  }\n}\n')
+    OVERRIDE.write_text('terraform {\n  backend "local" {\n    path = "../../build/first-plan/none.tfstate"\n  }\n}\n')
     try:
         yield {**os.environ, "TF_DATA_DIR": str(folder)}
     finally:

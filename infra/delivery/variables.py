@@ -1,33 +1,103 @@
-"""Terraform's variables of one deployment: kept beside its state, so that a build applies the same as a person does."""
+"""Terraform's variables of one deployment: kept beside its state, so that everybody and every build applies the same.
+
+A checkout without the file gets the stored one; one whose file differs is shown the difference and asked. Nothing else
+may answer for a person here: with defaults in their place, triggers, promoters, callers, alerts and the budget go away.
+"""
 
 import argparse
+import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from infra.delivery.commands import ask, do
+from infra.delivery.commands import ask, do, find
 from infra.delivery.errors import Stopped, exit_code
 from infra.options import OneLineParser
 
 KEY = "terraform.tfvars"
 FILE = Path(__file__).resolve().parents[1] / "terraform" / KEY
+ABSENT = "0"
+"""The generation of an object that is not there."""
+
+Answer = Callable[[str], str]
 
 
-def keep(bucket: str, file: Path = FILE) -> None:
-    """Store the file in the state's bucket; nothing where there is none."""
-    if file.is_file():
-        do("gcloud", "storage", "cp", str(file), f"gs://{bucket}/{KEY}")
+@dataclass(frozen=True)
+class Stored:
+    """The deployment's own file at one generation; `text` is None where none was stored."""
+
+    generation: str
+    text: str | None
+
+
+NOTHING = Stored(ABSENT, None)
+
+
+def stored(bucket: str) -> Stored:
+    """What is kept in the state's bucket. Raises Stopped where that cannot be told."""
+    address = f"gs://{bucket}/{KEY}"
+    generation = find("gcloud", "storage", "objects", "describe", address, "--format=value(generation)")
+    if generation is None:
+        return NOTHING
+    return Stored(generation, ask("gcloud", "storage", "cat", f"{address}#{generation}") + "\n")
+
+
+def settle(bucket: str, answer: Answer, file: Path = FILE) -> Stored:
+    """Make `file` what this deployment is to be applied with; what was stored before. Raises Stopped.
+
+    A stored file is fetched where there is none here; where the two differ a person says which one holds.
+    """
+    kept = stored(bucket)
+    here = file.read_text(encoding="utf-8") if file.is_file() else None
+    if kept.text is None or (here is not None and here.strip() == kept.text.strip()):
+        return kept
+    if here is None:
+        file.write_text(kept.text, encoding="utf-8")
+        print(f"  the deployment's own {file.name} was fetched from gs://{bucket}", flush=True)
+        return kept
+    print("".join(_difference(kept.text, here)), flush=True)
+    said = answer("'-' is what the deployment has, '+' what is here. Apply with (s)tored, (h)ere, or stop: ").strip()
+    if said == "s":
+        file.with_suffix(".tfvars.before").write_text(here, encoding="utf-8")
+        file.write_text(kept.text, encoding="utf-8")
+    elif said != "h":
+        raise Stopped(
+            f"{file.name} here differs from the one that the deployment was made with; nothing was changed. To take the"
+            f" deployment's: gcloud storage cp gs://{bucket}/{KEY} infra/terraform/{KEY}; to change it, run this again"
+            " and answer h"
+        )
+    return kept
+
+
+def _difference(kept: str, here: str) -> Iterator[str]:
+    before, after = kept.strip().splitlines(), here.strip().splitlines()
+    return (f"{line.rstrip()}\n" for line in difflib.unified_diff(before, after, "stored", "here"))
+
+
+def typed(question: str) -> str:
+    """What a person types; nothing where nobody can."""
+    try:
+        return input(question)
+    except EOFError:
+        return ""
+
+
+def keep(bucket: str, before: Stored, file: Path = FILE) -> None:
+    """Store the file that was applied, unless somebody stored another one since `before`. Raises Stopped."""
+    if not file.is_file() or file.read_text(encoding="utf-8").strip() == (before.text or "").strip():
+        return
+    condition = f"--if-generation-match={before.generation}"
+    do("gcloud", "storage", "cp", condition, str(file), f"gs://{bucket}/{KEY}")
 
 
 def fetch(bucket: str, file: Path = FILE) -> bool:
     """The stored file in the place where Terraform reads it; False where none was stored. Raises Stopped."""
-    found = ask("gcloud", "storage", "ls", f"gs://{bucket}").split()
-    if f"gs://{bucket}/{KEY}" not in found:
+    kept = stored(bucket)
+    if kept.text is None:
         file.unlink(missing_ok=True)
         return False
-    do("gcloud", "storage", "cp", f"gs://{bucket}/{KEY}", str(file))
-    if not file.is_file():
-        raise Stopped(f"gcloud said it copied gs://{bucket}/{KEY}, but there is no {file}")
+    file.write_text(kept.text, encoding="utf-8")
     return True
 
 

@@ -22,6 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 NOT_FOUND = "ERROR: (gcloud) NOT_FOUND: the requested entity was not found"
 
 
+class Refused(Exception):
+    """What the real program would refuse, in its words."""
+
+
 class FakeCloud:
     """The programs in `folder`/bin and their state. `environment` puts them first on PATH."""
 
@@ -45,6 +49,8 @@ class FakeCloud:
             "on_apply": {},
             "on_job": {},
             "fail": [],
+            "once": [],
+            "contents": {},
             "versions": {"gcloud": "528.0.0", "terraform": "1.11.4"},
         }
 
@@ -92,10 +98,20 @@ def main(program: str, arguments: list[str], folder: str) -> int:
     path = Path(folder) / "state.json"
     state = json.loads(path.read_text(encoding="utf-8"))
     line = " ".join([program, *arguments])
+    for pattern in state["once"]:
+        if pattern in line:
+            state["once"].remove(pattern)
+            path.write_text(json.dumps(state), encoding="utf-8")
+            sys.stderr.write(f"ERROR: ({program}) made to fail once\n")
+            return 1
     if any(pattern in line for pattern in state["fail"]):
         sys.stderr.write(f"ERROR: ({program}) made to fail\n")
         return 1
-    answer = (_gcloud if program == "gcloud" else _terraform)(arguments, state)
+    try:
+        answer = (_gcloud if program == "gcloud" else _terraform)(arguments, state)
+    except Refused as refused:
+        sys.stderr.write(f"ERROR: (gcloud) {refused}\n")
+        return 1
     path.write_text(json.dumps(state), encoding="utf-8")
     if answer is None:
         sys.stderr.write(f"{NOT_FOUND}\n")
@@ -118,8 +134,12 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             return "123456789012" if "--format=value(projectNumber)" in rest else "ACTIVE"
         case ["functions" | "eventarc" | "pubsub", *_]:
             return _events(arguments, state)
-        case ["run", "services", verb, name, *rest]:
-            return _run(verb, name, rest, state)
+        case ["run", kind, verb, name, *rest]:
+            return _run(verb, name, rest, state) if kind == "services" else _revision(name, state)
+        case ["builds", "list", *_]:
+            return json.dumps(state.get("builds", []))
+        case ["beta", "quotas", "info", "list", *_]:
+            return json.dumps(state.get("quotas", []))
         case ["artifacts", "docker", *rest]:
             return _registry(rest, state)
         case ["builds", "submit", *rest]:
@@ -127,10 +147,8 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             return "built"
         case ["storage", *rest]:
             return _storage(rest, state)
-        case ["scheduler", "jobs", "run", *_]:
-            state["buckets"].update(state["on_job"])
-            return ""
-        case ["services", "enable", *_]:
+        case ["scheduler" | "services", verb, *_]:
+            state["buckets"].update(state["on_job"] if verb == "jobs" else {})
             return ""
     raise AssertionError(f"the fake gcloud does not know {arguments}")
 
@@ -172,30 +190,60 @@ def _registry(rest: list[str], state: dict[str, Any]) -> str | None:
 
 
 def _run(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:
+    """`shares`: percent by revision number; `latest`: whether the newest gets what comes; `tags`: numbers by tag."""
     service = state["services"].get(name)
     if service is None:
         return None
+    shares: dict[str, int] = service.setdefault("shares", {str(len(service["revisions"]) - 1): 100})
+    tags: dict[str, str] = service.setdefault("tags", {})
+    service.setdefault("latest", True)
     if verb == "update":
         service["image"] = _option(rest, "--image")
         service["revisions"].append(service["image"])
-        if service["pinned"] is None:
-            service["serving"] = len(service["revisions"]) - 1
+        newest = str(len(service["revisions"]) - 1)
+        if "--no-traffic" in rest:
+            service["latest"] = False
+        elif service["latest"]:
+            service["shares"] = {newest: 100}
+        if tag := _option(rest, "--tag"):
+            tags[tag] = newest
     elif verb == "update-traffic":
-        pinned = _option(rest, "--to-revisions")
-        service["pinned"] = pinned
-        service["serving"] = len(service["revisions"]) - 1
-        if pinned is not None:
-            service["serving"] = int(pinned.partition("=")[0].rpartition("-")[2])
-    serving = service["serving"]
+        _traffic(rest, service, shares, tags)
+    urls = state.get("urls", {})
+    entries = [
+        {"revisionName": f"{name}-{int(number):05}", "percent": share} for number, share in service["shares"].items()
+    ]
+    for tag, number in tags.items():
+        url = urls.get(service["revisions"][int(number)], "http://127.0.0.1:9")
+        entries.append({"revisionName": f"{name}-{int(number):05}", "tag": tag, "url": url})
+    most = max(service["shares"], key=lambda number: service["shares"][number])
     return json.dumps(
         {
             "spec": {"template": {"spec": {"containers": [{"image": service["image"]}]}}},
-            "status": {
-                "url": state.get("urls", {}).get(service["revisions"][serving], "http://127.0.0.1:9"),
-                "traffic": [{"revisionName": f"{name}-{serving:05}", "percent": 100}, {"percent": 0, "tag": "x"}],
-            },
+            "status": {"url": urls.get(service["revisions"][int(most)], "http://127.0.0.1:9"), "traffic": entries},
         }
     )
+
+
+def _traffic(rest: list[str], service: dict[str, Any], shares: dict[str, int], tags: dict[str, str]) -> None:
+    if updated := _option(rest, "--update-tags"):
+        tag, _, revision = updated.partition("=")
+        tags[tag] = str(int(revision.rpartition("-")[2]))
+    if "--to-latest" in rest:
+        service["latest"], service["shares"] = True, {str(len(service["revisions"]) - 1): 100}
+    elif revisions := _option(rest, "--to-revisions"):
+        service["latest"] = False
+        service["shares"] = {str(int(revisions.partition("=")[0].rpartition("-")[2])): 100}
+    elif share := _option(rest, "--to-tags"):
+        tag, _, percent = share.partition("=")
+        other = next(number for number in shares if number != tags[tag])
+        service["latest"], service["shares"] = False, {tags[tag]: int(percent), other: 100 - int(percent)}
+
+
+def _revision(name: str, state: dict[str, Any]) -> str | None:
+    service, _, number = name.rpartition("-")
+    found = state["services"].get(service)
+    return str(found["revisions"][int(number)]) if found else None
 
 
 def _storage(rest: list[str], state: dict[str, Any]) -> str | None:
@@ -212,13 +260,17 @@ def _storage(rest: list[str], state: dict[str, Any]) -> str | None:
             return None if keys is None else "\n".join(f"{address}/{key}" for key in keys)
         case ["objects", "describe", address, *_]:
             bucket, _, key = address.removeprefix("gs://").partition("/")
-            return "{}" if key in state["buckets"].get(f"gs://{bucket}", []) else None
-        case ["cp", source, target, *_]:
-            if target.startswith("gs://"):
-                bucket, _, key = target.removeprefix("gs://").partition("/")
-                state["buckets"][f"gs://{bucket}"].append(key)
-            else:
-                Path(target).write_text("public = false\n", encoding="utf-8")
+            return "1" if key in state["buckets"].get(f"gs://{bucket}", []) else None
+        case ["cat", address, *_]:
+            return str(state["contents"].get(address.partition("#")[0]))
+        case ["cp", *words]:
+            source, target = [word for word in words if not word.startswith("--")]
+            bucket, _, key = target.removeprefix("gs://").partition("/")
+            present = state["buckets"][f"gs://{bucket}"]
+            if _option(words, "--if-generation-match") == "0" and key in present:
+                raise Refused("HTTPError 412: At least one of the pre-conditions you specified did not hold.")
+            state["buckets"][f"gs://{bucket}"] = [*present, *([] if key in present else [key])]
+            state.setdefault("contents", {})[target] = Path(source).read_text(encoding="utf-8").strip()
             return f"copied {source}"
         case ["rm", *_]:
             return ""

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.delivery import release, staging, variables
+from infra.delivery import newest, release, staging, variables
 from infra.delivery.bundles import FUNCTIONS
+from infra.delivery.errors import Stopped
 from tests.infra.fake_cloud import ROOT, FakeCloud
 
 BUILDS = ("cloudbuild.yaml", "infra/delivery/cloudbuild-release.yaml")
-BUILTIN = {"PROJECT_ID", "COMMIT_SHA", "TAG_NAME"}
+BUILTIN = {"PROJECT_ID", "COMMIT_SHA", "TAG_NAME", "TRIGGER_NAME"}
 SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET"}
 
 
@@ -100,7 +101,7 @@ def help_of(module: str) -> str:
 
 def test_the_modules_that_a_build_calls_need_nothing_but_the_standard_library() -> None:
     """Their images bring Python and gcloud, and none of our packages."""
-    modules = [module.__name__ for module in (staging, release, variables)]
+    modules = [module.__name__ for module in (staging, newest, release, variables)]
     probe = (
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
@@ -122,21 +123,64 @@ def test_the_image_is_built_from_the_unpacked_bundle(tmp_path: Path) -> None:
     assert steps["image"]["args"][-2] == steps["push"]["args"][-1]
 
 
-def test_the_variables_of_a_deployment_come_back_and_an_old_file_does_not_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeCloud:
+    """A state's bucket, `gs://state`, in which nothing is stored yet."""
     fake = FakeCloud(tmp_path / "cloud")
     fake.change(buckets={"gs://state": []})
     for name, value in fake.environment().items():
         monkeypatch.setenv(name, value)
+    return fake
+
+
+def nobody(question: str) -> str:
+    pytest.fail(f"nothing was to be asked: {question}")
+
+
+def test_the_variables_of_a_deployment_come_back_and_an_old_file_does_not_stay(tmp_path: Path, kept: FakeCloud) -> None:
     file = tmp_path / "terraform.tfvars"
-    variables.keep("state", file)
-    assert fake.state["buckets"]["gs://state"] == []
+    variables.keep("state", variables.NOTHING, file)
+    assert kept.state["buckets"]["gs://state"] == []
     file.write_text("public = true\n")
     assert variables.fetch("state", file) is False
     assert not file.exists()
     file.write_text("public = true\n")
-    variables.keep("state", file)
+    variables.keep("state", variables.NOTHING, file)
     file.unlink()
     assert variables.fetch("state", file) is True
-    assert file.is_file()
+    assert file.read_text() == "public = true\n"
+
+
+def test_a_fresh_clone_gets_the_settings_that_the_deployment_was_made_with(tmp_path: Path, kept: FakeCloud) -> None:
+    """Defaults in their place once took triggers, promoters, callers and the budget away."""
+    file = tmp_path / "terraform.tfvars"
+    assert variables.settle("state", nobody, file) == variables.NOTHING
+    assert not file.exists()
+    file.write_text("public = true\n")
+    variables.keep("state", variables.settle("state", nobody, file), file)
+    file.unlink()
+    assert variables.settle("state", nobody, file).text == "public = true\n"
+    assert file.read_text() == "public = true\n"
+    assert variables.settle("state", nobody, file).text == "public = true\n"  # alike: nothing to ask
+
+
+@pytest.mark.parametrize(
+    ("answer", "holds"), [("s", "public = true\n"), ("h", "public = false\n"), ("", None), ("y", None)]
+)
+def test_settings_that_differ_are_shown_and_asked_about(
+    tmp_path: Path, kept: FakeCloud, capfd: pytest.CaptureFixture[str], answer: str, holds: str | None
+) -> None:
+    file = tmp_path / "terraform.tfvars"
+    file.write_text("public = true\n")
+    variables.keep("state", variables.NOTHING, file)
+    file.write_text("public = false\n")
+    if holds is None:
+        with pytest.raises(Stopped, match="differs from the one that the deployment was made with"):
+            variables.settle("state", lambda _: answer, file)
+        assert file.read_text() == "public = false\n"
+    else:
+        before = variables.settle("state", lambda _: answer, file)
+        assert file.read_text() == holds
+        variables.keep("state", before, file)
+        assert kept.state["contents"]["gs://state/terraform.tfvars"] == holds.strip()
+    assert "-public = true\n+public = false" in capfd.readouterr().out

@@ -23,7 +23,7 @@ PLACEHOLDER = "us-docker.pkg.dev/cloudrun/container/hello"
 def cloud(healthy: str, tmp_path: Path) -> FakeCloud:
     """A project in which nothing is deployed yet."""
     fake = FakeCloud(tmp_path / "cloud")
-    service = {"image": PLACEHOLDER, "revisions": [PLACEHOLDER], "serving": 0, "pinned": None}
+    service = {"image": PLACEHOLDER, "revisions": [PLACEHOLDER]}
     outputs = {
         "bucket": BUCKET,
         "repository": REPOSITORY,
@@ -54,7 +54,7 @@ def call(fake: FakeCloud, command: str, *options: str, typed: str = "") -> subpr
 
 
 def deploy(fake: FakeCloud, *options: str) -> subprocess.CompletedProcess[str]:
-    return call(fake, "deploy", "--minutes=0.001", "--poll-seconds=0.01", *options)
+    return call(fake, "deploy", "--minutes=0.001", "--poll-seconds=0.01", "--retry-seconds=0", *options)
 
 
 def test_a_first_deploy_goes_from_an_empty_project_to_a_tested_staging(cloud: FakeCloud) -> None:
@@ -265,3 +265,51 @@ def test_gcloud_knows_every_command_that_is_called(cloud: FakeCloud, tmp_path: P
         assert known, f"{line}: {done.stderr[:600]}"
     wrong = [real, "run", "services", "update-traffic", "x", "--to-newest"]
     assert subprocess.run(wrong, env=environment, capture_output=True, check=False).returncode == 2
+
+
+def test_an_apply_that_fails_once_is_made_again(cloud: FakeCloud) -> None:
+    """A grant of the same apply may not have reached the functions' builds yet (provider issue 20571)."""
+    cloud.change(once=[" apply "])
+    done = deploy(cloud)
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in cloud.calls if " apply " in line]) == 2
+
+
+@pytest.mark.parametrize("fails", ["objects describe", "buckets describe"])
+def test_what_cannot_be_looked_at_is_not_taken_for_absent(cloud: FakeCloud, fails: str) -> None:
+    """One passing error once uploaded the sample over a customer's dataset."""
+    assert deploy(cloud).returncode == 0
+    before = cloud.state["contents"]
+    cloud.change(fail=[fails])
+    stopped = deploy(cloud)
+    assert (stopped.returncode, "made to fail" in stopped.stderr) == (1, True)
+    assert cloud.state["contents"] == before
+    assert len([line for line in cloud.calls if "buckets create" in line]) == 1
+
+
+def test_a_dataset_that_came_meanwhile_is_not_overwritten(cloud: FakeCloud) -> None:
+    mine = f"gs://{BUCKET}/data/stud.csv"
+    cloud.change(on_apply={**cloud.state["on_apply"], "buckets": []})
+    cloud.change(buckets={f"gs://{BUCKET}": ["data/stud.csv"]}, contents={mine: "somebody's own"})
+    stopped = deploy(cloud)
+    assert stopped.returncode == 1
+    assert cloud.state["contents"][mine] == "somebody's own"
+
+
+def test_a_region_in_which_the_project_may_not_build_is_refused_before_anything_is_made(cloud: FakeCloud) -> None:
+    place = "europe-west3"
+    quota = {
+        "quotaId": "ConcurrentPublicPoolBuildsPerProjectPerRegion",
+        "dimensionsInfos": [{"applicableLocations": [place], "details": {"value": "0"}}],
+    }
+    cloud.change(quotas=[quota])
+    stopped = deploy(cloud, f"--region={place}")
+    assert stopped.returncode == 1
+    assert f"may not run builds in {place}" in stopped.stderr
+    assert "europe-west1" in stopped.stderr
+    assert cloud.changes() == []
+
+
+def test_a_region_of_which_nothing_is_known_is_named(cloud: FakeCloud) -> None:
+    done = deploy(cloud, "--region=europe-west3")
+    assert "may be kept from building in europe-west3" in done.stdout
