@@ -31,15 +31,11 @@ from functions.train.data.split import held_out
 from functions.train.lease import Taken, claim, fingerprint
 from functions.train.publish import publish
 from functions.train.search.fits import load
+from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines, Progress, Silence
-from functions.train.search.search import (
-    Search,
-    make_folds,
-    out_of_fold,
-    search,
-)
+from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from functions.train.tracking import Tracker
@@ -103,7 +99,7 @@ def run(
     dataset: str,
     *,
     force: bool,
-    zoo: Sequence[Entry] = MODEL_ZOO,
+    zoo: Sequence[Algorithm] = MODEL_ZOO,
 ) -> Summary:
     """Train on `dataset` (a gs:// address in the bucket), once per content.
 
@@ -161,7 +157,7 @@ def train(
     inputs: Inputs,
     settings: TrainSettings,
     run_id: str,
-    zoo: Sequence[Entry] = MODEL_ZOO,
+    zoo: Sequence[Algorithm] = MODEL_ZOO,
     progress: Progress | None = None,
 ) -> Trained:
     """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
@@ -177,13 +173,13 @@ def train(
     with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
-            how = Search(spec.tuning, seed, pool, deadline, progress or Silence())
-            searched = search(zoo, folds, how)
+            plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence())
+            searched = search(zoo, folds, plan)
         with _stage("select", run_id):
             results = finish_all(searched, Finish(table.columns, features, training, holdout, seed, ends), pool)
             selected = select(results, features)
-            entry = selected.result.searched.entry
-            residuals = training.target - out_of_fold(entry, selected.best.params, folds, how)
+            entry = selected.result.searched.algorithm
+            residuals = training.target - out_of_fold(entry, selected.best.params, folds, plan)
     with _stage("report", run_id):
         interval = conformal_interval(residuals)
         findings = diagnose(selected.model, features, holdout, interval, spec.target_range, seed)

@@ -12,14 +12,14 @@ from sklearn.pipeline import Pipeline
 from functions.predict.assessment import share_below
 from functions.train.candidate.evidence import RESIDUAL_QUANTILES, conformal_interval
 from functions.train.data.preprocessing import preprocessing
+from functions.train.search.folds import make_folds
 from functions.train.search.search import (
-    Search,
-    make_folds,
+    SearchPlan,
     out_of_fold,
     search,
 )
 from functions.train.search.space import Params
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared import metrics
 from shared.dataset import DatasetSpec, TuningSpec, parse_spec
 from shared.tables.reading import Table, read_table
@@ -36,7 +36,7 @@ class Winner:
     spec: DatasetSpec
     table: Table
     target: Vector
-    entry: Entry
+    algorithm: Algorithm
     params: Params
 
 
@@ -57,9 +57,9 @@ def winner() -> Winner:
     table = read_table((SAMPLE / spec.source).read_bytes(), spec)
     target = table.target.to_numpy(dtype=np.float64)
     folds = make_folds(table.features, target, table.columns, 5, spec.split.seed)
-    best = max(search(MODEL_ZOO[1:4], folds, Search(TuningSpec(), spec.split.seed)), key=mean_r2)
+    best = max(search(MODEL_ZOO[1:4], folds, SearchPlan(TuningSpec(), spec.split.seed)), key=mean_r2)
     assert best.best is not None
-    return Winner(spec, table, target, best.entry, best.best.params)
+    return Winner(spec, table, target, best.algorithm, best.best.params)
 
 
 def mean_r2(searched: object) -> float:
@@ -77,10 +77,10 @@ def _splits(winner: Winner) -> Iterator[Split]:
         out = np.isin(np.arange(rows), np.random.default_rng(seed).choice(rows, rows // 5, replace=False))
         features, target = winner.table.features[~out].reset_index(drop=True), winner.target[~out]
         folds = make_folds(features, target, winner.table.columns, 5, seed)
-        estimator = winner.entry.make(seed).set_params(**winner.params)
+        estimator = winner.algorithm.make(seed).set_params(**winner.params)
         fitted = Pipeline([("preprocess", preprocessing(winner.table.columns)), ("model", estimator)])
         predicted = np.ravel(fitted.fit(features, target).predict(winner.table.features[out]))
-        residuals = target - out_of_fold(winner.entry, winner.params, folds, Search(TuningSpec(), seed))
+        residuals = target - out_of_fold(winner.algorithm, winner.params, folds, SearchPlan(TuningSpec(), seed))
         yield Split(winner.target[out], predicted, residuals, target)
 
 
@@ -89,9 +89,10 @@ def test_the_winner_explains_what_can_be_explained(winner: Winner) -> None:
     found = []
     for seed in range(10):
         folds = make_folds(winner.table.features, winner.target, winner.table.columns, 5, seed)
-        predicted = out_of_fold(winner.entry, winner.params, folds, Search(TuningSpec(), seed))
+        predicted = out_of_fold(winner.algorithm, winner.params, folds, SearchPlan(TuningSpec(), seed))
         found += [metrics.r2(fold.test_y, predicted[fold.test_rows]) for fold in folds]
-    seen = f"{winner.entry.name} {winner.params}: R² {np.mean(found):.4f} ± {np.std(found):.4f} over {len(found)} folds"
+    scores = f"R² {np.mean(found):.4f} ± {np.std(found):.4f} over {len(found)} folds"
+    seen = f"{winner.algorithm.name} {winner.params}: {scores}"
     assert 0.225 <= np.mean(found) < 0.24, seen
 
 

@@ -69,6 +69,57 @@ def test_a_library_has_one_home(library: str) -> None:
     assert users <= HOMES[library]
 
 
+OURS = ("functions", "shared", "infra", "tests")
+
+
+DOCUMENTED = {"_replace", "_asdict", "_fields", "_exit"}
+"""Public all the same: of named tuples, and `os._exit`."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def private_parts(path: Path) -> Iterator[str]:
+    """What a file takes from other people's packages that is not theirs to promise: private modules, names, attributes.
+
+    An attribute is somebody else's where the file itself defines no such name.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for module in imports(path):
+        if module.split(".")[0] not in (*OURS, "__future__") and any(map(is_private, module.split("."))):
+            yield module
+    defined = {
+        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    stored = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in defined | stored | DOCUMENTED:
+            yield f".{node.attr}"
+
+
+@pytest.mark.parametrize("folder", ["shared", "functions", "infra"])
+def test_no_private_part_of_another_library_is_used(folder: str) -> None:
+    """The next release may rename them, and a search would take the error for that of a candidate."""
+    found = {name(path): list(private_parts(path)) for path in sources(folder)}
+    assert {file: parts for file, parts in found.items() if parts} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from sklearn.tree._tree import Tree",
+        "import sklearn.tree._tree",
+        "from xgboost.core import _LIB",
+        "def f(model):\n    return model._get_median_predict(1)",
+    ],
+)
+def test_a_private_part_is_found(code: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.py"
+    path.write_text(code)
+    assert len(list(private_parts(path))) >= 1
+
+
 def test_only_entry_points_read_the_environment_and_configure_logging() -> None:
     allowed = HOMES["functions_framework"]
     users = {

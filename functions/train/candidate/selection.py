@@ -58,11 +58,11 @@ class Result:
 
     @property
     def name(self) -> str:
-        return self.searched.entry.name
+        return self.searched.algorithm.name
 
     @property
     def selectable(self) -> bool:
-        return self.graph is not None and self.searched.entry.selectable
+        return self.graph is not None and self.searched.algorithm.selectable
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Finish:
         if best is None:
             return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
         began = time.perf_counter()
-        estimator = searched.entry.make(self.seed).set_params(**best.params)
+        estimator = searched.algorithm.make(self.seed).set_params(**best.params)
         pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", estimator)])
         try:
             with warnings.catch_warnings():
@@ -145,7 +145,7 @@ class Finish:
             return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
         graph, parity, reason = None, None, None
-        if searched.entry.selectable:
+        if searched.algorithm.selectable:
             try:
                 exported = export(pipeline)
                 model = Model(exported, self.features)
@@ -167,19 +167,19 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
     ranked = sorted(searched, key=_rank)
     tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, one) for one in ranked[1:])]
     expected = sum(FINISH_FITS * one.best.seconds for one in ranked if one.best)
-    found = (pool or Pool(Workers())).run(call, tasks, range(len(tasks)), expected)
+    found = (pool or Pool(Workers())).run(call, tasks, expected)
     for place, result in enumerate(found):
         if any(other.selectable for other in found):
             break
         if result.error == NO_TIME:
             found[place] = finish(ranked[place])
     done = {result.name: result for result in found}
-    return tuple(done[one.entry.name] for one in searched)
+    return tuple(done[one.algorithm.name] for one in searched)
 
 
 def _rank(searched: Searched) -> float:
     best = searched.best
-    return -float(np.mean(best.r2)) if best and searched.entry.selectable else math.inf
+    return -float(np.mean(best.r2)) if best and searched.algorithm.selectable else math.inf
 
 
 def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:

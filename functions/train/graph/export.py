@@ -104,7 +104,7 @@ def _catboost(estimator: Any, graph: Graph, features: str) -> None:
 LINEAR = frozenset({"LinearRegression", "Ridge", "Lasso"})
 
 EXPORTERS: Mapping[str, Exporter] = {
-    "KNeighborsRegressor": k_nearest,
+    "TiedNeighbours": k_nearest,
     "DecisionTreeRegressor": trees.decision_tree,
     "RandomForestRegressor": trees.random_forest,
     "AdaBoostRegressor": trees.ada_boost,

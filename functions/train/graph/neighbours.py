@@ -1,4 +1,5 @@
-"""Nearest neighbours as an ONNX graph: the training rows inside, one scan step per row, so that memory stays small."""
+"""Nearest neighbours as an ONNX graph: the distinct training rows inside, one scan step per row to predict, so that
+memory stays small."""
 
 from typing import Any
 
@@ -6,6 +7,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from functions.train.graph.graph import Graph, NotExportable
+from functions.train.search.neighbours import TIE
 from shared.model_runtime import PREDICTION
 
 MAX_TRAINING_CELLS = 1_000_000
@@ -13,27 +15,17 @@ MAX_TRAINING_CELLS = 1_000_000
 
 
 def k_nearest(estimator: Any, graph: Graph, features: str) -> None:
-    """Minkowski distances with p = 1 or 2, uniform or by inverse distance; an exact match outweighs all others."""
-    rows = np.asarray(estimator._fit_X, dtype=np.float64)
+    """Add a fitted TiedNeighbours: Minkowski distances with p = 1 or 2, weights uniform or by inverse distance.
+
+    Raises NotExportable where it keeps too many rows.
+    """
+    rows = estimator.rows_
     if rows.size > MAX_TRAINING_CELLS:
         raise NotExportable(f"it keeps {rows.size} training cells, over the limit of {MAX_TRAINING_CELLS}")
-    graph.constant("training_rows", rows)
-    graph.constant("training_target", np.asarray(estimator._y, dtype=np.float64).reshape(-1))
-    graph.constant("neighbours", np.array([estimator.n_neighbors], dtype=np.int64))
-    graph.constant("of_row", np.array([1], dtype=np.int64))
-    graph.constant("of_all", np.array([0], dtype=np.int64))
-    graph.constant("zero", np.array(0.0))
+    _constants(estimator, graph)
     body = Graph()
-    body.node("Sub", ["training_rows", "row"], ["gap"])
-    if estimator.p == 1:
-        body.node("Abs", ["gap"], ["parts"])
-        body.node("ReduceSum", ["parts", "of_row"], ["distance"], keepdims=0)
-    else:
-        body.node("Mul", ["gap", "gap"], ["parts"])
-        body.node("ReduceSum", ["parts", "of_row"], ["squared"], keepdims=0)
-        body.node("Sqrt", ["squared"], ["distance"])
-    body.node("TopK", ["distance", "neighbours"], ["nearest", "chosen"], axis=0, largest=0, sorted=1)
-    body.node("Gather", ["training_target", "chosen"], ["values"])
+    _distances(estimator.p, body)
+    _within_the_farthest(body)
     _average(body, estimator.weights)
     width = rows.shape[1]
     row = helper.make_tensor_value_info("row", TensorProto.DOUBLE, [width])
@@ -42,17 +34,59 @@ def k_nearest(estimator: Any, graph: Graph, features: str) -> None:
     graph.node("Scan", [features], [PREDICTION], body=inner, num_scan_inputs=1)
 
 
+def _constants(estimator: Any, graph: Graph) -> None:
+    graph.constant("training_rows", estimator.rows_)
+    graph.constant("training_counts", estimator.counts_)
+    graph.constant("training_targets", estimator.targets_)
+    asked = min(estimator.n_neighbors, len(estimator.rows_))
+    graph.constant("asked", np.array([asked], dtype=np.int64))
+    wanted = min(float(estimator.n_neighbors), float(estimator.counts_.sum()))
+    graph.constant("wanted", np.array(wanted))
+    graph.constant("tie", np.array(TIE))
+    graph.constant("of_row", np.array([1], dtype=np.int64))
+    graph.constant("of_all", np.array([0], dtype=np.int64))
+    graph.constant("first_axis", np.array(0, dtype=np.int64))
+    graph.constant("zero", np.array(0.0))
+
+
+def _distances(p: int, body: Graph) -> None:
+    body.node("Sub", ["training_rows", "row"], ["gap"])
+    if p == 1:
+        body.node("Abs", ["gap"], ["parts"])
+        body.node("ReduceSum", ["parts", "of_row"], ["distance"], keepdims=0)
+    else:
+        body.node("Mul", ["gap", "gap"], ["parts"])
+        body.node("ReduceSum", ["parts", "of_row"], ["squared"], keepdims=0)
+        body.node("Sqrt", ["squared"], ["distance"])
+
+
+def _within_the_farthest(body: Graph) -> None:
+    """Count every row up to the distance at which the nearest distinct rows hold k rows: `counted` (u,)."""
+    body.node("TopK", ["distance", "asked"], ["nearest", "chosen"], axis=0, largest=0, sorted=1)
+    body.node("Gather", ["training_counts", "chosen"], ["counts"])
+    body.node("CumSum", ["counts", "first_axis"], ["so_many"])
+    body.node("GreaterOrEqual", ["so_many", "wanted"], ["enough"])
+    body.node("Cast", ["enough"], ["enough_number"], to=TensorProto.INT64)
+    body.node("ArgMax", ["enough_number"], ["last"], axis=0, keepdims=1)
+    body.node("Gather", ["nearest", "last"], ["last_distance"])
+    body.node("Mul", ["last_distance", "tie"], ["farthest"])
+    body.node("LessOrEqual", ["distance", "farthest"], ["within_farthest"])
+    body.node("Cast", ["within_farthest"], ["within_number"], to=TensorProto.DOUBLE)
+    body.node("Mul", ["within_number", "training_counts"], ["counted"])
+
+
 def _average(body: Graph, weights: str) -> None:
-    if weights == "uniform":
-        body.node("ReduceMean", ["values", "of_all"], ["average"], keepdims=1)
-        return
-    body.node("Equal", ["nearest", "zero"], ["exact"])
-    body.node("Cast", ["exact"], ["exact_weight"], to=TensorProto.DOUBLE)
-    body.node("ReduceMax", ["exact_weight", "of_all"], ["any_exact"], keepdims=1)
-    body.node("Greater", ["any_exact", "zero"], ["is_exact"])
-    body.node("Reciprocal", ["nearest"], ["inverse"])
-    body.node("Where", ["is_exact", "exact_weight", "inverse"], ["weight"])
-    body.node("Mul", ["weight", "values"], ["weighted"])
+    weight = "counted"
+    if weights != "uniform":
+        body.node("Equal", ["distance", "zero"], ["exact"])
+        body.node("Cast", ["exact"], ["exact_weight"], to=TensorProto.DOUBLE)
+        body.node("ReduceMax", ["exact_weight", "of_all"], ["any_exact"], keepdims=1)
+        body.node("Greater", ["any_exact", "zero"], ["is_exact"])
+        body.node("Reciprocal", ["distance"], ["inverse"])
+        body.node("Where", ["is_exact", "exact_weight", "inverse"], ["nearness"])
+        body.node("Mul", ["counted", "nearness"], ["weight"])
+        weight = "weight"
+    body.node("Mul", [weight, "training_targets"], ["weighted"])
     body.node("ReduceSum", ["weighted", "of_all"], ["weighted_sum"], keepdims=1)
-    body.node("ReduceSum", ["weight", "of_all"], ["weight_sum"], keepdims=1)
+    body.node("ReduceSum", [weight, "of_all"], ["weight_sum"], keepdims=1)
     body.node("Div", ["weighted_sum", "weight_sum"], ["average"])

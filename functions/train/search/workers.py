@@ -34,7 +34,7 @@ class Workers:
 
     @contextmanager
     def pool(self, load: Callable[[], object] = lambda: None) -> Iterator["Pool"]:
-        """Where work runs; its processes start with the first run that is worth them, and end with the block.
+        """Give a pool, whose processes start with the first run that is worth them and end with the block.
 
         `load` imports what the work needs: every process of loky's calls it first.
         """
@@ -62,16 +62,18 @@ class Pool:
         self,
         work: Callable[[Task], Result],
         tasks: Sequence[Task],
-        order: Sequence[int],
         seconds: float,
-        told: Callable[[Task, Result], None] = lambda _task, _result: None,
+        on_result: Callable[[Task, Result], None] = lambda _task, _result: None,
     ) -> list[Result]:
-        """`work` of each task, in their order, started in `order`. `seconds`: expected in all. `told`: of results."""
-        found: dict[int, Result] = {}
-        for index, result in zip(order, self._results(work, [tasks[index] for index in order], seconds), strict=True):
-            found[index] = result
-            told(tasks[index], result)
-        return [found[index] for index in sorted(order)]
+        """Do `work` on every task and give the results in the order of `tasks`, in which they also begin.
+
+        `seconds`: what all of it is expected to take in one process. `on_result` is called with each task done.
+        """
+        results = []
+        for task, result in zip(tasks, self._results(work, tasks, seconds), strict=True):
+            results.append(result)
+            on_result(task, result)
+        return results
 
     def close(self) -> None:
         """End the processes, if there are any."""
@@ -94,7 +96,7 @@ class Pool:
 
 
 def _begin(parent: int, load: Callable[[], object]) -> None:
-    """In a new process. loky collects garbage every second: 0.1 s, unless what was imported is kept out of it."""
+    """Prepare a new process. loky collects garbage every second: 0.1 s, unless what was imported is kept out of it."""
     end_with_parent(parent)
     load()
     gc.freeze()

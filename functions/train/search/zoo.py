@@ -10,9 +10,9 @@ from typing import Any
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import AdaBoostRegressor, GradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
-from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
+from functions.train.search.neighbours import TiedNeighbours
 from functions.train.search.space import (
     Choices,
     FloatWindow,
@@ -26,13 +26,13 @@ COST_TREES = 100
 
 
 def alike(_params: Params) -> float:
-    """Every candidate takes as long."""
+    """The relative cost of a candidate where all of them take as long."""
     return 1.0
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One algorithm. `make(seed)` gives an unfitted estimator with one thread; `space` what the search may set.
+class Algorithm:
+    """An algorithm. `make(seed)` gives an unfitted estimator with one thread; `space` says what the search may set.
 
     `rounds`: the parameter that counts trees grown one after the other, of which every prefix is a model of its own.
     `depth`: the limit of depth of trees that grow alike under any limit that they do not reach.
@@ -98,22 +98,22 @@ HALVES = (0.5, 1.0, 2.0)
 TREES_BY_50 = IntWindow((50, 100, 200, 400), steps=(-50, 0, 50), low=10)
 SHARE = FloatWindow((0.7, 0.85, 1.0), steps=(-0.1, 0.0, 0.1), low=0.1, high=1.0)
 
-MODEL_ZOO: tuple[Entry, ...] = (
-    Entry("Dummy", lambda _seed: DummyRegressor(strategy="mean"), selectable=False),
-    Entry("LinearRegression", lambda _seed: LinearRegression()),
-    Entry(
+MODEL_ZOO: tuple[Algorithm, ...] = (
+    Algorithm("Dummy", lambda _seed: DummyRegressor(strategy="mean"), selectable=False),
+    Algorithm("LinearRegression", lambda _seed: LinearRegression()),
+    Algorithm(
         "Ridge",
         lambda seed: Ridge(random_state=seed),
         {"alpha": LogWindow((1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0), factors=THIRDS, low=1e-6, high=1e6)},
     ),
-    Entry(
+    Algorithm(
         "Lasso",
         lambda seed: Lasso(random_state=seed, max_iter=10_000),
         {"alpha": LogWindow((1e-4, 1e-3, 1e-2, 1e-1, 1.0), factors=THIRDS, low=1e-6, high=1e6)},
     ),
-    Entry(
+    Algorithm(
         "KNN",
-        lambda _seed: KNeighborsRegressor(),
+        lambda _seed: TiedNeighbours(algorithm="kd_tree"),  # exact distances, which ties need
         {
             "n_neighbors": IntWindow((3, 5, 7, 9, 15, 25), steps=(-2, 0, 2)),
             "weights": Choices(("uniform", "distance")),
@@ -121,7 +121,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         },
         fit_seconds=0.02,
     ),
-    Entry(
+    Algorithm(
         "DecisionTree",
         lambda seed: DecisionTreeRegressor(random_state=seed),
         {
@@ -132,7 +132,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         fit_seconds=0.006,
         relative=_tree,
     ),
-    Entry(
+    Algorithm(
         "RandomForest",
         lambda seed: RandomForestRegressor(random_state=seed, n_jobs=1),
         {
@@ -146,7 +146,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         rounds="n_estimators",
         depth="max_depth",
     ),
-    Entry(
+    Algorithm(
         "AdaBoost",
         lambda seed: AdaBoostRegressor(random_state=seed),
         {
@@ -156,7 +156,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         fit_seconds=0.1,
         rounds="n_estimators",
     ),
-    Entry(
+    Algorithm(
         "GradientBoosting",
         lambda seed: GradientBoostingRegressor(random_state=seed),
         {
@@ -169,7 +169,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         relative=_boosting,
         rounds="n_estimators",
     ),
-    Entry(
+    Algorithm(
         "XGBoost",
         _xgboost,
         {
@@ -183,7 +183,7 @@ MODEL_ZOO: tuple[Entry, ...] = (
         relative=_xgboost_levels,
         rounds="n_estimators",
     ),
-    Entry(
+    Algorithm(
         "CatBoost",
         _catboost,
         {

@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR
 
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.preprocessing import columns_of_categories, preprocessing
 from functions.train.graph import encoding, neighbours, trees
 from functions.train.graph.export import (
@@ -19,8 +19,8 @@ from functions.train.graph.export import (
     require_parity,
 )
 from functions.train.graph.graph import NotExportable
-from functions.train.search.search import Candidate, Searched
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.neighbours import TiedNeighbours
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec
 from shared.model_runtime import Model
 from shared.tables.reading import Column
@@ -57,7 +57,7 @@ def mixed() -> Data:
     return frame, target, tuple(columns[name] for name in frame.columns)
 
 
-def fitted(entry: Entry, data: Data) -> Pipeline:
+def fitted(entry: Algorithm, data: Data) -> Pipeline:
     frame, target, columns = data
     return Pipeline([("preprocess", preprocessing(columns)), ("model", entry.make(0))]).fit(frame, target)
 
@@ -76,11 +76,11 @@ def operators(graph: bytes) -> list[str]:
 
 
 TABLES = {"rare": with_rare_words(), "numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
-PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES if (entry.name, kind) != ("KNN", "categorical")]
+PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES]
 
 
 @pytest.mark.parametrize(("entry", "kind"), PROVEN, ids=lambda value: getattr(value, "name", value))
-def test_the_graph_agrees_with_the_pipeline(entry: Entry, kind: str) -> None:
+def test_the_graph_agrees_with_the_pipeline(entry: Algorithm, kind: str) -> None:
     frame, target, columns = TABLES[kind]
     pipeline = fitted(entry, TABLES[kind])
     features = describe_features(columns, Rows(frame, target), SPEC)
@@ -131,26 +131,45 @@ def test_a_word_of_another_column_is_unknown() -> None:
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("p", [1, 2])
-def test_neighbours_agree_for_every_distance_and_weight_an_exact_match_included(p: int, weights: str) -> None:
-    frame, target, columns = TABLES["mixed"]
-    entry = Entry("KNN", lambda _: KNeighborsRegressor(p=p, weights=weights, n_neighbors=4))
+@pytest.mark.parametrize("kind", TABLES)
+def test_neighbours_agree_for_every_distance_and_weight_an_exact_match_included(
+    kind: str, p: int, weights: str
+) -> None:
+    frame, target, columns = TABLES[kind]
+    entry = Algorithm("KNN", lambda _: TiedNeighbours(p=p, weights=weights, n_neighbors=4, algorithm="kd_tree"))
     features = describe_features(columns, Rows(frame, target), SPEC)
-    pipeline = fitted(entry, TABLES["mixed"])
+    pipeline = fitted(entry, TABLES[kind])
     assert require_parity(pipeline, Model(export(pipeline), features), features, frame, 0) < 1e-9
 
 
-def test_neighbours_that_tie_are_not_selectable_and_the_reason_is_given() -> None:
-    """Which of many equally near rows count depends on how a library happens to order them."""
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_neighbours_that_tie_all_count_whatever_the_order_of_the_rows(weights: str) -> None:
+    """Which of many equally near rows scikit-learn's own take depends on how it happens to order them."""
     frame, target, columns = TABLES["categorical"]
-    knn = next(entry for entry in MODEL_ZOO if entry.name == "KNN")
-    candidate = Candidate("random", {}, (0.1,), (0.1,), 0.0)
-    rows = Rows(frame, target)
-    features = describe_features(columns, rows, SPEC)
-    result = Finish(columns, features, rows, rows, 0)(Searched(knn, [candidate]))
-    assert not result.selectable
-    assert result.error is not None
-    assert "not selectable: the graph differs from the pipeline by" in result.error
-    assert result.holdout is not None
+    knn = Algorithm("KNN", lambda _: TiedNeighbours(n_neighbors=7, weights=weights, algorithm="kd_tree"))
+    order = np.random.default_rng(0).permutation(len(frame))
+    expected = fitted(knn, (frame, target, columns)).predict(frame)
+    found = fitted(knn, (frame.iloc[order], target[order], columns)).predict(frame)
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
+@pytest.mark.parametrize("p", [1, 2])
+def test_neighbours_without_ties_are_those_of_scikit_learn(p: int, weights: str) -> None:
+    generator = np.random.default_rng(0)
+    rows, target = generator.normal(size=(300, 3)), generator.normal(size=300)
+    usual = KNeighborsRegressor(n_neighbors=5, p=p, weights=weights).fit(rows, target)
+    ours = TiedNeighbours(n_neighbors=5, p=p, weights=weights, algorithm="kd_tree").fit(rows, target)
+    others = np.vstack([generator.normal(size=(50, 3)), rows[:5]])
+    assert ours.predict(others) == pytest.approx(usual.predict(others), rel=1e-9)
+
+
+@pytest.mark.parametrize("neighbours", [1, 3, 5, 9])
+def test_few_rows_are_averaged_by_how_often_they_were_seen(neighbours: int) -> None:
+    """Twice 0 and three times 1, asked at 0: two rows are near, five in all."""
+    rows, target = np.array([[0.0], [0.0], [1.0], [1.0], [1.0]]), np.array([0.0, 2.0, 3.0, 4.0, 5.0])
+    ours = TiedNeighbours(n_neighbors=neighbours, algorithm="kd_tree").fit(rows, target)
+    assert ours.predict(np.array([[0.0]])) == pytest.approx([1.0 if neighbours == 1 else 14 / 5])
 
 
 def test_a_graph_too_large_to_serve_is_not_exportable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +229,6 @@ def test_a_graph_that_differs_is_not_selectable() -> None:
 
 
 def test_an_estimator_without_an_exporter_is_named() -> None:
-    entry = Entry("SVR", lambda _: SVR())
+    entry = Algorithm("SVR", lambda _: SVR())
     with pytest.raises(NotExportable, match="no ONNX exporter for SVR"):
         export(fitted(entry, mixed()))

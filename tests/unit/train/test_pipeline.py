@@ -22,9 +22,10 @@ from functions.train.candidate.selection import (
 )
 from functions.train.lease import Held, LeaseLost, Taken, claim
 from functions.train.search import progress
+from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines
-from functions.train.search.search import Search, make_folds, search
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.search import SearchPlan, search
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker, Tracker
 from shared import layout, logs
@@ -155,7 +156,7 @@ def test_the_report_says_what_the_winner_leans_on_and_whom_it_serves(
 
 def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
     settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": "1", "TRAIN_JOBS": "1"})
-    slow = Entry("Slow", lambda _: Ridge(), fit_seconds=3600.0)
+    slow = Algorithm("Slow", lambda _: Ridge(), fit_seconds=3600.0)
     store = seeded()
     summary = pipeline.run(store, NullTracker(), settings, settings.dataset, force=False, zoo=(*MODEL_ZOO[:2], slow))
     rows = {row["name"]: row for row in json.loads(file_of(store, summary.run_id, layout.REPORT))["algorithms"]}
@@ -172,13 +173,13 @@ def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> 
     training, held = pipeline.split(table, inputs.spec)
     features = describe_features(table.columns, training, inputs.spec)
     folds = make_folds(training.features, training.target, table.columns, 5, 42)
-    searched = search(LINEAR, folds, Search(TuningSpec(random_iterations=2), 42))
+    searched = search(LINEAR, folds, SearchPlan(TuningSpec(random_iterations=2), 42))
     results = finish_all(searched, Finish(table.columns, features, training, held, 42, ends=time.monotonic()))
     best = max(searched[1:], key=lambda one: one.best.mean if one.best else -1.0)
-    assert [result.name for result in results] == [one.entry.name for one in searched]
-    assert [result.name for result in results if result.selectable] == [best.entry.name]
-    assert {result.error for result in results if result.name != best.entry.name} == {NO_TIME}
-    assert select(results, features).result.name == best.entry.name
+    assert [result.name for result in results] == [one.algorithm.name for one in searched]
+    assert [result.name for result in results if result.selectable] == [best.algorithm.name]
+    assert {result.error for result in results if result.name != best.algorithm.name} == {NO_TIME}
+    assert select(results, features).result.name == best.algorithm.name
 
 
 def test_a_search_tells_its_log_how_far_it_is_and_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:

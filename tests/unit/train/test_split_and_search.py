@@ -23,25 +23,12 @@ from functions.train.candidate.selection import (
 )
 from functions.train.data.preprocessing import MAX_CATEGORIES
 from functions.train.data.split import held_out
-from functions.train.search import search as tuner
+from functions.train.search import folds as search_folds
 from functions.train.search import workers
-from functions.train.search.fits import (
-    Fold,
-    Task,
-    filled,
-    fitted,
-    load,
-    prefix_predictions,
-    quietly,
-)
-from functions.train.search.search import (
-    Search,
-    _fair,
-    draws,
-    make_folds,
-    out_of_fold,
-    search,
-)
+from functions.train.search.fits import Task, load, measure, predictions, prefix_predictions
+from functions.train.search.folds import Fold, filled, make_folds
+from functions.train.search.schedule import Trial, in_turn
+from functions.train.search.search import SearchPlan, draws, out_of_fold, search
 from functions.train.search.space import (
     Choices,
     FloatWindow,
@@ -51,7 +38,7 @@ from functions.train.search.space import (
     grid_around,
 )
 from functions.train.search.workers import Workers
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, TuningSpec
 from shared.tables.reading import Column, Table, read_table
 
@@ -153,7 +140,7 @@ def searched(jobs: int, tuning: TuningSpec = QUICK, backend: str = "loky") -> li
     whole = table(150)
     folds = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, tuning.folds, 42)
     with Workers(jobs, backend).pool(partial(load, MODEL_ZOO)) as pool:
-        found = search(MODEL_ZOO, folds, Search(tuning, 42, pool))
+        found = search(MODEL_ZOO, folds, SearchPlan(tuning, 42, pool))
     return [[(c.stage, sorted(c.params.items()), c.mean) for c in one.candidates] for one in found]
 
 
@@ -169,7 +156,7 @@ def test_algorithms_finished_in_processes_are_those_finished_here(monkeypatch: p
     whole = table(150)
     rows = Rows(whole.features, whole.target.to_numpy() + 10)
     features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
-    found = search(MODEL_ZOO, make_folds(rows.features, rows.target, COLUMNS, 2, 42), Search(QUICK, 42))
+    found = search(MODEL_ZOO, make_folds(rows.features, rows.target, COLUMNS, 2, 42), SearchPlan(QUICK, 42))
     finish = Finish(COLUMNS, features, rows, rows, 42)
     with Workers(2).pool(partial(load, MODEL_ZOO)) as pool:
         apart = finish_all(found, finish, pool)
@@ -183,7 +170,7 @@ def test_a_process_keeps_what_it_imported_out_of_garbage_collection(monkeypatch:
     """loky collects every second: a tenth of every second, were these hundred thousands of objects among them."""
     monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)
     with Workers(2).pool(partial(load, MODEL_ZOO)) as pool:
-        kept = pool.run(call, [gc.get_freeze_count] * 2, range(2), 1.0)
+        kept = pool.run(call, [gc.get_freeze_count] * 2, 1.0)
     assert min(kept) > 100_000
 
 
@@ -205,12 +192,22 @@ def test_the_first_trees_of_many_predict_what_so_few_trees_would(name: str) -> N
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
     extra = {name: value for name, value in {"subsample": 0.7, "learning_rate": 0.05}.items() if name in entry.space}
-    many = fitted(entry.make(42).set_params(**extra, **{entry.rounds: 60}), filled(fold.train_x), fold.train_y)
+    many = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(filled(fold.train_x), fold.train_y)
     few = entry.make(42).set_params(**extra, **{entry.rounds: 20}).fit(filled(fold.train_x), fold.train_y)
     first, whole_of_it = prefix_predictions(many, filled(fold.test_x), (20, 60))
     assert first == pytest.approx(np.ravel(few.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
     usual = entry.make(42).set_params(**extra, **{entry.rounds: 60}).fit(filled(fold.train_x), fold.train_y)
     assert whole_of_it == pytest.approx(np.ravel(usual.predict(filled(fold.test_x))), rel=1e-5, abs=1e-6)
+
+
+def alone(algorithm: Algorithm, params: dict[str, object], fold: Fold) -> np.ndarray:
+    """The fold's predictions by the estimator's own fit and predict."""
+    estimator = algorithm.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
+    return np.ravel(estimator.predict(filled(fold.test_x)))
+
+
+def task(algorithm: Algorithm, group: tuple[dict[str, object], ...], fold: Fold) -> Task:
+    return Task(algorithm, group, fold, "r2", 42, 0.0, float("inf"))
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in MODEL_ZOO])
@@ -219,13 +216,8 @@ def test_what_the_search_leaves_out_of_a_fit_changes_no_bit(name: str) -> None:
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy() + 10, COLUMNS, 3, 42)
     for params in draws([entry], 3, 7)[0]:
-        usual = entry.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
-        with quietly():
-            ours = fitted(entry.make(42).set_params(**params), filled(fold.train_x), fold.train_y)
-        tree = type(ours.estimators_[0]).__name__ if name in ("RandomForest", "AdaBoost") else "_QuickTree"
-        assert tree == "_QuickTree" and (name != "XGBoost" or type(ours).__name__ == "QuickBooster")
-        (predicted,) = prefix_predictions(ours, filled(fold.test_x), [params.get(entry.rounds or "")])
-        expected = np.ravel(usual.predict(filled(fold.test_x)))
+        (predicted,) = predictions(task(entry, (params,), fold))
+        expected = alone(entry, params, fold)
         if name in ("RandomForest", "AdaBoost"):  # summed in another order
             assert predicted == pytest.approx(expected, rel=1e-12)
         else:
@@ -236,14 +228,43 @@ def test_what_the_search_leaves_out_of_a_fit_changes_no_bit(name: str) -> None:
     ("name", "more"),
     [("RandomForest", {"min_samples_leaf": 20}), ("AdaBoost", {"loss": "square"}), ("XGBoost", {"max_bin": 4})],
 )
-def test_a_parameter_that_the_quicker_fits_do_not_know_counts_all_the_same(name: str, more: dict[str, object]) -> None:
+def test_a_parameter_outside_the_spaces_counts_all_the_same(name: str, more: dict[str, object]) -> None:
     entry = next(entry for entry in MODEL_ZOO if entry.name == name)
     whole = table(150)
-    rows, target = whole.features[["a"]].fillna(0.0).to_numpy(), whole.target.to_numpy()
-    expected = entry.make(42).set_params(n_estimators=20, **more).fit(rows, target).predict(rows)
-    found = fitted(entry.make(42).set_params(n_estimators=20, **more), rows, target).predict(rows)
-    assert np.array_equal(found, expected)
-    assert not np.array_equal(found, entry.make(42).set_params(n_estimators=20).fit(rows, target).predict(rows))
+    (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    (found,) = predictions(task(entry, ({"n_estimators": 20, **more},), fold))
+    assert found == pytest.approx(alone(entry, {"n_estimators": 20, **more}, fold), rel=1e-12)
+    assert not np.allclose(found, alone(entry, {"n_estimators": 20}, fold), rtol=1e-6)
+
+
+def constant_in(places: slice) -> list[Fold]:
+    """Five folds; the target of the rows that the first one tests on is constant."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(100, 2))
+    y = x[:, 0] + generator.normal(scale=0.1, size=100)
+    y[places] = 1.0
+    parts = np.arange(100).reshape(5, 20)
+    rest = [np.setdiff1d(np.arange(100), part) for part in parts]
+    return [Fold(x[a], y[a], x[b], y[b], b) for a, b in zip(rest, parts, strict=True)]
+
+
+def test_a_fold_with_a_constant_target_scores_nobody() -> None:
+    """scikit-learn's `r2_score` gives 1.0 there to whoever predicts the constant, the mean of the others gets 0.0."""
+    folds = constant_in(slice(0, 20))
+    (found,) = search(MODEL_ZOO[1:2], folds, SearchPlan(TuningSpec(), 42))
+    assert found.best is not None
+    assert len(found.best.r2) == 4
+    assert found.best.mean > 0.5
+    assert found.note == "folds without a score, since their target is constant: 1"
+    (apart,) = search(MODEL_ZOO[1:2], folds[1:], SearchPlan(TuningSpec(), 42))
+    assert apart.best is not None
+    assert apart.best.r2 == found.best.r2
+
+
+def test_a_target_that_is_constant_in_every_fold_selects_nobody() -> None:
+    found = search(MODEL_ZOO, constant_in(slice(0, 100)), SearchPlan(TuningSpec(), 42))
+    assert [searched.best for searched in found] == [None] * len(MODEL_ZOO)
+    assert {searched.note for searched in found} == {"folds without a score, since their target is constant: 5"}
 
 
 FEW_TREES = [replace(e, space={e.rounds: Choices((10,))} if e.rounds else {}) for e in MODEL_ZOO]
@@ -266,9 +287,9 @@ def test_a_wide_table_is_kept_sparse_and_scored_as_if_it_were_not(monkeypatch: p
     whole = wide(600, 20)
     found = []
     for width in (64, 1_000_000):
-        monkeypatch.setattr(tuner, "SPARSE_WIDTH", width)
+        monkeypatch.setattr(search_folds, "SPARSE_WIDTH", width)
         folds = make_folds(whole.features, whole.target.to_numpy(), whole.columns, 2, 42)
-        found.append([one.best.r2 for one in search(FEW_TREES, folds, Search(TuningSpec(), 42)) if one.best])
+        found.append([one.best.r2 for one in search(FEW_TREES, folds, SearchPlan(TuningSpec(), 42)) if one.best])
         if width == 1_000_000:
             assert isinstance(folds[0].train_x, np.ndarray)
             continue
@@ -288,10 +309,10 @@ def test_a_column_of_thousands_of_categories_trains_and_exports() -> None:
     )
     features = describe_features(whole.columns, training, DatasetSpec(name="n", source="t.csv", target="y"))
     folds = make_folds(training.features, training.target, whole.columns, 2, 42)
-    assert tuner.SPARSE_WIDTH < folds[0].train_x.shape[1] <= 5 * MAX_CATEGORIES + 1
+    assert search_folds.SPARSE_WIDTH < folds[0].train_x.shape[1] <= 5 * MAX_CATEGORIES + 1
     some = [e for e in FEW_TREES if e.name in ("Ridge", "DecisionTree", "XGBoost", "CatBoost")]
     finish = Finish(whole.columns, features, training, held, 42)
-    results = finish_all(search(some, folds, Search(TuningSpec(), 42)), finish)
+    results = finish_all(search(some, folds, SearchPlan(TuningSpec(), 42)), finish)
     assert {result.name: result.error for result in results} == dict.fromkeys(entry.name for entry in some)
     assert all(result.selectable for result in results)
 
@@ -310,10 +331,10 @@ def test_a_limit_of_depth_that_no_tree_reaches_is_not_fitted_again(rows: int, fi
     half = rows // 2
     fold = Fold(x[:half], y[:half], x[half:], y[half:], np.arange(half, rows))
     depths = Choices((None, 20))
-    entry = Entry("Forest", make, {"max_depth": depths, "n_estimators": Choices((3,))}, rounds="n_estimators")
-    (found,) = search((replace(entry, depth="max_depth"),), [fold], Search(TuningSpec(), 42))
+    entry = Algorithm("Forest", make, {"max_depth": depths, "n_estimators": Choices((3,))}, rounds="n_estimators")
+    (found,) = search((replace(entry, depth="max_depth"),), [fold], SearchPlan(TuningSpec(), 42))
     assert len(made) == fits
-    (apart,) = search((entry,), [fold], Search(TuningSpec(), 42))
+    (apart,) = search((entry,), [fold], SearchPlan(TuningSpec(), 42))
     assert [(c.params, c.r2) for c in found.candidates] == [(c.params, c.r2) for c in apart.candidates]
 
 
@@ -326,7 +347,7 @@ def test_a_grid_that_leaves_candidates_out_says_so() -> None:
 
     whole = table(60)
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 2, 42)
-    (found,) = search((Entry("Wide", lambda _: Any_(), spaces),), folds, Search(TuningSpec(), 42))
+    (found,) = search((Algorithm("Wide", lambda _: Any_(), spaces),), folds, SearchPlan(TuningSpec(), 42))
     assert len(found.candidates) == 1 + 8 + 24
     assert found.note == "its grid moves at most two parameters at a time: 48 candidates were left out"
 
@@ -347,16 +368,16 @@ def test_candidates_are_priced_by_what_its_cheapest_candidates_took() -> None:
     whole = table(400)
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 2, 42)
     spaces = {"seconds": Choices((0.2, 20.0))}
-    entry = Entry("Slow", lambda _: Slow(), spaces, 0.0005, lambda params: float(params["seconds"]))
+    entry = Algorithm("Slow", lambda _: Slow(), spaces, 0.0005, lambda params: float(params["seconds"]))
     began = time.monotonic()
-    (found,) = search((entry,), folds, Search(TuningSpec(), 42, deadline=began + 10))
+    (found,) = search((entry,), folds, SearchPlan(TuningSpec(), 42, deadline=began + 10))
     assert time.monotonic() - began < 10
     assert [candidate.params for candidate in found.candidates] == [{"seconds": 0.2}]
     assert found.cut == 1
 
 
 @pytest.mark.parametrize("entry", MODEL_ZOO, ids=lambda entry: entry.name)
-def test_every_value_of_a_space_and_around_it_is_accepted_by_its_algorithm(entry: Entry) -> None:
+def test_every_value_of_a_space_and_around_it_is_accepted_by_its_algorithm(entry: Algorithm) -> None:
     generator = np.random.default_rng(0)
     rows, target = generator.normal(size=(80, 3)), generator.uniform(1, 2, 80)
     small = {entry.rounds: 10} if entry.rounds else {}
@@ -369,7 +390,7 @@ def test_every_value_of_a_space_and_around_it_is_accepted_by_its_algorithm(entry
 def test_what_there_is_no_time_for_is_cut_and_counted() -> None:
     whole = table(150)
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
-    found = search(MODEL_ZOO, folds, Search(QUICK, 42, deadline=0.0))
+    found = search(MODEL_ZOO, folds, SearchPlan(QUICK, 42, deadline=0.0))
     assert all(one.best is None and one.cut for one in found)
     assert found[2].note == "candidates cut by the time budget: 1"
 
@@ -377,8 +398,8 @@ def test_what_there_is_no_time_for_is_cut_and_counted() -> None:
 def test_when_time_is_short_the_cheap_algorithms_are_tried_first() -> None:
     whole = table(150)
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
-    slow = Entry("Slow", lambda _: LinearRegression(), fit_seconds=3600.0)
-    found = search((slow, *MODEL_ZOO[:3]), folds, Search(TuningSpec(), 42, deadline=time.monotonic() + 120))
+    slow = Algorithm("Slow", lambda _: LinearRegression(), fit_seconds=3600.0)
+    found = search((slow, *MODEL_ZOO[:3]), folds, SearchPlan(TuningSpec(), 42, deadline=time.monotonic() + 120))
     assert [one.best is None for one in found] == [True, False, False, False]
     assert found[0].cut == 1
 
@@ -387,14 +408,24 @@ def test_when_time_is_short_every_algorithm_gets_as_much_of_it() -> None:
     """Of one algorithm with fits of one second and one with fits of ten, neither waits for all of the other's."""
     whole = table(150)
     (fold, *_) = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
-    quick, slow = (Entry(name, lambda _: LinearRegression()) for name in ("Quick", "Slow"))
-    costs = [(quick, 0.9), (quick, 1.1)] * 40 + [(slow, 9.0), (slow, 11.0)] * 4
-    tasks = [Task(entry, ({},), fold, "r2", 42, cost, 0.0) for entry, cost in costs]
-    order = _fair(range(len(tasks)), tasks, 2)
-    assert sorted(order) == list(range(len(tasks)))
-    assert all(second == first + 1 for first, second in zip(order[::2], order[1::2], strict=True))
-    names = [tasks[index].entry.name for index in order]
-    assert [names.index("Slow"), names[:44].count("Slow"), names.count("Slow")] == [20, 4, 8]
+    quick, slow = (Algorithm(name, lambda _: LinearRegression()) for name in ("Quick", "Slow"))
+    trials = [
+        Trial(algorithm, (0,), (replace(task(algorithm, ({},), fold), cost=cost),) * 2)
+        for algorithm, cost in [(quick, 1.0)] * 40 + [(slow, 10.0)] * 4
+    ]
+    order = in_turn(trials, {trial: sum(task.cost for task in trial.tasks) for trial in trials})
+    assert {id(trial) for trial in order} == {id(trial) for trial in trials}
+    names = [trial.algorithm.name for trial in order]
+    assert [names.index("Slow"), names[:22].count("Slow"), names.count("Slow")] == [10, 2, 4]
+
+
+def test_a_trial_is_asked_for_the_folds_that_it_lacks() -> None:
+    whole = table(150)
+    folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
+    trial = Trial(MODEL_ZOO[1], (0,), tuple(task(MODEL_ZOO[1], ({},), fold) for fold in folds))
+    assert [fit.fold for fit in trial.fits()] == [0, 1, 2]
+    trial.measured[1] = measure(trial.tasks[1])
+    assert [fit.fold for fit in trial.fits()] == [0, 2]
 
 
 def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
@@ -407,7 +438,7 @@ def test_a_failing_algorithm_is_a_row_with_its_error() -> None:
 
     whole = table()
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 3, 42)
-    broken, fine = search((Entry("Broken", lambda _: Broken()), MODEL_ZOO[1]), folds, Search(TuningSpec(), 42))
+    broken, fine = search((Algorithm("Broken", lambda _: Broken()), MODEL_ZOO[1]), folds, SearchPlan(TuningSpec(), 42))
     assert (broken.best, broken.error) == (None, "ValueError: no convergence")
     assert fine.best is not None
 
@@ -427,7 +458,7 @@ def test_every_training_row_is_predicted_out_of_fold() -> None:
     whole = table()
     target = whole.target.to_numpy()
     folds = make_folds(whole.features, target, COLUMNS, 5, 42)
-    predicted = out_of_fold(MODEL_ZOO[1], {}, folds, Search(TuningSpec(), 42))
+    predicted = out_of_fold(MODEL_ZOO[1], {}, folds, SearchPlan(TuningSpec(), 42))
     assert np.isfinite(predicted).all()
     assert np.corrcoef(predicted, target)[0, 1] > 0.5
 
@@ -440,7 +471,7 @@ def test_the_mean_is_the_baseline_and_never_selectable() -> None:
 def test_every_scoring_of_the_spec_is_maximised(scoring: str) -> None:
     whole = table()
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
-    dummy, linear = search(MODEL_ZOO[:2], folds, Search(TuningSpec(scoring=scoring), 42))  # type: ignore[arg-type]
+    dummy, linear = search(MODEL_ZOO[:2], folds, SearchPlan(TuningSpec(scoring=scoring), 42))  # type: ignore[arg-type]
     assert dummy.best is not None
     assert linear.best is not None
     assert linear.best.mean > dummy.best.mean

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from functions.train import pipeline
-from functions.train.search.zoo import MODEL_ZOO, Entry
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracked import TrackedRun, decode_run
 from functions.train.tracking import BucketTracker, MlflowTracker, without_credentials
@@ -36,7 +36,7 @@ def trained(store: MemoryStore) -> TrackedRun:
     """A run of a small zoo over the sample, as the bucket holds it for MLflow; one of its algorithms fails."""
     for name in ("dataset.toml", "stud.csv"):
         store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
-    zoo = (*MODEL_ZOO[:4], Entry("Broken", lambda _: object()))
+    zoo = (*MODEL_ZOO[:4], Algorithm("Broken", lambda _: object()))
     summary = pipeline.run(store, BucketTracker(store), SETTINGS, SETTINGS.dataset, force=False, zoo=zoo)
     return decode_run(store.read(layout.tracked(summary.run_id)).data)
 

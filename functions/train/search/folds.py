@@ -1,0 +1,76 @@
+"""The folds of the training rows, each preprocessed once by a transformer that saw only its own training part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
+from sklearn.compose import ColumnTransformer
+from sklearn.model_selection import KFold
+
+from functions.train.data.preprocessing import preprocessing
+from shared.tables.reading import Column
+
+Matrix = NDArray[np.float64]
+Features: TypeAlias = Any
+"""A matrix (n, w), or a sparse one where it is wide."""
+
+SPARSE_WIDTH = 256
+"""A fold of more columns is kept and sent to its process sparse, and filled in there for one fit at a time.
+
+The 8,000 training rows of a fold with six columns of 200 categories are 0.6 MB instead of 77 MB; filling them in took
+0.18 s where Ridge, the cheapest fit, took 0.36 s.
+"""
+BLOCK_ROWS = 4_096
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on."""
+
+    train_x: Features
+    train_y: Matrix
+    test_x: Features
+    test_y: Matrix
+    test_rows: NDArray[np.intp]
+
+    @property
+    def has_r2(self) -> bool:
+        """Whether a score can be told apart from luck: R² is undefined where the tested rows have one target only."""
+        return self.test_y.size >= 2 and bool(np.ptp(self.test_y) > 0.0)
+
+
+def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int) -> list[Fold]:
+    """`folds` shuffled folds of `features` (n, c) and `target` (n,)."""
+    made = []
+    for train, test in KFold(folds, shuffle=True, random_state=seed).split(features):
+        transformer = preprocessing(columns).fit(features.iloc[train])
+        made.append(
+            Fold(
+                train_x=_transformed(transformer, features.iloc[train]),
+                train_y=target[train],
+                test_x=_transformed(transformer, features.iloc[test]),
+                test_y=target[test],
+                test_rows=test,
+            )
+        )
+    return made
+
+
+def filled(features: Features) -> Matrix:
+    """The dense matrix (n, w) that every estimator is given.
+
+    The serving graph reads a dense matrix too: there a zero is a zero, where a sparse one may mean a missing value.
+    """
+    matrix: Matrix = features.toarray() if isinstance(features, csr_array) else features
+    return matrix
+
+
+def _transformed(transformer: ColumnTransformer, rows: pd.DataFrame) -> Features:
+    if transformer.transform(rows.iloc[:1]).shape[1] <= SPARSE_WIDTH:
+        return np.ascontiguousarray(transformer.transform(rows))
+    blocks = [rows.iloc[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS)]
+    return csr_array(vstack([csr_array(transformer.transform(block)) for block in blocks]))

@@ -1,0 +1,128 @@
+"""In which order the fits of a stage run, and which of them there is time for.
+
+One fit of every algorithm is measured first, to estimate the rest. Where all of it fits into the time left, the longest
+fits begin first, so that all processes end together; in a hurry every algorithm gets as much time, its cheapest trials
+first.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from functions.train.search.fits import Measured, Task, measure
+from functions.train.search.progress import Progress
+from functions.train.search.workers import Pool
+from functions.train.search.zoo import Algorithm
+
+HURRY_SHARE = 0.5
+"""Work that is expected to take more than this share of the time left is done in a hurry. An estimate may be wrong by
+half."""
+
+
+@dataclass(eq=False)
+class Trial:
+    """Candidates of one algorithm that share their fits, with a task for each fold and what each task measured.
+
+    A trial keeps its folds together: candidates without all of their folds have no score.
+    """
+
+    algorithm: Algorithm
+    numbers: tuple[int, ...]
+    """Places of the candidates among those of their algorithm and stage."""
+    tasks: tuple[Task, ...]
+    measured: dict[int, Measured] = field(default_factory=dict)
+    """By place of the fold."""
+
+    def fits(self) -> list["Fit"]:
+        """The fits that were not made yet."""
+        return [Fit(self, fold) for fold in range(len(self.tasks)) if fold not in self.measured]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fold of a trial."""
+
+    trial: Trial
+    fold: int
+
+    @property
+    def task(self) -> Task:
+        """What a process is given."""
+        return self.trial.tasks[self.fold]
+
+
+class Pace:
+    """How much longer than expected the fits of each algorithm take on this table.
+
+    The pace is infinite for an algorithm whose first fit there was no time for.
+    """
+
+    def __init__(self) -> None:
+        self._expected: dict[str, float] = {}
+        self._taken: dict[str, float] = {}
+
+    def knows(self, algorithm: Algorithm) -> bool:
+        """Whether a fit of the algorithm was measured."""
+        return algorithm.name in self._expected
+
+    def learn(self, task: Task, measured: Measured) -> None:
+        """Add what a task took."""
+        name = task.algorithm.name
+        seconds = math.inf if measured.cut and not self.knows(task.algorithm) else measured.seconds
+        self._expected[name] = self._expected.get(name, 0.0) + (0.0 if measured.cut else task.cost)
+        self._taken[name] = self._taken.get(name, 0.0) + seconds
+
+    def priced(self, task: Task) -> Task:
+        """The task with its cost at the pace of its algorithm."""
+        if not self.knows(task.algorithm):
+            return task
+        name = task.algorithm.name
+        expected, taken = self._expected[name], self._taken[name]
+        return replace(task, cost=task.cost * taken / expected if expected else math.inf)
+
+
+def run_trials(trials: Sequence[Trial], pool: Pool, deadline: float, progress: Progress, pace: Pace) -> None:
+    """Measure every fold of every trial, or mark it as cut where `deadline` (monotonic) leaves no time for it."""
+    seconds = sum(task.cost for trial in trials for task in trial.tasks)
+
+    def run(fits: Sequence[Fit], price: Callable[[Task], Task]) -> None:
+        tasks = [price(fit.task) for fit in fits]
+        results = pool.run(measure, tasks, seconds, lambda task, _: progress.advance(task.algorithm.name, task.cost))
+        for fit, measured in zip(fits, results, strict=True):
+            fit.trial.measured[fit.fold] = measured
+            pace.learn(fit.task, measured)
+
+    run([Fit(trial, 0) for trial in pilots(trials) if not pace.knows(trial.algorithm)], lambda task: task)
+    costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
+    left = (deadline - time.monotonic()) * pool.jobs
+    expected = sum(costs.values())
+    progress.expect(min(expected, left))
+    if expected > HURRY_SHARE * left:
+        run([fit for trial in in_turn(trials, costs) for fit in trial.fits()], pace.priced)
+    else:
+        run(sorted(_fits(trials), key=lambda fit: -pace.priced(fit.task).cost), pace.priced)
+
+
+def pilots(trials: Sequence[Trial]) -> list[Trial]:
+    """The cheapest trial of every algorithm, cheapest first."""
+    cheapest: dict[str, Trial] = {}
+    for trial in trials:
+        known = cheapest.get(trial.algorithm.name)
+        if known is None or trial.tasks[0].cost < known.tasks[0].cost:
+            cheapest[trial.algorithm.name] = trial
+    return sorted(cheapest.values(), key=lambda trial: trial.tasks[0].cost)
+
+
+def in_turn(trials: Sequence[Trial], costs: dict[Trial, float]) -> list[Trial]:
+    """The trials in an order in which every algorithm has had about as much time at any moment, its cheapest first."""
+    spent: dict[str, float] = {}
+    turns: dict[Trial, float] = {}
+    for trial in sorted(trials, key=lambda trial: costs[trial]):
+        name = trial.algorithm.name
+        turns[trial] = spent[name] = spent.get(name, 0.0) + costs[trial]
+    return sorted(trials, key=lambda trial: turns[trial])
+
+
+def _fits(trials: Iterable[Trial]) -> list[Fit]:
+    return [fit for trial in trials for fit in trial.fits()]
