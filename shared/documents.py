@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 
 Kind = Literal["numeric", "categorical"]
 Cell = float | str | None
+CheckStatus = Literal["passed", "failed", "not_run"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,13 +154,24 @@ class Manifest(Document, frozen=True, kw_only=True):
 
 
 class Check(Document, frozen=True, kw_only=True):
-    """One check of the gate: what it saw, what it asked for, and a sentence."""
+    """One check of the gate: what it saw, what it asked for, and a sentence for people.
+
+    `status` and `code` are for programs: whether the check passed, failed or was not run, and why not. Decisions of
+    before they were kept have neither, and `standing` tells.
+    """
 
     name: str
     passed: bool
     observed: float | str | None
     threshold: float | str | None
     reason: str
+    status: CheckStatus | None = None
+    code: str = ""
+
+    @property
+    def standing(self) -> CheckStatus:
+        """The status; of an old decision, whether the check passed."""
+        return self.status or ("passed" if self.passed else "failed")
 
 
 class Decision(Document, frozen=True, kw_only=True):
@@ -180,6 +192,16 @@ class Pointer(Document, frozen=True, kw_only=True):
     previous_run_id: str | None
     decision: Decision
     marker_generation: int | None = None
+
+
+class Rejection(Document, frozen=True, kw_only=True):
+    """Why the last promotion marker was refused; `problems` holds one sentence each."""
+
+    schema_version: int
+    rejected_at: str
+    marker_generation: int
+    reason: str
+    problems: tuple[str, ...]
 
 
 class Golden(Document, frozen=True, kw_only=True):

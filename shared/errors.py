@@ -7,6 +7,7 @@ PipelineError
 │   ├── InvalidDocument     a JSON document of ours that does not parse or is of a newer version
 │   ├── InvalidEvent        a CloudEvent that is not a storage event
 │   ├── IntegrityError      an object is missing, or differs from what the manifest promised
+│   │   └── ObjectTooLarge  an object has more bytes than its reader takes
 │   └── NoSelectableModel   no algorithm could be trained and exported
 ├── TransientError          may heal: raise it, so that the platform delivers again
 │   └── StorageUnavailable  5xx, 429, time-outs, refused connections
@@ -65,6 +66,12 @@ class IntegrityError(PermanentError):
     """An object is missing, or its size, digest or predictions differ from what was promised."""
 
     reason = "integrity"
+
+
+class ObjectTooLarge(IntegrityError):
+    """An object has more bytes than its reader takes; it was not read to its end."""
+
+    reason = "too_large"
 
 
 class NoSelectableModel(PermanentError):

@@ -4,16 +4,19 @@
 it costs more than the rest of a serving process's start.
 """
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.errors import NotPermitted, ObjectMissing, PreconditionFailed, StorageUnavailable
+from shared.errors import NotPermitted, ObjectMissing, ObjectTooLarge, PreconditionFailed, StorageUnavailable
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
 
+MAX_BYTES = 512 * 2**20
+"""`max_bytes` of a read that names no smaller one."""
 CREATE_ONLY = 0
 """`if_generation` of a write that must not overwrite anything."""
 
@@ -38,8 +41,8 @@ class Download:
 class Store(Protocol):
     """One bucket. Every method raises StorageUnavailable for what may heal."""
 
-    def read(self, name: str, generation: int | None = None) -> Download:
-        """The object, at `generation` or live. Raises ObjectMissing."""
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
+        """The object, at `generation` or live. Raises ObjectMissing; ObjectTooLarge before more is held in memory."""
 
     def stat(self, name: str) -> ObjectInfo | None:
         """The live generation, or None."""
@@ -87,11 +90,12 @@ class CloudStore:
         self._deadline = deadline
         self._bucket: Bucket | None = None
 
-    def read(self, name: str, generation: int | None = None) -> Download:
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         with _translated(name):
             blob = self._handle().blob(name, generation=generation)
-            data = blob.download_as_bytes(**self._options())
-            return Download(data=data, generation=int(blob.generation))  # set from the answer's own headers
+            content = _Bounded(name, max_bytes)
+            blob.download_to_file(content, **self._options())
+            return Download(data=content.getvalue(), generation=int(blob.generation))  # from the answer's own headers
 
     def stat(self, name: str) -> ObjectInfo | None:
         with _translated(name):
@@ -149,6 +153,20 @@ class CloudStore:
         from google.cloud.storage.retry import DEFAULT_RETRY
 
         return {"timeout": self._timeout, "retry": DEFAULT_RETRY.with_timeout(self._deadline)}
+
+
+class _Bounded(io.BytesIO):
+    """Where a download goes: it ends as soon as it is too large, whatever its size was said to be."""
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        super().__init__()
+        self._name = name
+        self._max_bytes = max_bytes
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > self._max_bytes:
+            raise ObjectTooLarge(f"{self._name!r} has more than {self._max_bytes} bytes")
+        return super().write(data)
 
 
 def _info(blob: Any) -> ObjectInfo:

@@ -3,8 +3,8 @@
 import itertools
 import threading
 
-from shared.errors import ObjectMissing, PreconditionFailed
-from shared.store import Download, ObjectInfo
+from shared.errors import ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.store import MAX_BYTES, Download, ObjectInfo
 
 
 class MemoryStore:
@@ -24,9 +24,12 @@ class MemoryStore:
         other._generations = itertools.count(newest + 1)
         return other
 
-    def read(self, name: str, generation: int | None = None) -> Download:
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         with self._lock:
-            return self._live(name, generation)
+            found = self._live(name, generation)
+        if len(found.data) > max_bytes:
+            raise ObjectTooLarge(f"{name!r} has more than {max_bytes} bytes")
+        return found
 
     def stat(self, name: str) -> ObjectInfo | None:
         with self._lock:

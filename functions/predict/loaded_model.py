@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from functions.predict.assessment import Assessor, Outcome
 from functions.predict.schema import Inputs, RequestSchema
-from shared import layout
-from shared.codec import decode, digest
+from shared import layout, pointers
+from shared.codec import decode
 from shared.documents import (
     Golden,
     Manifest,
@@ -18,6 +18,7 @@ from shared.documents import (
 from shared.errors import IntegrityError, ObjectMissing
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
+from shared.run_files import promised, staged_manifest, verified
 from shared.store import Store
 
 SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)
@@ -52,19 +53,17 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
 
     Raises NothingPromoted, ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
     """
-    where = layout.pointer(stage)
-    try:
-        download = store.read(where)
-    except ObjectMissing as error:
-        raise NothingPromoted(str(error)) from error
-    if current is not None and current.pointer_generation == download.generation:
+    found = pointers.read_current(store, stage)
+    pointer = found.pointer
+    if pointer is None:
+        raise NothingPromoted(f"there is no {layout.pointer(stage)}")
+    if current is not None and current.pointer_generation == found.generation:
         return current
-    pointer = decode(download.data, Pointer, where)
     if pointer.stage != stage:
-        raise IntegrityError(f"{where} is a pointer of {pointer.stage!r}, expected one of {stage!r}")
+        raise IntegrityError(f"{layout.pointer(stage)} is a pointer of {pointer.stage!r}, expected one of {stage!r}")
     if current is not None and _same_run(current.pointer, pointer):
-        return replace(current, pointer=pointer, pointer_generation=download.generation)
-    return _verified(store, pointer, download.generation)
+        return replace(current, pointer=pointer, pointer_generation=found.generation)
+    return _verified(store, pointer, found.generation)
 
 
 def _same_run(one: Pointer, other: Pointer) -> bool:
@@ -72,8 +71,11 @@ def _same_run(one: Pointer, other: Pointer) -> bool:
 
 
 def _verified(store: Store, pointer: Pointer, generation: int) -> LoadedModel:
-    manifest = _manifest(store, pointer)
-    files = {name: _file(store, pointer, manifest, name) for name in SERVED}
+    manifest, _ = staged_manifest(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
+    files = {
+        name: verified(store, layout.staged(pointer.stage, pointer.run_id, name), promised(manifest, name))
+        for name in SERVED
+    }
     model = Model(files[layout.MODEL], manifest.features)
     require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
     profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
@@ -85,30 +87,3 @@ def _verified(store: Store, pointer: Pointer, generation: int) -> LoadedModel:
         schema=RequestSchema(manifest),
         assessor=Assessor(manifest, profile),
     )
-
-
-def _manifest(store: Store, pointer: Pointer) -> Manifest:
-    where = layout.staged(pointer.stage, pointer.run_id, layout.MANIFEST)
-    data = store.read(where).data
-    found = digest(data).sha256
-    if found != pointer.manifest_sha256:
-        raise IntegrityError(f"{where} has the SHA-256 {found}, the pointer expects {pointer.manifest_sha256}")
-    manifest = decode(data, Manifest, where)
-    if manifest.run_id != pointer.run_id:
-        raise IntegrityError(f"{where} is of run {manifest.run_id}, expected {pointer.run_id}")
-    return manifest
-
-
-def _file(store: Store, pointer: Pointer, manifest: Manifest, name: str) -> bytes:
-    where = layout.staged(pointer.stage, pointer.run_id, name)
-    promised = manifest.files.get(name)
-    if promised is None:
-        raise IntegrityError(f"the manifest of run {manifest.run_id} does not list {name}")
-    data = store.read(where).data
-    found = digest(data)
-    if found != promised:
-        raise IntegrityError(
-            f"{where} has {found.size} bytes and the SHA-256 {found.sha256}, "
-            f"the manifest promises {promised.size} and {promised.sha256}"
-        )
-    return data

@@ -6,7 +6,7 @@ Everything that takes long here is a storage call, and every step can be repeate
 from collections.abc import Callable
 
 from shared.errors import TransientError
-from shared.store import Download, ObjectInfo, Store
+from shared.store import MAX_BYTES, Download, ObjectInfo, Store
 
 
 class DeadlineStore:
@@ -18,8 +18,8 @@ class DeadlineStore:
         self._clock = clock
         self._end = clock() + seconds
 
-    def read(self, name: str, generation: int | None = None) -> Download:
-        return self._in_time().read(name, generation)
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
+        return self._in_time().read(name, generation, max_bytes=max_bytes)
 
     def stat(self, name: str) -> ObjectInfo | None:
         return self._in_time().stat(name)

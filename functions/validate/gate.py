@@ -29,7 +29,6 @@ MIN_HOLDOUT_ROWS = 30
 REPORTED_TOLERANCE = 1e-3
 
 Shown = float | str | None
-_NOT_RUN = "not run: "
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Incumbent:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Case:
     """Everything a check may look at, computed once. `files`: content by name; `problems`: of the files' integrity."""
 
     manifest: Manifest
@@ -75,74 +74,81 @@ class Trial:
         return r2(self.target, self.predicted)
 
 
-def judge(opening: Sequence[Check], trial: Trial | None) -> Decision:
-    """The verdict. `opening`: the checks made before any file was read; `trial` is needed only if they all passed."""
+def judge(opening: Sequence[Check], case: Case | None) -> Decision:
+    """The verdict. `opening`: the checks made before any file was read; `case` is needed only if they all passed."""
     checks = list(opening)
     for name, needs, examine in CHECKS:
         failed = [check for check in checks if not check.passed and check.name in (*OPENING, *needs)]
-        if failed or trial is None:
+        if failed or case is None:
             checks.append(_not_run(name, failed))
         else:
-            checks.append(_examined(name, examine, trial))
+            checks.append(_examined(name, examine, case))
     return Decision(passed=all(check.passed for check in checks), checks=tuple(checks))
 
 
-def check(name: str, passed: bool, observed: Shown, threshold: Shown, reason: str) -> Check:
-    """A Check whose figures are legal JSON: what is not finite is shown as text."""
-    return Check(name=name, passed=passed, observed=_shown(observed), threshold=_shown(threshold), reason=reason)
+def check(name: str, passed: bool, observed: Shown, threshold: Shown, reason: str, code: str = "") -> Check:
+    """A check that was made. `code` says why it failed, or what else a program must know of it.
+
+    Its figures are legal JSON: what is not finite is shown as text.
+    """
+    return Check(
+        name=name,
+        passed=passed,
+        observed=_shown(observed),
+        threshold=_shown(threshold),
+        reason=reason,
+        status="passed" if passed else "failed",
+        code=code or ("" if passed else f"{name}_failed"),
+    )
 
 
-def was_run(check: Check) -> bool:
-    """Whether the check itself was made; one that was not has never passed."""
-    return not check.reason.startswith(_NOT_RUN)
+def _integrity(case: Case) -> Check:
+    total = len(case.manifest.files)
+    sound = total - len(case.problems)
+    reason = "; ".join(case.problems) or "every file is present with its size and sha256"
+    return check("integrity", not case.problems, float(sound), float(total), reason)
 
 
-def _integrity(trial: Trial) -> Check:
-    total = len(trial.manifest.files)
-    sound = total - len(trial.problems)
-    reason = "; ".join(trial.problems) or "every file is present with its size and sha256"
-    return check("integrity", not trial.problems, float(sound), float(total), reason)
-
-
-def _golden(trial: Trial) -> Check:
-    difference = require_golden(trial.model, trial.golden)
-    allowed = tolerance(np.array(trial.golden.predictions, dtype=np.float64))
-    reason = f"the serving runtime reproduces {len(trial.golden.rows)} golden predictions"
+def _golden(case: Case) -> Check:
+    difference = require_golden(case.model, case.golden)
+    allowed = tolerance(np.array(case.golden.predictions, dtype=np.float64))
+    reason = f"the serving runtime reproduces {len(case.golden.rows)} golden predictions"
     return check("golden", difference <= allowed, difference, allowed, reason)
 
 
-def _holdout_size(trial: Trial) -> Check:
-    rows = len(trial.target)
+def _holdout_size(case: Case) -> Check:
+    rows = len(case.target)
     enough = rows >= MIN_HOLDOUT_ROWS
-    varies = rows > 0 and bool(np.ptp(trial.target) > 0.0)
+    varies = rows > 0 and bool(np.ptp(case.target) > 0.0)
     if not enough:
         reason = f"{rows} rows are held out, {MIN_HOLDOUT_ROWS} are needed"
     else:
         reason = f"{rows} rows are held out" if varies else "the target of the held-out rows is constant"
-    return check("holdout_size", enough and varies, float(rows), float(MIN_HOLDOUT_ROWS), reason)
+    code = "" if enough and varies else "constant_target" if enough else "too_few_rows"
+    return check("holdout_size", enough and varies, float(rows), float(MIN_HOLDOUT_ROWS), reason, code)
 
 
-def _r2(trial: Trial) -> Check:
-    least = trial.manifest.gate.min_r2
-    passed = isfinite(trial.r2) and trial.r2 >= least
-    reason = f"R² on the held-out rows is {trial.r2:.4f}, at least {least:g} is needed"
-    return check("r2", passed, trial.r2, least, reason)
+def _r2(case: Case) -> Check:
+    least = case.manifest.gate.min_r2
+    passed = isfinite(case.r2) and case.r2 >= least
+    reason = f"R² on the held-out rows is {case.r2:.4f}, at least {least:g} is needed"
+    return check("r2", passed, case.r2, least, reason)
 
 
-def _better_than_mean(trial: Trial) -> Check:
-    bound = bootstrap.r2_lower_bound(trial.target, trial.predicted)
+def _better_than_mean(case: Case) -> Check:
+    bound = bootstrap.r2_lower_bound(case.target, case.predicted)
     reason = f"the 95 % lower bound of R² is {bound:.4f}, it must be above 0, the score of the mean"
     return check("better_than_mean", isfinite(bound) and bound > 0.0, bound, 0.0, reason)
 
 
-def _reported(trial: Trial) -> Check:
-    claimed = trial.manifest.model.holdout.r2
-    passed = abs(trial.r2 - claimed) <= REPORTED_TOLERANCE
-    reason = f"training reported an R² of {claimed:.4f}, the artefact itself scores {trial.r2:.4f}"
-    return check("reported", passed, trial.r2, claimed, reason)
+def _reported(case: Case) -> Check:
+    claimed = case.manifest.model.holdout.r2
+    passed = abs(case.r2 - claimed) <= REPORTED_TOLERANCE
+    reason = f"training reported an R² of {claimed:.4f}, the artefact itself scores {case.r2:.4f}"
+    return check("reported", passed, case.r2, claimed, reason)
 
 
-def _champion(trial: Trial) -> Check:
+def _champion(case: Case) -> Check:
     """Not inferior: with 95 % confidence the candidate is at most `max_r2_drop` worse; doubt speaks for what serves.
 
     The other reading, to refuse only what is surely worse (upper bound < −max_r2_drop), would let half of the models
@@ -152,26 +158,26 @@ def _champion(trial: Trial) -> Check:
     is 0.06 worse in 100 %. With 80 held-out rows the first three figures are 6, 38 and 58 %: on such a table
     `max_r2_drop` should be wider, and the reason says so.
     """
-    least = -trial.manifest.gate.max_r2_drop
-    manifest = trial.incumbent.manifest
-    absence = trial.incumbent.absence if manifest is None else _incomparable(trial, manifest)
+    least = -case.manifest.gate.max_r2_drop
+    manifest = case.incumbent.manifest
+    absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
     if manifest is None or absence:
-        return check("champion", True, None, least, f"not compared: {absence}")
-    champion = Model(trial.incumbent.graph, manifest.features)
-    reference = _one_per_row(champion.predict(trial.holdout.columns), trial.target)
-    bound = bootstrap.difference_lower_bound(trial.target, trial.predicted, reference)
-    served = r2(trial.target, reference)
+        return check("champion", True, None, least, f"not compared: {absence}", "not_compared")
+    champion = Model(case.incumbent.graph, manifest.features)
+    reference = _one_per_row(champion.predict(case.holdout.columns), case.target)
+    bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference)
+    served = r2(case.target, reference)
     passed = isfinite(bound) and isfinite(served) and bound >= least
     reason = (
-        f"on the same rows {manifest.run_id} scores {served:.4f}, the candidate {trial.r2:.4f}; "
+        f"on the same rows {manifest.run_id} scores {served:.4f}, the candidate {case.r2:.4f}; "
         f"the 95 % lower bound of the difference is {bound:.4f}, at least {least:g} is needed"
     )
-    if not passed and trial.r2 - served >= least:
-        reason += f"; {len(trial.target)} rows are too few to tell: hold out more, or raise gate.max_r2_drop"
+    if not passed and case.r2 - served >= least:
+        reason += f"; {len(case.target)} rows are too few to tell: hold out more, or raise gate.max_r2_drop"
     return check("champion", passed, bound, least, reason)
 
 
-CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Trial], Check]], ...] = (
+CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("integrity", (), _integrity),
     ("golden", ("integrity",), _golden),
     ("holdout_size", ("integrity",), _holdout_size),
@@ -186,26 +192,26 @@ OPENING = ("manifest", "run_time", "newest")
 """What is checked before any file is read; nothing else runs unless all of these passed."""
 
 
-def _incomparable(trial: Trial, served: Manifest) -> str:
-    if served.target != trial.manifest.target:
-        return f"{served.run_id} predicts {served.target!r}, the candidate {trial.manifest.target!r}"
-    here = {feature.name: feature.kind for feature in trial.manifest.features}
-    strange = [f.name for f in served.features if here.get(f.name) != f.kind or f.name not in trial.holdout.columns]
+def _incomparable(case: Case, served: Manifest) -> str:
+    if served.target != case.manifest.target:
+        return f"{served.run_id} predicts {served.target!r}, the candidate {case.manifest.target!r}"
+    here = {feature.name: feature.kind for feature in case.manifest.features}
+    strange = [f.name for f in served.features if here.get(f.name) != f.kind or f.name not in case.holdout.columns]
     return f"{served.run_id} needs features that the candidate has not: {', '.join(strange)}" if strange else ""
 
 
-def _examined(name: str, examine: Callable[[Trial], Check], trial: Trial) -> Check:
+def _examined(name: str, examine: Callable[[Case], Check], case: Case) -> Check:
     try:
         with np.errstate(all="ignore"):  # overflow becomes infinity or NaN, and both fail
-            return _guarded(examine, trial)
+            return _guarded(examine, case)
     except PermanentError as error:
-        return check(name, False, None, None, str(error))
+        return check(name, False, None, None, str(error), error.reason)
 
 
-def _guarded(examine: Callable[[Trial], Check], trial: Trial) -> Check:
+def _guarded(examine: Callable[[Case], Check], case: Case) -> Check:
     """Whatever an artefact makes the runtime raise is the artefact's fault: it will do so at every delivery."""
     try:
-        return examine(trial)
+        return examine(case)
     except (PermanentError, MemoryError):
         raise
     except Exception as error:
@@ -219,8 +225,16 @@ def _one_per_row(predicted: Vector, target: Vector) -> Vector:
 
 
 def _not_run(name: str, failed: Sequence[Check]) -> Check:
-    causes = [check.name for check in failed if was_run(check)]
-    return check(name, False, None, None, f"{_NOT_RUN}{', '.join(causes)} failed")
+    causes = [check.name for check in failed if check.standing == "failed"]
+    return Check(
+        name=name,
+        passed=False,
+        observed=None,
+        threshold=None,
+        reason=f"not run: {', '.join(causes)} failed",
+        status="not_run",
+        code="needs_" + "_".join(causes),
+    )
 
 
 def _shown(value: Shown) -> Shown:

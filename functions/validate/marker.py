@@ -7,30 +7,21 @@ reasons. The marker must be a pointer that this system wrote, and the run that i
 from collections.abc import Sequence
 from typing import NoReturn
 
-from functions.validate import history
 from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.outcome import Outcome
-from functions.validate.promotion import Clock, Current, Release, Standing, last_marker, promote, read_current
-from shared import layout
+from functions.validate.promotion import Clock, Release, promote
+from functions.validate.standing import Standing, marker_standing
+from shared import layout, pointers
 from shared.codec import decode, encode
-from shared.documents import SCHEMA_VERSION, Document, Pointer
-from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError
+from shared.documents import SCHEMA_VERSION, Pointer, Rejection
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PermanentError
 from shared.events import PromotionAsked, StorageEvent
 from shared.layout import Stage
+from shared.pointers import Current
 from shared.store import Store
 
-MAX_MARKER_BYTES = 256 * 2**10
+MAX_MARKER_BYTES = pointers.MAX_POINTER_BYTES
 _SOURCES: tuple[Stage, ...] = ("production", "staging")
-
-
-class Rejection(Document, frozen=True, kw_only=True):
-    """Why the last marker was refused; `problems` holds one sentence each."""
-
-    schema_version: int
-    rejected_at: str
-    marker_generation: int
-    reason: str
-    problems: tuple[str, ...]
 
 
 class MarkerRefused(PermanentError):
@@ -55,19 +46,24 @@ def act_on_marker(store: Store, asked: PromotionAsked, clock: Clock) -> Outcome:
 
 
 def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
-    current = read_current(store, "production")
-    last = last_marker(store, current)
-    if event.generation < last:
-        _withdraw_attempts(store, event, current)
-        return Outcome("older_marker", "a newer marker was acted on already", stage="production")
-    if current.pointer is not None and event.generation == last:
-        _withdraw_attempts(store, event, current)
-        return _outcome(current.pointer.run_id, "unchanged")
-    pointer = _asked_for(store, event) or _interrupted(store, event)
+    current = pointers.read_current(store, "production")
+    newest = None if current.pointer else pointers.newest(store, "production")
+    if marker_standing(event.generation, current.pointer, newest) != "newer":
+        return _acted_before(store, event, current)
+    pointer = _asked_for(store, event)
     if pointer is None:
         return _overtaken(store)
     run = _verified_run(store, pointer)
     return _outcome(pointer.run_id, promote(store, "production", _release(pointer, run, event.generation), clock))
+
+
+def _acted_before(store: Store, event: StorageEvent, current: Current) -> Outcome:
+    """A redelivery, or an older marker: what serves is recorded, in case its own delivery ended before it could."""
+    if current.pointer is not None:
+        pointers.record(store, current.pointer, current.data)
+        if current.pointer.marker_generation == event.generation:
+            return _outcome(current.pointer.run_id, "unchanged")
+    return Outcome("older_marker", "a newer marker was acted on already", stage="production")
 
 
 def _asked_for(store: Store, event: StorageEvent) -> Pointer | None:
@@ -78,21 +74,6 @@ def _asked_for(store: Store, event: StorageEvent) -> Pointer | None:
     pointer = _parsed(data)
     _require_ours(store, pointer, data)
     return pointer
-
-
-def _interrupted(store: Store, event: StorageEvent) -> Pointer | None:
-    """What an earlier delivery of the event was about to promote when it ended: it had read and verified the marker.
-
-    Its history entry is there already. It may not be withdrawn, since a duplicate of the delivery may be about to swap
-    it in; going on to the end is always right, and a newer marker's own event then decides as ever.
-    """
-    entries = history.attempts(store, "production", None, event.generation)
-    return entries[0].pointer if entries else None
-
-
-def _withdraw_attempts(store: Store, event: StorageEvent, current: Current) -> None:
-    """What a delivery of this event that was killed left in the history, now that it cannot serve any more."""
-    history.withdraw(store, history.attempts(store, "production", None, event.generation), current.pointer)
 
 
 def _overtaken(store: Store) -> Outcome:
@@ -111,7 +92,7 @@ def _read_marker(store: Store, event: StorageEvent) -> bytes | None:
     if info.size > MAX_MARKER_BYTES:
         _refuse("marker_too_large", f"{layout.MARKER} has {info.size} bytes, a pointer at most {MAX_MARKER_BYTES}")
     try:
-        return store.read(layout.MARKER, event.generation).data
+        return store.read(layout.MARKER, event.generation, max_bytes=MAX_MARKER_BYTES).data
     except ObjectMissing:
         return None
 
@@ -130,8 +111,8 @@ def _require_ours(store: Store, pointer: Pointer, data: bytes) -> None:
     """Byte for byte a pointer that was written here: one of the two of now, or the history entry of its moment."""
     keys = [layout.pointer(stage) for stage in layout.STAGES]
     try:
-        keys.append(history.entry_key(pointer))
-    except (OverflowError, ValueError):
+        keys.append(pointers.entry_key(pointer))
+    except InvalidDocument:
         _refuse("marker_unknown", f"{layout.MARKER} names a moment that no calendar has")
     if not any(_holds(store, key, data) for key in keys):
         _refuse(
@@ -146,8 +127,8 @@ def _holds(store: Store, key: str, data: bytes) -> bool:
     if info is None or info.size != len(data):
         return False
     try:
-        return store.read(key).data == data
-    except ObjectMissing:
+        return store.read(key, max_bytes=len(data)).data == data
+    except (ObjectMissing, ObjectTooLarge):
         return False
 
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 
 from functions.validate import evidence, gate
 from functions.validate.outcome import Outcome
-from functions.validate.promotion import Clock, Release, Standing, promote, read_current
-from shared import layout
+from functions.validate.promotion import Clock, Release, promote
+from functions.validate.standing import Standing
+from shared import layout, pointers, run_files
 from shared.codec import decode, digest, encode
 from shared.documents import (
     Check,
@@ -26,7 +27,7 @@ CLOCK_SKEW = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Candidate:
+class ReadManifest:
     """A manifest as read at the event's generation; `manifest` is None, with its `problem`, if it is malformed."""
 
     info: ObjectInfo
@@ -54,25 +55,25 @@ def judge_candidate(store: Store, arrived: CandidateArrived, clock: Clock) -> Ou
     return _outcome(run_id, promote(store, "staging", release, clock))
 
 
-def _read_candidate(store: Store, arrived: CandidateArrived) -> Candidate | None:
+def _read_candidate(store: Store, arrived: CandidateArrived) -> ReadManifest | None:
     event = arrived.event
     info = store.stat(event.name)
     if info is None or info.generation != event.generation:
         return None
-    if info.size > evidence.MAX_MANIFEST_BYTES:
-        problem = f"{event.name}: {info.size} bytes is over the limit of {evidence.MAX_MANIFEST_BYTES}"
-        return Candidate(info, arrived.run_id, b"", None, problem)
+    if info.size > run_files.MAX_MANIFEST_BYTES:
+        problem = f"{event.name}: {info.size} bytes is over the limit of {run_files.MAX_MANIFEST_BYTES}"
+        return ReadManifest(info, arrived.run_id, b"", None, problem)
     try:
-        data = store.read(event.name, event.generation).data
+        data = store.read(event.name, event.generation, max_bytes=run_files.MAX_MANIFEST_BYTES).data
     except ObjectMissing:
         return None
     try:
-        return Candidate(info, arrived.run_id, data, evidence.parse_manifest(data, arrived.run_id, event.name))
+        return ReadManifest(info, arrived.run_id, data, run_files.parse_manifest(data, arrived.run_id, event.name))
     except InvalidDocument as error:
-        return Candidate(info, arrived.run_id, data, None, str(error))
+        return ReadManifest(info, arrived.run_id, data, None, str(error))
 
 
-def _decided(store: Store, candidate: Candidate, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+def _decided(store: Store, candidate: ReadManifest, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
     """The decision that stands, and what was read for it if it was made now."""
     recorded = _recorded(store, candidate.run_id)
     if recorded is not None:
@@ -94,25 +95,25 @@ def _recorded(store: Store, run_id: str) -> Decision | None:
         return None
 
 
-def _judged(store: Store, candidate: Candidate, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+def _judged(store: Store, candidate: ReadManifest, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
     serving, unreadable = _serving(store)
     opening = _opening(candidate, serving, unreadable, clock)
     if candidate.manifest is None or not all(check.passed for check in opening):
         return gate.judge(opening, None), None
     found = evidence.gather_candidate(store, candidate.manifest)
     incumbent = _incumbent(store, candidate.run_id, serving)
-    trial = gate.Trial(candidate.manifest, found.files, found.problems, incumbent)
-    return gate.judge(opening, trial), found
+    case = gate.Case(candidate.manifest, found.files, found.problems, incumbent)
+    return gate.judge(opening, case), found
 
 
 def _serving(store: Store) -> tuple[Pointer | None, str]:
     try:
-        return read_current(store, "staging").pointer, ""
+        return pointers.read_current(store, "staging").pointer, ""
     except InvalidDocument as error:
         return None, f"{error}; restore it from {layout.history_folder('staging')}"
 
 
-def _opening(candidate: Candidate, serving: Pointer | None, unreadable: str, clock: Clock) -> list[Check]:
+def _opening(candidate: ReadManifest, serving: Pointer | None, unreadable: str, clock: Clock) -> list[Check]:
     """What can be said before any file is read."""
     run_id, sha256 = candidate.run_id, digest(candidate.data).sha256
     latest = clock() + CLOCK_SKEW
@@ -121,13 +122,21 @@ def _opening(candidate: Candidate, serving: Pointer | None, unreadable: str, clo
     superseded = serving is not None and serving.run_id > run_id
     newest = f"staging serves {serving.run_id}" if serving else "staging serves nothing yet"
     return [
-        gate.check("manifest", candidate.manifest is not None, sha256, None, candidate.problem or "it is valid"),
+        gate.check(
+            "manifest",
+            candidate.manifest is not None,
+            sha256,
+            None,
+            candidate.problem or "it is valid",
+            "" if candidate.manifest is not None else "malformed_manifest",
+        ),
         gate.check(
             "run_time",
             in_time,
             run_id,
             latest.isoformat(timespec="seconds"),
             "its time is not in the future" if in_time else future,
+            "" if in_time else "future_run",
         ),
         gate.check(
             "newest",
@@ -135,6 +144,7 @@ def _opening(candidate: Candidate, serving: Pointer | None, unreadable: str, clo
             serving.run_id if serving else None,
             run_id,
             unreadable or newest,
+            "pointer_unreadable" if unreadable else "superseded" if superseded else "",
         ),
     ]
 
@@ -151,7 +161,7 @@ def _incumbent(store: Store, run_id: str, serving: Pointer | None) -> gate.Incum
     return gate.Incumbent(run.manifest, run.graph)
 
 
-def _require_same_manifest(decision: Decision, candidate: Candidate) -> None:
+def _require_same_manifest(decision: Decision, candidate: ReadManifest) -> None:
     judged = [check.observed for check in decision.checks if check.name == "manifest"]
     if judged != [digest(candidate.data).sha256]:
         raise PermanentError(
@@ -161,11 +171,9 @@ def _require_same_manifest(decision: Decision, candidate: Candidate) -> None:
 
 
 def _refused(run_id: str, decision: Decision) -> Outcome:
-    failed = [check for check in decision.checks if not check.passed and gate.was_run(check)]
+    failed = [check for check in decision.checks if check.standing == "failed"]
     sentences = "; ".join(f"{check.name}: {check.reason}" for check in failed)
-    reason = _REASONS.get(failed[0].name, "gate_refused") if failed else "gate_refused"
-    if reason == "superseded" and failed[0].observed is None:
-        reason = "pointer_unreadable"
+    reason = failed[0].code if failed and failed[0].code in ALERTED else "gate_refused"
     names = tuple(check.name for check in failed)
     message = f"run {run_id} was not promoted: {sentences}"
     return Outcome(reason, message, run_id, "staging", reason != "superseded", names)
@@ -180,4 +188,5 @@ def _outcome(run_id: str, standing: Standing) -> Outcome:
     return Outcome(standing, message, run_id, "staging")
 
 
-_REASONS = {"manifest": "malformed_manifest", "run_time": "future_run", "newest": "superseded"}
+ALERTED = frozenset({"malformed_manifest", "future_run", "superseded", "pointer_unreadable"})
+"""Codes of checks that are a reason of their own for alerts; all others are `gate_refused`."""

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-import msgspec
-
 from infra.operate.served import (
     CannotTell,
     bucket_of,
@@ -23,8 +21,9 @@ from infra.operate.served import (
 )
 from infra.options import OneLineParser, number
 from shared import layout
-from shared.documents import Pointer
-from shared.errors import ObjectMissing, PipelineError
+from shared.codec import decode
+from shared.documents import Pointer, Rejection
+from shared.errors import InvalidDocument, ObjectMissing, PipelineError
 from shared.store import Store
 
 POLL_SECONDS = 0.5
@@ -33,14 +32,6 @@ VERDICT_SECONDS = 300.0
 Say = Callable[[str], None]
 Source = Callable[[Store, argparse.Namespace], str]
 """Finds the key of the pointer to copy, or raises CannotTell."""
-
-
-class Rejection(msgspec.Struct, frozen=True):
-    """What is read of `promote/production.rejected.json`."""
-
-    marker_generation: int
-    reason: str
-    problems: tuple[str, ...]
 
 
 def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source: Source) -> int:
@@ -121,8 +112,8 @@ def _accepted(pointer: Pointer, generation: int) -> str:
 
 def _rejection(store: Store) -> Rejection | None:
     try:
-        return msgspec.json.decode(store.read(layout.REJECTED).data, type=Rejection)
-    except (ObjectMissing, msgspec.DecodeError):
+        return decode(store.read(layout.REJECTED).data, Rejection, layout.REJECTED)
+    except (ObjectMissing, InvalidDocument):
         return None
 
 

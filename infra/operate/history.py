@@ -6,21 +6,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from infra.operate.served import (
-    CannotTell,
-    Served,
-    at,
-    bucket_of,
-    current,
-    history,
-    shown,
-    store_of,
-)
+from infra.operate.served import CannotTell, bucket_of, current, history, shown, store_of
 from infra.options import OneLineParser
 from shared import layout
 from shared.documents import Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
+from shared.pointers import Kept, at
 from shared.store import Store
 
 SUMMARY = ("r2", "champion")
@@ -48,7 +40,7 @@ def moment(store: Store, stage: Stage, when: datetime) -> Iterator[str]:
     yield f"{stage} at {shown(when)}"
     yield from _headline(served.pointer, f"  until {shown(later.pointer.promoted_at)}" if later else "  serves now")
     for check in served.pointer.decision.checks:
-        yield f"    {check.name:<17}{'passed' if check.passed else 'failed'}  {check.reason}"
+        yield f"    {check.name:<17}{check.standing.replace('_', ' ')}  {check.reason}"
     yield f"    {served.key}"
 
 
@@ -57,7 +49,7 @@ def _headline(pointer: Pointer, remark: str) -> Iterator[str]:
     yield f"{shown(pointer.promoted_at)}  {pointer.run_id}  {replaced}{remark}"
 
 
-def _first(entries: Sequence[Served]) -> str:
+def _first(entries: Sequence[Kept]) -> str:
     return f"; its first run served from {shown(entries[0].pointer.promoted_at)}" if entries else ""
 
 

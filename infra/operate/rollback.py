@@ -6,19 +6,15 @@ import sys
 from collections.abc import Sequence
 
 from infra.operate.ask import ask_and_wait
-from infra.operate.served import (
-    CannotTell,
-    Served,
-    current,
-    history,
-)
+from infra.operate.served import CannotTell, current, history
 from infra.options import OneLineParser
 from shared import layout
 from shared.documents import Pointer
+from shared.pointers import Kept
 from shared.store import Store
 
 
-def target(store: Store, run_id: str | None) -> Served:
+def target(store: Store, run_id: str | None) -> Kept:
     """The entry to go back to: the newest of `run_id`, or what the pointer of now replaced. Raises CannotTell."""
     now, entries = current(store, "production"), history(store, "production")
     if not entries:

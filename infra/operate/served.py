@@ -1,29 +1,21 @@
 """What a stage served, as its history tells it: read for the commands that list it, roll back to it or wait for it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from infra.options import OneLineParser
-from shared import layout
-from shared.codec import decode
+from shared import layout, pointers
 from shared.documents import Pointer
 from shared.env import Environment
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError, SettingsError
+from shared.errors import InvalidDocument, PipelineError, SettingsError
 from shared.layout import Stage
+from shared.pointers import Kept
 from shared.store import CloudStore, Store
 
 
 class CannotTell(PipelineError):
     """The command ends here; the message is one line that says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Served:
-    """One pointer of the history and where it is kept."""
-
-    key: str
-    pointer: Pointer
 
 
 def bucket_of(parser: OneLineParser, environ: "dict[str, str]") -> str:
@@ -41,35 +33,22 @@ def store_of(bucket: str) -> Store:
 
 def current(store: Store, stage: Stage) -> Pointer | None:
     """What the stage serves now. Raises CannotTell for a pointer that does not parse."""
-    key = layout.pointer(stage)
+    with _readable(stage):
+        return pointers.read_current(store, stage).pointer
+
+
+def history(store: Store, stage: Stage) -> list[Kept]:
+    """Every pointer that served, oldest first, the one of now included. Raises CannotTell as `current` does."""
+    with _readable(stage):
+        return pointers.history(store, stage)
+
+
+@contextmanager
+def _readable(stage: Stage) -> Iterator[None]:
     try:
-        return decode(store.read(key).data, Pointer, key)
-    except ObjectMissing:
-        return None
+        yield
     except InvalidDocument as error:
         raise CannotTell(f"{error}; copy the newest entry of {layout.history_folder(stage)} over it") from error
-
-
-def history(store: Store, stage: Stage) -> list[Served]:
-    """Every pointer that served, oldest first, up to the one of now. Objects that are no pointers are passed over.
-
-    An entry is written just before its pointer; one that is newer than the pointer has not served.
-    """
-    now = current(store, stage)
-    entries = []
-    for info in store.list(layout.history_folder(stage)):
-        try:
-            pointer = decode(store.read(info.name).data, Pointer, info.name)
-        except (ObjectMissing, InvalidDocument):
-            continue
-        if now is None or pointer.promoted_at <= now.promoted_at:
-            entries.append(Served(info.name, pointer))
-    return entries
-
-
-def at(entries: Sequence[Served], moment: datetime) -> Served | None:
-    """What served at that moment."""
-    return next((entry for entry in reversed(entries) if entry.pointer.promoted_at <= moment), None)
 
 
 def shown(moment: datetime) -> str:

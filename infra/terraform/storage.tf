@@ -158,11 +158,8 @@ module "validate_access" {
   roles  = local.roles
   read   = ["candidates/", "staging/", "production/", "promote/"]
   create = ["candidates/", "staging/", "production/", "promote/production.rejected.json"]
-  # The two pointers are overwritten; a history entry whose promotion lost its race is withdrawn.
-  remove = [
-    "staging/current.json", "production/current.json", "staging/history/", "production/history/",
-    "promote/production.rejected.json",
-  ]
+  # The two pointers are overwritten. Nothing below history/ ever is, nor deleted.
+  remove = ["staging/current.json", "production/current.json", "promote/production.rejected.json"]
 }
 
 module "predict_access" {

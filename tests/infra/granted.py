@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.errors import NotPermitted, PreconditionFailed
-from shared.store import CREATE_ONLY, Download, ObjectInfo
+from shared.store import CREATE_ONLY, MAX_BYTES, Download, ObjectInfo
 from tests.infra.terraform import of_type
 from tests.memory_store import MemoryStore
 
@@ -46,9 +46,9 @@ class GrantedStore:
         """Grants that nothing needed."""
         return {(role, prefix) for role, prefixes in self.grants.items() for prefix in prefixes} - self.used
 
-    def read(self, name: str, generation: int | None = None) -> Download:
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         self._require("reader", name)
-        return self.bucket.read(name, generation)
+        return self.bucket.read(name, generation, max_bytes=max_bytes)
 
     def stat(self, name: str) -> ObjectInfo | None:
         self._require("reader", name)

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TypeVar
@@ -21,11 +21,18 @@ import pytest
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import layout, logs
+from shared.errors import PipelineError, TransientError
 from shared.errors import StorageUnavailable as Unavailable
-from shared.errors import TransientError
 from shared.layout import Stage
 from tests.candidates import Candidate, build, run_id
-from tests.journey.invariants import CHANGING, Script, faults_of_pointer, faults_when_drained, unmarked
+from tests.journey.invariants import (
+    CHANGING,
+    Script,
+    faults_of_pointer,
+    faults_of_replaced,
+    faults_when_drained,
+    unmarked,
+)
 from tests.memory_store import MemoryStore
 from tests.unit.validate.world import BUCKET, NOW, WatchedStore, attributes, resource
 
@@ -38,7 +45,12 @@ MAX_FAULTS = 30
 WAIT_SECONDS = 120.0
 
 BEFORE = ("503", "429", "connection reset", "time-out")
-AFTER = ("lost response", "lost response, retried by the client", "time-out after the write")
+AFTER = (
+    "lost response",
+    "lost response, retried by the client",
+    "time-out after the write",
+    "arrives once more, long after",
+)
 KINDS = (*BEFORE, *AFTER, "truncated download", "killed before the call", "killed after the call")
 COUNTS: Counter[str] = Counter()
 
@@ -121,6 +133,9 @@ class FaultyStore(WatchedStore):
             raise Killed
         if fault == "lost response, retried by the client":
             return do()
+        if fault == "arrives once more, long after":
+            self._run.keep_for_later(do)
+            return answer
         if fault in AFTER:
             raise Unavailable(f"{fault} on {kind} {name}")
         return answer
@@ -141,6 +156,7 @@ class Run:
         self._before_change: bytes | None = None
         self._waiting: list[tuple[str, int]] = []
         self._flying: list[Delivery] = []
+        self._late: list[Callable[[], object]] = []
 
     def clock(self) -> datetime:
         """Instances disagree by up to ten seconds."""
@@ -158,11 +174,18 @@ class Run:
         COUNTS[fault] += 1
         return fault
 
+    def keep_for_later(self, send: Callable[[], object]) -> None:
+        """A request that will reach storage once more, at a moment that the seed decides."""
+        self._late.append(send)
+
     def play(self) -> None:
         """Let people, training, delivery and faults take turns in the order that the seed says."""
         acts = self._acts()
-        while acts or self._waiting or self._flying:
-            if acts and (self._chance.random() < 0.03 or not (self._waiting or self._flying)):
+        while acts or self._waiting or self._flying or self._late:
+            if self._late and (self._chance.random() < 0.02 or not (acts or self._waiting or self._flying)):
+                with suppress(PipelineError):
+                    self._late.pop(0)()
+            elif acts and (self._chance.random() < 0.03 or not (self._waiting or self._flying)):
                 acts.pop(0)()
             elif self._waiting and len(self._flying) < IN_FLIGHT and self._chance.random() < 0.3:
                 self._start(self._waiting.pop(self._chance.randrange(len(self._waiting))))
@@ -248,6 +271,7 @@ class Run:
         for stage in layout.STAGES:
             if name == layout.pointer(stage) and before != data:
                 self.violations += faults_of_pointer(self.bucket, stage, data)
+                self.violations += faults_of_replaced(self.bucket, stage, before) if before else []
                 self.visible[stage].append(data)
 
 

@@ -17,7 +17,7 @@ from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Golden
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
-from shared.store import Download
+from shared.store import MAX_BYTES, Download
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import log_records
 from tests.unit.predict.promoted import (
@@ -43,12 +43,12 @@ class FlakyStore(MemoryStore):
         self.gate = threading.Event()
         self.gate.set()
 
-    def read(self, name: str, generation: int | None = None) -> Download:
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         self.reads.append(name)
         assert self.gate.wait(30)
         if self.fault is not None:
             raise self.fault
-        return super().read(name, generation)
+        return super().read(name, generation, max_bytes=max_bytes)
 
 
 class Clock:

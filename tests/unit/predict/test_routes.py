@@ -400,7 +400,7 @@ def test_a_failed_look_shows_at_ready_and_meta_while_predictions_go_on(
 ) -> None:
     client.get("/ready")
 
-    def down(name: str, generation: int | None = None) -> Download:
+    def down(name: str, generation: int | None = None, **_: object) -> Download:
         raise StorageUnavailable("https://storage.example/secret-bucket refused")
 
     monkeypatch.setattr(store, "read", down)

@@ -15,7 +15,7 @@ from functions.train.settings import TrainSettings
 from functions.train.tracking import NullTracker
 from shared import logs
 from shared.errors import SettingsError, StorageUnavailable
-from shared.store import Download
+from shared.store import MAX_BYTES, Download
 from tests.memory_store import MemoryStore
 from tests.unit.train.test_pipeline import seeded
 
@@ -96,7 +96,7 @@ class Failing(MemoryStore):
         super().__init__()
         self._error = error
 
-    def read(self, name: str, generation: int | None = None) -> Download:
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         raise self._error
 
 

@@ -1,16 +1,14 @@
 """A crash at every single storage call, and promoters that race: the next delivery completes what is left."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
-import msgspec
 import pytest
 
 from functions.validate import promotion
 from shared import layout
-from shared.codec import decode, encode
+from shared.codec import decode
 from shared.documents import Pointer
-from shared.errors import NotPermitted, StorageUnavailable, TransientError
+from shared.errors import StorageUnavailable, TransientError
 from shared.store import ObjectInfo
 from tests.candidates import build, run_id
 from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at
@@ -91,16 +89,47 @@ def test_a_newer_run_after_a_crash_leaves_a_history_of_what_served(number: int, 
     require_history_is_what_served(world, "staging", served)
 
 
-def test_the_pointer_is_the_last_write_and_its_history_the_one_before() -> None:
-    for make, name, stage in ((waiting_candidate, MANIFEST, "staging"), (waiting_marker, layout.MARKER, "production")):
+def test_what_is_replaced_is_recorded_before_the_swap_and_what_serves_after_it() -> None:
+    cases: list[tuple[Callable[[], World], str, layout.Stage]]
+    cases = [(waiting_candidate, MANIFEST, "staging"), (waiting_marker, layout.MARKER, "production")]
+    for make, name, stage in cases:
         world = make()
         store = WatchedStore(world.bucket)
         world.deliver(name, store=store)
         changes = [call for call in store.calls if call[0] in ("write", "copy", "delete")]
-        assert changes[-1] == ("write", f"{stage}/current.json")
-        assert changes[-2][1].startswith(f"{stage}/history/")
+        (before, swap, after) = changes[-3:]
+        assert swap == ("write", f"{stage}/current.json")
+        assert before[1] == world.history_keys(stage)[0]
+        assert after[1] == world.history_keys(stage)[1]
         copies = [key for kind, key in changes if kind == "copy"]
         assert copies[-1] == f"{stage}/{run_id(2)}/manifest.json"
+
+
+def test_a_pointer_whose_recording_was_cut_off_is_recorded_by_who_replaces_it() -> None:
+    world = World()
+    world.stage(1)
+
+    def fail(_: int, kind: str, name: str) -> None:
+        if kind == "write" and name.startswith("staging/history/") and run_id(2) in name:
+            raise StorageUnavailable("killed")
+
+    second = world.publish(build(run_id(2)))
+    with pytest.raises(StorageUnavailable):
+        world.deliver(second, store=WatchedStore(world.bucket, before=fail))
+    assert world.serving("staging") == run_id(2)
+    assert world.history("staging") == [run_id(1)]
+    world.stage(3)
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])
+    world.deliver(second)
+    require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])
+
+
+def test_nothing_is_ever_deleted() -> None:
+    for make, name in ((waiting_candidate, MANIFEST), (waiting_marker, layout.MARKER)):
+        world = make()
+        store = WatchedStore(world.bucket)
+        world.deliver(name, store=store)
+        assert "delete" not in {kind for kind, _ in store.calls}
 
 
 def test_losing_to_a_newer_run_leaves_the_newer_one_and_no_trace_in_the_history() -> None:
@@ -207,32 +236,24 @@ def test_a_race_that_never_ends_is_given_back_to_the_next_delivery() -> None:
     require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
 
 
-def test_a_history_that_cannot_be_withdrawn_is_no_reason_to_stop() -> None:
+def test_an_entry_that_holds_something_else_stops_the_promotion_that_would_lose_what_served() -> None:
     world = waiting_candidate()
-    newer = world.publish(build(run_id(3)))
-
-    def forbid(_: int, kind: str, name: str) -> None:
-        if kind == "delete":
-            raise NotPermitted("403")
-
-    forbidding = WatchedStore(world.bucket, before=forbid)
-    store = interrupted_at(forbidding, "write", "staging/current.json", lambda: world.deliver(newer, store=forbidding))
-    lines = world.deliver(MANIFEST, store=store)
-    assert [line["reason"] for line in lines] == ["history_kept", "superseded"]
-    assert world.serving("staging") == run_id(3)
+    (key,) = world.history_keys("staging")
+    world.overwrite(key, world.bucket.read(key).data.replace(b'"passed": true', b'"passed": false', 1))
+    (line,) = world.deliver(MANIFEST)
+    assert (line["severity"], line["reason"]) == ("ERROR", "integrity")
+    assert "holds something else than the pointer that served" in line["message"]
+    assert world.serving("staging") == run_id(1)
 
 
-def test_in_doubt_which_of_two_entries_served_both_are_kept() -> None:
+def test_an_entry_that_differs_in_the_marker_only_counts_as_there() -> None:
     world = World()
     world.stage(1)
+    world.promote(layout.pointer("staging"))
+    world.promote(layout.pointer("staging"))  # confirmed: the pointer notes the newer marker
     world.stage(2)
-    pointer = world.pointer("staging")
-    assert pointer is not None
-    twin = msgspec.structs.replace(pointer, promoted_at=pointer.promoted_at + timedelta(microseconds=1))
-    world.stage(3)
-    world.overwrite(layout.history("staging", twin.promoted_at, twin.run_id), encode(twin))
-    world.deliver(MANIFEST)
-    assert world.history("staging") == [run_id(1), run_id(2), run_id(2), run_id(3)]
+    assert world.promote(layout.pointer("staging"))[-1]["reason"] == "promoted"
+    assert world.history("production") == [run_id(1), run_id(2)]
 
 
 def test_moments_of_promotion_increase_even_if_the_clock_goes_back() -> None:

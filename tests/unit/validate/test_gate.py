@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from functions.validate import bootstrap, gate
-from functions.validate.gate import Incumbent, Trial, judge
+from functions.validate.gate import Case, Incumbent, judge
 from shared import layout
 from shared.codec import decode, encode, encode_gzip
 from shared.documents import (
@@ -30,11 +30,11 @@ NAMES = [*gate.OPENING, "integrity", "golden", "holdout_size", "r2", "better_tha
 
 
 def decided(candidate: Candidate, problems: tuple[str, ...] = (), incumbent: Incumbent = NOBODY) -> Decision:
-    return judge(OPENING, Trial(candidate.manifest, candidate.files, problems, incumbent))
+    return judge(OPENING, Case(candidate.manifest, candidate.files, problems, incumbent))
 
 
 def failed(decision: Decision) -> list[str]:
-    return [c.name for c in decision.checks if not c.passed and gate.was_run(c)]
+    return [c.name for c in decision.checks if c.standing == "failed"]
 
 
 def found(decision: Decision, name: str) -> Check:
@@ -47,7 +47,7 @@ def champion(**options: Any) -> Incumbent:
 
 
 def with_holdout(candidate: Candidate, **changes: Any) -> Candidate:
-    holdout = Trial(candidate.manifest, candidate.files, (), NOBODY).holdout
+    holdout = Case(candidate.manifest, candidate.files, (), NOBODY).holdout
     return candidate.with_file(layout.HOLDOUT, encode_gzip(msgspec.structs.replace(holdout, **changes)))
 
 
@@ -132,7 +132,7 @@ def test_a_graph_that_predicts_nothing_that_is_a_number_never_passes() -> None:
 
 
 def test_a_score_that_is_not_a_number_passes_no_check() -> None:
-    class Blind(Trial):
+    class Blind(Case):
         predicted = np.full(200, np.nan)
 
     candidate = build(run_id(1))
@@ -189,7 +189,7 @@ def test_r2_is_that_of_the_artefact_and_not_the_trainers_claim() -> None:
     candidate = build(run_id(1), slope=2.5, min_r2=0.8, claimed_r2=0.9)
     decision = decided(candidate)
     assert failed(decision) == ["r2", "reported"]
-    trial = Trial(candidate.manifest, candidate.files, (), NOBODY)
+    trial = Case(candidate.manifest, candidate.files, (), NOBODY)
     assert found(decision, "r2").observed == r2(trial.target, trial.predicted)
     assert found(decision, "r2").threshold == 0.8
 

@@ -9,7 +9,7 @@ being killed before it, so kills come after calls that change something.
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -34,11 +34,12 @@ from tests.unit.validate.world import NOW, WatchedStore
 
 T = TypeVar("T")
 STEP, KILL = "goes on", "is killed after its next call, and its event comes again"
+LATE_WRITE = "sends a request once more that it made long ago"
 DECISION = Decision(passed=True, checks=(gate.check("integrity", True, 1.0, 1.0, "it is sound"),))
 WAIT_SECONDS = 60.0
 
 Action = tuple[int, str]
-"""Which promoter, and what it does."""
+"""Which promoter, and what it does; for a late write, which request of the race."""
 
 
 class Killed(BaseException):
@@ -63,6 +64,7 @@ class Scenario:
     racing: tuple[Delivery, Delivery]
     last: int
     kills: int = 0
+    late_writes: int = 0
 
 
 LATE = timedelta(hours=1)
@@ -87,6 +89,14 @@ SCENARIOS = {
     "one event twice, one killed": Scenario("staging", (Delivery(1),), (Delivery(2), Delivery(2)), 2, kills=1),
     "a rollback, one killed": Scenario(
         "production", (Delivery(1, 10), Delivery(2, 11)), (Delivery(3, 12), Delivery(1, 13)), 1, kills=1
+    ),
+    "two runs, a late write": Scenario("staging", (Delivery(1),), (Delivery(2), Delivery(3)), 3, late_writes=1),
+    "the first two runs ever, a late write": Scenario("staging", (), (Delivery(1), Delivery(2)), 2, late_writes=1),
+    "two markers, a late write": Scenario(
+        "production", (Delivery(1, 10),), (Delivery(2, 11), Delivery(3, 12)), 3, late_writes=1
+    ),
+    "a rollback, a late write": Scenario(
+        "production", (Delivery(1, 10), Delivery(2, 11)), (Delivery(3, 12), Delivery(1, 13)), 1, late_writes=1
     ),
 }
 
@@ -125,6 +135,16 @@ def opened(scenario: Scenario) -> MemoryStore:
     return store
 
 
+@dataclass(frozen=True)
+class Request:
+    """A call that changed something, or tried to; `send` makes it once more. `content`: what a write holds."""
+
+    kind: str
+    name: str
+    content: object
+    send: Callable[[], object]
+
+
 class Promoter(WatchedStore):
     """One instance at work in a thread of its own, stopped before each of its calls until it is told to go on."""
 
@@ -138,6 +158,10 @@ class Promoter(WatchedStore):
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
         self._await_stop()
+
+    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        self._content = (data, self._race.version(if_generation))
+        return super().write(name, data, if_generation=if_generation, content_type=content_type)
 
     def act(self, how: str) -> None:
         """Make the next call, and stop before the one after it."""
@@ -176,6 +200,8 @@ class Promoter(WatchedStore):
         self._go.acquire()
         if self._race.over:
             raise Killed
+        if self.changes:
+            self._race.requests.append(Request(kind, name, self._content if kind == "write" else None, do))
         try:
             answer = do()
         except PipelineError as error:
@@ -202,12 +228,32 @@ class Race:
         self.failures: list[str] = []
         self.releases = [released(self.store, delivery) for delivery in scenario.racing]
         self.served = [pointer for pointer in [self._pointer()] if pointer is not None]
+        self.requests: list[Request] = []
+        self._late_writes = 0
         self._versions: dict[int, tuple[str, int]] = {}
         self._promoters = [Promoter(self, place) for place in range(2)]
 
     def act(self, action: Action) -> None:
         place, how = action
-        self._promoters[place].act(how)
+        if how == LATE_WRITE:
+            self._send_again(place)
+        else:
+            self._promoters[place].act(how)
+
+    def _send_again(self, number: int) -> None:
+        """A request whose answer was lost may arrive a second time, also after its sender is gone."""
+        self._late_writes += 1
+        request = self.requests[number]
+        with suppress(PipelineError):
+            self.saw(request.kind, request.name, request.send())
+
+    def ended(self) -> bool:
+        """Whether both events were acknowledged; a late write may still come."""
+        return all(promoter.done for promoter in self._promoters)
+
+    def version(self, generation: int | None) -> object:
+        """A generation by object and age, which orders that are otherwise alike share."""
+        return self._versions.get(generation, generation) if generation is not None else None
 
     def choices(self) -> list[Action]:
         """What may happen next."""
@@ -215,20 +261,25 @@ class Race:
         may_kill = kills < self.scenario.kills
         going_on = [(place, promoter) for place, promoter in enumerate(self._promoters) if not promoter.done]
         steps = [(place, STEP) for place, _ in going_on]
-        return steps + [(place, KILL) for place, promoter in going_on if may_kill and promoter.changes]
+        kills_now = [(place, KILL) for place, promoter in going_on if may_kill and promoter.changes]
+        late = self._late_writes < self.scenario.late_writes
+        return steps + kills_now + [(number, LATE_WRITE) for number in range(len(self.requests)) if late]
 
     def state(self) -> object:
         """All that the future depends on: the bucket, what each promoter knows, and what is checked in the end."""
         objects = tuple((info.name, self._plain_object(info)) for info in self.store.list(f"{self.scenario.stage}/"))
         known = tuple((p.done, p.deliveries, tuple(p.answers)) for p in self._promoters)
-        return objects, known, tuple(self.served), tuple(self.failures)
+        late = None
+        if self._late_writes < self.scenario.late_writes:
+            late = tuple((request.kind, request.name, request.content) for request in self.requests)
+        return objects, known, tuple(self.served), tuple(self.failures), late
 
     def close(self) -> None:
         for promoter in self._promoters:
             promoter.abandon()
 
     def saw(self, kind: str, name: str, answer: object) -> None:
-        """After a call took effect: a pointer that became visible is complete and verified, and in the history."""
+        """After a call took effect: a pointer that became visible is complete and verified, the one before is kept."""
         if isinstance(answer, ObjectInfo) and kind in ("write", "copy"):
             past = sum(known == name for known, _ in self._versions.values())
             self._versions[answer.generation] = (name, past)
@@ -275,9 +326,12 @@ class Race:
         for name, expected in served_files(candidate.manifest, digest(candidate.manifest_bytes)).items():
             if found.get(layout.staged(pointer.stage, pointer.run_id, name)) != expected:
                 faults.append(f"{pointer.run_id} became visible without a sound {name}")
-        if unmarked(pointer) not in [unmarked(entry) for entry in self._history()]:
-            faults.append(f"{pointer.run_id} became visible before it was in the history")
-        return faults
+        kept = [unmarked(entry) for entry in self._history()]
+        return faults + [
+            f"{old.run_id} was replaced before the history held it"
+            for old in self.served[:-1]
+            if unmarked(old) not in kept
+        ]
 
     def _history(self) -> list[Pointer]:
         keys = [info.name for info in self.store.list(layout.history_folder(self.scenario.stage))]
@@ -319,20 +373,21 @@ class Explorer:
     def explore(self, order: tuple[Action, ...] = ()) -> int:
         """Complete orders that begin with `order`. Fails with the order that breaks an invariant."""
         self.replays += 1
-        path: list[tuple[object, tuple[Action, ...], list[Action]]] = []
+        path: list[tuple[object, tuple[Action, ...], list[Action], bool]] = []
         with followed(self.scenario, order) as race:
             while (state := race.state()) not in self.orders:
                 choices = race.choices()
-                if not choices:
+                if race.ended():
                     assert race.faults_at_the_end() == [], order
+                if not choices:
                     self.orders[state] = 1
                     break
-                path.append((state, order, choices))
+                path.append((state, order, choices, race.ended()))
                 race.act(choices[0])
                 order = (*order, choices[0])
         total = self.orders[state]
-        for state, order, choices in reversed(path):
-            total += sum(self.explore((*order, choice)) for choice in choices[1:])
+        for state, order, choices, ended in reversed(path):
+            total += ended + sum(self.explore((*order, choice)) for choice in choices[1:])
             self.orders[state] = total
         return total
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import pytest
 
-from functions.validate.marker import MAX_MARKER_BYTES, Rejection
+from functions.validate.marker import MAX_MARKER_BYTES
 from shared import layout
 from shared.codec import decode, digest, encode
-from shared.documents import Pointer
+from shared.documents import Pointer, Rejection
 from shared.errors import StorageUnavailable
 from shared.layout import Stage
 from tests.candidates import FEATURES, build, graph, run_id

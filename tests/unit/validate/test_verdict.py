@@ -9,7 +9,7 @@ import pytest
 from functions.validate import evidence
 from functions.validate.verdict import CLOCK_SKEW
 from shared import documents as manifest
-from shared import layout
+from shared import layout, run_files
 from shared.codec import digest, encode
 from shared.documents import Feature
 from shared.layout import new_run_id
@@ -266,7 +266,7 @@ def test_a_categorical_feature_without_categories_is_malformed() -> None:
 
 
 def test_a_huge_manifest_is_refused_unread() -> None:
-    assert "over the limit" in refused_as_malformed(b" " * (evidence.MAX_MANIFEST_BYTES + 1))
+    assert "over the limit" in refused_as_malformed(b" " * (run_files.MAX_MANIFEST_BYTES + 1))
 
 
 def test_a_manifest_that_is_gone_is_skipped_with_a_line() -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from functions.validate.gate import was_run
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import layout, logs
@@ -16,7 +15,7 @@ from shared.codec import decode
 from shared.documents import Decision, Manifest, Pointer
 from shared.errors import StorageUnavailable
 from shared.layout import Stage
-from shared.store import Download, ObjectInfo, Store
+from shared.store import MAX_BYTES, Download, ObjectInfo, Store
 from tests.candidates import Candidate, build, publish, run_id
 from tests.memory_store import MemoryStore
 
@@ -101,7 +100,7 @@ class World:
 
     def failed(self, run: str) -> list[str]:
         """Names of the checks that ran and failed."""
-        return [c.name for c in self.decision(run).checks if not c.passed and was_run(c)]
+        return [c.name for c in self.decision(run).checks if c.standing == "failed"]
 
     def history(self, stage: Stage) -> list[str]:
         """Run ids of the history, oldest first."""
@@ -148,8 +147,8 @@ class WatchedStore:
         self._after = after
         self.calls: list[tuple[str, str]] = []
 
-    def read(self, name: str, generation: int | None = None) -> Download:
-        return self._call("read", name, lambda: self._store.read(name, generation))
+    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
+        return self._call("read", name, lambda: self._store.read(name, generation, max_bytes=max_bytes))
 
     def stat(self, name: str) -> ObjectInfo | None:
         return self._call("stat", name, lambda: self._store.stat(name))
