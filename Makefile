@@ -66,9 +66,13 @@ check-data: $(VENV)/.local-installed ## read a table and say everything that is 
 
 # ---- quality --------------------------------------------------------------------------------------------------------
 
+# Two processes share the suite by files, since a file's tests share what they start; in the order of tests/conftest.py.
+# The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
+WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: test
 test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contract, function, journey, browser and infra tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict

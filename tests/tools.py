@@ -1,13 +1,17 @@
-"""Programs that no Python package brings: a laptop without one skips the tests that need it, CI must have it."""
+"""What tests of several suites ask the computer for: programs that no Python package brings, and its spare time."""
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
 
 def require(*names: str, source: str) -> str:
-    """Where the first of the programs that is there lies; `source` says what brings it."""
+    """Path of the first of the programs that is installed; `source` says what brings it.
+
+    A laptop without any of them skips the test, CI must have one.
+    """
     path = next(filter(None, map(shutil.which, names)), None)
     if path is None:
         reason = f"{names[0]} is not installed: {source}"
@@ -15,3 +19,13 @@ def require(*names: str, source: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def queued_seconds(pid: int) -> float:
+    """Seconds that the main thread of a process was ready to run and waited for a processor; 0 where nobody counts.
+
+    A bound on how long something takes holds for what is left without them: other tests and programs run here too.
+    Source: the second field of /proc/PID/schedstat, https://docs.kernel.org/scheduler/sched-stats.html
+    """
+    counted = Path(f"/proc/{pid}/schedstat")
+    return int(counted.read_text().split()[1]) / 1e9 if counted.exists() else 0.0

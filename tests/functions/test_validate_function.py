@@ -22,6 +22,7 @@ from shared.documents import Pointer
 from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
 from tests.local_storage import peak_memory, running_storage
+from tests.tools import queued_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -266,7 +267,7 @@ def test_the_line_carries_the_trace_of_its_request(function: Function, bucket: B
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_it_starts_quickly_and_stays_small(bucket: Bucket, endpoint: str, tmp_path: Path) -> None:
-    """From an empty process to the first decision, the fastest start counts, as others work here too."""
+    """The fastest start counts, without what its processes waited for a processor: others work here too."""
     seconds, peaks = [], []
     for attempt in range(6):
         key = publish(bucket.store, build(run_id(20 + attempt))).name
@@ -274,7 +275,8 @@ def test_it_starts_quickly_and_stays_small(bucket: Bucket, endpoint: str, tmp_pa
         folder.mkdir()
         begun = time.monotonic()
         with running_function(folder, BUCKET=bucket.name, STORAGE_EMULATOR_HOST=endpoint) as started:
-            seconds.append(time.monotonic() - begun)
+            waited = sum(map(queued_seconds, workers_on(started)))
+            seconds.append(time.monotonic() - begun - waited)
             assert started.binary(event, bucket.name, id="cold") == 200
             assert [line["reason"] for line in started.lines("cold")] == ["promoted"]
             peaks.append(max(peak_memory(pid) for pid in workers_on(started)))

@@ -300,9 +300,9 @@ def test_two_thousand_resamples_of_a_thousand_rows_take_under_a_fifth_of_a_secon
     predicted = target + random.normal(size=1000)
 
     def seconds() -> float:
-        start = time.perf_counter()
+        start = time.process_time()  # not the clock on the wall: others work here too
         bootstrap.r2_lower_bound(target, predicted)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(itertools.islice(iter(seconds, None), 5)) < 0.2
 
@@ -310,9 +310,9 @@ def test_two_thousand_resamples_of_a_thousand_rows_take_under_a_fifth_of_a_secon
 def test_fifty_thousand_rows_fit_into_memory_and_time() -> None:
     random = np.random.default_rng(3)
     target = random.normal(size=50_000)
-    start = time.perf_counter()
+    start = time.process_time()
     assert 0.4 < bootstrap.r2_lower_bound(target + random.normal(size=50_000), target) < 0.5
-    assert time.perf_counter() - start < 60
+    assert time.process_time() - start < 60
 
 
 def test_a_check_table_row_needs_only_checks_that_come_before_it() -> None:
