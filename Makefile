@@ -66,7 +66,7 @@ check-data: $(VENV)/.local-installed ## read a table and say everything that is 
 
 # ---- quality --------------------------------------------------------------------------------------------------------
 
-# Two processes share the suite by files, since a file's tests share what they start; in the order of tests/conftest.py.
+# Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
 # The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
