@@ -1,6 +1,7 @@
 """A `make run` that stays up: what it serves, how gsutil promotes, and what survives `kill -9`."""
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -243,14 +244,25 @@ def test_ctrl_c_leaves_no_process_behind(session: Session) -> None:
 
 
 def test_when_make_run_itself_is_killed_nothing_stays_and_the_next_one_goes_on(tmp_path: Path) -> None:
-    settings = settings_for(tmp_path)
-    with running(settings) as session:
+    settings = settings_for(tmp_path / "state")
+    short = ("--dataset", str(sample_with_a_short_search(tmp_path / "sample")))
+    with running(settings, *short) as session:
         session.wait_for("train +ingest")
         session.process.kill()
         session.process.wait(30)
     until(lambda: processes_of(settings) == {}, 60, "the processes end with their parent")
-    again = run_once(settings)
+    again = run_once(settings, *short)
     assert again.code == 0, again.output
+
+
+def sample_with_a_short_search(folder: Path) -> Path:
+    """The path of its spec; for flows in which it does not matter how well the model does."""
+    shutil.copytree(TABLE.parent, folder)
+    spec = folder / "dataset.toml"
+    text = spec.read_text().replace("random_iterations = 25", "random_iterations = 1").replace("folds = 5", "folds = 2")
+    assert text.count("random_iterations = 1\n") == text.count("folds = 2\n") == 1
+    spec.write_text(text)
+    return spec
 
 
 def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path) -> None:
