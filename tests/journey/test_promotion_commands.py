@@ -42,7 +42,7 @@ def run(deployment: Deployment, command: str, *options: str, **changes: str) -> 
     }
     environment = {name: value for name, value in environment.items() if value}
     return subprocess.run(
-        [sys.executable, "-m", f"infra.local.{command}", *options],
+        [sys.executable, "-m", f"infra.operate.{command}", *options],
         cwd=ROOT,
         env=environment,
         capture_output=True,
