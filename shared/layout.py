@@ -82,6 +82,35 @@ def tracked(run_id: str = "") -> str:
     return f"{TRACKED}{run_id}/run.msgpack" if run_id else TRACKED
 
 
+GS = "gs://"
+
+
+def address(bucket: str, key: str = "") -> str:
+    """The gs:// address of an object, or of the bucket."""
+    return f"{GS}{bucket}/{key}"
+
+
+def key_in(bucket: str, uri: str) -> str | None:
+    """The key of a gs:// address in `bucket`; None for any other text, and for the bucket itself."""
+    prefix = address(bucket)
+    return uri[len(prefix) :] if uri.startswith(prefix) and len(uri) > len(prefix) else None
+
+
+def bucket_name(text: str) -> str:
+    """The bucket's name, whether people write it bare or as an address."""
+    return text.removeprefix(GS).rstrip("/")
+
+
+def is_address(text: str) -> bool:
+    """Whether `text` names something in a bucket, instead of a file."""
+    return text.startswith(GS)
+
+
+def beside(spec: str, source: str) -> str:
+    """Where the table of the spec at address `spec` is: `source` next to it, or in a bucket of its own."""
+    return source if is_address(source) else f"{spec.rpartition('/')[0]}/{source}"
+
+
 def lease(key: str) -> str:
     """Key of the training lease for one (data, spec, code) fingerprint."""
     return f"locks/train/{key}.json"

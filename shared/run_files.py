@@ -81,16 +81,18 @@ def verified(store: Store, key: str, expected: FileDigest, generation: int | Non
     return data
 
 
-def verified_object(store: Store, info: ObjectInfo | None, key: str, expected: FileDigest) -> bytes:
+def verified_object(store: Store, info: ObjectInfo | None, name: str, expected: FileDigest) -> bytes:
     """`verified` for an object whose generation and size are known already; None is one that is missing.
+
+    `name` is what a message calls it.
 
     Raises IntegrityError, also where it is gone by now.
     """
     if info is None:
-        raise IntegrityError(f"{key} is missing")
+        raise IntegrityError(f"{name} is missing")
     if info.size != expected.size:
-        raise IntegrityError(f"{key} has {info.size} bytes, expected {expected.size} (at most {MAX_FILE_BYTES})")
+        raise IntegrityError(f"{name} has {info.size} bytes, expected {expected.size} (at most {MAX_FILE_BYTES})")
     try:
-        return verified(store, key, expected, info.generation)
+        return verified(store, info.name, expected, info.generation)
     except ObjectMissing:
-        raise IntegrityError(f"{key} was removed or replaced while it was read") from None
+        raise IntegrityError(f"{name} was removed or replaced while it was read") from None

@@ -20,7 +20,7 @@ from rich.table import Table as TextTable
 
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
-from functions.train.settings import TrainSettings
+from functions.train.settings import SearchSettings
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import encode
@@ -104,7 +104,7 @@ def check(dataset: Path, console: Console) -> Table:
     return table
 
 
-def train(dataset: Path, out: Path, settings: TrainSettings, console: Console) -> None:
+def train(dataset: Path, out: Path, settings: SearchSettings, console: Console) -> None:
     """Write the candidate's files and its manifest into the folder `out`. Raises InvalidDataset, NoSelectableModel."""
     inputs = read_files(dataset)
     with _folder(out) as folder:
@@ -113,7 +113,7 @@ def train(dataset: Path, out: Path, settings: TrainSettings, console: Console) -
         for name, data in {**trained.files, layout.MANIFEST: encode(trained.manifest)}.items():
             (folder / name).write_bytes(data)
     console.print(leaderboard(trained.results, trained.selected.result.name), markup=False)
-    for warning in read_table(inputs.source.data, inputs.spec).warnings:
+    for warning in trained.warnings:
         console.print(f"warning: {warning}", markup=False)
     console.print(f"{trained.selected.result.name} was selected; see {out / layout.REPORT_PAGE}", markup=False)
 
@@ -151,14 +151,14 @@ def leaderboard(results: Sequence[Result], selected: str) -> TextTable:
     return table
 
 
-def read_files(dataset: Path) -> pipeline.Inputs:
+def read_files(dataset: Path) -> pipeline.RunInputs:
     """The spec and the data next to it. Raises InvalidDataset naming what cannot be read."""
     text = _read(dataset, "the dataset spec")
     spec = parse_spec(text, dataset.name)
-    if spec.source.startswith("gs://"):
+    if layout.is_address(spec.source):
         raise InvalidDataset([f"source {spec.source} is in a bucket; copy it next to {dataset} and name the copy"])
     data = _read(dataset.parent / spec.source, "the data")
-    return pipeline.Inputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION))
+    return pipeline.RunInputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION))
 
 
 def _read(path: Path, what: str) -> bytes:
@@ -168,9 +168,9 @@ def _read(path: Path, what: str) -> bytes:
         raise InvalidDataset([f"{what} {path} cannot be read: {error.strerror}"]) from None
 
 
-def _settings(asked: argparse.Namespace) -> TrainSettings:
+def _settings(asked: argparse.Namespace) -> SearchSettings:
     chosen = {"TRAIN_JOBS": asked.jobs, "TRAIN_BUDGET_SECONDS": asked.budget}
-    return TrainSettings.from_env({"BUCKET": "desk", **{name: value for name, value in chosen.items() if value}})
+    return SearchSettings.from_env({name: value for name, value in chosen.items() if value})
 
 
 def _parser() -> argparse.ArgumentParser:

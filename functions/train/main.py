@@ -11,7 +11,7 @@ import functions_framework
 
 from functions.train.door.identity import require_caller
 from functions.train.door.problems import refuse, response
-from functions.train.door.service import Service
+from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker, MlflowTracker
 from shared import logs
@@ -30,13 +30,13 @@ def train(request: flask.Request) -> flask.Response:
 
 
 @functools.cache
-def service() -> Service:
+def service() -> TrainService:
     """The service of this worker, built once. Raises SettingsError."""
     logs.configure("train")
     settings = TrainSettings.from_env(os.environ)
     store = CloudStore(settings.bucket)
     tracker = MlflowTracker(settings.mlflow_uri, os.environ) if settings.mlflow_uri else BucketTracker(store)
-    return Service(
+    return TrainService(
         settings,
         store,
         tracker,

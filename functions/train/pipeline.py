@@ -2,31 +2,23 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from functions.train import CODE_VERSION
 from functions.train.candidate.diagnosis import diagnose
-from functions.train.candidate.evidence import (
+from functions.train.candidate.enclosures import (
     conformal_interval,
     golden_document,
     holdout_document,
     profile_document,
 )
+from functions.train.candidate.manifest import Origin, Winner, build_manifest
 from functions.train.candidate.report import report_document, report_json, report_page
-from functions.train.candidate.selection import (
-    Finish,
-    Result,
-    Rows,
-    Selected,
-    describe_features,
-    finish_all,
-    select,
-)
+from functions.train.candidate.selection import Finish, Result, Rows, Selected, describe_features, finish_all, select
 from functions.train.data.split import held_out
 from functions.train.lease import Taken, claim, fingerprint
 from functions.train.publish import publish
@@ -36,33 +28,18 @@ from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
-from functions.train.settings import TrainSettings
+from functions.train.settings import SearchSettings, TrainSettings
 from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from functions.train.tracking import Tracker
 from shared import layout, logs
 from shared.clock import utc_now
-from shared.codec import (
-    decode,
-    digest,
-    encode,
-    encode_gzip,
-)
+from shared.codec import digest, encode, encode_gzip
 from shared.dataset import DatasetSpec, parse_spec
-from shared.documents import (
-    SCHEMA_VERSION,
-    CodeInfo,
-    CvScores,
-    DatasetInfo,
-    Feature,
-    Golden,
-    Manifest,
-    ModelInfo,
-)
+from shared.documents import DatasetInfo, Golden, Manifest
 from shared.errors import InvalidDataset, ObjectMissing
 from shared.store import Download, Store
 from shared.tables.reading import Table, read_table
 
-LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
 EXAMPLE_ROWS = 5
 SEARCH_SHARE = 0.8
 """Of the time budget; the rest is for refitting, export and proof."""
@@ -71,7 +48,7 @@ FINISH_SHARE = 0.95
 
 
 @dataclass(frozen=True)
-class Inputs:
+class RunInputs:
     """What a run is made of, as it was read."""
 
     spec: DatasetSpec
@@ -92,6 +69,18 @@ class Summary:
     seconds: float | None = None
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A candidate, ready to be published, with what else is known of its making."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    golden: Golden
+    results: tuple[Result, ...]
+    selected: Selected
+    warnings: tuple[str, ...]
+
+
 def run(
     store: Store,
     tracker: Tracker,
@@ -107,7 +96,7 @@ def run(
     """
     began = time.monotonic()
     inputs = read_inputs(store, settings.bucket, dataset)
-    code = f"{CODE_VERSION} {settings.git_sha}".encode()
+    code = f"{CODE_VERSION} {settings.search.git_sha}".encode()
     key = fingerprint(inputs.spec_object.data, inputs.source.data, code)
     run_id = layout.new_run_id(utc_now())
     lease = claim(store, key, run_id, settings.lease_seconds, force=force)
@@ -115,7 +104,7 @@ def run(
         logs.info(f"{lease.status}: run {lease.run_id}", status=lease.status, run_id=lease.run_id)
         return Summary(lease.status, lease.run_id)
     with lease:
-        trained = train(inputs, settings, run_id, zoo, LogLines(run_id))
+        trained = train(inputs, settings.search, run_id, zoo, LogLines(run_id))
         lease.require()
         with _stage("publish", run_id):
             publish(store, trained.manifest, trained.files)
@@ -130,32 +119,21 @@ def run(
     )
     logs.info(f"trained {run_id}: {summary.algorithm}, CV R² {summary.cv_r2:.4f}", status="trained", run_id=run_id)
     with _stage("track", run_id):
-        tracker.track(_tracked(trained, settings))
+        tracker.track(_tracked(trained))
     return summary
 
 
-def read_inputs(store: Store, bucket: str, dataset: str) -> Inputs:
+def read_inputs(store: Store, bucket: str, dataset: str) -> RunInputs:
     """The spec and the data. Raises InvalidDataset for what is missing or elsewhere."""
     spec_object = _read(store, bucket, dataset, "the dataset spec")
     spec = parse_spec(spec_object.data, dataset)
-    source_uri = spec.source if spec.source.startswith("gs://") else f"{dataset.rpartition('/')[0]}/{spec.source}"
-    return Inputs(spec, spec_object, source_uri, _read(store, bucket, source_uri, "the data"))
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A candidate, ready to be published."""
-
-    manifest: Manifest
-    files: dict[str, bytes]
-    results: tuple[Result, ...]
-    selected: Selected
-    spec: DatasetSpec
+    source_uri = layout.beside(dataset, spec.source)
+    return RunInputs(spec, spec_object, source_uri, _read(store, bucket, source_uri, "the data"))
 
 
 def train(
-    inputs: Inputs,
-    settings: TrainSettings,
+    inputs: RunInputs,
+    settings: SearchSettings,
     run_id: str,
     zoo: Sequence[Algorithm] = MODEL_ZOO,
     progress: Progress | None = None,
@@ -178,22 +156,24 @@ def train(
         with _stage("select", run_id):
             results = finish_all(searched, Finish(table.columns, features, training, holdout, seed, ends), pool)
             selected = select(results, features)
-            entry = selected.result.searched.algorithm
-            residuals = training.target - out_of_fold(entry, selected.best.params, folds, plan)
+            algorithm = selected.result.searched.algorithm
+            residuals = training.target - out_of_fold(algorithm, selected.best.params, folds, plan)
     with _stage("report", run_id):
-        interval = conformal_interval(residuals)
-        findings = diagnose(selected.model, features, holdout, interval, spec.target_range, seed)
-        report = report_document(run_id, results, selected, table.warnings, interval, findings)
+        winner = Winner(features, selected, conformal_interval(residuals))
+        findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
+        report = report_document(run_id, results, selected, table.warnings, winner.interval, findings)
+        golden = golden_document(selected.model, features, training)
         files = {
             layout.MODEL: selected.graph,
             layout.HOLDOUT: encode_gzip(holdout_document(holdout, seed)),
-            layout.GOLDEN: encode(golden_document(selected.model, features, training)),
+            layout.GOLDEN: encode(golden),
             layout.PROFILE: encode(profile_document(features, training, residuals)),
             layout.REPORT: report_json(report),
             layout.REPORT_PAGE: report_page(report),
         }
-    manifest = _manifest(run_id, inputs, settings, table, features, selected, residuals, files, len(holdout.target))
-    return Trained(manifest, files, results, selected, spec)
+    origin = Origin(run_id, _dataset(inputs, table, holdout), settings.git_sha)
+    manifest = build_manifest(origin, spec, table, winner, files)
+    return Trained(manifest, files, golden, results, selected, table.warnings)
 
 
 def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
@@ -208,89 +188,35 @@ def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
     )
 
 
-def _manifest(
-    run_id: str,
-    inputs: Inputs,
-    settings: TrainSettings,
-    table: Table,
-    features: tuple[Feature, ...],
-    selected: Selected,
-    residuals: "np.ndarray[tuple[int], np.dtype[np.float64]]",
-    files: dict[str, bytes],
-    holdout_rows: int,
-) -> Manifest:
-    spec = inputs.spec
-    return Manifest(
-        schema_version=SCHEMA_VERSION,
-        run_id=run_id,
-        created_at=utc_now(),
-        dataset=DatasetInfo(
-            name=spec.name,
-            uri=inputs.source_uri,
-            generation=inputs.source.generation,
-            sha256=digest(inputs.source.data).sha256,
-            rows=len(table.target),
-            holdout_rows=holdout_rows,
-        ),
-        code=CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha),
-        libraries=_versions(),
-        model=ModelInfo(
-            algorithm=selected.result.name,
-            params=selected.best.params,
-            cv=CvScores(
-                r2_mean=float(np.mean(selected.best.r2)),
-                r2_std=float(np.std(selected.best.r2)),
-                folds=len(selected.best.r2),
-            ),
-            holdout=selected.holdout,
-        ),
-        features=features,
-        target=spec.target,
-        target_range=spec.target_range,
-        assessment=spec.assessment,
-        interval=conformal_interval(residuals),
-        gate=spec.gate,
-        files={name: digest(data) for name, data in files.items()},
-        aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
-        dropped=_dropped(spec, table),
+def _dataset(inputs: RunInputs, table: Table, holdout: Rows) -> DatasetInfo:
+    return DatasetInfo(
+        name=inputs.spec.name,
+        uri=inputs.source_uri,
+        generation=inputs.source.generation,
+        sha256=digest(inputs.source.data).sha256,
+        rows=len(table.target),
+        holdout_rows=len(holdout.target),
     )
 
 
-def _versions() -> dict[str, str]:
-    """Of what is installed: XGBoost comes under one of two names."""
-    found = {}
-    for name in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
-def _dropped(spec: DatasetSpec, table: Table) -> tuple[str, ...]:
-    """Names that a caller may send and that are ignored: unused columns in every spelling, and the target's aliases."""
-    ignored = {*table.dropped, spec.target}
-    return (*table.dropped, *(alias for alias, name in spec.aliases.items() if name in ignored))
-
-
-def _tracked(trained: Trained, settings: TrainSettings) -> TrackedRun:
-    manifest, golden = trained.manifest, decode(trained.files[layout.GOLDEN], Golden, layout.GOLDEN)
+def _tracked(trained: Trained) -> TrackedRun:
+    """What a tracker is told of the run."""
+    manifest = trained.manifest
+    dataset = manifest.dataset
     return TrackedRun(
-        experiment=manifest.dataset.name,
+        experiment=dataset.name,
         run_id=manifest.run_id,
         ended=manifest.created_at,
         params={"algorithm": manifest.model.algorithm, **manifest.model.params},
         metrics=_scores(trained.selected.result),
         folds=_folds(trained.selected.result),
-        tags={"git_sha": settings.git_sha, "dataset": manifest.dataset.name, "dataset_sha256": manifest.dataset.sha256},
+        tags={"git_sha": manifest.code.git_sha, "dataset": dataset.name, "dataset_sha256": dataset.sha256},
         dataset=TrackedDataset(
-            name=manifest.dataset.name,
-            uri=manifest.dataset.uri,
-            sha256=manifest.dataset.sha256,
-            rows=manifest.dataset.rows,
-            target=manifest.target,
+            name=dataset.name, uri=dataset.uri, sha256=dataset.sha256, rows=dataset.rows, target=manifest.target
         ),
         model=TrackedModel(
             features=manifest.features,
-            example=golden.rows[-EXAMPLE_ROWS:],
+            example=trained.golden.rows[-EXAMPLE_ROWS:],
             pipeline=trained.selected.pipeline,
             graph=trained.selected.graph,
             libraries=manifest.libraries,
@@ -327,18 +253,18 @@ def _scores(result: Result) -> dict[str, float]:
 
 
 def _read(store: Store, bucket: str, uri: str, what: str) -> Download:
-    prefix = f"gs://{bucket}/"
-    if not uri.startswith(prefix) or uri == prefix:
-        raise InvalidDataset([f"{what} must be in {prefix}, found {uri!r}"])
+    key = layout.key_in(bucket, uri)
+    if key is None:
+        raise InvalidDataset([f"{what} must be in {layout.address(bucket)}, found {uri!r}"])
     try:
-        return store.read(uri.removeprefix(prefix))
+        return store.read(key)
     except ObjectMissing:
         raise InvalidDataset([f"{what} {uri} does not exist; copy it there with gsutil cp"]) from None
 
 
 @contextmanager
 def _stage(name: str, run_id: str) -> Iterator[None]:
-    """A log line at a stage's end, with its seconds."""
+    """Log at the end of a stage how many seconds it took."""
     began = time.monotonic()
     yield
     seconds = round(time.monotonic() - began, 2)

@@ -14,22 +14,45 @@ GOOGLE_CERTS = "https://www.googleapis.com/oauth2/v1/certs"
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """How a candidate is made, with or without a bucket.
+
+    `jobs`: processes of the search, by default the processors that the container may use; `backend`: the joblib backend
+    that they are of. `budget_seconds`: the search stops in time for that. `git_sha`: the commit of the code.
+    """
+
+    jobs: int
+    backend: str
+    budget_seconds: float
+    git_sha: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "SearchSettings":
+        """TRAIN_JOBS, TRAIN_BACKEND, TRAIN_BUDGET_SECONDS, GIT_SHA. Raises SettingsError naming the variable."""
+        env = Environment(environ)
+        return cls(
+            jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
+            backend=env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY}))),
+            budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
+            git_sha=env.text("GIT_SHA", "unknown"),
+        )
+
+
+@dataclass(frozen=True)
 class TrainSettings:
-    """`dataset`: gs:// address of the spec used when a call names none. `lease_seconds`: how long a run may be silent
-    before another call takes it over. `jobs`: processes of the search, by default the processors that the container may
-    use; `backend`: the joblib backend they are of. `budget_seconds`: the search stops in time for that.
-    `audience`: when set, a call needs an OIDC token for it."""
+    """What the deployed function is told.
+
+    `dataset`: gs:// address of the spec used when a call names none. `lease_seconds`: how long a run may be silent
+    before another call takes it over. `audience`: when set, a call needs an OIDC token for it.
+    """
 
     bucket: str
     dataset: str
     mlflow_uri: str | None
     audience: str | None
     certs_url: str
-    git_sha: str
-    jobs: int
-    backend: str
-    budget_seconds: float
     lease_seconds: int
+    search: SearchSettings
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "TrainSettings":
@@ -38,13 +61,10 @@ class TrainSettings:
         bucket = env.text("BUCKET")
         return cls(
             bucket=bucket,
-            dataset=env.text("DATASET", f"gs://{bucket}/{layout.SPEC}"),
+            dataset=env.text("DATASET", layout.address(bucket, layout.SPEC)),
             mlflow_uri=env.optional("MLFLOW_TRACKING_URI"),
             audience=env.optional("OIDC_AUDIENCE"),
             certs_url=env.text("OIDC_CERTS_URL", GOOGLE_CERTS),
-            git_sha=env.text("GIT_SHA", "unknown"),
-            jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
-            backend=env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY}))),
-            budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
             lease_seconds=env.integer("LEASE_SECONDS", 60, minimum=3, maximum=3600),
+            search=SearchSettings.from_env(environ),
         )

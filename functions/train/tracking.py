@@ -48,13 +48,6 @@ class Tracker(Protocol):
         """Record `run`; never raises for a store that is down, never takes longer than its limit."""
 
 
-class NullTracker:
-    """Records nothing: no tracking store is configured."""
-
-    def track(self, run: TrackedRun) -> None:
-        """Nothing to do."""
-
-
 class BucketTracker:
     """Keeps runs in the bucket, at no cost at rest; `make mlflow` records them in one store and opens it."""
 
@@ -226,7 +219,7 @@ def _dataset(run: TrackedRun) -> Any:
         Dataset(
             name=data.name,
             digest=data.sha256[:DIGEST_CHARACTERS],
-            source_type="gs" if data.uri.startswith("gs://") else "local",
+            source_type="gs" if layout.is_address(data.uri) else "local",
             source=json.dumps({"uri": data.uri}),
             schema=json.dumps({"mlflow_colspec": columns}),
             profile=json.dumps({"num_rows": data.rows, "num_elements": data.rows * len(columns)}),

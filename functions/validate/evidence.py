@@ -44,7 +44,7 @@ def gather(store: Store, folder: str, promised: Mapping[str, FileDigest]) -> Evi
     sound, files, problems = {}, {}, []
     for name, entry in promised.items():
         try:
-            data = verified_object(store, found.get(name), folder + name, entry)
+            data = verified_object(store, found.get(name), name, entry)
         except IntegrityError as error:
             problems.append(str(error))
             continue

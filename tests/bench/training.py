@@ -38,10 +38,10 @@ from functions.train.search.space import Params
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.tracking import NullTracker
 from shared import layout
 from tests.bench import training_growth
 from tests.memory_store import MemoryStore
+from tests.null_tracker import NullTracker
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
 TARGET_RATIO = 0.55
@@ -151,13 +151,13 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _inputs() -> pipeline.Inputs:
+def _inputs() -> pipeline.RunInputs:
     from functions.train.desk import read_files
 
     return read_files(SAMPLE / "dataset.toml")
 
 
-def _table(inputs: pipeline.Inputs) -> Any:
+def _table(inputs: pipeline.RunInputs) -> Any:
     from shared.tables.reading import read_table
 
     table = read_table(inputs.source.data, inputs.spec)

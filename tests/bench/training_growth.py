@@ -53,11 +53,13 @@ def table(rows: int) -> bytes:
 
 def train(rows: int, budget: float) -> dict[str, Any]:
     """A training run on so many rows: its stages, what was selected, and what was cut by algorithm."""
-    inputs = pipeline.Inputs(parse_spec(SPEC, "growth.toml"), Download(SPEC, 0), "growth.csv", Download(table(rows), 0))
+    inputs = pipeline.RunInputs(
+        parse_spec(SPEC, "growth.toml"), Download(SPEC, 0), "growth.csv", Download(table(rows), 0)
+    )
     settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": str(budget)})
     began = time.perf_counter()
     with measured() as stages:
-        trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()))
+        trained = pipeline.train(inputs, settings.search, layout.new_run_id(utc_now()))
     report = json.loads(trained.files[layout.REPORT])
     notes = {row["name"]: row["note"] or row["error"] for row in report["algorithms"]}
     chosen = trained.selected

@@ -25,7 +25,7 @@ CUT = (
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     zoo = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "Ridge", "DecisionTree", "KNN")]
     settings = TrainSettings.from_env({"BUCKET": "b"})
-    trained = pipeline.train(read_files(SAMPLE), settings, "20260105T070000Z-0123abcd", zoo)
+    trained = pipeline.train(read_files(SAMPLE), settings.search, "20260105T070000Z-0123abcd", zoo)
     page = tmp_path_factory.mktemp("report") / layout.REPORT_PAGE
     page.write_bytes(trained.files[layout.REPORT_PAGE])
     return page

@@ -12,17 +12,16 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
 
-from functions.train import pipeline
-from functions.train.door.service import Service
+from functions.train.door.service import TrainService
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.tracking import NullTracker
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import decode
 from shared.dataset import parse_spec
 from shared.documents import Golden, Manifest
 from tests.memory_store import MemoryStore
+from tests.null_tracker import NullTracker
 from tests.unit.predict.client import Client
 from tests.unit.validate.world import World
 
@@ -90,17 +89,14 @@ def mixed(source: str) -> Files:
     ],
     ids=["students", "diabetes with holes", "mixed CSV", "mixed Parquet"],
 )
-def test_a_table_is_trained_judged_and_served(
-    files: Callable[[], Files], least: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pipeline.run, "__kwdefaults__", {**(pipeline.run.__kwdefaults__ or {}), "zoo": ZOO})
+def test_a_table_is_trained_judged_and_served(files: Callable[[], Files], least: float) -> None:
     store = MemoryStore()
     given = files()
     for name, data in given.items():
         store.write(f"data/{name}", data, if_generation=None, content_type="text/plain")
     app = flask.Flask("test")
     with app.test_request_context("/", method="POST"):
-        answer = Service(SETTINGS, store, NullTracker(), lambda _: None).answer(flask.request)
+        answer = TrainService(SETTINGS, store, NullTracker(), lambda _: None, ZOO).answer(flask.request)
     assert answer.status_code == 200, answer.get_data(as_text=True)
     run_id = json.loads(answer.get_data())["run_id"]
     report = json.loads(store.read(layout.candidate(run_id, layout.REPORT)).data)

@@ -1,6 +1,5 @@
 """The metrics' filters against the lines that train and validate really log, of good runs and each kind of bad one."""
 
-import functools
 import io
 import json
 import re
@@ -12,15 +11,15 @@ import flask
 import pytest
 
 from functions.train import pipeline
-from functions.train.door.service import Service
+from functions.train.door.service import TrainService
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.tracking import NullTracker
 from shared import layout, logs
 from shared.errors import SettingsError
 from tests.candidates import build, run_id
 from tests.infra.terraform import Workspace, of_type
 from tests.memory_store import MemoryStore
+from tests.null_tracker import NullTracker
 from tests.unit.train.test_pipeline import seeded
 from tests.unit.validate.world import World
 
@@ -88,16 +87,12 @@ def logged(service: str) -> Iterator[list[Entry]]:
 
 def call(store: MemoryStore) -> int:
     settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+    service = TrainService(settings, store, NullTracker(), lambda _: None, MODEL_ZOO[:2])
     with flask.Flask("test").test_request_context("/", method="POST"):
-        return Service(settings, store, NullTracker(), lambda _: None).answer(flask.request).status_code
+        return service.answer(flask.request).status_code
 
 
-@pytest.fixture
-def two_algorithms(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "run", functools.partial(pipeline.run, zoo=MODEL_ZOO[:2]))
-
-
-def test_a_good_run_and_an_unchanged_one_tell_nobody(filters: dict[str, str], two_algorithms: None) -> None:
+def test_a_good_run_and_an_unchanged_one_tell_nobody(filters: dict[str, str]) -> None:
     store = seeded()
     with logged("train") as lines:
         assert call(store) == 200
@@ -115,7 +110,7 @@ def no_spec(store: MemoryStore) -> None:
 
 @pytest.mark.parametrize("spoil", [no_table, no_spec])
 def test_a_table_that_cannot_be_trained_on_is_told(
-    filters: dict[str, str], two_algorithms: None, spoil: Callable[[MemoryStore], None]
+    filters: dict[str, str], spoil: Callable[[MemoryStore], None]
 ) -> None:
     store = seeded()
     spoil(store)

@@ -221,10 +221,10 @@ class Run:
     def _roll_back(self) -> None:
         if self.visible["production"]:
             served = self._chance.choice(self.visible["production"])
-            pointer = next(
-                p for p in self.bucket.list(layout.history_folder("production")) if _holds(self, p.name, served)
-            )
-            self._mark(self.bucket.read(pointer.name).data, spoiled=False)
+            entries = [info.name for info in self.bucket.list(layout.history_folder("production"))]
+            kept = [key for key in entries if _holds(self, key, served)]
+            key = kept[0] if kept else layout.pointer("production")  # the one of now may not be recorded yet
+            self._mark(self.bucket.read(key).data, spoiled=False)
 
     def _spoil(self) -> None:
         if self.bucket.stat(layout.pointer("staging")):

@@ -20,7 +20,7 @@ from shared.layout import Stage
 from tests.candidates import Candidate, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.journey.faulty_proxy import KINDS, FaultyProxy, faulty_proxy
-from tests.journey.invariants import CHANGING, Script, faults_of_pointer, faults_when_drained
+from tests.journey.invariants import CHANGING, Script, faults_of_pointer, faults_when_drained, unmarked
 from tests.journey.test_faults import candidate
 
 SEEDS = (1, 2, 3)
@@ -93,6 +93,7 @@ def violations(deployment: Deployment, script: Script) -> list[str]:
         for data in contents:
             found += faults_of_pointer(store, stage, data)
     written: set[str] = set()
+    served: dict[Stage, bytes] = {}
     for event in deployment.storage.outbox(BUCKET):
         name = str(event["name"])
         if not str(event["type"]).endswith(".finalized"):
@@ -102,15 +103,26 @@ def violations(deployment: Deployment, script: Script) -> list[str]:
         written.add(name)
         for stage in layout.STAGES:
             if name == layout.pointer(stage):
-                found += unready(store.read(name, int(event["generation"])).data, stage, written)
+                data = store.read(name, int(event["generation"])).data
+                found += unready(data, stage, written)
+                found += lost(served.get(stage), data, stage, written)
+                served[stage] = data
     return found + faults_when_drained(store, script, visible)
+
+
+def lost(before: bytes | None, data: bytes, stage: Stage, written: set[str]) -> list[str]:
+    """What was replaced before the history held it; a confirmation replaces nothing."""
+    if before is None or unmarked(before) == unmarked(data):
+        return []
+    pointer = unmarked(before)
+    entry = layout.history(stage, pointer.promoted_at, pointer.run_id)
+    return [] if entry in written else [f"{stage} lost {pointer.run_id} before the history held it"]
 
 
 def unready(data: bytes, stage: Stage, written: set[str]) -> list[str]:
     """What a pointer needs and was written after it."""
     pointer = decode(data, Pointer, layout.pointer(stage))
     needed = [layout.staged(stage, pointer.run_id, name) for name in (layout.MODEL, layout.GOLDEN, layout.MANIFEST)]
-    needed.append(layout.history(stage, pointer.promoted_at, pointer.run_id))
     return [f"{name} came after the pointer that needs it" for name in needed if name not in written]
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from functions.predict.assessment import share_below
-from functions.train.candidate.evidence import RESIDUAL_QUANTILES, conformal_interval
+from functions.train.candidate.enclosures import RESIDUAL_QUANTILES, conformal_interval
 from functions.train.data.preprocessing import preprocessing
 from functions.train.search.folds import make_folds
 from functions.train.search.search import (

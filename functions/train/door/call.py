@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from functions.train.door.problems import Problem, Refusal
+from shared import layout
 from shared.dataset import nearest
 
 FIELDS = ("dataset", "force")
@@ -28,7 +29,9 @@ def parse(body: bytes, bucket: str, default: str) -> Call:
     elif not _names_spec(dataset, bucket):
         problems.append(
             Problem(
-                "/dataset", "other_bucket", f"dataset must be of the form gs://{bucket}/<path>.toml, in this bucket"
+                "/dataset",
+                "other_bucket",
+                f"dataset must be of the form {layout.address(bucket)}<path>.toml, in this bucket",
             )
         )
     if not isinstance(force, bool):
@@ -36,12 +39,6 @@ def parse(body: bytes, bucket: str, default: str) -> Call:
     if problems:
         raise Refusal(422, problems)
     return Call(dataset=str(dataset), force=bool(force))
-
-
-def key_of(uri: str, bucket: str) -> str | None:
-    """The object key of a gs:// URI in `bucket`, None for any other."""
-    prefix = f"gs://{bucket}/"
-    return uri[len(prefix) :] if uri.startswith(prefix) and len(uri) > len(prefix) else None
 
 
 def _object(body: bytes) -> dict[str, object]:
@@ -55,7 +52,7 @@ def _object(body: bytes) -> dict[str, object]:
 
 
 def _names_spec(uri: str, bucket: str) -> bool:
-    key = key_of(uri, bucket)
+    key = layout.key_in(bucket, uri)
     return key is not None and key.endswith(".toml") and not key.endswith("/.toml") and key.isprintable()
 
 

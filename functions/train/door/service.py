@@ -1,7 +1,7 @@
 """The function's door: a Flask request in, JSON or problem+json out. Every error meets its status here."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flask
 import msgspec
@@ -14,6 +14,7 @@ from functions.train.door.problems import (
     refuse,
     response,
 )
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking import Tracker
 from shared import logs
@@ -23,16 +24,22 @@ from shared.store import Store
 RETRY_AFTER_SECONDS = 30
 
 
-class Service:
+class TrainService:
     """Answers calls. `require_caller` takes the Authorization header and raises Refusal for an unknown caller."""
 
     def __init__(
-        self, settings: TrainSettings, store: Store, tracker: Tracker, require_caller: Callable[[str | None], None]
+        self,
+        settings: TrainSettings,
+        store: Store,
+        tracker: Tracker,
+        require_caller: Callable[[str | None], None],
+        zoo: Sequence[Algorithm] = MODEL_ZOO,
     ) -> None:
         self._settings = settings
         self._store = store
         self._tracker = tracker
         self._require_caller = require_caller
+        self._zoo = zoo
 
     def answer(self, request: flask.Request) -> flask.Response:
         """The answer to a request, whatever happens."""
@@ -58,7 +65,9 @@ class Service:
             raise refuse(405, "method", f"{request.method} is not allowed; use POST", {"Allow": "POST"})
         self._require_caller(request.headers.get("Authorization"))
         asked = call.parse(request.get_data(), self._settings.bucket, self._settings.dataset)
-        summary = pipeline.run(self._store, self._tracker, self._settings, asked.dataset, force=asked.force)
+        summary = pipeline.run(
+            self._store, self._tracker, self._settings, asked.dataset, force=asked.force, zoo=self._zoo
+        )
         return flask.Response(msgspec.json.encode(summary), 200, content_type="application/json")
 
 

@@ -6,6 +6,7 @@ Another joblib backend can be put in by name.
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,6 +98,7 @@ class Pool:
 
 def _begin(parent: int, load: Callable[[], object]) -> None:
     """Prepare a new process. loky collects garbage every second: 0.1 s, unless what was imported is kept out of it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the parent ends the others
     end_with_parent(parent)
     load()
     gc.freeze()

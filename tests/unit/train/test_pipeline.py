@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from functions.train import pipeline
-from functions.train.candidate.evidence import conformal_interval
+from functions.train.candidate.enclosures import conformal_interval
 from functions.train.candidate.selection import (
     NO_TIME,
     Finish,
@@ -28,7 +28,7 @@ from functions.train.search.progress import LogLines
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
-from functions.train.tracking import NullTracker, Tracker
+from functions.train.tracking import Tracker
 from shared import layout, logs
 from shared.codec import decode, decode_gzip, digest
 from shared.dataset import TuningSpec
@@ -43,6 +43,7 @@ from shared.model_runtime import Model, require_golden
 from shared.store import ObjectInfo
 from shared.tables.reading import read_table
 from tests.memory_store import MemoryStore
+from tests.null_tracker import NullTracker
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"
 LINEAR = MODEL_ZOO[:4]

@@ -10,13 +10,13 @@ import pytest
 
 from functions.train.door.identity import CertificatesUnavailable, require_caller
 from functions.train.door.problems import refuse
-from functions.train.door.service import Service
+from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
-from functions.train.tracking import NullTracker
 from shared import logs
 from shared.errors import SettingsError, StorageUnavailable
 from shared.store import MAX_BYTES, Download
 from tests.memory_store import MemoryStore
+from tests.null_tracker import NullTracker
 from tests.unit.train.test_pipeline import seeded
 
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
@@ -31,7 +31,7 @@ def answer(
 ) -> flask.Response:
     app = flask.Flask("test")
     with app.test_request_context(request.pop("path", "/"), method=method, **request):
-        return Service(SETTINGS, store, NullTracker(), require).answer(flask.request)
+        return TrainService(SETTINGS, store, NullTracker(), require).answer(flask.request)
 
 
 def test_an_empty_body_trains_the_default_dataset() -> None:

@@ -1,0 +1,94 @@
+"""The manifest of a candidate: how it was made, what it predicts, how it scored, and the digests of its files."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+
+from functions.train import CODE_VERSION
+from functions.train.candidate.selection import Selected
+from shared.clock import utc_now
+from shared.codec import digest
+from shared.dataset import DatasetSpec
+from shared.documents import (
+    SCHEMA_VERSION,
+    CodeInfo,
+    CvScores,
+    DatasetInfo,
+    Feature,
+    Interval,
+    Manifest,
+    ModelInfo,
+)
+from shared.tables.reading import Table
+
+LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which run it is, of which data and by which commit."""
+
+    run_id: str
+    dataset: DatasetInfo
+    git_sha: str
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The model to publish, with the features that it reads and the interval around its predictions."""
+
+    features: tuple[Feature, ...]
+    selected: Selected
+    interval: Interval
+
+
+def build_manifest(
+    origin: Origin, spec: DatasetSpec, table: Table, winner: Winner, files: Mapping[str, bytes]
+) -> Manifest:
+    """Describe a candidate whose `files` are complete, by name."""
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        run_id=origin.run_id,
+        created_at=utc_now(),
+        dataset=origin.dataset,
+        code=CodeInfo(version=CODE_VERSION, git_sha=origin.git_sha),
+        libraries=installed_versions(),
+        model=_model(winner.selected),
+        features=winner.features,
+        target=spec.target,
+        target_range=spec.target_range,
+        assessment=spec.assessment,
+        interval=winner.interval,
+        gate=spec.gate,
+        files={name: digest(data) for name, data in files.items()},
+        aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
+        dropped=_ignored_names(spec, table),
+    )
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed libraries that decide what a model predicts. XGBoost comes as one of two packages."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def _model(selected: Selected) -> ModelInfo:
+    r2 = selected.best.r2
+    return ModelInfo(
+        algorithm=selected.result.name,
+        params=selected.best.params,
+        cv=CvScores(r2_mean=float(np.mean(r2)), r2_std=float(np.std(r2)), folds=len(r2)),
+        holdout=selected.holdout,
+    )
+
+
+def _ignored_names(spec: DatasetSpec, table: Table) -> tuple[str, ...]:
+    """Names that a caller may send and that are ignored: unused columns in every spelling, and the target's aliases."""
+    ignored = {*table.dropped, spec.target}
+    return (*table.dropped, *(alias for alias, name in spec.aliases.items() if name in ignored))
