@@ -5,12 +5,7 @@ from bisect import bisect_left
 
 import msgspec
 
-from shared.documents import (
-    Assessment,
-    Manifest,
-    Profile,
-    TargetRange,
-)
+from shared.documents import Assessment, Manifest, Profile, TargetRange
 from shared.errors import IntegrityError
 
 
@@ -29,7 +24,7 @@ class Risk(msgspec.Struct, frozen=True, gc=False):
     tier: str
 
 
-class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What is answered for one row; risk and band only for targets that have such a notion."""
 
     prediction: float
@@ -39,7 +34,7 @@ class Outcome(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 class Assessor:
-    """Turns predictions of one model into outcomes."""
+    """Turns predictions of one model into answers."""
 
     def __init__(self, manifest: Manifest, profile: Profile) -> None:
         """Raises IntegrityError where the residuals cannot tell a probability."""
@@ -50,8 +45,8 @@ class Assessor:
         if self._assessment is not None and not _usable(self._residuals):
             raise IntegrityError("the profile's residual quantiles must be at least two, finite and in order")
 
-    def assess(self, predicted: float) -> Outcome:
-        """The outcome for what the graph said. Raises IntegrityError where that is not a finite number."""
+    def assess(self, predicted: float) -> Answer:
+        """The answer for what the graph said. Raises IntegrityError where that is not a finite number."""
         if not math.isfinite(predicted):
             raise IntegrityError("the model predicted a number that is not finite")
         prediction = self._clipped(predicted)
@@ -61,10 +56,10 @@ class Assessor:
             self._clipped(prediction + self._interval.high_residual),
         )
         if self._assessment is None:
-            return Outcome(prediction, interval)
+            return Answer(prediction, interval)
         probability = share_below(self._assessment.at_risk_below - prediction, self._residuals)
         risk = Risk(probability, tier(probability, self._assessment))
-        return Outcome(prediction, interval, risk, band(prediction, self._assessment))
+        return Answer(prediction, interval, risk, band(prediction, self._assessment))
 
     def _clipped(self, value: float) -> float:
         return min(max(value, self._low), self._high)

@@ -9,24 +9,24 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from functions.predict.assessment import Outcome
-from functions.predict.table import Table
+from functions.predict.assessment import Answer
+from functions.predict.csv_table import CsvTable
 
-OUTCOME = ("prediction", "interval_low", "interval_high")
+ANSWERED = ("prediction", "interval_low", "interval_high")
 ASSESSED = ("risk_probability", "risk_tier", "band")
 RUN = "run_id"
 
 
 def csv_answer(
-    batch: "Table | Sequence[Mapping[str, Any]]", outcomes: Sequence[Outcome], *, risk: bool, run: str
+    batch: "CsvTable | Sequence[Mapping[str, Any]]", answers: Sequence[Answer], *, risk: bool, run: str
 ) -> str:
     """The text; `risk` tells whether the model has such a notion, `run` which model answered."""
-    table = batch if isinstance(batch, Table) else _table(batch)
-    appended = [*OUTCOME, *(ASSESSED if risk else ()), RUN]
+    table = batch if isinstance(batch, CsvTable) else _table(batch)
+    appended = [*ANSWERED, *(ASSESSED if risk else ()), RUN]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")  # RFC 4180
     writer.writerow([*table.header, *_apart(appended, table.header)])
-    writer.writerows([*row, *_cells(outcome, run)] for row, outcome in zip(table.rows, outcomes, strict=True))
+    writer.writerows([*row, *_cells(answer, run)] for row, answer in zip(table.rows, answers, strict=True))
     return text.getvalue()
 
 
@@ -39,17 +39,17 @@ def _apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:
         yield free
 
 
-def _cells(outcome: Outcome, run: str) -> list[object]:
-    cells: list[object] = [outcome.prediction, outcome.interval.low, outcome.interval.high]
-    if outcome.risk is not None:
-        cells += [outcome.risk.probability, outcome.risk.tier, outcome.band]
+def _cells(answer: Answer, run: str) -> list[object]:
+    cells: list[object] = [answer.prediction, answer.interval.low, answer.interval.high]
+    if answer.risk is not None:
+        cells += [answer.risk.probability, answer.risk.tier, answer.band]
     return [*cells, run]
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _table(rows: Sequence[Mapping[str, Any]]) -> CsvTable:
     """JSON rows by column, in the order in which the fields first appear."""
     header = tuple(dict.fromkeys(name for row in rows for name in row))
-    return Table(header, [[_cell(row.get(name)) for name in header] for row in rows])
+    return CsvTable(header, [[_cell(row.get(name)) for name in header] for row in rows])
 
 
 def _cell(value: object) -> str:

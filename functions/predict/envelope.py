@@ -1,5 +1,5 @@
-"""Around every answer: the route, the request id, the headers that all share, and the one place where errors become
-answers. Paths are literal, so a route is one look into a table.
+"""Around every answer: the route, the request id, the headers that all answers share, and the one place where errors
+become answers. Paths are literal, so that finding a route is one look into a table.
 """
 
 import random
@@ -8,14 +8,15 @@ import traceback
 from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.predict import problems
-from functions.predict.problems import Refusal, refuse
+from functions.predict.problems import response
 from shared import logs
+from shared.problems import Refusal, refuse
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[ASGIApp]]
+"""Answers a request with any ASGI application: Starlette's responses are some, streaming and with background tasks."""
+
 Routes = Mapping[str, tuple[str, Endpoint]]
 """Path → the one method that it accepts, and what answers. HEAD works where GET does."""
 
@@ -33,26 +34,22 @@ class Envelope:
         self._routes = {path: (_methods(method), endpoint) for path, (method, endpoint) in routes.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, whatever happens."""
         if scope["type"] != "http":
             return
-        request_id = _request_id(scope)
+        outgoing = _Outgoing(send, _request_id(scope), head=scope["method"] == "HEAD")
         try:
-            response = await self._route(scope)(Request(scope, receive))
+            answer = await self._route(scope)(Request(scope, receive))
+            await answer(scope, receive, outgoing)
         except Refusal as refusal:
-            response = problems.response(refusal)
+            await response(refusal)(scope, receive, outgoing)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer without a trace
-            _report(error, request_id)
-            response = problems.response(
-                refuse(500, "internal_error", "the service failed on this request; it was logged")
-            )
-        headers = [*response.raw_headers, _NOSNIFF, (REQUEST_ID, request_id)]
-        if not any(name == b"cache-control" for name, _ in headers):
-            headers.append(_NO_STORE)
-        body = b"" if scope["method"] == "HEAD" else response.body
-        await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+            _report(error, outgoing.request_id)
+            if not outgoing.started:  # else the server closes the connection of an answer that was broken off
+                fault = refuse(500, "internal_error", "the service failed on this request; it was logged")
+                await response(fault)(scope, receive, outgoing)
 
     def _route(self, scope: Scope) -> Endpoint:
         if sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
@@ -66,6 +63,27 @@ class Envelope:
             allow = ", ".join(methods)
             raise refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
         return endpoint
+
+
+class _Outgoing:
+    """The server's `send`, with the headers that every answer has, and without a body where HEAD asks."""
+
+    def __init__(self, send: Send, request_id: bytes, *, head: bool) -> None:
+        self.request_id = request_id
+        self.started = False
+        self._send = send
+        self._head = head
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            headers = [*message["headers"], _NOSNIFF, (REQUEST_ID, self.request_id)]
+            if b"cache-control" not in [name for name, _ in headers]:
+                headers.append(_NO_STORE)
+            message = {**message, "headers": headers}
+        elif self._head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
 
 
 def _methods(method: str) -> tuple[str, ...]:

@@ -5,8 +5,9 @@ Pointer → manifest digest → digests of the files that serving loads → gold
 
 from dataclasses import dataclass, replace
 
-from functions.predict.assessment import Assessor, Outcome
-from functions.predict.schema import Inputs, RequestSchema
+from functions.predict.assessment import Answer, Assessor
+from functions.predict.reading import ModelInput
+from functions.predict.rows import RequestSchema
 from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import (
@@ -40,8 +41,8 @@ class LoadedModel:
     schema: RequestSchema
     assessor: Assessor
 
-    def outcomes(self, inputs: Inputs) -> list[Outcome]:
-        """One outcome per row of `inputs`."""
+    def answers(self, inputs: ModelInput) -> list[Answer]:
+        """One answer for each row of `inputs`."""
         if not inputs.rows:
             return []
         predictions: list[float] = self.model.run(inputs.numeric, inputs.categorical).tolist()

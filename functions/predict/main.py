@@ -10,12 +10,13 @@ from functions_framework.aio import http
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from functions.predict import problems
 from functions.predict.predictor import Predictor
+from functions.predict.problems import response
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
 from shared import logs
 from shared.errors import SettingsError
+from shared.problems import refuse
 from shared.store import CloudStore
 
 STORAGE_TIMEOUT = 10.0
@@ -29,7 +30,7 @@ async def predict(_: Request) -> ASGIApp:
         return service()
     except SettingsError as error:
         logs.error(str(error), reason=error.reason)
-        return problems.response(problems.refuse(500, "misconfigured", "the service is not configured; see its log"))
+        return response(refuse(500, "misconfigured", "the service is not configured; see its log"))
 
 
 @functools.cache

@@ -1,33 +1,33 @@
-"""What was answered to single rows: the same row again, asked of the same model, has the same answer.
+"""The answers to single rows that were given before: the same model answers the same row in the same way.
 
 A model is a pure function of a row, and a table of few categories has few different rows. Running a graph costs more
 than all else of a request, however small the graph: its code is cold by the time of the next request.
 """
 
-from functions.predict.assessment import Outcome
+from functions.predict.assessment import Answer
 from functions.predict.loaded_model import LoadedModel
-from functions.predict.schema import Inputs, Known
+from functions.predict.reading import KnownRow, ModelInput
 from shared.model_runtime import Model
 
 
 class Memory:
-    """The outcomes of at most `limit` rows of the model in hand, the oldest forgotten first; 0 keeps none."""
+    """The answers to at most `limit` rows of the model in hand, the oldest forgotten first; 0 keeps none."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: tuple[Model | None, dict[Known, Outcome]] = (None, {})
+        self._held: tuple[Model | None, dict[KnownRow, Answer]] = (None, {})
 
-    def outcome(self, loaded: LoadedModel, row: Known) -> Outcome:
-        """The outcome of `row` by `loaded`, remembered or found."""
-        model, outcomes = self._held  # read once: another thread may swap it, and then keeps its own
+    def answer(self, loaded: LoadedModel, row: KnownRow) -> Answer:
+        """The answer to `row` by `loaded`, remembered or found."""
+        model, answers = self._held  # read once: another thread may swap it, and then keeps its own
         if model is not loaded.model:
-            outcomes = {}
-            self._held = (loaded.model, outcomes)
-        found = outcomes.get(row)
+            answers = {}
+            self._held = (loaded.model, answers)
+        found = answers.get(row)
         if found is None:
-            (found,) = loaded.outcomes(Inputs.of(row))
+            (found,) = loaded.answers(ModelInput.of(row))
             if self._limit:
-                if len(outcomes) >= self._limit:
-                    outcomes.pop(next(iter(outcomes)), None)
-                outcomes[row] = found
+                if len(answers) >= self._limit:
+                    answers.pop(next(iter(answers)), None)
+                answers[row] = found
         return found

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.predict.description import typical
-from functions.predict.problems import MAX_PROBLEMS
 from functions.predict.settings import Limits
 from shared.documents import Feature, Manifest
+from shared.problems import MAX_PROBLEMS
 
 Json = dict[str, Any]
 

@@ -1,4 +1,6 @@
-"""The page at `/`, the API's at `/docs` and their files: a fixed list, with headers that keep all else out."""
+"""The page at `/`, the API's documentation at `/docs` and their files: a fixed list, with headers that let a browser
+load nothing else.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -48,6 +50,7 @@ class StaticFile:
     etag: str
 
     async def __call__(self, request: Request) -> Response:
+        """The file, or 304 for a browser that has it."""
         headers = {**HEADERS, "ETag": self.etag}
         if self.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)

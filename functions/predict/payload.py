@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from functions.predict.problems import Problem, Refusal, pointer, refuse, shortened
+from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 
 JSON = "json"
 CSV = "csv"
@@ -200,7 +200,7 @@ def _duplicates(data: bytes) -> list[Problem]:
 
     json.loads(data, object_pairs_hook=note)
     return [
-        Problem(pointer(name), "duplicate_key", f"the key {shortened(name)!r} stands twice in one object")
+        Problem(json_pointer(name), "duplicate_key", f"the key {shortened(name)!r} stands twice in one object")
         for name in names
     ]
 

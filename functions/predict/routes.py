@@ -1,4 +1,4 @@
-"""The table of routes, and for each the way from a request to its answer.
+"""The table of routes, and the way from a request to its answer for each of them.
 
 The order of refusals follows from the order of the steps: 404 and 405 by routing, then the body's size (413), its media
 type (415), its syntax (400), its shape (422), a model at all (503), its fields (422).
@@ -11,21 +11,24 @@ import anyio.to_thread
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from functions.predict import page, payload
-from functions.predict.assessment import Outcome
+from functions.predict.assessment import Answer
 from functions.predict.csv_answer import csv_answer
+from functions.predict.csv_rows import read_table
+from functions.predict.csv_table import CsvTable, parse_csv
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope, Routes
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.memory import Memory
 from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
-from functions.predict.problems import refuse
-from functions.predict.schema import Inputs, Row, Warned
+from functions.predict.reading import ModelInput, Warned
+from functions.predict.rows import Row
 from functions.predict.settings import Limits
 from functions.predict.shape import batch_rows, single_row
-from functions.predict.table import Table, parse_csv
+from shared.problems import refuse
 
 RETRY_AFTER_SECONDS = 5
 OFF_LOOP_BYTES = 32 * 1024
@@ -36,7 +39,7 @@ T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
 _JSON_TYPE = (b"content-type", b"application/json")
 _VARY = (b"vary", b"Accept")
-Batch = Table | list[Any]
+Batch = CsvTable | list[Any]
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ class ModelName(msgspec.Struct, frozen=True):
     run_id: str
 
 
-class Prediction(Outcome, frozen=True, omit_defaults=True, kw_only=True):
+class Prediction(Answer, frozen=True, omit_defaults=True, kw_only=True):
     """The answer of /predict."""
 
     model: ModelName
@@ -55,19 +58,22 @@ class Prediction(Outcome, frozen=True, omit_defaults=True, kw_only=True):
 class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer of /predict_batch; `predictions` in the order of the rows."""
 
-    predictions: list[Outcome]
+    predictions: list[Answer]
     model: ModelName
     warnings: tuple[Warned, ...] = ()
 
 
-class Json(Response):
-    """A value as JSON, with its headers written once instead of by each answer."""
+class JsonAnswer:
+    """A value as JSON, as an ASGI application: what Starlette's response does for every answer is done once here."""
 
     def __init__(self, value: object, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = _ENCODER.encode(value)
-        self.raw_headers = [(b"content-length", b"%d" % len(self.body)), _JSON_TYPE, *headers]
+        self._body = _ENCODER.encode(value)
+        self._headers = [(b"content-length", b"%d" % len(self._body)), _JSON_TYPE, *headers]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await send({"type": "http.response.body", "body": self._body})
 
 
 class Api:
@@ -90,30 +96,32 @@ class Api:
             "/openapi.json": ("GET", self.openapi),
         }
 
-    async def health(self, _: Request) -> Response:
+    async def health(self, _: Request) -> ASGIApp:
         """The process lives; starts nothing."""
-        return Json({"status": "ok", "model_loaded": self._predictor.current is not None})
+        return JsonAnswer({"status": "ok", "model_loaded": self._predictor.current is not None})
 
-    async def ready(self, _: Request) -> Response:
+    async def ready(self, _: Request) -> ASGIApp:
         """A model is in hand; loads the first one."""
         loaded = await self._model()
         refresh = describe_refresh(self._predictor.refresh)
-        return Json({"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh})
+        return JsonAnswer(
+            {"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh}
+        )
 
-    async def schema(self, _: Request) -> Response:
+    async def schema(self, _: Request) -> ASGIApp:
         """What a request must hold."""
-        return Json(describe_schema((await self._model()).manifest, self._limits))
+        return JsonAnswer(describe_schema((await self._model()).manifest, self._limits))
 
-    async def meta(self, _: Request) -> Response:
+    async def meta(self, _: Request) -> ASGIApp:
         """What answers, and how it came here."""
         loaded = await self._model()
-        return Json({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
+        return JsonAnswer({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
 
-    async def openapi(self, _: Request) -> Response:
+    async def openapi(self, _: Request) -> ASGIApp:
         """The same as /schema and more, for generators of clients and documentation."""
-        return Json(describe_api((await self._model()).manifest, self._limits))
+        return JsonAnswer(describe_api((await self._model()).manifest, self._limits))
 
-    async def predict(self, request: Request) -> Response:
+    async def predict(self, request: Request) -> ASGIApp:
         """One row."""
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
         payload.media_type(request, (payload.JSON,))
@@ -124,7 +132,7 @@ class Api:
         loaded = await self._model()
         return await anyio.to_thread.run_sync(lambda: self._answer(loaded, row))
 
-    async def predict_batch(self, request: Request) -> Response:
+    async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON or CSV."""
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
         kind = payload.media_type(request, (payload.JSON, payload.CSV))
@@ -138,17 +146,17 @@ class Api:
             return parse_csv(body, self._limits.max_rows)
         return list(batch_rows(payload.parse_json(body), self._limits.max_rows))
 
-    def _answer(self, loaded: LoadedModel, row: Row) -> Response:
+    def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)
         warnings: tuple[Warned, ...] = ()
         if known is not None:
-            outcome = self._memory.outcome(loaded, known)
+            found = self._memory.answer(loaded, known)
         else:
             inputs = loaded.schema.read_row(row)
-            (outcome,), warnings = loaded.outcomes(inputs), inputs.warnings
+            (found,), warnings = loaded.answers(inputs), inputs.warnings
         named = ModelName(loaded.manifest.run_id)
-        return Json(
-            Prediction(outcome.prediction, outcome.interval, outcome.risk, outcome.band, model=named, warnings=warnings)
+        return JsonAnswer(
+            Prediction(found.prediction, found.interval, found.risk, found.band, model=named, warnings=warnings)
         )
 
     async def _model(self) -> LoadedModel:
@@ -164,20 +172,20 @@ def application(predictor: Predictor, limits: Limits) -> Envelope:
     return Envelope({**Api(predictor, limits).routes(), **page.routes()})
 
 
-def _json_batch(loaded: LoadedModel, batch: Batch) -> Response:
+def _json_batch(loaded: LoadedModel, batch: Batch) -> ASGIApp:
     inputs = _inputs(loaded, batch)
-    answer = Predictions(loaded.outcomes(inputs), ModelName(loaded.manifest.run_id), inputs.warnings)
-    return Json(answer, [_VARY])
+    answer = Predictions(loaded.answers(inputs), ModelName(loaded.manifest.run_id), inputs.warnings)
+    return JsonAnswer(answer, [_VARY])
 
 
-def _csv_batch(loaded: LoadedModel, batch: Batch) -> Response:
-    outcomes = loaded.outcomes(_inputs(loaded, batch))
-    text = csv_answer(batch, outcomes, risk=loaded.manifest.assessment is not None, run=loaded.manifest.run_id)
+def _csv_batch(loaded: LoadedModel, batch: Batch) -> ASGIApp:
+    answers = loaded.answers(_inputs(loaded, batch))
+    text = csv_answer(batch, answers, risk=loaded.manifest.assessment is not None, run=loaded.manifest.run_id)
     return Response(text, headers={"Vary": "Accept"}, media_type="text/csv")
 
 
-def _inputs(loaded: LoadedModel, batch: Batch) -> Inputs:
-    return loaded.schema.read_table(batch) if isinstance(batch, Table) else loaded.schema.read_rows(batch)
+def _inputs(loaded: LoadedModel, batch: Batch) -> ModelInput:
+    return read_table(loaded.schema, batch) if isinstance(batch, CsvTable) else loaded.schema.read_rows(batch)
 
 
 async def _computed(body: bytes, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""What one serving process is told: which bucket and stage it reads, how often it looks, how much it accepts."""
+"""The settings of one serving process: which bucket and stage it reads, how often it looks, how much it accepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ PLATFORM_LIMIT = 32 * MEBIBYTE
 
 @dataclass(frozen=True)
 class Limits:
-    """The largest body in bytes, the most rows of a batch, how long a body may take to arrive, and of how many single
-    rows the answer is remembered.
+    """`max_bytes` of a body, `max_rows` of a batch, `body_seconds` that a body may take to arrive, and the number of
+    single rows whose answers are remembered.
     """
 
     max_bytes: int = 8 * MEBIBYTE

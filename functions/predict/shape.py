@@ -1,10 +1,10 @@
-"""What a JSON body must be before any model is asked: one row, or rows and how many of them."""
+"""The shape that a JSON body must have before any model is asked: one row, or a limited number of rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from functions.predict.problems import MAX_PROBLEMS, Problem, Refusal, pointer, refuse
-from functions.predict.table import too_many_rows
+from functions.predict.csv_table import too_many_rows
+from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse
 
 
 def single_row(value: Any) -> Mapping[str, Any]:
@@ -39,4 +39,4 @@ def _envelope_problems(envelope: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem("/instances", "wrong_type", "expected an array of rows")
     for name in list(envelope)[: MAX_PROBLEMS + 1]:
         if name != "instances":
-            yield Problem(pointer(name), "unknown_field", "expected no field beside instances")
+            yield Problem(json_pointer(name), "unknown_field", "expected no field beside instances")

@@ -10,12 +10,13 @@ import flask
 import functions_framework
 
 from functions.train.door.identity import require_caller
-from functions.train.door.problems import refuse, response
+from functions.train.door.problems import response
 from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker, MlflowTracker
 from shared import logs
 from shared.errors import SettingsError
+from shared.problems import refuse
 from shared.store import CloudStore
 
 

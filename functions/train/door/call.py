@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from functions.train.door.problems import Problem, Refusal
 from shared import layout
 from shared.dataset import nearest
+from shared.problems import Problem, Refusal, json_pointer, shortened
 
 FIELDS = ("dataset", "force")
 
@@ -59,7 +59,7 @@ def _names_spec(uri: str, bucket: str) -> bool:
 def _unknown(name: str) -> Problem:
     near = nearest(name, FIELDS)
     advice = f"did you mean {near!r}?" if near else f"known fields are {' and '.join(FIELDS)}"
-    return Problem(f"/{name[:64]}", "unknown_field", f"unknown field {name[:64]!r}; {advice}")
+    return Problem(json_pointer(name), "unknown_field", f"unknown field {shortened(name)!r}; {advice}")
 
 
 def _kind(value: object) -> str:

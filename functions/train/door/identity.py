@@ -1,7 +1,7 @@
 """Who calls: the bearer token of the request, verified against the issuer's certificates."""
 
-from functions.train.door.problems import Refusal, refuse
 from shared.errors import TransientError
+from shared.problems import Refusal, refuse
 
 BEARER = "bearer "
 

@@ -8,17 +8,13 @@ import msgspec
 
 from functions.train import pipeline
 from functions.train.door import call
-from functions.train.door.problems import (
-    Problem,
-    Refusal,
-    refuse,
-    response,
-)
+from functions.train.door.problems import response
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking import Tracker
 from shared import logs
 from shared.errors import InvalidDataset, ObjectMissing, PermanentError, PreconditionFailed, TransientError
+from shared.problems import Problem, Refusal, refuse
 from shared.store import Store
 
 RETRY_AFTER_SECONDS = 30

@@ -7,7 +7,6 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from functions.train.graph.graph import Graph, NotExportable
-from functions.train.search.neighbours import TIE
 from shared.model_runtime import PREDICTION
 
 MAX_TRAINING_CELLS = 1_000_000
@@ -42,7 +41,7 @@ def _constants(estimator: Any, graph: Graph) -> None:
     graph.constant("asked", np.array([asked], dtype=np.int64))
     wanted = min(float(estimator.n_neighbors), float(estimator.counts_.sum()))
     graph.constant("wanted", np.array(wanted))
-    graph.constant("tie", np.array(TIE))
+    graph.constant("tie", np.array(estimator.tie))
     graph.constant("of_row", np.array([1], dtype=np.int64))
     graph.constant("of_all", np.array([0], dtype=np.int64))
     graph.constant("first_axis", np.array(0, dtype=np.int64))

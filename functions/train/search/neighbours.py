@@ -26,6 +26,8 @@ class TiedNeighbours(KNeighborsRegressor):  # type: ignore[misc]
     (u,) their mean target. An exact match outweighs all others where `weights` is "distance", as in scikit-learn.
     """
 
+    tie = TIE
+
     def fit(self, rows: Matrix, target: Matrix) -> "TiedNeighbours":
         """Keep the distinct ones of `rows` (n, w) with their mean of `target` (n,)."""
         matrix = np.asarray(rows, dtype=np.float64)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.assessment import Assessor, Outcome, band, share_below, tier
+from functions.predict.assessment import Answer, Assessor, band, share_below, tier
 from shared.documents import Profile, TargetRange
 from shared.errors import IntegrityError
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest
@@ -77,7 +77,7 @@ def test_a_lower_prediction_is_a_higher_risk() -> None:
 
 def test_a_target_without_a_notion_of_risk_has_neither_risk_nor_band() -> None:
     outcome = assessor(assessment=None).assess(66)
-    assert outcome == Outcome(66, outcome.interval)
+    assert outcome == Answer(66, outcome.interval)
 
 
 @pytest.mark.parametrize("predicted", [float("nan"), float("inf")])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.predict.csv_answer import csv_answer
-from functions.predict.table import Table
+from functions.predict.csv_table import CsvTable
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote
@@ -115,6 +115,6 @@ def test_a_model_without_risk_has_no_columns_of_it() -> None:
 
 
 def test_a_column_of_the_caller_keeps_its_name() -> None:
-    header = csv_answer(Table(("band", "run_id", "run_id_"), []), [], risk=True, run=FIRST).strip().split(",")
+    header = csv_answer(CsvTable(("band", "run_id", "run_id_"), []), [], risk=True, run=FIRST).strip().split(",")
     assert header[:3] == ["band", "run_id", "run_id_"]
     assert header[-2:] == ["band_", "run_id__"]

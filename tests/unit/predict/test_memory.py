@@ -83,6 +83,6 @@ def test_the_oldest_row_is_forgotten_first_and_the_limit_holds(runs: list[int]) 
     runs.clear()
     for row in (rows[0], rows[1], rows[1], rows[2], rows[2], rows[1], rows[0]):
         assert row is not None
-        memory.outcome(loaded, row)
+        memory.answer(loaded, row)
     assert len(runs) == 4
     assert len(memory._held[1]) == 2

@@ -9,10 +9,10 @@ import msgspec
 import openapi_spec_validator
 import pytest
 
+from functions.predict.csv_table import parse_csv
 from functions.predict.loaded_model import load
 from functions.predict.openapi import describe_api
 from functions.predict.settings import Limits
-from functions.predict.table import parse_csv
 from shared.documents import TargetRange
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.predict.payload import parse_json
-from functions.predict.problems import Refusal
+from shared.problems import Refusal
 from tests.unit.predict.promoted import ROW
 
 ROW_TEXT = json.dumps(ROW)

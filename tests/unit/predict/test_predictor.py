@@ -93,8 +93,8 @@ def settle(predictor: Predictor) -> None:
 
 def predicted(loaded: LoadedModel | None) -> float:
     assert loaded is not None
-    (outcome,) = loaded.outcomes(loaded.schema.read_row(ROW))
-    return outcome.prediction
+    (answer,) = loaded.answers(loaded.schema.read_row(ROW))
+    return answer.prediction
 
 
 def run_id(loaded: LoadedModel | None) -> str | None:

@@ -426,7 +426,7 @@ def test_a_fault_of_ours_is_500_without_a_trace_and_logged_without_values(
     def fail(*_: object) -> None:
         raise ValueError("secret")
 
-    monkeypatch.setattr("functions.predict.schema.RequestSchema.known", fail)
+    monkeypatch.setattr("functions.predict.rows.RequestSchema.known", fail)
     answer = client.post("/predict", json.dumps(ROW))
     assert (answer.status_code, codes(answer)) == (500, [("", "internal_error")])
     assert answer.headers["content-type"] == "application/problem+json"

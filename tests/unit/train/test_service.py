@@ -9,11 +9,11 @@ import flask
 import pytest
 
 from functions.train.door.identity import CertificatesUnavailable, require_caller
-from functions.train.door.problems import refuse
 from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
 from shared import logs
 from shared.errors import SettingsError, StorageUnavailable
+from shared.problems import refuse
 from shared.store import MAX_BYTES, Download
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker

@@ -6,21 +6,21 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from functions.predict.problems import Problem, Refusal, pointer, refuse, shortened
 from shared.dataset import normalized
+from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """Header names as compared (stripped, normalised) and rows of equally many cells, as sent."""
 
     header: tuple[str, ...]
     rows: Sequence[Sequence[str]]
 
 
-def parse_csv(body: bytes, max_rows: int) -> Table:
+def parse_csv(body: bytes, max_rows: int) -> CsvTable:
     """The table in `body`, comma-separated, UTF-8 with or without BOM, blank lines skipped.
 
     Raises Refusal: 400 for what is no such table, with every ragged row; 413 for more than `max_rows` rows.
@@ -42,7 +42,7 @@ def parse_csv(body: bytes, max_rows: int) -> Table:
         raise refuse(400, "malformed_csv", f"line {lines.line_num} is not valid CSV: {error}") from None
     if ragged:
         raise Refusal(400, ragged)
-    return Table(header, rows)
+    return CsvTable(header, rows)
 
 
 def too_many_rows(max_rows: int) -> Refusal:
@@ -72,7 +72,7 @@ def _header(line: list[str]) -> tuple[str, ...]:
         raise Refusal(
             400,
             [
-                Problem(pointer(name), "duplicate_header", f"the header {shortened(name)!r} stands twice")
+                Problem(json_pointer(name), "duplicate_header", f"the header {shortened(name)!r} stands twice")
                 for name in twice
             ],
         )
@@ -80,4 +80,4 @@ def _header(line: list[str]) -> tuple[str, ...]:
 
 
 def _ragged(row: int, line: int, found: int, expected: int) -> Problem:
-    return Problem(pointer(row), "ragged_row", f"line {line} has {found} cells, the header has {expected}")
+    return Problem(json_pointer(row), "ragged_row", f"line {line} has {found} cells, the header has {expected}")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.predict.problems import Refusal
-from functions.predict.table import parse_csv
+from functions.predict.csv_table import parse_csv
+from shared.problems import Refusal
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.problems import Bounds, Refusal
-from functions.predict.schema import Inputs, RequestSchema
+from functions.predict.csv_rows import read_table
+from functions.predict.csv_table import parse_csv
+from functions.predict.reading import ModelInput
+from functions.predict.rows import RequestSchema
 from functions.predict.shape import batch_rows, single_row
-from functions.predict.table import parse_csv
 from shared.documents import Feature
+from shared.problems import Bounds, Refusal
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
 
 SCHEMA = RequestSchema(manifest(FIRST, {}))
@@ -63,7 +65,7 @@ REFUSED: list[tuple[str, Any, str]] = [
 ]
 
 
-def cell(inputs: Inputs, name: str, row: int = 0) -> Any:
+def cell(inputs: ModelInput, name: str, row: int = 0) -> Any:
     if name in NUMERIC:
         return inputs.numeric[row, NUMERIC.index(name)]
     return inputs.categorical[row, CATEGORICAL.index(name)]
@@ -95,7 +97,7 @@ def test_a_cell_is_read_in_the_trained_spelling(name: str, sent: Any, read: Any)
 
 @pytest.mark.parametrize(("name", "sent", "read"), [case for case in ACCEPTED if not isinstance(case[1], int)])
 def test_a_cell_of_a_csv_is_read_like_one_of_json(name: str, sent: Any, read: Any) -> None:
-    inputs = SCHEMA.read_table(parse_csv(csv([{**ROW, name: sent}]), 10))
+    inputs = read_table(SCHEMA, parse_csv(csv([{**ROW, name: sent}]), 10))
     np.testing.assert_equal(cell(inputs, name), read)
 
 
@@ -113,7 +115,7 @@ def test_a_row_known_at_a_glance_is_read_as_any_other(name: str, sent: Any) -> N
     if known is None:
         assert sent != ROW[name]
         return
-    full, glance = SCHEMA.read_row(row), Inputs.of(known)
+    full, glance = SCHEMA.read_row(row), ModelInput.of(known)
     np.testing.assert_equal(glance.numeric, full.numeric)
     np.testing.assert_equal(glance.categorical, full.categorical)
     assert (glance.numeric.dtype, glance.categorical.dtype) == (full.numeric.dtype, full.categorical.dtype)
@@ -129,22 +131,22 @@ def test_the_plain_row_is_known_and_no_refused_cell_is() -> None:
 @pytest.mark.parametrize("text", ["1_5", "0x0F", "nan", "inf", "15 years", "1,5", "１５", "--1", ".", "1e", "True"])
 def test_a_numeric_cell_of_a_csv_must_parse_whole(text: str) -> None:
     table = parse_csv(csv([{**ROW, "age": text}]), 10)
-    assert problems(SCHEMA.read_table, table) == [("/0/age", "wrong_type")]
+    assert problems(read_table, SCHEMA, table) == [("/0/age", "wrong_type")]
 
 
 @pytest.mark.parametrize("text", ["15", " 15 ", "+15", "15.", "15.0", "1.5e1", "150E-1"])
 def test_a_number_of_a_csv_may_be_spelt_as_numbers_are(text: str) -> None:
-    assert cell(SCHEMA.read_table(parse_csv(csv([{**ROW, "age": text}]), 10)), "age") == 15.0
+    assert cell(read_table(SCHEMA, parse_csv(csv([{**ROW, "age": text}]), 10)), "age") == 15.0
 
 
 def test_a_number_of_a_csv_beyond_double_precision_is_out_of_range() -> None:
     table = parse_csv(csv([{**ROW, "hours": "1e999"}]), 10)
-    assert problems(SCHEMA.read_table, table) == [("/0/hours", "out_of_range")]
+    assert problems(read_table, SCHEMA, table) == [("/0/hours", "out_of_range")]
 
 
 def test_an_empty_cell_of_a_csv_is_missing_and_refused_where_training_saw_none_missing() -> None:
     table = parse_csv(csv([{**ROW, "gender": None, "lunch": None}]), 10)
-    assert problems(SCHEMA.read_table, table) == [("/0/gender", "null")]
+    assert problems(read_table, SCHEMA, table) == [("/0/gender", "null")]
 
 
 def test_the_turkish_letters_are_not_i() -> None:
@@ -236,14 +238,14 @@ def test_the_target_and_dropped_fields_are_ignored_with_a_warning(name: str) -> 
     assert [(warning.pointer, warning.code) for warning in single.warnings] == [(f"/{name}", "ignored")]
     batch = SCHEMA.read_rows([ROW, {**ROW, name: None}])
     assert [warning.pointer for warning in batch.warnings] == [f"/1/{name}"]
-    table = SCHEMA.read_table(parse_csv(csv([{**ROW, name: "5"}, {**ROW, name: "x"}]), 10))
+    table = read_table(SCHEMA, parse_csv(csv([{**ROW, name: "5"}, {**ROW, name: "x"}]), 10))
     assert [warning.pointer for warning in table.warnings] == [f"/{name}"]
 
 
 def test_columns_of_a_csv_may_come_in_any_order_under_any_alias() -> None:
     row = {name: ROW[name] for name in reversed(list(ROW))}
     header = [name.replace("race_ethnicity", "race/ethnicity") for name in row]
-    inputs = SCHEMA.read_table(parse_csv(csv([row], header), 10))
+    inputs = read_table(SCHEMA, parse_csv(csv([row], header), 10))
     straight = SCHEMA.read_row(ROW)
     np.testing.assert_equal(inputs.numeric, straight.numeric)
     np.testing.assert_equal(inputs.categorical, straight.categorical)
@@ -251,20 +253,20 @@ def test_columns_of_a_csv_may_come_in_any_order_under_any_alias() -> None:
 
 def test_a_wrong_column_of_a_csv_is_one_problem_however_many_rows() -> None:
     rows = [{"surprise": 1, **{name: value for name, value in ROW.items() if name != "age"}}] * 3
-    assert problems(SCHEMA.read_table, parse_csv(csv(rows), 10)) == [
+    assert problems(read_table, SCHEMA, parse_csv(csv(rows), 10)) == [
         ("/surprise", "unknown_field"),
         ("/age", "missing"),
     ]
 
 
 def test_an_empty_unnamed_column_of_a_csv_is_ignored_with_a_warning() -> None:
-    inputs = SCHEMA.read_table(parse_csv(csv([{**ROW, "": None}]), 10))
+    inputs = read_table(SCHEMA, parse_csv(csv([{**ROW, "": None}]), 10))
     assert (inputs.rows, [warning.code for warning in inputs.warnings]) == (1, ["ignored"])
-    assert problems(SCHEMA.read_table, parse_csv(csv([{**ROW, "": "5"}]), 10)) == [("/", "unknown_field")]
+    assert problems(read_table, SCHEMA, parse_csv(csv([{**ROW, "": "5"}]), 10)) == [("/", "unknown_field")]
 
 
 def test_an_empty_batch_has_no_rows_at_either_door() -> None:
-    for inputs in (SCHEMA.read_rows([]), SCHEMA.read_table(parse_csv(b"gender\n", 10))):
+    for inputs in (SCHEMA.read_rows([]), read_table(SCHEMA, parse_csv(b"gender\n", 10))):
         assert (inputs.rows, inputs.numeric.shape, inputs.categorical.shape) == (0, (0, 2), (0, 4))
 
 

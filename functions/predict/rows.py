@@ -1,0 +1,112 @@
+"""The fields of one model, and JSON rows of them: the rows become the graph's input, or every problem with them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, Defect, NumericColumn, column
+from functions.predict.reading import KnownRow, ModelInput, Reading, duplicate_field, model_input
+from shared.dataset import nearest
+from shared.documents import Manifest
+from shared.problems import Problem, json_pointer, shortened
+
+Row = Mapping[str, Any]
+
+
+class RequestSchema:
+    """The fields of one model. Immutable once built, so that threads may share it."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.columns: tuple[Column, ...] = tuple(column(feature) for feature in manifest.features)
+        self._numeric = [entry for entry in self.columns if isinstance(entry, NumericColumn)]
+        self._categorical = [entry for entry in self.columns if isinstance(entry, CategoricalColumn)]
+        features = {entry.name: entry.name for entry in self.columns}
+        self.ignored = frozenset({manifest.target, *manifest.dropped, *manifest.aliases.values()} - features.keys())
+        self.names: Mapping[str, str] = manifest.aliases | features | {name: name for name in self.ignored}
+        """Every spelling of a field that is accepted, with the field's own name."""
+
+    def known(self, row: Row) -> KnownRow | None:
+        """The row of /predict where it has exactly the features and no defect; None for any other."""
+        if len(row) != len(self.columns):
+            return None
+        try:
+            numbers: list[Any] = [entry.accepts(row[entry.name]) for entry in self._numeric]
+            words: list[Any] = [entry.accepts(row[entry.name]) for entry in self._categorical]
+        except KeyError:
+            return None
+        if Defect in map(type, numbers) or Defect in map(type, words):
+            return None
+        return tuple(numbers), tuple(words)
+
+    def read_row(self, row: Row) -> ModelInput:
+        """The one row of /predict, whatever it is. Raises Refusal (422) with every problem."""
+        known = self.known(row)
+        if known is not None:
+            return ModelInput.of(known)
+        return self._read_closely([row], single=True)
+
+    def read_rows(self, rows: Sequence[Any]) -> ModelInput:
+        """The rows of /predict_batch. Raises Refusal (422) with every problem, pointing to `/<row>/<field>`."""
+        cells = self._accepted_at_once(rows)
+        if cells is not None:
+            return model_input(self.columns, cells, len(rows))
+        return self._read_closely(rows, single=False)
+
+    def unknown(self, where: str, spelling: str) -> Problem:
+        """The problem with a field that the model does not have, with the nearest one that it has."""
+        near = nearest(shortened(spelling), [entry.name for entry in self.columns])
+        advice = f"did you mean {near!r}?" if near else "see /schema for the fields"
+        return Problem(where, "unknown_field", f"the model has no such field; {advice}")
+
+    def _read_closely(self, rows: Sequence[Any], *, single: bool) -> ModelInput:
+        reading = Reading(rows=len(rows), single=single)
+        self._gather(rows, reading)
+        return reading.finish(self.columns)
+
+    def _accepted_at_once(self, rows: Sequence[Any]) -> dict[str, Sequence[object]] | None:
+        """The cells of rows that have exactly the features, all plainly good; None for any others."""
+        width = len(self.columns)
+        accepted: dict[str, Sequence[object]] = {}
+        try:
+            if any(len(row) != width for row in rows):
+                return None
+            for entry in self.columns:
+                name = entry.name
+                cells = entry.accepts_all([row[name] for row in rows])
+                if cells is None:
+                    return None
+                accepted[name] = cells
+        except (KeyError, TypeError, IndexError):  # a field that is absent, or a row that is no object
+            return None
+        return accepted
+
+    def _gather(self, rows: Sequence[Any], reading: Reading) -> None:
+        gathered: dict[str, list[object]] = {entry.name: [ABSENT] * len(rows) for entry in self.columns}
+        for position, row in enumerate(rows):
+            if isinstance(row, dict):
+                self._gather_row(position, row, gathered, reading)
+            else:
+                message = "expected an object with the model's fields"
+                reading.refuse(position, Problem(json_pointer(position), "not_an_object", message))
+                for cells in gathered.values():
+                    cells[position] = SKIPPED
+            if reading.full():
+                break
+        reading.cells.update(gathered)
+
+    def _gather_row(self, position: int, row: Row, gathered: dict[str, list[object]], reading: Reading) -> None:
+        sources: dict[str, str] = {}
+        for spelling, cell in row.items():
+            name = self.names.get(spelling)
+            if name in gathered and name not in sources:
+                sources[name] = spelling
+                gathered[name][position] = cell
+                continue
+            where = reading.pointer(position, spelling)
+            if name is None:
+                reading.refuse(position, self.unknown(where, spelling))
+            elif name in sources:
+                reading.refuse(position, duplicate_field(where, spelling, sources[name]))
+            else:
+                reading.ignore(where)
+            if reading.full():
+                return
