@@ -161,7 +161,7 @@ def test_the_report_says_what_the_winner_leans_on_and_whom_it_serves(
 
 
 def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
-    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": "1", "TRAIN_JOBS": "1"})
+    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": "30", "TRAIN_JOBS": "1"})
     slow = Algorithm("Slow", lambda _: Ridge(), fit_seconds=3600.0)
     store = seeded()
     summary = pipeline.run(store, NullTracker(), settings, settings.dataset, force=False, zoo=(*MODEL_ZOO[:2], slow))
