@@ -12,38 +12,44 @@ LOCK    = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
           --no-emit-package pip --custom-compile-command "make lock" --quiet
 export PYTHONPATH := $(CURDIR)
 
+# A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
+# hold a "=" are none: names are in capitals.
+KNOWN := ARGS AT BACK BUCKET BUDGET DATA DATASET FN JOB JOBS MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION STAGE \
+         TO TOKEN UPGRADE URL WAIT WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST \
+         PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
+         SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE \
+         REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
+GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
+STRANGE := $(filter-out $(KNOWN),$(GIVEN))
+ifneq ($(STRANGE),)
+SLIP := $(shell $(PYTHON) -c 'import difflib, re, sys; known, given = sys.argv[1].split(), sys.argv[2].split(); \
+  print(*[f"no target reads {name}=" + (lambda near: f"; did you mean {near[0]}=?" if near else "")( \
+  difflib.get_close_matches(name, known, 1)) for name in given if re.fullmatch("[A-Z][A-Z_]*", name)])' '$(KNOWN)' '$(STRANGE)')
+ifneq ($(SLIP),)
+$(error $(SLIP))
+endif
+endif
+
 .PHONY: help
 help: ## print this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
-	@printf '\n%s\n' 'Variables: ONCE=1 (run: promote to production too, then stop)  DATASET=path/to/dataset.toml (run: your own table)' \
-	  '           PYTHON=python3.12 (the interpreter for .venv)  *_PORT=n (run: see README, "Ports")'
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-11s  %s\n", $$1, $$2}' Makefile
+	@printf '\n%s\n' 'PYTHON=python3.12 names the interpreter for .venv; ports: infra/local/README.md'
 
 .DEFAULT:
 	@echo "there is no 'make $@'; the menu:" >&2; $(MAKE) help >&2; exit 2
 
-# ---- the local cloud ------------------------------------------------------------------------------------------------
+## Try it, on this computer
 
-.PHONY: run
-run: $(VENV)/.local-installed ## the whole flow on this computer: train, validate, serve; Ctrl-C stops it
+.PHONY: run test
+run: $(VENV)/.local-installed ## train, validate, serve: the whole flow [ONCE=1] [DATASET=x]
 	@exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
-.PHONY: retrain
-retrain: $(VENV)/.local-installed ## run the weekly training job now (after `source .local/env`: on the local cloud)
-	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)")
+# Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
+# The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
+WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: history promote rollback
-history: $(VENV)/.local-installed ## what served, since when and why (STAGE=production AT=2026-11-01T00:00:00Z)
-	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
-
-promote: $(VENV)/.local-installed ## let production serve what staging serves, and wait for the verdict
-	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")
-
-rollback: $(VENV)/.local-installed ## let production serve what it served before (TO=run_id: an older run)
-	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
-
-.PHONY: mlflow
-mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page (BUCKET=...: the runs of a deployment)
-	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
+test: lint $(VENV)/.terraform-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
+	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 .PHONY: clean-local
 clean-local: ## forget the local cloud's state: bucket, runs, logs
@@ -51,71 +57,47 @@ clean-local: ## forget the local cloud's state: bucket, runs, logs
 	  echo "the local cloud is running (process $$(cat .local/up.pid)): stop it with Ctrl-C first" >&2; exit 1; fi
 	rm -rf .local
 
-# ---- training at a desk ---------------------------------------------------------------------------------------------
+## Your table
 
-.PHONY: train
-train: $(VENV)/.local-installed ## train on a file without any cloud: DATASET=path/to/dataset.toml OUT=folder
-	@test -n "$(DATASET)" -a -n "$(OUT)" || { echo "usage: make train DATASET=path/to/dataset.toml OUT=folder" >&2; exit 2; }
+# What is asked of a caller comes before anything is installed.
+NEEDS = test -n "$($(1))" || { echo "usage: make $@ $(2)" >&2; exit 2; }
+
+.PHONY: check-data train
+check-data: ## say everything that is wrong with a table: DATASET=file
+	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml)
+	@$(MAKE) $(VENV)/.local-installed
+	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
+
+train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
+	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml OUT=folder)
+	@$(call NEEDS,OUT,DATASET=path/to/dataset.toml OUT=folder)
+	@$(MAKE) $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(BUDGET),--budget "$(BUDGET)")
 
-.PHONY: check-data
-check-data: $(VENV)/.local-installed ## read a table and say everything that is wrong with it: DATASET=path/to/dataset.toml
-	@test -n "$(DATASET)" || { echo "usage: make check-data DATASET=path/to/dataset.toml" >&2; exit 2; }
-	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
+## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-# ---- quality --------------------------------------------------------------------------------------------------------
+.PHONY: history promote rollback retrain mlflow smoke
+history: $(VENV)/.local-installed ## what served, since when, why [STAGE=staging AT=2026-11-01]
+	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
 
-# Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
-# The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
-WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+promote: $(VENV)/.local-installed ## production serves what staging serves; wait for the verdict
+	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")
 
-.PHONY: test
-test: lint $(VENV)/.terraform-installed ## everything: lint, types, unit, contract, function, journey, browser and infra tests
-	@$(BIN)/pytest $(WORKERS) $(ARGS)
+rollback: $(VENV)/.local-installed ## production serves what it served before [TO=run_id]
+	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
 
-.PHONY: lint
-lint: $(VENV)/.tests-installed ## ruff and mypy --strict
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
-	@$(BIN)/mypy shared functions infra tests
+retrain: $(VENV)/.local-installed ## run the weekly training job now [JOB=name]
+	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)")
 
-.PHONY: format
-format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
-	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page [BUCKET=name]
+	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
 
-.PHONY: lock
-lock: $(VENV)/.uv-installed ## compile every requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
-	@for fn in train validate predict; do \
-	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
-	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
-
-# ---- a live service --------------------------------------------------------------------------------------------------
-
-.PHONY: smoke
-smoke: ## check a deployed service: URL=https://… [TOKEN=identity token of a private one]
+smoke: ## check a live service: URL=https://… [TOKEN=identity token]
+	@$(call NEEDS,URL,URL=https://… [TOKEN=identity token of a private one])
 	@TOKEN="$(TOKEN)" $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.smoke "$(URL)"
 
-.PHONY: bench
-bench: $(VENV)/.tests-installed ## measure serving against FastAPI + pandas + scikit-learn and a hello function (needs wrk)
-	@$(BIN)/python -m tests.bench.serving
-	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
-
-.PHONY: bench-train
-bench-train: $(VENV)/.tests-installed ## measure training: the plain search and ours, a whole run, tables up to 100,000 rows (ARGS=--search)
-	@$(BIN)/python -m tests.bench.training $(ARGS)
-
-# ---- delivery -------------------------------------------------------------------------------------------------------
-
-.PHONY: bundle
-bundle: $(VENV)/.local-installed ## build/FN.zip, what a function is deployed from: FN=train|validate|predict (default: all)
-	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict)
-
-.PHONY: image-test
-image-test: $(VENV)/.tests-installed ## build the predict image, run it read-only without root, make smoke against it
-	@$(BIN)/pytest -s tests/infra/test_image.py
+## Deploy to Google Cloud: PROJECT=my-project REGION=europe-west1 [NAME=tabular]
 
 PYTHON_HERE = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 WHERE       = --project="$(PROJECT)" --region="$(REGION)" $(if $(NAME),--name="$(NAME)")
@@ -123,29 +105,60 @@ DEPLOYMENT  = test -n "$(PROJECT)" -a -n "$(REGION)" || { \
               echo "say where: make $@ PROJECT=my-project REGION=europe-west1 [NAME=tabular]" >&2; exit 2; }
 
 .PHONY: doctor deploy plan release destroy
-doctor: ## what this computer lacks, and with PROJECT=… REGION=… what that project lacks; how to mend it
+doctor: ## what this computer lacks, and the project; how to mend it
 	@exec $(PYTHON_HERE) -m infra.delivery.doctor $(if $(PROJECT),--project="$(PROJECT)") $(if $(REGION),--region="$(REGION)")
 
-deploy: ## deploy to Google Cloud, or go on: PROJECT=… REGION=… [DATASET=path/to/dataset.toml]
-	@$(DEPLOYMENT)
-	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
-
-plan: ## show what deploy would change in the infrastructure: PROJECT=… REGION=…
+plan: ## show what deploy would change in the infrastructure
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.plan $(WHERE)
 
-release: ## let production serve the image that staging tested for this commit: PROJECT=… REGION=… [PERCENT=10] [BACK=1]
+deploy: ## from nothing to a tested staging, or go on [DATASET=file]
+	@$(DEPLOYMENT)
+	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
+
+release: ## production serves the tested image [PERCENT=10] [BACK=1]
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) --commit="$$(git rev-parse HEAD)" \
 	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)" \
 	  $(if $(PERCENT),--percent="$(PERCENT)") $(if $(filter 1 true yes,$(BACK)),--back)
 
-destroy: ## take a deployment down: PROJECT=… REGION=… [YES=1: do not ask] [DATA=1: data and models too]
+destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(if $(filter 1 true yes,$(YES)),--yes) \
 	  $(if $(filter 1 true yes,$(DATA)),--data)
 
-# ---- installing -----------------------------------------------------------------------------------------------------
+## Develop
+
+.PHONY: lint format lock bench bench-train bundle image-test
+lint: $(VENV)/.tests-installed ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
+	@$(BIN)/mypy shared functions infra tests
+
+format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml [UPGRADE=1]
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
+	@for fn in train validate predict; do \
+	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
+	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
+
+bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs wrk)
+	@$(BIN)/python -m tests.bench.serving
+	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
+
+bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
+	@$(BIN)/python -m tests.bench.training $(ARGS)
+
+bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]
+	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict)
+
+image-test: $(VENV)/.tests-installed ## build the predict image, run it without root, smoke it
+	@$(BIN)/pytest -s tests/infra/test_image.py
+
+# ---- installing ----
 # Locked files are installed on top of each other, never removed: run and test share one environment.
 
 $(VENV)/.uv-installed: Makefile

@@ -1,0 +1,104 @@
+"""The READMEs: links lead somewhere, and commands exist and read the variables that they are given."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IGNORED = {".venv", ".git", ".local", "build"}
+READMES = sorted(path for path in ROOT.rglob("README.md") if not IGNORED & set(path.relative_to(ROOT).parts))
+NAMES = [path.relative_to(ROOT).as_posix() for path in READMES]
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MAKE = re.compile(r"^\s*make +([a-z-]+)((?: +[A-Z_]+=\S+)*)", re.MULTILINE)
+PLACE = re.compile(r"`([\w.-]+(?:/[\w.*-]*)+)`")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def recipes() -> dict[str, str]:
+    """What each target of the Makefile does, the variables that it is given among it."""
+    found = re.findall(r"^([a-z-]+):(?!=).*\n((?:\t.*\n|\n(?=\t))*)", text("Makefile"), re.MULTILINE)
+    shared = "\n".join(re.findall(r"^[A-Z_]+ *:?= .*(?:\\\n.*)*", text("Makefile"), re.MULTILINE))
+    return {target: body + shared for target, body in found}
+
+
+def test_there_is_one_for_each_who_reads() -> None:
+    folders = {"functions/train", "functions/validate", "functions/predict", "infra", "infra/local", "tests"}
+    assert {"README.md", *(f"{folder}/README.md" for folder in folders)} <= set(NAMES)
+
+
+def test_the_first_one_is_read_in_five_minutes() -> None:
+    assert len(text("README.md").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    broken = []
+    for target in LINK.findall(text(name)):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (ROOT / name).parent / path if path else ROOT / name
+        if not found.exists() or (anchor and anchor not in anchors(found)):
+            broken.append(target)
+    assert broken == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_make_command_exists_and_reads_the_variables_that_it_is_given(name: str) -> None:
+    known = recipes()
+    wrong = []
+    for block in BLOCK.findall(text(name)):
+        for target, given in MAKE.findall(block):
+            if target not in known:
+                wrong.append(f"make {target}")
+                continue
+            variables = re.findall(r"([A-Z_]+)=", given)
+            unread = [v for v in variables if f"$({v})" not in known[target] and v not in ("BUCKET", "PYTHON")]
+            wrong += [f"make {target} {variable}=" for variable in unread if not variable.endswith("_PORT")]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shell_block_is_shell(name: str) -> None:
+    for block in BLOCK.findall(text(name)):
+        without_places = re.sub(r"<\w+>", "x", block)
+        done = subprocess.run(["bash", "-n"], input=without_places, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{done.stderr}\n{block}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_test_that_a_command_runs_exists(name: str) -> None:
+    files = [word for block in BLOCK.findall(text(name)) for word in re.findall(r"tests/[\w/.]+", block)]
+    assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_a_slip_in_a_variable_s_name_is_told_with_the_nearest() -> None:
+    done = subprocess.run(["make", "run", "DATSET=x"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no target reads DATSET=; did you mean DATASET=?" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["check-data", "train", "smoke"])
+def test_what_is_lacking_is_said_before_anything_is_installed(target: str, tmp_path: Path) -> None:
+    (tmp_path / "Makefile").write_text(text("Makefile"))
+    done = subprocess.run(["make", target], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, f"usage: make {target} " in done.stderr) == (2, True), done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
+
+
+def test_the_menu_names_every_target_within_eighty_columns() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
+    targets = set(re.findall(r"^([a-z-]+):.*##", text("Makefile"), re.MULTILINE))
+    assert targets == set(re.findall(r"^  make ([a-z-]+)", done.stdout, re.MULTILINE))
