@@ -42,7 +42,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Service:
+class CloudRunService:
     """A service by its name."""
 
     project: str

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.delivery import bundles, dead_letters, options, variables
-from infra.delivery.cloud_run import Service, find_image, tag_image, tested_tag
+from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.commands import do, find
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
@@ -158,7 +158,7 @@ class Deploy:
             time.sleep(self.poll_seconds)
 
     def _staging(self) -> None:
-        service = Service(self.target.project, self.target.region, self.outputs["services"]["staging"])
+        service = CloudRunService(self.target.project, self.target.region, self.outputs["services"]["staging"])
         roll_out(service, self.image)
         head = commit()
         if head is not None:

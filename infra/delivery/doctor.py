@@ -10,7 +10,6 @@ import argparse
 import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -20,6 +19,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Sequence  # noqa: UP035 (this file runs on old Pythons)
+
+from infra.delivery.required import (
+    ACCOUNT,
+    APPLICATION_TOKEN,
+    BUILD_PAGE,
+    BUILD_REGIONS,
+    GCLOUD,
+    TERRAFORM,
+    Tool,
+    build_quota,
+    limits_in,
+    may_build,
+    numbers,
+    project_state,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 15.0
@@ -47,13 +61,6 @@ ROLES = (
 VCPU = 8
 """Of Cloud Run in the region: training's and a few instances of each predict service."""
 
-BUILD_REGIONS = (
-    *("us-central1", "us-west2", "europe-west1", "asia-east1", "australia-southeast1", "southamerica-east1"),
-)
-"""Where every project may run builds; elsewhere a new one may get "due to quota restrictions, cannot run builds in this
-region" (https://cloud.google.com/build/docs/locations)."""
-BUILD_PAGE = "https://cloud.google.com/build/docs/locations"
-
 OK, LACKS, UNKNOWN = "ok", "lacks", "?"
 
 
@@ -77,14 +84,10 @@ def local_checks() -> list[Check]:
 
 def tool_checks() -> list[Check]:
     """To work with Google Cloud."""
-    sdk = "https://cloud.google.com/sdk/docs/install"
     return [
-        lambda: _versioned("gcloud", ("gcloud", "version", "--format=json"), "Google Cloud SDK", (450, 0), sdk),
-        lambda: _tool("gsutil", "it comes with the Google Cloud CLI: " + sdk),
-        lambda: _versioned(
-            *("terraform", ("terraform", "version", "-json"), "terraform_version", (1, 9)),
-            "https://developer.hashicorp.com/terraform/install",
-        ),
+        lambda: _versioned(GCLOUD),
+        lambda: _tool("gsutil", "it comes with the Google Cloud CLI: " + GCLOUD.source),
+        lambda: _versioned(TERRAFORM),
         _login,
         _application_login,
     ]
@@ -124,7 +127,7 @@ def _make() -> Finding:
     done = _ask("make", "--version")
     if done is None:
         return Finding(LACKS, "make", "not on PATH", mend)
-    version = _numbers(done[1])
+    version = numbers(done[1])
     if version < (3, 82):
         return Finding(LACKS, "make", f"{done[1].splitlines()[:1]}, needs 3.82", mend)
     return Finding(OK, "make", ".".join(map(str, version)))
@@ -173,17 +176,14 @@ def _tool(name: str, mend: str) -> Finding:
     return Finding(OK, name, "there") if shutil.which(name) else Finding(LACKS, name, "not on PATH", mend)
 
 
-def _versioned(name: str, command: Sequence[str], field: str, least: tuple[int, int], mend: str) -> Finding:
-    if shutil.which(name) is None:
-        return Finding(LACKS, name, "not on PATH", mend)
-    done = _ask(*command)
-    try:
-        found = str(json.loads(done[1])[field]) if done else "no answer"
-    except (ValueError, KeyError, TypeError):
-        found = "no version"
-    if _numbers(found) < least:
-        return Finding(LACKS, name, f"{found}, needs {least[0]}.{least[1]}", mend)
-    return Finding(OK, name, found)
+def _versioned(tool: Tool) -> Finding:
+    if shutil.which(tool.name) is None:
+        return Finding(LACKS, tool.name, "not on PATH", tool.source)
+    done = _ask(*tool.command)
+    found = tool.version(done[1]) if done else "no answer"
+    if not tool.is_enough(found):
+        return Finding(LACKS, tool.name, f"{found}, needs {tool.least[0]}.{tool.least[1]}", tool.source)
+    return Finding(OK, tool.name, found)
 
 
 def _login() -> Finding:
@@ -196,20 +196,20 @@ def _login() -> Finding:
 
 
 def _account() -> str:
-    done = _ask("gcloud", "auth", "list", "--filter=status:ACTIVE", "--format=value(account)")
+    done = _ask(*ACCOUNT)
     return done[1].strip() if done and done[0] == 0 else ""
 
 
 def _application_login() -> Finding:
     mend = "gcloud auth application-default login"
-    done = _ask("gcloud", "auth", "application-default", "print-access-token")
+    done = _ask(*APPLICATION_TOKEN)
     if done is None or done[0] != 0:
         return Finding(LACKS, "credentials", "no application default credentials, which Terraform uses", mend)
     return Finding(OK, "credentials", "application default credentials are there")
 
 
 def _project(project: str) -> Finding:
-    done = _ask("gcloud", "projects", "describe", project, "--format=value(lifecycleState)")
+    done = _ask(*project_state(project))
     if done is None or done[0] != 0:
         return Finding(LACKS, "project", _why(done), f"gcloud projects list; or gcloud projects create {project}")
     if done[1].strip() != "ACTIVE":
@@ -284,41 +284,15 @@ def _builds(project: str, region: str) -> Finding:
     """Some projects may build in a few regions only, and find out in the middle of their first deploy."""
     if region in BUILD_REGIONS:
         return Finding(OK, "builds", f"{region} is open to every project")
-    limits = build_limits(_ask(*build_quota(project)), region)
+    done = _ask(*build_quota(project))
+    may = may_build(done[1], region) if done and done[0] == 0 else None
     others = f"take one of {', '.join(BUILD_REGIONS)}"
-    if not limits:
+    if may is None:
         why = f"a new project may be kept from building in {region}; whether this one is cannot be read"
         return Finding(UNKNOWN, "builds", why, f"{others}; or try: {BUILD_PAGE}")
-    if max(limits, key=lambda limit: limit < 0 or limit) == 0:
+    if not may:
         return Finding(LACKS, "builds", f"this project may not run builds in {region}", f"{others}; or ask for more")
     return Finding(OK, "builds", f"this project may run builds in {region}")
-
-
-def build_quota(project: str) -> tuple[str, ...]:
-    """The command that lists Cloud Build's quotas of a project."""
-    listing = ("gcloud", "beta", "quotas", "info", "list", "--service=cloudbuild.googleapis.com")
-    return (*listing, f"--project={project}", "--format=json")
-
-
-def build_limits(done: tuple[int, str, str] | None, region: str) -> list[int]:
-    """The limits on builds at a time in the region, from what `build_quota` printed; empty where none can be read."""
-    try:
-        return limits_in(json.loads(done[1]), region, "concurrent|build") if done and done[0] == 0 else []
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return []
-
-
-def limits_in(quotas: list[dict[str, object]], region: str, kind: str) -> list[int]:
-    """The limits that hold in the region, of the quotas whose id matches `kind`; -1 means none."""
-    values = []
-    for quota in quotas:
-        if not re.search(kind, str(quota.get("quotaId", "")), re.IGNORECASE):
-            continue
-        for entry in quota.get("dimensionsInfos", []):  # type: ignore[attr-defined]
-            places = entry.get("applicableLocations", [])
-            if region in places or entry.get("dimensions", {}).get("region") == region:
-                values.append(int(entry["details"]["value"]))
-    return values
 
 
 def _ask(*command: str) -> tuple[int, str, str] | None:
@@ -350,11 +324,6 @@ def _why(done: tuple[int, str, str] | None) -> str:
         return "gcloud is missing" if shutil.which("gcloud") is None else f"no answer in {SECONDS:g} s: network?"
     lines = [line for line in done[2].splitlines() if line.strip()]
     return lines[0][:160] if lines else "it could not be read"
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    found = re.search(r"(\d+)\.(\d+)", text)
-    return tuple(int(part) for part in found.groups()) if found else ()
 
 
 def run(groups: Sequence[tuple[str, Sequence[Check]]]) -> int:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import options
-from infra.delivery.cloud_run import Service, find_image, tag_image, tested_tag
+from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.rollout import ALL, roll_out, take_back
 from infra.options import whole
@@ -51,8 +51,8 @@ def _release(given: argparse.Namespace) -> int:
     return 0
 
 
-def _production(given: argparse.Namespace) -> Service:
-    return Service(given.project, given.region, f"{given.name}-predict-production")
+def _production(given: argparse.Namespace) -> CloudRunService:
+    return CloudRunService(given.project, given.region, f"{given.name}-predict-production")
 
 
 if __name__ == "__main__":

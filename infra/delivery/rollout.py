@@ -4,13 +4,13 @@ A revision that fails its smoke check has never had a caller; one that fails aft
 the revision that served before. `roll_out` again goes on where it was left.
 """
 
-from infra.delivery.cloud_run import CANDIDATE, PREVIOUS, Service, State, identity_token, smoke
+from infra.delivery.cloud_run import CANDIDATE, PREVIOUS, CloudRunService, State, identity_token, smoke
 from infra.delivery.errors import Stopped
 
 ALL = 100
 
 
-def roll_out(service: Service, image: str, percent: int = ALL) -> None:
+def roll_out(service: CloudRunService, image: str, percent: int = ALL) -> None:
     """Let `percent` of the traffic meet `image`. Raises Stopped; what served before then serves everything."""
     before = service.state()
     if before.image == image and set(before.shares) == {_tagged(before)}:
@@ -35,7 +35,7 @@ def roll_out(service: Service, image: str, percent: int = ALL) -> None:
     print(f"{service.name} serves {image} in {state.tags[CANDIDATE][0]}{share}", flush=True)
 
 
-def take_back(service: Service) -> str:
+def take_back(service: CloudRunService) -> str:
     """The traffic to what served before the release that is under way, or before the last one; its image.
 
     Raises Stopped where there is nothing to go back to.
@@ -56,7 +56,7 @@ def _tagged(state: State) -> str | None:
     return state.tags[CANDIDATE][0] if CANDIDATE in state.tags else None
 
 
-def _served_before(service: Service, state: State, image: str) -> str:
+def _served_before(service: CloudRunService, state: State, image: str) -> str:
     """The revision that this release takes the traffic from."""
     if len(state.shares) == 1:
         return state.revision
@@ -68,7 +68,7 @@ def _served_before(service: Service, state: State, image: str) -> str:
     return _other(service, state)
 
 
-def _other(service: Service, state: State) -> str:
+def _other(service: CloudRunService, state: State) -> str:
     others = [revision for revision in state.shares if revision != _tagged(state)]
     if len(others) != 1:
         raise Stopped(
@@ -78,21 +78,21 @@ def _other(service: Service, state: State) -> str:
     return others[0]
 
 
-def _ask(service: Service, url: str, audience: str, image: str) -> None:
+def _ask(service: CloudRunService, url: str, audience: str, image: str) -> None:
     """Smoke-test an address. A tagged revision's token names the service: Cloud Run accepts the service's own URL as
     the audience for all of its addresses (https://cloud.google.com/run/docs/configuring/custom-audiences)."""
     if not smoke(url, identity_token(audience)):
         raise Stopped(f"{service.name} does not pass the smoke check with {image}")
 
 
-def _shift(service: Service, old: str, percent: int) -> None:
+def _shift(service: CloudRunService, old: str, percent: int) -> None:
     if percent == ALL:
         service.settle(old)
     else:
         service.share(percent)
 
 
-def _moved_back(service: Service, old: str, image: str, failure: BaseException) -> Stopped:
+def _moved_back(service: CloudRunService, old: str, image: str, failure: BaseException) -> Stopped:
     why = str(failure) or type(failure).__name__
     try:
         service.back_to(old, image)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import newest, options
-from infra.delivery.cloud_run import Service, find_image, tag_image, tested_tag
+from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.rollout import roll_out
 
@@ -26,7 +26,7 @@ def _test(given: argparse.Namespace) -> int:
     if image is None:
         raise Stopped(f"{given.repository} has no predict image of commit {given.commit}: was it pushed?")
     newest.require(given)
-    roll_out(Service(given.project, given.region, f"{given.name}-predict-staging"), image)
+    roll_out(CloudRunService(given.project, given.region, f"{given.name}-predict-staging"), image)
     tag_image(image, tested_tag(given.commit))
     return 0
 

@@ -33,7 +33,7 @@ READY_SECONDS = 60.0
 _PR_SET_PDEATHSIG = 1
 
 
-class ServiceFailed(PipelineError):
+class ProcessFailed(PipelineError):
     """A process of the local cloud did not come up, or does not stay up. `log` is where it says why."""
 
     def __init__(self, service: str, message: str, log: Path) -> None:
@@ -43,7 +43,7 @@ class ServiceFailed(PipelineError):
 
 
 @dataclass(frozen=True)
-class Service:
+class ManagedProcess:
     """One process. `ready` is asked until it says True."""
 
     name: str
@@ -56,7 +56,7 @@ class Service:
 class Running:
     """A started service and how often it had to be restarted."""
 
-    service: Service
+    service: ManagedProcess
     process: subprocess.Popen[bytes]
     restarts: list[float] = field(default_factory=list)
 
@@ -78,32 +78,32 @@ class Supervisor:
     def log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def start(self, service: Service) -> None:
+    def start(self, service: ManagedProcess) -> None:
         self._running[service.name] = Running(service, self._spawn(service))
         self._record()
 
     def wait_ready(self, name: str, seconds: float = READY_SECONDS) -> float:
-        """Seconds until the service was ready. Raises ServiceFailed."""
+        """Seconds until the service was ready. Raises ProcessFailed."""
         began = time.monotonic()
         running = self._running[name]
         while not running.service.ready():
             if running.process.poll() is not None:
                 code = running.process.returncode
-                raise ServiceFailed(name, f"{name} stopped with exit code {code} while starting", self.log(name))
+                raise ProcessFailed(name, f"{name} stopped with exit code {code} while starting", self.log(name))
             if time.monotonic() - began > seconds:
-                raise ServiceFailed(name, f"{name} was not ready within {seconds:.0f} s", self.log(name))
+                raise ProcessFailed(name, f"{name} was not ready within {seconds:.0f} s", self.log(name))
             time.sleep(0.05)
         return time.monotonic() - began
 
     def restart_dead(self) -> list[str]:
-        """Start again what has died, and name it. Raises ServiceFailed for what dies again and again."""
+        """Start again what has died, and name it. Raises ProcessFailed for what dies again and again."""
         dead = [running for running in self._running.values() if running.process.poll() is not None]
         for running in dead:
             name = running.service.name
             now = time.monotonic()
             running.restarts = [moment for moment in running.restarts if now - moment < 60.0] + [now]
             if len(running.restarts) > 5:
-                raise ServiceFailed(name, f"{name} died {len(running.restarts)} times within a minute", self.log(name))
+                raise ProcessFailed(name, f"{name} died {len(running.restarts)} times within a minute", self.log(name))
             _signal_group(running.process, signal.SIGKILL)  # a killed head leaves its workers holding the port
             time.sleep(RESTART_SECONDS)
             running.process = self._spawn(running.service)
@@ -127,7 +127,7 @@ class Supervisor:
         lines = [f"{name} {running.process.pid}\n" for name, running in self._running.items()]
         (self._logs.parent / "pids").write_text("".join(lines), encoding="utf-8")
 
-    def _spawn(self, service: Service) -> subprocess.Popen[bytes]:
+    def _spawn(self, service: ManagedProcess) -> subprocess.Popen[bytes]:
         with self.log(service.name).open("ab") as log:
             return subprocess.Popen(
                 service.command,

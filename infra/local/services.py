@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import requests
 
-from infra.local.processes import Service, accepts_connections
+from infra.local.processes import ManagedProcess, accepts_connections
 from infra.local.settings import HOST, JOB, LOCATION, PROJECT, LocalSettings
 from infra.operate.retrain import client
 from shared.events import FINALIZED
@@ -14,13 +14,11 @@ WEEKLY = "0 7 * * 1"
 """Mondays at 07:00 UTC, as deployed."""
 
 
-def all_services(settings: LocalSettings) -> list[Service]:
+def all_services(settings: LocalSettings) -> list[ManagedProcess]:
     """In the order in which they start."""
     ports = settings.ports
     return [
-        _storage(settings),
-        _relay(settings),
-        _scheduler(settings),
+        *_stand_ins(settings),
         _function(settings, "train", "train", ports.train, settings.train_environment()),
         _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
         _function(
@@ -70,40 +68,28 @@ def create_weekly_job(settings: LocalSettings) -> None:
         scheduler.update_job(job=job)
 
 
-def _storage(settings: LocalSettings) -> Service:
+def _stand_ins(settings: LocalSettings) -> list[ManagedProcess]:
     ports = settings.ports
-    return _module(
-        "storage",
-        "infra.local.storage",
-        settings,
-        ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https)),
-        lambda: _answers(f"{settings.storage_url}/storage/v1/b?project={PROJECT}"),
-    )
-
-
-def _relay(settings: LocalSettings) -> Service:
     trigger = f"validate={FINALIZED},{settings.bucket},{settings.validate_url}"
-    options = ("--trigger", trigger, "--max-backoff", "10")  # somebody is watching
-    return _module("eventarc", "infra.local.eventarc", settings, options, lambda: True)
+    storage = ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https))
+    scheduler = ("--port", str(ports.scheduler), "--certs-port", str(ports.certs))
+    url = f"{settings.storage_url}/storage/v1/b?project={PROJECT}"
+    return [
+        _module("storage", settings, storage, lambda: _answers(url)),
+        _module("eventarc", settings, ("--trigger", trigger, "--max-backoff", "10"), lambda: True),  # somebody watches
+        _module(
+            "scheduler",
+            settings,
+            scheduler,
+            lambda: accepts_connections(HOST, ports.scheduler) and accepts_connections(HOST, ports.certs),
+        ),
+    ]
 
 
-def _scheduler(settings: LocalSettings) -> Service:
-    ports = settings.ports
-    return _module(
-        "scheduler",
-        "infra.local.scheduler",
-        settings,
-        ("--port", str(ports.scheduler), "--certs-port", str(ports.certs)),
-        lambda: accepts_connections(HOST, ports.scheduler) and accepts_connections(HOST, ports.certs),
-    )
-
-
-def _module(
-    name: str, module: str, settings: LocalSettings, options: tuple[str, ...], ready: Callable[[], bool]
-) -> Service:
-    return Service(
+def _module(name: str, settings: LocalSettings, options: tuple[str, ...], ready: Callable[[], bool]) -> ManagedProcess:
+    return ManagedProcess(
         name=name,
-        command=(sys.executable, "-m", module, "--state", str(settings.state), *options),
+        command=(sys.executable, "-m", f"infra.local.{name}", "--state", str(settings.state), *options),
         environment={"PYTHONPATH": str(settings.root)},
         ready=ready,
     )
@@ -111,10 +97,10 @@ def _module(
 
 def _function(
     settings: LocalSettings, name: str, target: str, port: int, environment: dict[str, str], kind: str = "http"
-) -> Service:
+) -> ManagedProcess:
     source = settings.root / "functions" / target / "main.py"
     options = {"http": (), "cloudevent": ("--signature-type", "cloudevent"), "asgi": ("--asgi",)}[kind]
-    return Service(
+    return ManagedProcess(
         name=name,
         command=(
             *(sys.executable, "-m", "functions_framework", "--host", HOST, "--port", str(port)),

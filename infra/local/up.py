@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from rich.console import Console
 
 from infra.local.flow import Flow, StageFailed
-from infra.local.processes import ServiceFailed, Supervisor, inherited, port_is_free
+from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
 from infra.local.services import all_services, create_weekly_job
 from infra.local.settings import HOST, LocalSettings, Ports, variable
 from shared.errors import InvalidDataset, PipelineError, SettingsError
@@ -86,7 +86,7 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
             return 0
         _print_next_steps(settings, flow, console)
         _stay_up(supervisor, console)
-    except (StageFailed, ServiceFailed, InvalidDataset) as error:
+    except (StageFailed, ProcessFailed, InvalidDataset) as error:
         _print_failure(error, supervisor, console)
         if isinstance(error, StageFailed) and not options.once:
             console.print(

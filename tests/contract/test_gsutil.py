@@ -10,9 +10,6 @@ from tests.contract.command_line import Tool
 from tests.contract.objects import ONCE, names, read, write
 from tests.local_storage import LocalStorage
 
-BINARY = bytes(range(256)) * 50_000
-"""12.8 MB: gsutil uploads it resumably and downloads it in slices that it may resume."""
-
 
 @pytest.fixture
 def gsutil(storage: LocalStorage, tmp_path: Path) -> Tool:
@@ -25,13 +22,6 @@ def test_gsutil_copies_up_and_down(gsutil: Tool, bucket: Any) -> None:
     assert bucket.get_blob("a/up.txt", **ONCE).content_type == "text/plain"
     gsutil.run("cp", f"gs://{bucket.name}/a/up.txt", "down.txt")
     assert gsutil.read("down.txt") == b"hello\r\n"
-
-
-def test_gsutil_copies_large_files_up_and_down(gsutil: Tool, bucket: Any) -> None:
-    gsutil.run("cp", gsutil.write("big.bin", BINARY), f"gs://{bucket.name}/big.bin")
-    assert read(bucket, "big.bin") == BINARY
-    gsutil.run("cp", f"gs://{bucket.name}/big.bin", "back.bin")
-    assert gsutil.read("back.bin") == BINARY
 
 
 def test_gsutil_copies_inside_the_bucket_as_a_promotion_does(gsutil: Tool, bucket: Any, storage: LocalStorage) -> None:
@@ -55,27 +45,15 @@ def test_gsutil_does_not_overwrite_when_told_so(gsutil: Tool, bucket: Any) -> No
     assert read(bucket, "new") == b"second"
 
 
-def test_gsutil_lists_names_and_folders(gsutil: Tool, bucket: Any) -> None:
-    for name in ("a/1", "a/2", "b"):
-        write(bucket, name)
-    root = f"gs://{bucket.name}"
-    assert gsutil.run("ls", root).split() == [f"{root}/b", f"{root}/a/"]
-    assert gsutil.run("ls", f"{root}/a/*").split() == [f"{root}/a/1", f"{root}/a/2"]
-    assert "Hash (md5):" in gsutil.run("ls", "-L", f"{root}/b")
+def test_gsutil_shows_the_digest_of_an_object(gsutil: Tool, bucket: Any) -> None:
+    write(bucket, "b")
+    assert "Hash (md5):" in gsutil.run("ls", "-L", f"gs://{bucket.name}/b")
 
 
 def test_gsutil_prints_an_object(gsutil: Tool, bucket: Any) -> None:
     write(bucket, "o", b"hello")
     assert gsutil.run("cat", f"gs://{bucket.name}/o") == "hello"
     assert gsutil.run("cat", "-r", "1-3", f"gs://{bucket.name}/o") == "ell"
-
-
-def test_gsutil_removes_objects(gsutil: Tool, bucket: Any) -> None:
-    for name in ("a/1", "a/2", "b"):
-        write(bucket, name)
-    gsutil.run("rm", f"gs://{bucket.name}/b")
-    gsutil.run("rm", "-r", f"gs://{bucket.name}/a")
-    assert names(bucket) == []
 
 
 def test_gsutil_copies_a_folder_on_condition_of_a_generation(gsutil: Tool, bucket: Any) -> None:

@@ -5,8 +5,6 @@ Started beside the storage server with its state folder; being killed at any mom
 
 import argparse
 import re
-import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
@@ -23,29 +21,23 @@ from infra.local.eventarc.relay import (
     Trigger,
 )
 from infra.local.tokens import SigningKey
+from infra.local.until_stopped import until_stopped
 from infra.options import OneLineParser, number, whole
 from shared import logs
-from shared.errors import PipelineError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    logs.configure("eventarc")
-    stopping = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stopping.set())
+    return until_stopped("eventarc", options.state, lambda stopping: _serve(options, stopping))
+
+
+def _serve(options: argparse.Namespace, stopping: threading.Event) -> None:
+    outbox, deliveries = Outbox(options.state / "gcs.sqlite"), Deliveries(options.state / "eventarc.sqlite")
     try:
-        options.state.mkdir(parents=True, exist_ok=True)
-        outbox, deliveries = Outbox(options.state / "gcs.sqlite"), Deliveries(options.state / "eventarc.sqlite")
-        try:
-            _relay(options, outbox, deliveries).run(stopping)
-        finally:
-            outbox.close()
-            deliveries.close()
-    except (OSError, sqlite3.Error, PipelineError) as error:
-        logs.error(f"the relay stopped: {error}", reason="relay_stopped")
-        return 1
-    return 0
+        _relay(options, outbox, deliveries).run(stopping)
+    finally:
+        outbox.close()
+        deliveries.close()
 
 
 def _relay(options: argparse.Namespace, outbox: Outbox, deliveries: Deliveries) -> Relay:

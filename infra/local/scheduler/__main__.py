@@ -5,8 +5,6 @@ Jobs arrive through the client; on their schedule, or when somebody runs them, r
 
 import argparse
 import json
-import signal
-import sqlite3
 import sys
 import threading
 from collections.abc import Sequence
@@ -18,26 +16,16 @@ from infra.local.scheduler.api import CannotListen, CloudScheduler, grpc_server
 from infra.local.scheduler.executions import POLL_SECONDS, Executions
 from infra.local.scheduler.jobs import JobStore
 from infra.local.tokens import SigningKey
+from infra.local.until_stopped import until_stopped
 from infra.options import OneLineParser, whole
 from shared import logs
-from shared.errors import PipelineError
 
 CERT_PATHS = ("/certs", "/oauth2/v1/certs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
-    logs.configure("scheduler")
-    stopping = threading.Event()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signal_number, lambda *_: stopping.set())
-    try:
-        options.state.mkdir(parents=True, exist_ok=True)
-        _serve(options, stopping)
-    except (OSError, sqlite3.Error, PipelineError) as error:
-        logs.error(f"the scheduler stopped: {error}", reason="scheduler_stopped")
-        return 1
-    return 0
+    return until_stopped("scheduler", options.state, lambda stopping: _serve(options, stopping))
 
 
 def _serve(options: argparse.Namespace, stopping: threading.Event) -> None:

@@ -10,7 +10,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 from starlette.types import Message as Event
 
-from infra.local.storage.faults import Fault, invalid
+from infra.local.storage.faults import invalid
+from infra.local.storage.request import bounded_body
 from infra.local.storage.wire import boundary
 
 MAX_CALLS = 100
@@ -20,7 +21,12 @@ MAX_BYTES = 10 << 20
 async def batch(request: Request) -> Response:
     content_type = request.headers.get("content-type", "")
     boundary(content_type)
-    document = b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + await _body(request)
+    document = (
+        b"Content-Type: "
+        + content_type.encode("latin-1")
+        + b"\r\n\r\n"
+        + await bounded_body(request, MAX_BYTES, "in a batch")
+    )
     calls = message_from_bytes(document).get_payload()
     if not isinstance(calls, list) or len(calls) > MAX_CALLS:
         raise invalid(f"Expected from 1 to {MAX_CALLS} calls in a batch")
@@ -28,15 +34,6 @@ async def batch(request: Request) -> Response:
     answers = [await _answer(request, call) for call in calls if isinstance(call, Message)]
     parts = b"".join(b"--" + limit.encode() + b"\r\n" + answer + b"\r\n" for answer in answers)
     return Response(parts + f"--{limit}--\r\n".encode(), media_type=f"multipart/mixed; boundary={limit}")
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for data in request.stream():
-        body += data
-        if len(body) > MAX_BYTES:
-            raise Fault(413, "uploadTooLarge", f"Expected at most {MAX_BYTES} bytes in a batch")
-    return bytes(body)
 
 
 async def _answer(request: Request, call: Message) -> bytes:

@@ -1,6 +1,6 @@
 """What the local storage refuses, as Cloud Storage words it: an HTTP status, a reason code and a sentence.
 
-Raised anywhere below the routes; the door (`gcs.py`) turns it into the JSON or XML error that clients parse.
+Raised anywhere below the routes; the door (`app.py`) turns it into the JSON or XML error that clients parse.
 """
 
 from shared.errors import PipelineError

@@ -69,9 +69,14 @@ def links(request: Request) -> Links:
 
 
 async def json_body(request: Request) -> Json:
+    return json_object(await bounded_body(request, MAX_METADATA_BYTES, "of JSON"))
+
+
+async def bounded_body(request: Request, limit: int, what: str) -> bytes:
+    """The whole body. Raises Fault (413) as soon as it is longer than `limit` bytes."""
     body = bytearray()
     async for data in request.stream():
         body += data
-        if len(body) > MAX_METADATA_BYTES:
-            raise Fault(413, "uploadTooLarge", f"Expected at most {MAX_METADATA_BYTES} bytes of JSON")
-    return json_object(bytes(body))
+        if len(body) > limit:
+            raise Fault(413, "uploadTooLarge", f"Expected at most {limit} bytes {what}")
+    return bytes(body)
