@@ -23,6 +23,7 @@ from infra.delivery.terraform import ROOT, Deployment, commit
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
 SPEC = "data/dataset.toml"
 POINTER = "staging/current.json"
+BUILD = ROOT / "infra" / "delivery" / "cloudbuild-image.yaml"
 FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 120.0
@@ -46,6 +47,7 @@ class Deploy:
         return [
             ("the bucket of Terraform's state", self.target.make_state_bucket),
             ("the deployment's settings", self._settings),
+            ("the agents of Google's services", self.target.make_agents),
             ("the bundles of the functions", self._bundles),
             ("the infrastructure", self._infrastructure),
             ("undeliverable events", self._dead_letters),
@@ -130,11 +132,11 @@ class Deploy:
             project, region = self.target.project, self.target.region
             account = f"{self.target.name}-build@{project}.iam.gserviceaccount.com"
             do(
-                *("gcloud", "builds", "submit", str(bundle), f"--tag={repository}/predict:{tag}"),
-                *(f"--project={project}", f"--region={region}", "--quiet"),
-                # A fresh project's default account may not push; one of our own needs a log bucket of our own.
+                *("gcloud", "builds", "submit", str(bundle), f"--config={BUILD}", f"--project={project}"),
+                *(f"--region={region}", "--quiet", f"--substitutions=_IMAGE={repository}/predict:{tag}"),
+                # The account may read the sources' bucket and no other, and logs without a bucket.
+                f"--gcs-source-staging-dir=gs://{project}-{self.target.name}-sources/image",
                 f"--service-account=projects/{project}/serviceAccounts/{account}",
-                "--default-buckets-behavior=regional-user-owned-bucket",
             )
             found = find_image(repository, tag)
         if found is None:

@@ -51,11 +51,12 @@ PORTS = {
 }
 APIS = (
     *("artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler"),
-    *("eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "serviceusage", "storage"),
+    *("eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "serviceusage", "storage", "sts"),
 )
 ROLES = (
     *("roles/editor", "roles/resourcemanager.projectIamAdmin", "roles/iam.serviceAccountAdmin", "roles/run.admin"),
     *("roles/cloudfunctions.admin", "roles/storage.admin", "roles/pubsub.admin", "roles/artifactregistry.admin"),
+    "roles/iam.roleAdmin",  # the custom roles of the grants on objects
 )
 """What a deploy needs of somebody who is not the project's owner."""
 VCPU = 8

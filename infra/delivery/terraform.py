@@ -13,6 +13,7 @@ from infra.delivery.errors import Stopped
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
 OVERRIDE = INFRA / "first_plan_override.tf"
+AGENT_APIS = ("pubsub", "eventarc", "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
 KEPT = ("google_storage_bucket.", "google_project_service.", "data.")
 """What a destroy that keeps the data leaves in the state: the bucket and what it stands on."""
 
@@ -48,6 +49,18 @@ class Deployment:
             do("gcloud", "storage", "buckets", "create", f"gs://{self.state_bucket}", self._project,
                f"--location={self.region}", "--uniform-bucket-level-access", "--public-access-prevention")  # fmt: skip
         do("gcloud", "storage", "buckets", "update", f"gs://{self.state_bucket}", "--versioning", self._project)
+
+    def make_agents(self) -> None:
+        """The service accounts by which Pub/Sub, Eventarc and Cloud Storage act for the project.
+
+        A fresh project has none; nothing but asking makes them, and grants to an account that does not exist are
+        refused. Asking again changes nothing.
+        """
+        apis = (f"{api}.googleapis.com" for api in AGENT_APIS)
+        do("gcloud", "services", "enable", *apis, self._project)
+        for api in ("pubsub", "eventarc"):
+            do("gcloud", "beta", "services", "identity", "create", f"--service={api}.googleapis.com", self._project)
+        do("gcloud", "storage", "service-agent", self._project)
 
     def init(self) -> None:
         backend = (f"-backend-config=bucket={self.state_bucket}", "-backend-config=prefix=terraform")

@@ -3,7 +3,7 @@
 locals {
   apis = [
     "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler",
-    "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage",
+    "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage", "sts",
   ]
 }
 
@@ -28,12 +28,25 @@ resource "google_project_iam_member" "storage_publishes" {
   member  = "serviceAccount:${data.google_storage_project_service_account.agent.email_address}"
 }
 
-# A fresh project's agents and grants take a while to be known everywhere: a trigger made too early is refused. It waits
-# once, before the trigger's first creation.
+# Eventarc's agent, which `make deploy` has made before: neither waiting nor turning its API on makes it exist
+# (provider issues 25294 and 14584).
+resource "google_project_iam_member" "eventarc_agent" {
+  project    = var.project
+  role       = "roles/eventarc.serviceAgent"
+  member     = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-eventarc.iam.gserviceaccount.com"
+  depends_on = [google_project_service.api]
+}
+
+# Grants take a while to be known everywhere: a trigger or a build that acts by one too early is refused (provider issue
+# 20571: after 60 s half of the builds still were). Whatever acts by a grant waits for this, once, before it is made first.
 resource "terraform_data" "grants_have_spread" {
-  input = [google_project_iam_member.storage_publishes.id, google_project_iam_member.validate_receives_events.id]
+  input = [
+    google_project_iam_member.storage_publishes.id, google_project_iam_member.eventarc_agent.id,
+    google_project_iam_member.validate_receives_events.id, google_project_iam_member.build.id,
+    google_project_iam_member.build_reads_sources.id, google_artifact_registry_repository_iam_member.build_pushes.id,
+  ]
 
   provisioner "local-exec" {
-    command = "sleep 90"
+    command = "sleep 180"
   }
 }

@@ -4,8 +4,11 @@ locals {
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
   runbook  = var.runbook_url == "" ? "See \"When an alert comes\" in infra/README.md." : "[When an alert comes](${var.runbook_url}#when-an-alert-comes)"
 
-  train_logs    = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.train.name}\""
-  validate_logs = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
+  # The functions' own lines, by the name of their log: the platform's request log has the same resource, and counts every
+  # 5xx that heals by itself as an ERROR.
+  own_lines     = "logName = \"projects/${var.project}/logs/run.googleapis.com%2Fstderr\" AND resource.type = \"cloud_run_revision\""
+  train_logs    = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.train.name}\""
+  validate_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
 
   log_alerts = {
     training-failed = {
@@ -88,6 +91,41 @@ resource "google_monitoring_alert_policy" "job_stopped" {
     subject   = "${var.name}: no training until the weekly job is resumed"
     mime_type = "text/markdown"
     content   = "Somebody paused or deleted the weekly job: models grow old and nobody is told. `gcloud scheduler jobs resume ${var.name}-train-weekly --location ${var.region}`, or `make deploy` where it was deleted.\n\n${local.runbook}"
+  }
+}
+
+# What the platform answers for a function (out of memory, ended, not started) heals by itself as a rule, since events and
+# the job are tried again. So it is a rate that is told, not one failure.
+resource "google_monitoring_alert_policy" "platform" {
+  display_name          = "${var.name}: validation fails again and again"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  depends_on            = [google_project_service.api]
+
+  conditions {
+    display_name = "more than 10 failed deliveries in an hour"
+    condition_threshold {
+      filter          = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\" AND metric.labels.response_code_class = \"5xx\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 10
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "3600s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = "${var.name}: validation fails again and again"
+    mime_type = "text/markdown"
+    content   = "Events are delivered again for a day, so nothing is lost yet. The function's log says whether it ran out of memory, could not reach storage, or lacks a permission.\n\n${local.runbook}"
   }
 }
 
@@ -189,9 +227,8 @@ resource "google_monitoring_dashboard" "pipeline" {
     displayName = "${var.name}: pipeline"
     mosaicLayout = {
       columns = 12
-      tiles = [for index, chart in local.charts : {
-        xPos   = 6 * (index % 2)
-        yPos   = 4 * floor(index / 2)
+      # The API leaves a position of 0 out of its answer: set, it would be a difference at every plan.
+      tiles = [for index, chart in local.charts : merge(index % 2 == 0 ? {} : { xPos = 6 }, index < 2 ? {} : { yPos = 4 * floor(index / 2) }, {
         width  = 6
         height = 4
         widget = {
@@ -213,7 +250,7 @@ resource "google_monitoring_dashboard" "pipeline" {
             }]
           }
         }
-      }]
+      })]
     }
   })
 }

@@ -30,6 +30,7 @@ module "predict" {
   concurrency     = var.predict_concurrency
   memory_mib      = var.predict_memory_mib
   refresh_seconds = var.refresh_seconds
+  public          = var.public && each.key == "production"
   depends_on      = [module.predict_access, google_project_service.api]
 }
 
@@ -39,12 +40,4 @@ resource "google_cloud_run_v2_service_iam_member" "callers" {
   name     = module.predict[each.value.stage].name
   role     = "roles/run.invoker"
   member   = each.value.member
-}
-
-resource "google_cloud_run_v2_service_iam_member" "everybody" {
-  count    = var.public ? 1 : 0
-  location = var.region
-  name     = module.predict["production"].name
-  role     = "roles/run.invoker"
-  member   = "allUsers"
 }

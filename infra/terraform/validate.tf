@@ -30,12 +30,13 @@ resource "google_cloudfunctions2_function" "validate" {
   name        = "${var.name}-validate"
   location    = var.region
   description = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
-  depends_on  = [google_project_iam_member.build, terraform_data.grants_have_spread]
+  depends_on  = [terraform_data.grants_have_spread]
 
   build_config {
-    runtime         = "python311"
-    entry_point     = "validate"
-    service_account = google_service_account.build.id
+    runtime           = "python311"
+    entry_point       = "validate"
+    service_account   = google_service_account.build.id
+    docker_repository = google_artifact_registry_repository.images.id
     source {
       storage_source {
         bucket = google_storage_bucket.sources.name

@@ -189,8 +189,8 @@ variable "predict_memory_mib" {
   type        = number
   default     = 512
   validation {
-    condition     = var.predict_memory_mib >= 256 && var.predict_memory_mib <= 4096
-    error_message = "predict_memory_mib must be from 256 to 4096."
+    condition     = var.predict_memory_mib >= 512 && var.predict_memory_mib <= 4096
+    error_message = "predict_memory_mib must be from 512 to 4096: the second generation of execution environments starts with less memory, and then ends."
   }
 }
 
@@ -205,7 +205,7 @@ variable "refresh_seconds" {
 }
 
 variable "public" {
-  description = "Whether anybody on the internet may ask production for predictions."
+  description = "Whether production asks no caller who it is: anybody on the internet may ask it for predictions, callers or not."
   type        = bool
   default     = false
 }

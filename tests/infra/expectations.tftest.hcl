@@ -66,7 +66,7 @@ run "plan" {
 
   # who: nobody is everybody
   assert {
-    condition     = length(google_cloud_run_v2_service_iam_member.everybody) == 0
+    condition     = !module.predict["staging"].public && !module.predict["production"].public
     error_message = "nothing is public unless public = true"
   }
   assert {
@@ -82,7 +82,7 @@ run "public" {
     public_reason = "The page is shown on the open day."
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_member.everybody[0].name == "tabular-predict-production"
+    condition     = module.predict["production"].public && !module.predict["staging"].public
     error_message = "public opens production alone"
   }
 }

@@ -138,12 +138,13 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             return _run(verb, name, rest, state) if kind == "services" else _revision(name, state)
         case ["builds", "list", *_]:
             return json.dumps(state.get("builds", []))
-        case ["beta", "quotas", "info", "list", *_]:
-            return json.dumps(state.get("quotas", []))
+        case ["beta", *rest]:
+            return json.dumps(state.get("quotas", [])) if rest[0] == "quotas" else ""
         case ["artifacts", "docker", *rest]:
             return _registry(rest, state)
         case ["builds", "submit", *rest]:
-            state["images"][_option(rest, "--tag") or ""] = "sha256:" + "b" * 64
+            image = (_option(rest, "--substitutions") or "").partition("_IMAGE=")[2]
+            state["images"][image] = "sha256:" + "b" * 64
             return "built"
         case ["storage", *rest]:
             return _storage(rest, state)
@@ -272,7 +273,7 @@ def _storage(rest: list[str], state: dict[str, Any]) -> str | None:
             state["buckets"][f"gs://{bucket}"] = [*present, *([] if key in present else [key])]
             state.setdefault("contents", {})[target] = Path(source).read_text(encoding="utf-8").strip()
             return f"copied {source}"
-        case ["rm", *_]:
+        case ["rm" | "service-agent", *_]:
             return ""
     raise AssertionError(f"the fake gcloud storage does not know {rest}")
 

@@ -89,6 +89,9 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
     after = [line for line in cloud.changes()[before:] if " tags add " not in line]
     assert [" ".join(line.split()[:4]) for line in after if not line.startswith("terraform")] == [
         "gcloud storage buckets update",
+        "gcloud services enable pubsub.googleapis.com",
+        "gcloud beta services identity",
+        "gcloud beta services identity",
         "gcloud pubsub subscriptions update",
     ]
     assert ["apply" in line for line in after if line.startswith("terraform")] == [True]
@@ -313,3 +316,16 @@ def test_a_region_in_which_the_project_may_not_build_is_refused_before_anything_
 def test_a_region_of_which_nothing_is_known_is_named(cloud: FakeCloud) -> None:
     done = deploy(cloud, "--region=europe-west3")
     assert "may be kept from building in europe-west3" in done.stdout
+
+
+def test_the_agents_of_google_s_services_are_made_before_terraform_grants_them_anything(cloud: FakeCloud) -> None:
+    """Waiting does not create them: the first grant to one was refused (provider issues 25294 and 14584)."""
+    assert deploy(cloud).returncode == 0
+    calls = cloud.calls
+    applied = next(i for i, line in enumerate(calls) if " apply " in line)
+    made = [line for line in calls[:applied] if "identity create" in line or "service-agent" in line]
+    assert [line.partition("--service=")[2].split()[0] for line in made if "--service=" in line] == [
+        "pubsub.googleapis.com",
+        "eventarc.googleapis.com",
+    ]
+    assert any(line.startswith("gcloud storage service-agent") for line in made)

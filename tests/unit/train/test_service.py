@@ -10,6 +10,7 @@ import pytest
 
 from functions.train.door.identity import CertificatesUnavailable, require_caller
 from functions.train.door.service import TrainService
+from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import logs
 from shared.errors import SettingsError, StorageUnavailable
@@ -31,7 +32,7 @@ def answer(
 ) -> flask.Response:
     app = flask.Flask("test")
     with app.test_request_context(request.pop("path", "/"), method=method, **request):
-        return TrainService(SETTINGS, store, NullTracker(), require).answer(flask.request)
+        return TrainService(SETTINGS, store, NullTracker(), require, MODEL_ZOO[:3]).answer(flask.request)
 
 
 def test_an_empty_body_trains_the_default_dataset() -> None:

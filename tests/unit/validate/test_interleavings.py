@@ -92,9 +92,6 @@ SCENARIOS = {
     ),
     "two runs, a late write": Scenario("staging", (Delivery(1),), (Delivery(2), Delivery(3)), 3, late_writes=1),
     "the first two runs ever, a late write": Scenario("staging", (), (Delivery(1), Delivery(2)), 2, late_writes=1),
-    "two markers, a late write": Scenario(
-        "production", (Delivery(1, 10),), (Delivery(2, 11), Delivery(3, 12)), 3, late_writes=1
-    ),
     "a rollback, a late write": Scenario(
         "production", (Delivery(1, 10), Delivery(2, 11)), (Delivery(3, 12), Delivery(1, 13)), 1, late_writes=1
     ),

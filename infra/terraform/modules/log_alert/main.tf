@@ -70,11 +70,10 @@ resource "google_monitoring_alert_policy" "this" {
         per_series_aligner   = "ALIGN_DELTA"
         cross_series_reducer = "REDUCE_SUM"
       }
-      # No lines, no incident: it closes when they stop.
-      evaluation_missing_data = "EVALUATION_MISSING_DATA_INACTIVE"
     }
   }
 
+  # An incident closes when the lines stop; what is missing needs no evaluation of its own, which a duration of 0 forbids.
   alert_strategy {
     auto_close = "86400s"
   }

@@ -6,6 +6,8 @@ resource "google_cloud_run_v2_service" "this" {
   description         = "Predictions from ${var.stage}."
   ingress             = "INGRESS_TRAFFIC_ALL"
   deletion_protection = false # it holds nothing: the models are in the bucket
+  # A binding for allUsers is refused where the organisation restricts sharing to its domains. This asks no caller who it is.
+  invoker_iam_disabled = var.public
 
   scaling {
     min_instance_count = var.min_instances

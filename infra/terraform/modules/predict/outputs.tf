@@ -7,3 +7,8 @@ output "url" {
   description = "Where it answers."
   value       = google_cloud_run_v2_service.this.uri
 }
+
+output "public" {
+  description = "Whether callers are asked for no identity."
+  value       = google_cloud_run_v2_service.this.invoker_iam_disabled
+}

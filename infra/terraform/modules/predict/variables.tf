@@ -68,3 +68,8 @@ variable "max_batch_rows" {
   type        = number
   default     = 10000
 }
+
+variable "public" {
+  description = "Whether callers are asked for no identity at all."
+  type        = bool
+}
