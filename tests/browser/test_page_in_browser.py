@@ -7,23 +7,26 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from axe_core_python.sync_playwright import Axe
+from msgspec.structs import replace
 from playwright import sync_api
 
 from shared.documents import TargetRange
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.tools import require
-from tests.unit.predict.promoted import ROW, SECOND, golden_rows, promote
+from tests.unit.predict.promoted import FEATURES, ROW, SECOND, golden_rows, promote
 
 __all__ = ["storage", "store"]
 
+THIRD = "20260119T070000Z-00000003"
 WIDTHS = [360, 768, 1280, 1920]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 Open = Callable[..., Any]
@@ -264,6 +267,57 @@ def test_another_model_is_followed_without_reloading_and_the_form_keeps_its_valu
     shows(page, 77.0)
     says(page, "#about", SECOND)
     assert page.locator('[name="hours"]').input_value() == "4"
+
+
+def follow(function: Function, run_id: str) -> None:
+    """Ask until the service answers by `run_id`."""
+    ends = time.monotonic() + PATIENCE
+    while function.get("/ready").json()["run_id"] != run_id:
+        assert time.monotonic() < ends, f"{run_id} does not answer"
+        httpx.post(f"{function.url}/predict", json=dict(ROW), timeout=PATIENCE)
+        time.sleep(0.1)
+
+
+def sent(page: Any, *rows: Mapping[str, Any]) -> None:
+    """Choose a CSV file of `rows` and wait for its list."""
+    lines = [",".join(rows[0]), *(",".join(str(cell) for cell in row.values()) for row in rows)]
+    page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()})
+    page.wait_for_selector("#table table")
+
+
+def test_a_list_sent_from_a_tab_that_was_open_while_another_kind_of_model_came_is_read_by_name(
+    function: Function, visit: Open, store: CloudStore
+) -> None:
+    page = visit(function)
+    sent(page, ROW)
+    says(page, "#table .summary", "1 case: 0 at high risk")
+    promote(store, run_id=SECOND, base=70.0, assessment=None, target="price")
+    follow(function, SECOND)
+    page.evaluate("document.querySelector('#table').replaceChildren()")
+    sent(page, ROW)
+    cells = [cell.text_content() for cell in page.query_selector_all("#table td")]
+    assert cells[:2] == ["76.0", "54.0 to 97.0"]
+    heads = [cell.text_content() for cell in page.query_selector_all("#table th")]
+    assert heads[:3] == ["price", "likely range", "gender"]
+    assert page.text_content("#table .summary") == "1 case predicted."
+    assert page.title() == "Predict price"
+    says(page, "#changed", "Another model answers now: Ridge of January 12, 2026")
+    promote(store, run_id=THIRD, base=60.0)
+    follow(function, THIRD)
+    choose(page, age="16")
+    says(page, "#table-old", f"An earlier model ({SECOND}) has answered this list.")
+
+
+def test_a_change_that_the_next_model_does_not_know_begins_the_page_anew(
+    function: Function, visit: Open, store: CloudStore
+) -> None:
+    page = visit(function)
+    features = tuple(replace(f, categories=("male", "diverse")) if f.name == "gender" else f for f in FEATURES)
+    promote(store, run_id=SECOND, features=features)
+    follow(function, SECOND)
+    choose(page, gender="female")
+    says(page, "#changed", "Another model answers now")
+    sync_api.expect(page.locator('[name="gender"]')).to_contain_text("diverse")
 
 
 def test_a_model_without_risk_and_without_a_target_range_is_shown_without_them(

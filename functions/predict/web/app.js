@@ -3,7 +3,7 @@
 import { byId, capital, day, element, formatter, outOfHundred, percent, sentence, words } from "./dom.js";
 import { drawForm, markField, readForm, setField } from "./form.js";
 import { drawScale } from "./scale.js";
-import { prepareTable } from "./table.js";
+import { markOldTable, prepareTable, runOf } from "./table.js";
 import { drawWhatIf, variations } from "./whatif.js";
 
 const PAUSE = 120; // milliseconds of quiet before a change is sent
@@ -29,9 +29,12 @@ start();
 
 async function start() {
   const values = schema ? readForm(schema).row : {};
+  const before = schema?.run_id;
   let meta;
   try {
-    [schema, meta] = await Promise.all([fetchJson("schema"), fetchJson("meta")]);
+    const found = await Promise.all([fetchJson("schema"), fetchJson("meta")]);
+    if (found[0].run_id !== found[1].run_id) throw new Error("Another model is coming.");
+    [schema, meta] = found;
   } catch (error) {
     byId("model").textContent = "";
     notice(`${error.message} Trying again in 5 seconds.`);
@@ -39,11 +42,13 @@ async function start() {
     return;
   }
   notice("");
+  if (before && before !== schema.run_id) showChange(meta);
   document.title = `Predict ${words(schema.target)}`;
   byId("title").textContent = document.title;
   drawForm(schema, values);
   showModel(meta);
   prepareTable(schema, askTable, say);
+  markOldTable(schema);
   byId("content").hidden = false;
   later(0);
 }
@@ -72,9 +77,17 @@ function post(address, value) {
   return fetchJson(address, { method: "POST", headers, body: JSON.stringify(value), signal: asking.signal });
 }
 
+// The table's answer with the schema of the model that gave it, read anew where another one answered.
 async function askTable(file) {
   const headers = { "Content-Type": "text/csv", Accept: "text/csv" };
-  return (await fetchAnswer("predict_batch", { method: "POST", headers, body: file })).text();
+  const ask = async () => (await fetchAnswer("predict_batch", { method: "POST", headers, body: file })).text();
+  const text = await ask().catch(async (error) => {
+    if (await modelChanged(error)) return ask();
+    throw error;
+  });
+  const run = runOf(text);
+  if (run && run !== schema.run_id) await start();
+  return { text, schema };
 }
 
 // ---- one case -------------------------------------------------------------------------------------------------------
@@ -98,15 +111,25 @@ async function predict() {
     const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
     const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows })]);
     if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
-      start(); // another model serves now: its fields may be others
+      await start(); // another model serves now: its fields may be others
       return;
     }
     notice("");
     showAnswer(answer);
     drawWhatIf(schema, row, answer, asked, batch.predictions, choose);
   } catch (error) {
-    if (error.name !== "AbortError") showProblems(error);
+    if (error.name === "AbortError") return;
+    if (!(await modelChanged(error))) showProblems(error);
   }
+}
+
+// A refusal may come of another model, whose fields are others than those that were asked: then the page begins anew.
+async function modelChanged(error) {
+  if (!error.problems?.length) return false;
+  const now = await fetchJson("schema").catch(() => schema);
+  if (now.run_id === schema.run_id) return false;
+  await start();
+  return true;
 }
 
 function choose(position, value) {
@@ -171,6 +194,12 @@ function showModel(meta) {
     ["Run", `${meta.run_id}, ${meta.algorithm}`],
   ];
   byId("about").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", term), element("dd", text)]));
+}
+
+function showChange(meta) {
+  const text = `Another model answers now: ${meta.algorithm} of ${day(meta.created_at)}. The form and the answers follow it.`;
+  byId("changed").textContent = text;
+  byId("changed").hidden = false;
 }
 
 // ---- messages -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@ import { byId, element, formatter, percent, sentence, words } from "./dom.js";
 
 const MOST_LINES = 200;
 const MOST_PROBLEMS = 20;
+const APPENDED = ["prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band", "run_id"];
 const RANK = { high: 0, medium: 1, low: 2 };
 
 export function prepareTable(schema, ask, say) {
@@ -24,8 +25,8 @@ async function answerFile(schema, file, ask, say) {
   say(`Predicting ${file.name} …`);
   try {
     if (file.size > schema.limits.max_bytes) throw new Error(`The file is larger than ${schema.limits.max_bytes} bytes.`);
-    const text = await ask(file);
-    drawAnswer(schema, file.name, text, say);
+    const answer = await ask(file);
+    drawAnswer(answer.schema, file.name, answer.text, say);
   } catch (error) {
     const problems = error.problems?.length > 1 ? error.problems : [];
     const list = element("ul", "", "problem");
@@ -46,11 +47,37 @@ function inWords({ pointer, message }) {
   return `${where.join(", ")}: ${message}`;
 }
 
+// The run that answered a CSV, null where it has no rows.
+export function runOf(text) {
+  const [header, ...rows] = parseCsv(text);
+  return rows.length ? rows[0][placeOf(header).run_id] : null;
+}
+
+// Says of a list that is shown whether an earlier model has answered it.
+export function markOldTable(schema) {
+  const run = byId("table").dataset.run;
+  const old = Boolean(run) && run !== schema.run_id;
+  byId("table-old").hidden = !old;
+  byId("table-old").textContent = old ? `An earlier model (${run}) has answered this list. Choose the file again for the answers of the present one.` : "";
+}
+
+// Where the appended columns stand, by name. They follow the caller's; one that the caller has too ends with underscores.
+function placeOf(header) {
+  const place = {};
+  for (const name of APPENDED) {
+    const spelling = new RegExp(`^${name}_*$`);
+    place[name] = header.findLastIndex((entry) => spelling.test(entry));
+  }
+  return place;
+}
+
 function drawAnswer(schema, name, text, say) {
   const [header, ...rows] = parseCsv(text);
-  const count = schema.assessment ? 7 : 4; // prediction, interval (2), risk (2), band, run
-  const first = header.length - count;
-  const tier = schema.assessment ? first + 4 : -1;
+  const place = placeOf(header);
+  const first = place.prediction;
+  const tier = place.risk_tier > first ? place.risk_tier : -1;
+  byId("table").dataset.run = rows.length ? rows[0][place.run_id] : schema.run_id;
+  markOldTable(schema);
   const button = element("button", "Download the list with its predictions");
   button.type = "button";
   button.addEventListener("click", () => save(name.replace(/(\.csv)?$/i, "-predicted.csv"), text));
@@ -59,7 +86,7 @@ function drawAnswer(schema, name, text, say) {
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
   frame.setAttribute("aria-label", "Predictions of the file");
-  const draw = (sorted) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, tier) : rows, first));
+  const draw = (sorted) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, place) : rows, place));
   const parts = [summary, button];
   if (tier >= 0 && rows.length > 1) parts.push(sorter(draw));
   draw(tier >= 0);
@@ -86,33 +113,35 @@ function sorter(draw) {
   return label;
 }
 
-function byRisk(rows, tier) {
-  return [...rows].sort((a, b) => RANK[a[tier]] - RANK[b[tier]] || Number(b[tier - 1]) - Number(a[tier - 1]));
+function byRisk(rows, { risk_tier: tier, risk_probability: probability }) {
+  return [...rows].sort((a, b) => RANK[a[tier]] - RANK[b[tier]] || Number(b[probability]) - Number(a[probability]));
 }
 
-function drawTable(schema, header, rows, first) {
+function drawTable(schema, header, rows, place) {
+  const first = place.prediction;
+  const risky = place.risk_tier > first;
   const made = document.createElement("table");
   made.append(element("caption", `Predicted ${words(schema.target)}`, "unseen"));
-  const names = [words(schema.target), "likely range", ...(schema.assessment ? ["risk"] : []), ...header.slice(0, first).map(words)];
+  const names = [words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...header.slice(0, first).map(words)];
   const head = document.createElement("tr");
   head.append(...names.map((name) => Object.assign(element("th", name), { scope: "col" })));
-  const widths = rows.slice(0, MOST_LINES).map((row) => row[first + 2] - row[first + 1]);
+  const widths = rows.slice(0, MOST_LINES).map((row) => row[place.interval_high] - row[place.interval_low]);
   const number = formatter(Math.max(...widths, 0));
-  made.append(head, ...rows.slice(0, MOST_LINES).map((row) => drawLine(schema, row, first, number)));
+  made.append(head, ...rows.slice(0, MOST_LINES).map((row) => drawLine(row, place, risky, number)));
   return made;
 }
 
-function drawLine(schema, row, first, number) {
+function drawLine(row, place, risky, number) {
   const line = document.createElement("tr");
-  const [prediction, low, high, probability] = row.slice(first, first + 4).map(Number);
+  const [prediction, low, high] = ["prediction", "interval_low", "interval_high"].map((name) => Number(row[place[name]]));
   line.append(element("td", number(prediction), "figure"), element("td", `${number(low)} to ${number(high)}`, "figure"));
-  if (schema.assessment) {
-    const tier = row[first + 4];
+  if (risky) {
+    const tier = row[place.risk_tier];
     const cell = element("td");
-    cell.append(element("span", `${tier}, ${percent(probability)}`, `tier ${`tier-${tier}`}`));
+    cell.append(element("span", `${tier}, ${percent(Number(row[place.risk_probability]))}`, `tier ${`tier-${tier}`}`));
     line.append(cell);
   }
-  line.append(...row.slice(0, first).map((cell) => element("td", cell)));
+  line.append(...row.slice(0, place.prediction).map((cell) => element("td", cell)));
   return line;
 }
 
