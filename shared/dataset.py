@@ -15,6 +15,7 @@ from shared.documents import (
     Assessment,
     GateSettings,
     Kind,
+    Reaction,
     TargetRange,
 )
 from shared.errors import InvalidDataset
@@ -23,11 +24,16 @@ _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the spec fixes of a feature; the rest is inferred from the data and frozen into the manifest."""
+    """What the spec fixes of a feature; the rest is inferred from the data and frozen into the manifest.
+
+    `on_range` and `on_unknown` stand for the table's own where they are given.
+    """
 
     kind: Kind
     min: float | None = None
     max: float | None = None
+    on_range: Reaction | None = None
+    on_unknown: Reaction | None = None
 
 
 class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,12 +52,18 @@ class TuningSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table and its target. `source` is a name next to the spec or a gs:// URI; `aliases` map headers to names."""
+    """A table and its target. `source` is a name next to the spec or a gs:// URI; `aliases` map headers to names.
+
+    What serving does with a number outside the range that training saw (`on_range`), and with a category that it did
+    not see (`on_unknown`). Bounds that the spec sets itself are always kept.
+    """
 
     name: str
     source: str
     target: str
     drop: tuple[str, ...] = ()
+    on_range: Reaction = "warn"
+    on_unknown: Reaction = "refuse"
     aliases: dict[str, str] = {}
     features: dict[str, FeatureSpec] = {}
     split: SplitSpec = SplitSpec()

@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 
 Kind = Literal["numeric", "categorical"]
 Cell = float | str | None
+Reaction = Literal["refuse", "warn"]
 CheckStatus = Literal["passed", "failed", "not_run"]
 
 
@@ -76,7 +77,9 @@ class ModelInfo(Document, frozen=True, kw_only=True):
 class Feature(Document, frozen=True, kw_only=True):
     """One input column. `categories` in trained spelling, or `min`/`max` as seen (or as the spec limits them).
 
-    `nullable`: training saw missing values. `imputed`: what a missing value is replaced with.
+    `nullable`: training saw missing values. `imputed`: what a missing value is replaced with. `lowest`/`highest`: a
+    number beyond is refused, one between them and `min`/`max` is answered with a warning; where absent, `min`/`max`
+    are the limits. `on_unknown`: whether a category that training has not seen is refused or answered with a warning.
     """
 
     name: str
@@ -86,6 +89,9 @@ class Feature(Document, frozen=True, kw_only=True):
     categories: tuple[str, ...] | None = None
     min: float | None = None
     max: float | None = None
+    lowest: float | None = None
+    highest: float | None = None
+    on_unknown: Reaction = "refuse"
 
 
 class TargetRange(Document, frozen=True, kw_only=True):

@@ -23,13 +23,14 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing wrong. `pointer` is a JSON pointer into the request, empty for the whole of it; `allowed` is what
-    would have been accepted.
+    would have been accepted; `row` is the row of a table as a spreadsheet counts it, the header's line included.
     """
 
     pointer: str
     code: str
     message: str
     allowed: tuple[str, ...] | Bounds | None = None
+    row: int | None = None
 
 
 class Refusal(Exception):

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shared.dataset import folded, normalized
 from shared.documents import Feature
@@ -17,6 +18,7 @@ from shared.problems import Bounds
 
 MAX_ALLOWED_LISTED = 100
 _LARGEST = sys.float_info.max
+_DECIMAL_COMMA = str.maketrans({",": ".", ".": ","})
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _JSON_NAMES: Mapping[type, str] = {bool: "a boolean", str: "text", dict: "an object", list: "an array"}
 
@@ -42,8 +44,19 @@ class Defect:
     allowed: tuple[str, ...] | Bounds | None = None
 
 
-Defects = Iterator[tuple[int, Defect]]
-"""Defects with the positions of their cells."""
+@dataclass(frozen=True)
+class Unusual:
+    """A cell that is answered although training has not seen its like, with what to tell the caller."""
+
+    cell: float | str
+    code: str
+    message: str
+
+
+Findings = Iterator[tuple[int, Defect | Unusual]]
+"""What there is to say of cells, with their positions."""
+
+_FINDINGS = frozenset({Defect, Unusual})
 
 
 class CategoricalColumn:
@@ -61,8 +74,9 @@ class CategoricalColumn:
         self._folded = {folded(category): category for category in reversed(categories)}
         self._longest = 16 + 4 * max(map(len, self._folded), default=0)
         self._unknown = _unknown_category(categories)
+        self._on_unknown = feature.on_unknown
 
-    def accepts(self, cell: object) -> str | Defect:
+    def accepts(self, cell: object) -> str | Defect | Unusual:
         """The graph's cell for `cell`, or why it is refused."""
         try:
             return self._exact[cell]
@@ -76,20 +90,26 @@ class CategoricalColumn:
         except (KeyError, TypeError):
             return None
 
-    def accepts_each(self, cells: Sequence[object]) -> tuple[list[str], Defects]:
-        """The graph's cells, missing where there is a defect, and the defects, found while they are asked for."""
+    def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
+        """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         texts = {cell: self.accepts(cell) for cell in {cell for cell in cells if isinstance(cell, str)}}
         found = [texts[cell] if isinstance(cell, str) else self.accepts(cell) for cell in cells]
-        return [self.missing if isinstance(cell, Defect) else cell for cell in found], _defects(found)
+        return _cells(found, self.missing), _findings(found)
 
-    def from_text(self, cells: Sequence[str]) -> list[object]:
-        """Cells of a CSV as cells of JSON: only the empty one is missing."""
+    def from_text(self, cells: Sequence[str], *, decimal_comma: bool = False) -> list[object]:  # noqa: ARG002
+        """Cells of a table as cells of JSON: only the empty one is missing."""
         return [cell if cell.strip() else None for cell in cells]
 
-    def _accepts_closely(self, cell: object) -> str | Defect:
+    def _accepts_closely(self, cell: object) -> str | Defect | Unusual:
         if isinstance(cell, str):
-            return self._trained_spelling(cell) or self._unknown
+            return self._trained_spelling(cell) or self._unseen(cell)
         return _without_value(cell, "text", self._unknown.allowed) or self.missing
+
+    def _unseen(self, text: str) -> Defect | Unusual:
+        plain = normalized(text)
+        if self._on_unknown == "refuse" or not plain:
+            return self._unknown
+        return Unusual(plain, "unknown_category", "training has not seen this category; it counts as none of the known")
 
     def _trained_spelling(self, text: str) -> str | None:
         plain = normalized(text)
@@ -99,7 +119,7 @@ class CategoricalColumn:
 
 
 class NumericColumn:
-    """JSON numbers within the feature's range; a boolean is not a number."""
+    """JSON numbers within the feature's limits, with a warning outside its range; a boolean is not a number."""
 
     missing = math.nan
 
@@ -108,13 +128,17 @@ class NumericColumn:
         self._nullable = feature.nullable
         self._low = -_LARGEST if feature.min is None else feature.min
         self._high = _LARGEST if feature.max is None else feature.max
-        bounds = None if feature.min is None and feature.max is None else Bounds(min=feature.min, max=feature.max)
-        self._out_of_range = Defect("out_of_range", _range_message(feature.min, feature.max), bounds)
+        lowest, highest = limits(feature)
+        self._lowest = -_LARGEST if lowest is None else lowest
+        self._highest = _LARGEST if highest is None else highest
+        bounds = None if lowest is None and highest is None else Bounds(min=lowest, max=highest)
+        self._out_of_range = Defect("out_of_range", _range_message(lowest, highest), bounds)
+        self._seen = f"outside the range that training saw, {_range_words(feature.min, feature.max)}"
 
-    def accepts(self, cell: object) -> float | Defect:
+    def accepts(self, cell: object) -> float | Defect | Unusual:
         """The graph's cell for `cell`, or why it is refused."""
         if type(cell) is float or type(cell) is int:
-            return cell if self._low <= cell <= self._high else self._out_of_range
+            return cell if self._low <= cell <= self._high else self._beyond(cell)
         if cell is None and self._nullable:
             return self.missing
         return _without_value(cell, "a number", None) or self.missing
@@ -125,16 +149,26 @@ class NumericColumn:
             return None
         numbers: Sequence[float] = cells  # type: ignore[assignment]
         ends = (min(numbers), max(numbers)) if numbers else ()
-        return None if any(isinstance(self.accepts(end), Defect) for end in ends) else numbers
+        return None if any(type(self.accepts(end)) in _FINDINGS for end in ends) else numbers
 
-    def accepts_each(self, cells: Sequence[object]) -> tuple[list[float], Defects]:
-        """The graph's cells, missing where there is a defect, and the defects, found while they are asked for."""
+    def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
+        """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
-        return [self.missing if isinstance(cell, Defect) else cell for cell in found], _defects(found)
+        return _cells(found, self.missing), _findings(found)
 
-    def from_text(self, cells: Sequence[str]) -> list[object]:
-        """Cells of a CSV as cells of JSON: a number must parse whole, else the cell stays text and is refused."""
+    def from_text(self, cells: Sequence[str], *, decimal_comma: bool = False) -> list[object]:
+        """Cells of a table as cells of JSON: a number must parse whole, else the cell stays text and is refused.
+
+        Where the file has decimal commas, a cell with a point is no number: it might mean thousands.
+        """
+        if decimal_comma:
+            return [_parsed(cell.strip().translate(_DECIMAL_COMMA)) for cell in cells]
         return [_parsed(cell.strip()) for cell in cells]
+
+    def _beyond(self, cell: float) -> Defect | Unusual:
+        if self._lowest <= cell <= self._highest:
+            return Unusual(cell, "outside_training_range", self._seen)
+        return self._out_of_range
 
 
 Column = CategoricalColumn | NumericColumn
@@ -145,8 +179,27 @@ def column(feature: Feature) -> Column:
     return CategoricalColumn(feature) if feature.kind == "categorical" else NumericColumn(feature)
 
 
-def _defects(found: Sequence[object]) -> Defects:
-    return ((position, cell) for position, cell in enumerate(found) if isinstance(cell, Defect))
+def has_findings(cells: Sequence[object]) -> bool:
+    """Whether anything is to be said of accepted cells."""
+    return not _FINDINGS.isdisjoint(map(type, cells))
+
+
+def limits(feature: Feature) -> tuple[float | None, float | None]:
+    """The numbers of a feature beyond which a number is refused; None where that side is open."""
+    return (
+        feature.min if feature.lowest is None else feature.lowest,
+        feature.max if feature.highest is None else feature.highest,
+    )
+
+
+def _cells(found: Sequence[object], missing: float | str) -> list[object]:
+    if not has_findings(found):
+        return list(found)
+    return [missing if type(cell) is Defect else cell.cell if type(cell) is Unusual else cell for cell in found]
+
+
+def _findings(found: Sequence[object]) -> Findings:
+    return ((position, cell) for position, cell in enumerate(found) if isinstance(cell, Defect | Unusual))
 
 
 def _without_value(cell: object, expected: str, allowed: tuple[str, ...] | Bounds | None) -> Defect | None:
@@ -168,11 +221,16 @@ def _unknown_category(categories: Sequence[str]) -> Defect:
 
 
 def _range_message(low: float | None, high: float | None) -> str:
-    if low is None and high is None:
+    words = _range_words(low, high)
+    if not words:
         return "expected a number within double precision"
+    return f"expected a number {words}" if words.startswith("from") else f"expected a number of {words}"
+
+
+def _range_words(low: float | None, high: float | None) -> str:
     if low is None:
-        return f"expected a number of at most {high:g}"
-    return f"expected a number of at least {low:g}" if high is None else f"expected a number from {low:g} to {high:g}"
+        return "" if high is None else f"at most {high:g}"
+    return f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
 
 
 def _parsed(cell: str) -> object:

@@ -1,83 +1,103 @@
-"""A CSV body as a header and rows of text, or the reason why it is none. Line 1 is the header."""
+"""A CSV body as a table, as spreadsheet programs of any country save it, or the reason why it is none.
 
+Read without being told: UTF-8 and UTF-16 by their marks, Windows-1252 where it is no UTF-8; commas, semicolons, tabs or
+bars between the cells; a `sep=` line; decimal commas where commas do not part the cells.
+"""
+
+import codecs
 import csv
 import io
+import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from shared.dataset import normalized
-from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
+import msgspec
 
-_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+from functions.predict.sent_table import Record, SentTable, assemble
+from shared.problems import Refusal, refuse
+
+DELIMITERS = ",;\t|"
+SAMPLE_LINES = 50
+CHARSETS = frozenset({"utf-8", "utf-16", "cp1252", "iso8859-1", "ascii"})
+"""Charsets that may be declared, by Python's names for them."""
+
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
+_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-@dataclass(frozen=True)
-class CsvTable:
-    """Header names as compared (stripped, normalised) and rows of equally many cells, as sent."""
-
-    header: tuple[str, ...]
-    rows: Sequence[Sequence[str]]
-
-
-def parse_csv(body: bytes, max_rows: int) -> CsvTable:
-    """The table in `body`, comma-separated, UTF-8 with or without BOM, blank lines skipped.
+def parse_csv(body: bytes, max_rows: int, charset: str | None = None) -> SentTable:
+    """The table in `body`, in the declared `charset` or that which it shows.
 
     Raises Refusal: 400 for what is no such table, with every ragged row; 413 for more than `max_rows` rows.
     """
-    lines = csv.reader(io.StringIO(_text(body), newline=""), strict=True)
-    rows: list[list[str]] = []
-    ragged: list[Problem] = []
+    text = _text(body, charset)
+    told = _SEPARATOR_LINE.match(text)
+    delimiter = told.group(1) if told else _delimiter(text)
+    records = list(_records(text[told.end() :] if told else text, delimiter, 2 if told else 1))
+    comma = delimiter != "," and any(_WITH_COMMA.fullmatch(cell.strip()) for _, cells in records for cell in cells)
+    return assemble(records, max_rows, decimal_comma=comma)
+
+
+def _records(text: str, delimiter: str, first: int) -> Iterator[Record]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = _header(next((line for line in lines if line), []))
-        for line in lines:
-            if not line:
-                continue
-            if len(line) != len(header):
-                ragged.append(_ragged(len(rows), lines.line_num, len(line), len(header)))
-            rows.append(line)
-            if len(rows) > max_rows:
-                raise too_many_rows(max_rows)
+        yield from enumerate(lines, first)
     except csv.Error as error:
-        raise refuse(400, "malformed_csv", f"line {lines.line_num} is not valid CSV: {error}") from None
-    if ragged:
-        raise Refusal(400, ragged)
-    return CsvTable(header, rows)
+        line = lines.line_num + first - 1
+        raise refuse(400, "malformed_csv", f"line {line} is not valid CSV: {error}") from None
 
 
-def too_many_rows(max_rows: int) -> Refusal:
-    """The refusal of a batch, of whichever format, that has more than `max_rows` rows."""
-    return refuse(413, "too_many_rows", f"the batch has more than the {max_rows} rows that are accepted")
+def _delimiter(text: str) -> str:
+    """What parts the most lines into equally many cells, more than one; of equals, the widest, then the comma."""
+
+    def parted(delimiter: str) -> tuple[int, int]:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        widths: Counter[int] = Counter()
+        try:
+            for line, _ in zip(lines, range(SAMPLE_LINES), strict=False):
+                widths[len(line)] += 1
+        except csv.Error:  # told where the whole is read
+            pass
+        alike = [(count, width) for width, count in widths.items() if width > 1]
+        return max(alike, default=(0, 0))
+
+    return max(DELIMITERS, key=parted)
 
 
-def _text(body: bytes) -> str:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise refuse(400, "invalid_utf8", "the body is not valid UTF-8") from None
+def _text(body: bytes, charset: str | None) -> str:
+    if not body.strip():
+        raise refuse(400, "empty_body", "expected a table with a header line, found an empty body")
+    text = _decoded(body, charset)
     if not text.strip():
-        raise refuse(400, "empty_body", "expected CSV with a header line, found an empty body")
+        raise refuse(400, "empty_body", "expected a table with a header line, found an empty body")
     if "\0" in text:
         raise refuse(400, "malformed_csv", "the body holds NUL characters; expected CSV text")
+    if text.lstrip()[0] in "[{" and _is_json(body):
+        raise refuse(400, "json_as_csv", "the body is JSON; send it with the Content-Type application/json")
     return text
 
 
-def _header(line: list[str]) -> tuple[str, ...]:
-    for delimiter, name in _OTHER_DELIMITERS.items():
-        if len(line) == 1 and delimiter in line[0]:
-            raise refuse(400, "wrong_delimiter", f"expected commas between the columns, found {name}")
-    header = tuple(normalized(name) for name in line)
-    twice = [name for name, count in Counter(header).items() if name and count > 1]
-    if twice:
-        raise Refusal(
-            400,
-            [
-                Problem(json_pointer(name), "duplicate_header", f"the header {shortened(name)!r} stands twice")
-                for name in twice
-            ],
-        )
-    return header
+def _decoded(body: bytes, charset: str | None) -> str:
+    encoding = next((name for mark, name in _MARKS.items() if body.startswith(mark)), charset)
+    try:
+        return body.decode(encoding or "utf-8")
+    except UnicodeDecodeError:
+        if encoding is not None or b"\0" in body:
+            raise _undecodable(encoding or "utf-8") from None
+    try:
+        return body.decode("cp1252")
+    except UnicodeDecodeError:
+        raise _undecodable("utf-8") from None
 
 
-def _ragged(row: int, line: int, found: int, expected: int) -> Problem:
-    return Problem(json_pointer(row), "ragged_row", f"line {line} has {found} cells, the header has {expected}")
+def _undecodable(encoding: str) -> Refusal:
+    name = encoding.removesuffix("-sig").upper()
+    return refuse(400, f"invalid_{name.lower().replace('-', '')}", f"the body is not valid {name}")
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8)), dict | list)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

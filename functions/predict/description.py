@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from functions.predict.columns import limits
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
@@ -65,8 +66,9 @@ def _feature(feature: Feature) -> dict[str, Any]:
     known: dict[str, Any] = {"name": feature.name, "kind": feature.kind, "nullable": feature.nullable}
     known["typical"] = typical(feature)
     if feature.kind == "categorical":
-        return known | {"categories": feature.categories or ()}
-    return known | {"min": feature.min, "max": feature.max}
+        return known | {"categories": feature.categories or (), "on_unknown": feature.on_unknown}
+    lowest, highest = limits(feature)
+    return known | {"min": feature.min, "max": feature.max, "lowest": lowest, "highest": highest}
 
 
 def typical(feature: Feature) -> str | float:

@@ -6,6 +6,7 @@ The schema is strict: what it admits is accepted. Serving is more lenient in spe
 from collections.abc import Mapping
 from typing import Any
 
+from functions.predict.columns import limits
 from functions.predict.description import typical
 from functions.predict.settings import Limits
 from shared.documents import Feature, Manifest
@@ -142,12 +143,18 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
     words = [f"Also accepted as {' or '.join(aliases)}."] if aliases else []
     if feature.nullable:
         words.append("May be null.")
+    if (feature.min, feature.max) != limits(feature):
+        words.append(f"Training saw {feature.min:g} to {feature.max:g}; a number outside is answered with a warning.")
+    if feature.on_unknown == "warn":
+        words.append("Another category is answered with a warning.")
     field: Json = {"description": " ".join(words)} if words else {}
     if feature.kind == "categorical":
         allowed: list[str | None] = [*(feature.categories or ()), *([None] if feature.nullable else [])]
-        return {**field, "type": _type("string", feature), "enum": allowed, "examples": [typical(feature)]}
+        known = {"enum": allowed} if feature.on_unknown == "refuse" else {"minLength": 1}
+        return {**field, "type": _type("string", feature), **known, "examples": [typical(feature)]}
     field |= {"type": _type("number", feature), "examples": [typical(feature)]}
-    bounds = {"minimum": feature.min, "maximum": feature.max}
+    lowest, highest = limits(feature)
+    bounds = {"minimum": lowest, "maximum": highest}
     return field | {word: bound for word, bound in bounds.items() if bound is not None}
 
 

@@ -6,6 +6,7 @@ costs two scans at memory speed. Only a body that does not add up is looked at c
 """
 
 import asyncio
+import codecs
 import json
 import re
 from collections.abc import Mapping
@@ -14,12 +15,20 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from functions.predict.csv_table import CHARSETS
 from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 
 JSON = "json"
 CSV = "csv"
+WORKBOOK = "xlsx"
 MAX_NESTING = 32
 
+MEDIA_TYPES: Mapping[str, str] = {
+    JSON: "application/json",
+    CSV: "text/csv",
+    WORKBOOK: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+_TABLE_TYPES = {name: kind for kind, name in MEDIA_TYPES.items() if kind != JSON}
 _BOM = b"\xef\xbb\xbf"
 _MEDIA_TYPE = re.compile(r"\s*([^\s;,]+)\s*(?:;(.*))?", re.ASCII | re.DOTALL)
 _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.-]+\+json)", re.ASCII)
@@ -64,23 +73,36 @@ async def _received(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks) if len(chunks) > 1 else body
 
 
-def media_type(request: Request, accepted: tuple[str, ...]) -> str:
-    """JSON or CSV, by the request's headers. Raises Refusal (415) where it is not among `accepted`."""
+def media_type(request: Request, accepted: tuple[str, ...]) -> tuple[str, str | None]:
+    """JSON, CSV or WORKBOOK, and the charset where one is declared, by the request's headers.
+
+    Raises Refusal (415) where it is not among `accepted`, or the charset is not one that is read.
+    """
     if any(name == b"content-encoding" for name, _ in request.scope["headers"]):
         raise refuse(415, "content_encoding", "expected a body without Content-Encoding; send it uncompressed")
     sent = _header(request, b"content-type")
     if sent == b"application/json":  # what nearly every caller sends
-        return JSON
+        return JSON, None
     match = _MEDIA_TYPE.fullmatch(sent.decode("latin-1"))
     found = match.group(1).lower() if match else ""
-    kind = JSON if _JSON_TYPE.fullmatch(found) else CSV if found == "text/csv" else None
+    kind = JSON if _JSON_TYPE.fullmatch(found) else _TABLE_TYPES.get(found)
     if match is None or kind not in accepted:
-        names = " or ".join({JSON: "application/json", CSV: "text/csv"}[name] for name in accepted)
-        raise refuse(415, "media_type", f"expected the Content-Type {names}")
+        raise refuse(
+            415, "media_type", f"expected the Content-Type {' or '.join(MEDIA_TYPES[name] for name in accepted)}"
+        )
     charset = _CHARSET.search(match.group(2) or "")
-    if charset and charset.group(1).lower() not in ("utf-8", "utf8", "us-ascii"):
+    return kind, _known_charset(charset.group(1), kind) if charset else None
+
+
+def _known_charset(declared: str, kind: str) -> str:
+    try:
+        name = codecs.lookup(declared).name
+    except LookupError:
+        name = ""
+    allowed = CHARSETS if kind == CSV else frozenset({"utf-8", "ascii"})
+    if name not in allowed:
         raise refuse(415, "charset", "expected the charset utf-8")
-    return kind
+    return name
 
 
 def _header(request: Request, wanted: bytes) -> bytes:
@@ -92,15 +114,25 @@ def _header(request: Request, wanted: bytes) -> bytes:
     return b""
 
 
-def prefers_csv(request: Request) -> bool:
-    """Whether the caller would rather have text/csv than JSON, by the Accept header (RFC 9110)."""
+def preferred(request: Request) -> str:
+    """JSON, or CSV or WORKBOOK where the caller would rather have that, by the Accept header (RFC 9110)."""
     weights: dict[str, float] = {}
     for part in ",".join(request.headers.getlist("accept")).split(","):
         match = _MEDIA_TYPE.fullmatch(part)
         if match:
             weight = _WEIGHT.search(match.group(2) or "")
             weights[match.group(1).lower()] = float(weight.group(1)) if weight else 1.0
-    return _weight("text/csv", weights) > _weight("application/json", weights)
+    return max((JSON, CSV, WORKBOOK), key=lambda kind: _weight(MEDIA_TYPES[kind], weights))  # of equals the first
+
+
+def errors_by_row(request: Request) -> bool:
+    """Whether rows are answered each for itself, by `?errors=rows`. Raises Refusal (400) for another value."""
+    if not request.scope["query_string"]:
+        return False
+    values = request.query_params.getlist("errors")
+    if any(value not in ("rows", "all") for value in values):
+        raise refuse(400, "bad_query", "expected errors=rows or errors=all in the address")
+    return values[-1:] == ["rows"]
 
 
 def _weight(name: str, weights: Mapping[str, float]) -> float:

@@ -5,7 +5,7 @@ type (415), its syntax (400), its shape (422), a model at all (503), its fields 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio.to_thread
 import msgspec
@@ -15,9 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from functions.predict import page, payload
 from functions.predict.assessment import Answer
-from functions.predict.csv_answer import csv_answer
-from functions.predict.csv_rows import read_table
-from functions.predict.csv_table import CsvTable, parse_csv
+from functions.predict.csv_table import parse_csv
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope, Routes
 from functions.predict.loaded_model import LoadedModel
@@ -26,9 +24,13 @@ from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
 from functions.predict.reading import ModelInput, Warned
 from functions.predict.rows import Row
+from functions.predict.sent_table import SentTable
 from functions.predict.settings import Limits
-from functions.predict.shape import batch_rows, single_row
-from shared.problems import refuse
+from functions.predict.shape import JsonRows, batch_rows, single_row
+from functions.predict.table_answer import as_csv, as_workbook, table_answer
+from functions.predict.table_rows import read_table
+from functions.predict.workbook import parse_workbook
+from shared.problems import Problem, refuse
 
 RETRY_AFTER_SECONDS = 5
 OFF_LOOP_BYTES = 32 * 1024
@@ -39,7 +41,7 @@ T = TypeVar("T")
 _ENCODER = msgspec.json.Encoder()
 _JSON_TYPE = (b"content-type", b"application/json")
 _VARY = (b"vary", b"Accept")
-Batch = CsvTable | list[Any]
+Batch = SentTable | JsonRows
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -55,10 +57,16 @@ class Prediction(Answer, frozen=True, omit_defaults=True, kw_only=True):
     warnings: tuple[Warned, ...] = ()
 
 
+class RefusedRow(msgspec.Struct, frozen=True):
+    """In the place of a row's answer: why there is none. Only where `errors=rows` asked for it."""
+
+    errors: Sequence[Problem]
+
+
 class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     """The answer of /predict_batch; `predictions` in the order of the rows."""
 
-    predictions: list[Answer]
+    predictions: Sequence[Answer | RefusedRow]
     model: ModelName
     warnings: tuple[Warned, ...] = ()
 
@@ -133,18 +141,20 @@ class Api:
         return await anyio.to_thread.run_sync(lambda: self._answer(loaded, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
-        """Many rows, as JSON or CSV."""
+        """Many rows, as JSON, CSV or a workbook."""
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
-        kind = payload.media_type(request, (payload.JSON, payload.CSV))
-        answer = _csv_batch if payload.prefers_csv(request) else _json_batch
-        batch = await _computed(body, lambda: self._batch(kind, body))
+        kind, charset = payload.media_type(request, (payload.JSON, payload.CSV, payload.WORKBOOK))
+        wanted, each = payload.preferred(request), payload.errors_by_row(request)
+        batch = await _computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self._model()
-        return await _computed(body, lambda: answer(loaded, batch))
+        return await _computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
 
-    def _batch(self, kind: str, body: bytes) -> Batch:
+    def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.CSV:
-            return parse_csv(body, self._limits.max_rows)
-        return list(batch_rows(payload.parse_json(body), self._limits.max_rows))
+            return parse_csv(body, self._limits.max_rows, charset)
+        if kind == payload.WORKBOOK:
+            return parse_workbook(body, self._limits.max_rows)
+        return batch_rows(payload.parse_json(body), self._limits.max_rows)
 
     def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)
@@ -172,20 +182,28 @@ def application(predictor: Predictor, limits: Limits) -> Envelope:
     return Envelope({**Api(predictor, limits).routes(), **page.routes()})
 
 
-def _json_batch(loaded: LoadedModel, batch: Batch) -> ASGIApp:
-    inputs = _inputs(loaded, batch)
-    answer = Predictions(loaded.answers(inputs), ModelName(loaded.manifest.run_id), inputs.warnings)
-    return JsonAnswer(answer, [_VARY])
+def _batch_answer(loaded: LoadedModel, batch: Batch, wanted: str, *, each: bool) -> ASGIApp:
+    if isinstance(batch, SentTable):
+        read = read_table(loaded.schema, batch, each=each)
+    else:
+        read = loaded.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
+    answers, run = loaded.answers(read), loaded.manifest.run_id
+    if wanted == payload.JSON:
+        return JsonAnswer(Predictions(_entries(answers, read), ModelName(run), read.warnings), [_VARY])
+    risk = loaded.manifest.assessment is not None
+    rows = batch if isinstance(batch, SentTable) else batch.rows
+    table = table_answer(rows, answers, read, risk=risk, run=run, each=each)
+    content = as_csv(table) if wanted == payload.CSV else as_workbook(table)
+    return Response(content, headers={"Vary": "Accept"}, media_type=payload.MEDIA_TYPES[wanted])
 
 
-def _csv_batch(loaded: LoadedModel, batch: Batch) -> ASGIApp:
-    answers = loaded.answers(_inputs(loaded, batch))
-    text = csv_answer(batch, answers, risk=loaded.manifest.assessment is not None, run=loaded.manifest.run_id)
-    return Response(text, headers={"Vary": "Accept"}, media_type="text/csv")
-
-
-def _inputs(loaded: LoadedModel, batch: Batch) -> ModelInput:
-    return read_table(loaded.schema, batch) if isinstance(batch, CsvTable) else loaded.schema.read_rows(batch)
+def _entries(answers: Sequence[Answer], read: ModelInput) -> Sequence[Answer | RefusedRow]:
+    """The answers with, in their places, the rows that have none."""
+    if not read.refused:
+        return answers
+    given = iter(answers)
+    rows = range(len(answers) + len(read.refused))
+    return [RefusedRow(read.refused[row]) if row in read.refused else next(given) for row in rows]
 
 
 async def _computed(body: bytes, work: Callable[[], T]) -> T:

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, Defect, NumericColumn, column
+from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column, has_findings
 from functions.predict.reading import KnownRow, ModelInput, Reading, duplicate_field, model_input
 from shared.dataset import nearest
 from shared.documents import Manifest
-from shared.problems import Problem, json_pointer, shortened
+from shared.problems import Problem, shortened
 
 Row = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ class RequestSchema:
         """Every spelling of a field that is accepted, with the field's own name."""
 
     def known(self, row: Row) -> KnownRow | None:
-        """The row of /predict where it has exactly the features and no defect; None for any other."""
+        """The row of /predict where it has exactly the features and nothing is to be said of it; None for any other."""
         if len(row) != len(self.columns):
             return None
         try:
@@ -33,7 +33,7 @@ class RequestSchema:
             words: list[Any] = [entry.accepts(row[entry.name]) for entry in self._categorical]
         except KeyError:
             return None
-        if Defect in map(type, numbers) or Defect in map(type, words):
+        if has_findings(numbers) or has_findings(words):
             return None
         return tuple(numbers), tuple(words)
 
@@ -42,14 +42,17 @@ class RequestSchema:
         known = self.known(row)
         if known is not None:
             return ModelInput.of(known)
-        return self._read_closely([row], single=True)
+        return self._read_closely([row], Reading(rows=1, single=True))
 
-    def read_rows(self, rows: Sequence[Any]) -> ModelInput:
-        """The rows of /predict_batch. Raises Refusal (422) with every problem, pointing to `/<row>/<field>`."""
+    def read_rows(self, rows: Sequence[Any], *, each: bool = False, prefix: str = "") -> ModelInput:
+        """The rows of /predict_batch. Raises Refusal (422) with every problem, pointing to `<prefix>/<row>/<field>`.
+
+        With `each`, rows that cannot be answered are told in the result's `refused` instead.
+        """
         cells = self._accepted_at_once(rows)
         if cells is not None:
             return model_input(self.columns, cells, len(rows))
-        return self._read_closely(rows, single=False)
+        return self._read_closely(rows, Reading(rows=len(rows), each=each, prefix=prefix))
 
     def unknown(self, where: str, spelling: str) -> Problem:
         """The problem with a field that the model does not have, with the nearest one that it has."""
@@ -57,8 +60,7 @@ class RequestSchema:
         advice = f"did you mean {near!r}?" if near else "see /schema for the fields"
         return Problem(where, "unknown_field", f"the model has no such field; {advice}")
 
-    def _read_closely(self, rows: Sequence[Any], *, single: bool) -> ModelInput:
-        reading = Reading(rows=len(rows), single=single)
+    def _read_closely(self, rows: Sequence[Any], reading: Reading) -> ModelInput:
         self._gather(rows, reading)
         return reading.finish(self.columns)
 
@@ -86,7 +88,7 @@ class RequestSchema:
                 self._gather_row(position, row, gathered, reading)
             else:
                 message = "expected an object with the model's fields"
-                reading.refuse(position, Problem(json_pointer(position), "not_an_object", message))
+                reading.refuse(position, Problem(reading.pointer(position), "not_an_object", message))
                 for cells in gathered.values():
                     cells[position] = SKIPPED
             if reading.full():
@@ -107,6 +109,6 @@ class RequestSchema:
             elif name in sources:
                 reading.refuse(position, duplicate_field(where, spelling, sources[name]))
             else:
-                reading.ignore(where)
+                reading.ignore(position, where)
             if reading.full():
                 return

@@ -1,9 +1,10 @@
 """The shape that a JSON body must have before any model is asked: one row, or a limited number of rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from functions.predict.csv_table import too_many_rows
+from functions.predict.sent_table import too_many_rows
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse
 
 
@@ -14,14 +15,22 @@ def single_row(value: Any) -> Mapping[str, Any]:
     return value
 
 
-def batch_rows(value: Any, max_rows: int) -> Sequence[Any]:
+@dataclass(frozen=True)
+class JsonRows:
+    """The rows of a batch as they were sent, and the JSON pointer that leads to them within the body."""
+
+    rows: Sequence[Any]
+    prefix: str = ""
+
+
+def batch_rows(value: Any, max_rows: int) -> JsonRows:
     """The rows of a batch: a bare array, or `instances` of an object that holds nothing else.
 
     Raises Refusal: 422 for any other shape, 413 for more than `max_rows`.
     """
-    rows = value
+    rows, prefix = value, ""
     if isinstance(value, dict):
-        rows = value.get("instances")
+        rows, prefix = value.get("instances"), json_pointer("instances")
         problems = list(_envelope_problems(value))
         if problems:
             raise Refusal(422, problems)
@@ -29,7 +38,7 @@ def batch_rows(value: Any, max_rows: int) -> Sequence[Any]:
         raise refuse(422, "not_an_array", "expected a JSON array of rows, or an object with the array as instances")
     if len(rows) > max_rows:
         raise too_many_rows(max_rows)
-    return rows
+    return JsonRows(rows, prefix)
 
 
 def _envelope_problems(envelope: Mapping[str, Any]) -> Iterator[Problem]:

@@ -18,7 +18,16 @@ from functions.train.candidate.enclosures import (
 )
 from functions.train.candidate.manifest import Origin, Winner, build_manifest
 from functions.train.candidate.report import report_document, report_json, report_page
-from functions.train.candidate.selection import Finish, Result, Rows, Selected, describe_features, finish_all, select
+from functions.train.candidate.selection import (
+    Finish,
+    Result,
+    Rows,
+    Selected,
+    describe_features,
+    finish_all,
+    select,
+    unseen_categories,
+)
 from functions.train.data.split import held_out
 from functions.train.lease import Taken, claim, fingerprint
 from functions.train.publish import publish
@@ -161,7 +170,8 @@ def train(
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
-        report = report_document(run_id, results, selected, table.warnings, winner.interval, findings)
+        warnings = (*table.warnings, *unseen_categories(features, holdout))
+        report = report_document(run_id, results, selected, warnings, winner.interval, findings)
         golden = golden_document(selected.model, features, training)
         files = {
             layout.MODEL: selected.graph,
@@ -173,7 +183,7 @@ def train(
         }
     origin = Origin(run_id, _dataset(inputs, table, holdout), settings.git_sha)
     manifest = build_manifest(origin, spec, table, winner, files)
-    return Trained(manifest, files, golden, results, selected, table.warnings)
+    return Trained(manifest, files, golden, results, selected, warnings)
 
 
 def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:

@@ -21,7 +21,7 @@ from functions.train.graph.graph import NotExportable
 from functions.train.search.search import Candidate, Searched
 from functions.train.search.workers import Pool, Workers
 from shared import metrics
-from shared.dataset import DatasetSpec
+from shared.dataset import DatasetSpec, FeatureSpec
 from shared.documents import Feature, HoldoutScores
 from shared.errors import IntegrityError, NoSelectableModel
 from shared.model_runtime import Model
@@ -30,6 +30,9 @@ from shared.tables.reading import Column
 NO_TIME = "not refitted: the time budget ran out, and a better one can be published"
 FINISH_FITS = 2.0
 """Refit, proof, and once more every fold for its residuals: about so many times what its search took over the folds."""
+
+RANGES_BEYOND = 3.0
+"""So many ranges beyond what training saw, a number is still answered, with a warning."""
 
 Vector = NDArray[np.float64]
 
@@ -84,16 +87,16 @@ def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSp
     if NUMERIC_STEP in fitted:
         names = [column for column in columns if column.kind == "numeric"]
         for column, median in zip(names, fitted[NUMERIC_STEP].named_steps["impute"].statistics_, strict=True):
-            values, limits = training.features[column.name], spec.features.get(column.name)
-            low = values.min() if limits is None or limits.min is None else limits.min
-            high = values.max() if limits is None or limits.max is None else limits.max
+            low, high, lowest, highest = _range(training.features[column.name], column.name, spec)
             described[column.name] = Feature(
                 name=column.name,
                 kind="numeric",
                 nullable=column.nullable,
                 imputed=float(median),
-                min=float(low),
-                max=float(high),
+                min=low,
+                max=high,
+                lowest=lowest,
+                highest=highest,
             )
     if CATEGORICAL_STEP in fitted:
         steps = fitted[CATEGORICAL_STEP].named_steps
@@ -105,8 +108,39 @@ def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSp
                 nullable=column.nullable,
                 imputed=str(usual),
                 categories=tuple(str(value) for value in known),
+                on_unknown=_asked(spec, column.name).on_unknown or spec.on_unknown,
             )
     return tuple(described[column.name] for column in columns)
+
+
+def _range(values: "pd.Series[float]", name: str, spec: DatasetSpec) -> tuple[float, float, float, float]:
+    """The feature's range as seen or as the spec sets it, and the limits up to which a number is still answered."""
+    asked = _asked(spec, name)
+    low, high = float(values.min()), float(values.max())
+    beyond = RANGES_BEYOND * (high - low) if (asked.on_range or spec.on_range) == "warn" else 0.0
+    return (
+        low if asked.min is None else asked.min,
+        high if asked.max is None else asked.max,
+        low - beyond if asked.min is None else asked.min,
+        high + beyond if asked.max is None else asked.max,
+    )
+
+
+def _asked(spec: DatasetSpec, name: str) -> FeatureSpec:
+    return spec.features.get(name, FeatureSpec(kind="numeric"))
+
+
+def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:
+    """A sentence for each feature with categories that only rows held out have: the model does not know them."""
+    told = []
+    for feature in features:
+        if feature.categories is not None:
+            unseen = sorted(set(held_out.features[feature.name].dropna().map(str)) - set(feature.categories))
+            if unseen:
+                reaction = "refuses them" if feature.on_unknown == "refuse" else "answers them with a warning"
+                names = ", ".join(map(repr, unseen[:5])) + (f" and {len(unseen) - 5} more" if unseen[5:] else "")
+                told.append(f"feature {feature.name!r}: only rows held out have {names}; serving {reaction}")
+    return told
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,6 @@ def test_a_header_alone_is_an_empty_table() -> None:
     [
         (b"", "empty_body"),
         (b"\xef\xbb\xbf\r\n", "empty_body"),
-        (b"a;b\n1;2\n", "wrong_delimiter"),
-        (b"a\tb\n1\t2\n", "wrong_delimiter"),
         (b"a,b\n1\n", "ragged_row"),
         (b"a,b\n1,2,3\n", "ragged_row"),
         (b"a,b\n1,\0\n", "malformed_csv"),
@@ -38,7 +36,7 @@ def test_a_header_alone_is_an_empty_table() -> None:
         (b'a,b\n1,"2"3\n', "malformed_csv"),
         (b"a,a\n1,2\n", "duplicate_header"),
         (b"a, a\n1,2\n", "duplicate_header"),
-        (b"a\n\xff\n", "invalid_utf8"),
+        (b"a\n\x81\n", "invalid_utf8"),
     ],
 )
 def test_what_is_no_table_is_refused_with_the_reason(body: bytes, code: str) -> None:
@@ -47,10 +45,11 @@ def test_what_is_no_table_is_refused_with_the_reason(body: bytes, code: str) -> 
     assert (caught.value.status, caught.value.problems[0].code) == (400, code)
 
 
-def test_every_ragged_row_is_named_by_its_line() -> None:
+def test_every_ragged_row_is_named_as_a_spreadsheet_counts_it() -> None:
     with pytest.raises(Refusal) as caught:
         parse_csv(b'a,b\n1,"x\ny"\n2\n3,4\n5\n', 10)
-    assert [problem.message[:6] for problem in caught.value.problems] == ["line 4", "line 6"]
+    assert [problem.message[:5] for problem in caught.value.problems] == ["row 3", "row 5"]
+    assert [problem.row for problem in caught.value.problems] == [3, 5]
     assert [problem.pointer for problem in caught.value.problems] == ["/1", "/3"]
 
 

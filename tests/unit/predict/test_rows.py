@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.csv_rows import read_table
 from functions.predict.csv_table import parse_csv
 from functions.predict.reading import ModelInput
 from functions.predict.rows import RequestSchema
 from functions.predict.shape import batch_rows, single_row
+from functions.predict.table_rows import read_table
 from shared.documents import Feature
 from shared.problems import Bounds, Refusal
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
@@ -251,18 +251,46 @@ def test_columns_of_a_csv_may_come_in_any_order_under_any_alias() -> None:
     np.testing.assert_equal(inputs.categorical, straight.categorical)
 
 
-def test_a_wrong_column_of_a_csv_is_one_problem_however_many_rows() -> None:
-    rows = [{"surprise": 1, **{name: value for name, value in ROW.items() if name != "age"}}] * 3
-    assert problems(read_table, SCHEMA, parse_csv(csv(rows), 10)) == [
-        ("/surprise", "unknown_field"),
-        ("/age", "missing"),
-    ]
+def test_a_column_that_a_csv_lacks_is_one_problem_however_many_rows() -> None:
+    rows = [{"ages": 1, **{name: value for name, value in ROW.items() if name != "age"}}] * 3
+    with pytest.raises(Refusal) as caught:
+        read_table(SCHEMA, parse_csv(csv(rows), 10))
+    (problem,) = caught.value.problems
+    assert (problem.pointer, problem.code) == ("/age", "missing")
+    assert problem.message.endswith("is it 'ages'?")
+
+
+def test_a_column_of_a_csv_that_the_model_does_not_know_passes_through_with_one_warning() -> None:
+    rows = [{"name of pupil": "Ada", **ROW}] * 3
+    read = read_table(SCHEMA, parse_csv(csv(rows), 10))
+    assert (read.rows, [(warned.pointer, warned.code) for warned in read.warnings]) == (
+        3,
+        [("/name of pupil", "unknown_column")],
+    )
+
+
+@pytest.mark.parametrize("body", [b"name,class\nAda,7b\n", b"math_score,name\n1,Ada\n", b"name\n"])
+def test_a_header_that_shares_nothing_with_the_model_is_refused(body: bytes) -> None:
+    assert problems(read_table, SCHEMA, parse_csv(body, 10)) == [("", "no_known_column")]
+
+
+def test_headers_are_matched_in_any_case_and_as_the_page_labels_them() -> None:
+    header = ["GENDER", "Age", "race  Ethnicity", "Parental level of education", " LUNCH ", "hours"]
+    read = read_table(SCHEMA, parse_csv(csv([dict(zip(header, ROW.values(), strict=True))]), 10))
+    np.testing.assert_equal(read.categorical, SCHEMA.read_row(ROW).categorical)
+
+
+def test_headers_of_two_fields_that_differ_in_case_alone_are_matched_by_it() -> None:
+    fields = tuple(Feature(name=name, kind="numeric", nullable=False, imputed=0.0) for name in ("x", "X"))
+    schema = RequestSchema(manifest(FIRST, {}, features=fields, aliases={}))
+    assert read_table(schema, parse_csv(b"X,x\n1,2\n", 10)).numeric.tolist() == [[2.0, 1.0]]
 
 
 def test_an_empty_unnamed_column_of_a_csv_is_ignored_with_a_warning() -> None:
     inputs = read_table(SCHEMA, parse_csv(csv([{**ROW, "": None}]), 10))
     assert (inputs.rows, [warning.code for warning in inputs.warnings]) == (1, ["ignored"])
-    assert problems(read_table, SCHEMA, parse_csv(csv([{**ROW, "": "5"}]), 10)) == [("/", "unknown_field")]
+    filled = read_table(SCHEMA, parse_csv(csv([{**ROW, "": "5"}]), 10))
+    assert [(warning.pointer, warning.code) for warning in filled.warnings] == [("/", "unknown_column")]
 
 
 def test_an_empty_batch_has_no_rows_at_either_door() -> None:
@@ -288,6 +316,71 @@ def test_a_single_row_is_an_object(value: Any) -> None:
 )
 def test_a_batch_is_an_array_or_an_object_with_nothing_but_instances(value: Any, found: list[tuple[str, str]]) -> None:
     assert problems(batch_rows, value, 10) == found
+
+
+LEARNT = (
+    Feature(name="age", kind="numeric", nullable=False, imputed=1.0, min=10.0, max=20.0, lowest=-20.0, highest=50.0),
+    Feature(name="city", kind="categorical", nullable=False, imputed="a", categories=("a", "b"), on_unknown="warn"),
+)
+LENIENT = RequestSchema(manifest(FIRST, {}, features=LEARNT, aliases={}))
+
+
+@pytest.mark.parametrize("age", [10, 20, 15.5])
+def test_a_number_within_the_range_that_training_saw_is_answered_without_a_word(age: float) -> None:
+    assert LENIENT.read_row({"age": age, "city": "a"}).warnings == ()
+
+
+@pytest.mark.parametrize("age", [9.99, 20.01, -20, 50])
+def test_a_number_up_to_three_ranges_beyond_is_answered_with_a_warning(age: float) -> None:
+    assert LENIENT.known({"age": age, "city": "a"}) is None
+    single = LENIENT.read_row({"age": age, "city": "a"})
+    (warned,) = single.warnings
+    assert (warned.pointer, warned.code) == ("/age", "outside_training_range")
+    assert warned.message == "outside the range that training saw, from 10 to 20"
+    assert single.numeric.tolist() == [[age]]
+    batch = LENIENT.read_rows([{"age": 15, "city": "a"}, {"age": age, "city": "a"}])
+    assert ([warned.pointer for warned in batch.warnings], batch.numeric[1, 0]) == (["/1/age"], age)
+
+
+@pytest.mark.parametrize("age", [-20.01, 50.01, 1e300])
+def test_a_number_further_beyond_is_refused_with_the_limits(age: float) -> None:
+    with pytest.raises(Refusal) as caught:
+        LENIENT.read_row({"age": age, "city": "a"})
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.allowed) == ("out_of_range", Bounds(min=-20, max=50))
+
+
+def test_a_category_that_training_has_not_seen_is_answered_with_a_warning_where_the_spec_says_so() -> None:
+    read = LENIENT.read_row({"age": 15, "city": " Nowhere "})
+    assert [(warned.pointer, warned.code) for warned in read.warnings] == [("/city", "unknown_category")]
+    assert read.categorical.tolist() == [["Nowhere"]]
+    assert problems(LENIENT.read_row, {"age": 15, "city": " "}) == [("/city", "unknown_category")]
+
+
+def test_rows_read_each_for_itself_tell_the_problems_of_those_that_have_some() -> None:
+    rows = [{"age": 15, "city": "a"}, {"age": "x", "city": None}, 7, {"age": 21, "city": "b"}, {"city": "b", "z": 1}]
+    read = LENIENT.read_rows(rows, each=True, prefix="/instances")
+    assert (read.rows, read.numeric.tolist(), read.categorical.tolist()) == (2, [[15.0], [21.0]], [["a"], ["b"]])
+    told = {row: [(problem.pointer, problem.code) for problem in found] for row, found in read.refused.items()}
+    assert told == {
+        1: [("/instances/1/age", "wrong_type"), ("/instances/1/city", "null")],
+        2: [("/instances/2", "not_an_object")],
+        4: [("/instances/4/z", "unknown_field"), ("/instances/4/age", "missing")],
+    }
+    assert [(row, [warned.pointer for warned in notes]) for row, notes in read.notes.items()] == [
+        (3, ["/instances/3/age"])
+    ]
+
+
+def test_every_row_has_its_reason_however_many_there_are() -> None:
+    read = LENIENT.read_rows([{"age": "x", "city": "a"}] * 1000, each=True)
+    assert (read.rows, len(read.refused)) == (0, 1000)
+
+
+def test_a_column_that_is_missing_refuses_the_table_although_rows_are_read_each_for_itself() -> None:
+    with pytest.raises(Refusal) as caught:
+        read_table(LENIENT, parse_csv(b"age,z\n1,1\nx,2\n", 10), each=True)
+    assert [(problem.pointer, problem.code) for problem in caught.value.problems] == [("/city", "missing")]
 
 
 CELLS = st.sampled_from(

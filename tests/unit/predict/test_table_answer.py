@@ -5,10 +5,12 @@ import io
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
-from functions.predict.csv_answer import csv_answer
-from functions.predict.csv_table import CsvTable
+from functions.predict.reading import ModelInput
+from functions.predict.sent_table import SentTable
+from functions.predict.table_answer import table_answer
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote
@@ -115,6 +117,8 @@ def test_a_model_without_risk_has_no_columns_of_it() -> None:
 
 
 def test_a_column_of_the_caller_keeps_its_name() -> None:
-    header = csv_answer(CsvTable(("band", "run_id", "run_id_"), []), [], risk=True, run=FIRST).strip().split(",")
+    table = SentTable(("band", "run_id", "run_id_"), [])
+    read = ModelInput(np.empty((0, 0)), np.empty((0, 0), dtype=object), 0)
+    header = table_answer(table, [], read, risk=True, run=FIRST).header
     assert header[:3] == ["band", "run_id", "run_id_"]
     assert header[-2:] == ["band_", "run_id__"]

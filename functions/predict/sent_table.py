@@ -1,0 +1,86 @@
+"""A table as it was sent, whatever the file was: a header and rows of text, each row with its number in the file.
+
+Title lines above the header and empty lines are left out; the numbers tell where the others stand.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.dataset import normalized
+from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
+
+MOST_TITLES = 10
+"""So many lines may stand above the header."""
+
+Record = tuple[int, list[str]]
+"""A line's number, as a spreadsheet counts lines from 1, and its cells."""
+
+
+@dataclass(frozen=True)
+class SentTable:
+    """Header names as compared (stripped, normalised), rows of equally many cells as sent, and the rows' numbers."""
+
+    header: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+    numbers: Sequence[int] | None = None
+    decimal_comma: bool = False
+
+
+def assemble(records: Iterable[Record], max_rows: int, *, decimal_comma: bool = False) -> SentTable:
+    """The table that `records` hold.
+
+    Raises Refusal: 400 for what is no table, with every ragged row; 413 for more than `max_rows` rows.
+    """
+    filled = [(number, cells) for number, cells in records if any(map(str.strip, cells))]
+    above, header = _header(filled)
+    rest = filled[above:]
+    if len(rest) > max_rows:
+        raise too_many_rows(max_rows)
+    rows = [_fitted(cells, len(header)) for _, cells in rest]
+    ragged = [
+        _ragged(row, line, len(cells), len(header))
+        for row, ((line, _), cells) in enumerate(zip(rest, rows, strict=True))
+        if len(cells) != len(header)
+    ]
+    if ragged:
+        raise Refusal(400, ragged)
+    return SentTable(header, rows, [line for line, _ in rest], decimal_comma)
+
+
+def too_many_rows(max_rows: int) -> Refusal:
+    """The refusal of a batch, of whichever format, that has more than `max_rows` rows."""
+    return refuse(413, "too_many_rows", f"the batch has more than the {max_rows} rows that are accepted")
+
+
+def _header(records: Sequence[Record]) -> tuple[int, tuple[str, ...]]:
+    """How many records the header and the titles above it are, and the header's names."""
+    if not records:
+        return 0, ()
+    first = records[: MOST_TITLES + 1]
+    wide = max(_filled(cells) for _, cells in first) > 1
+    place = next(place for place, (_, cells) in enumerate(first) if not wide or _filled(cells) > 1)
+    header = tuple(normalized(name) for name in records[place][1])
+    twice = [name for name, count in Counter(header).items() if name and count > 1]
+    if twice:
+        problems = [
+            Problem(json_pointer(name), "duplicate_header", f"the header {shortened(name)!r} stands twice")
+            for name in twice
+        ]
+        raise Refusal(400, problems)
+    return place + 1, header
+
+
+def _filled(cells: Sequence[str]) -> int:
+    return sum(1 for cell in cells if cell.strip())
+
+
+def _fitted(cells: list[str], width: int) -> list[str]:
+    """The cells without empty ones beyond the header."""
+    return cells if len(cells) <= width or any(map(str.strip, cells[width:])) else cells[:width]
+
+
+def _ragged(row: int, line: int, found: int, expected: int) -> Problem:
+    return Problem(
+        json_pointer(row), "ragged_row", f"row {line} has {found} cells, the header has {expected}", row=line
+    )

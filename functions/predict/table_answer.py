@@ -1,0 +1,130 @@
+"""The answer of a batch as a table: the rows as they were sent, with the prediction's columns appended.
+
+Where rows are answered each for itself, the reason why one is not and what there is to know of the others stand in
+columns too, with the row's number in the file that was sent; else the table holds the rows and nothing beside them.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from functions.predict.assessment import Answer
+from functions.predict.reading import ModelInput, Warned
+from functions.predict.sent_table import SentTable
+from shared.problems import Problem
+
+ANSWERED = ("prediction", "interval_low", "interval_high")
+ASSESSED = ("risk_probability", "risk_tier", "band")
+TOLD = ("error", "warning", "row")
+RUN = "run_id"
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class TableAnswer:
+    """A table's header and lines of cells: text as it was sent, then what was predicted."""
+
+    header: Sequence[str]
+    lines: Sequence[Sequence[object]]
+
+
+def table_answer(
+    batch: SentTable | Sequence[Mapping[str, Any]],
+    answers: Sequence[Answer],
+    read: ModelInput,
+    *,
+    risk: bool,
+    run: str,
+    each: bool = False,
+) -> TableAnswer:
+    """The answer; `risk` tells whether the model has such a notion, `run` which model answered."""
+    table = batch if isinstance(batch, SentTable) else _table(batch)
+    appended = [*ANSWERED, *(ASSESSED if risk else ()), *(TOLD if each else ()), RUN]
+    header = [*table.header, *_apart(appended, table.header)]
+    given = iter(answers)
+    lines: list[Sequence[object]] = []
+    for position, row in enumerate(table.rows):
+        refused = read.refused.get(position, ())
+        cells = [""] * (len(ANSWERED) + (len(ASSESSED) if risk else 0)) if refused else _cells(next(given))
+        if each:
+            number = table.numbers[position] if table.numbers else position + 1
+            cells += [_in_words(refused), _in_words(read.notes.get(position, ())), number]
+        lines.append([*row, *cells, run])
+    return TableAnswer(header, lines)
+
+
+def as_csv(answer: TableAnswer) -> str:
+    """The answer as CSV (RFC 4180)."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(answer.header)
+    writer.writerows(answer.lines)
+    return text.getvalue()
+
+
+def as_workbook(answer: TableAnswer) -> bytes:
+    """The answer as .xlsx. Text that is a plain number becomes a number; no text is taken for a formula or a link."""
+    import xlsxwriter  # costs 0.1 s, and only those who ask for a workbook pay it
+
+    file = io.BytesIO()
+    book = xlsxwriter.Workbook(file, {"in_memory": True, "constant_memory": False})
+    sheet = book.add_worksheet("Predictions")
+    sheet.write_row(0, 0, answer.header, book.add_format({"bold": True}))
+    sheet.freeze_panes(1, 0)
+    for place, line in enumerate(answer.lines, 1):
+        for column, cell in enumerate(line):
+            if isinstance(cell, str):
+                if _NUMBER.fullmatch(cell):
+                    sheet.write_number(place, column, float(cell))
+                elif cell:
+                    sheet.write_string(place, column, cell)
+            else:
+                sheet.write(place, column, cell)
+    book.close()
+    return file.getvalue()
+
+
+def _in_words(told: Sequence[Problem | Warned]) -> str:
+    """What is to be said of a row, each by the field that it is about."""
+    sentences = []
+    for entry in told:
+        field = entry.pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
+        words = f"{field}: {entry.message}" if field and not field.isdigit() else entry.message
+        allowed = getattr(entry, "allowed", None)
+        if isinstance(allowed, tuple) and allowed:
+            words = words.replace("the categories in allowed", ", ".join(allowed))
+        sentences.append(words)
+    return "; ".join(sentences)
+
+
+def _apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:
+    """The names, changed where a column of the caller has one of them."""
+    for name in names:
+        free = name
+        while free in taken:
+            free = f"{free}_"
+        yield free
+
+
+def _cells(answer: Answer) -> list[object]:
+    cells: list[object] = [answer.prediction, answer.interval.low, answer.interval.high]
+    if answer.risk is not None:
+        cells += [answer.risk.probability, answer.risk.tier, answer.band]
+    return cells
+
+
+def _table(rows: Sequence[Any]) -> SentTable:
+    """JSON rows by column, in the order in which the fields first appear; what is no row is an empty line."""
+    objects = [row if isinstance(row, Mapping) else {} for row in rows]
+    header = tuple(dict.fromkeys(name for row in objects for name in row))
+    return SentTable(header, [[_cell(row.get(name)) for name in header] for row in objects])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,70 @@
+"""How far serving may go beyond what training saw is settled at training, by the spec, and frozen into the manifest."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from functions.train.candidate.selection import Rows, describe_features, unseen_categories
+from shared.dataset import DatasetSpec, parse_spec
+from shared.documents import Feature
+from shared.errors import InvalidDataset
+from shared.tables.reading import Column
+
+COLUMNS = (Column(name="age", kind="numeric", nullable=False), Column(name="city", kind="categorical", nullable=True))
+SPEC = 'name = "n"\nsource = "t.csv"\ntarget = "y"\n'
+
+
+def rows(*cities: str | None) -> Rows:
+    frame = pd.DataFrame({"age": np.linspace(10, 20, len(cities)), "city": np.array(cities, dtype=object)})
+    return Rows(frame, np.zeros(len(cities)))
+
+
+def described(text: str = "") -> tuple[Feature, Feature]:
+    age, city = describe_features(COLUMNS, rows(*"ababab"), parse_spec((SPEC + text).encode()))
+    return age, city
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (10, 20, -20, 50)),
+        ('on_range = "refuse"', (10, 20, 10, 20)),
+        ('[features]\nage = { kind = "numeric", min = 0 }', (0, 20, 0, 50)),
+        ('[features]\nage = { kind = "numeric", min = 0, max = 25 }', (0, 25, 0, 25)),
+        ('[features]\nage = { kind = "numeric", on_range = "refuse" }', (10, 20, 10, 20)),
+        ('on_range = "refuse"\n[features]\nage = { kind = "numeric", max = 30, on_range = "warn" }', (10, 30, -20, 30)),
+    ],
+)
+def test_three_ranges_beyond_what_was_seen_are_answered_unless_the_spec_sets_bounds_or_says_otherwise(
+    text: str, expected: tuple[float, float, float, float]
+) -> None:
+    age, _ = described(text)
+    assert (age.min, age.max, age.lowest, age.highest) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "refuse"),
+        ('on_unknown = "warn"', "warn"),
+        ('[features]\ncity = { kind = "categorical", on_unknown = "warn" }', "warn"),
+        ('on_unknown = "warn"\n[features]\ncity = { kind = "categorical", on_unknown = "refuse" }', "refuse"),
+    ],
+)
+def test_an_unknown_category_is_refused_unless_the_spec_says_otherwise(text: str, expected: str) -> None:
+    assert described(text)[1].on_unknown == expected
+
+
+@pytest.mark.parametrize("text", ['on_range = "clip"', 'on_unknown = ""', 'on_unknwon = "warn"'])
+def test_another_word_is_refused(text: str) -> None:
+    with pytest.raises(InvalidDataset, match="on_"):
+        parse_spec((SPEC + text).encode())
+
+
+def test_a_category_that_only_rows_held_out_have_is_told() -> None:
+    spec = DatasetSpec(name="n", source="t.csv", target="y")
+    features = describe_features(COLUMNS, rows(*"ababab"), spec)
+    assert unseen_categories(features, rows("a", None, "b")) == []
+    assert unseen_categories(features, rows("c", "a", "d", "c")) == [
+        "feature 'city': only rows held out have 'c', 'd'; serving refuses them"
+    ]
