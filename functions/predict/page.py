@@ -12,9 +12,13 @@ from starlette.responses import Response
 from functions.predict.envelope import Routes
 
 FOLDER = Path(__file__).parent / "web"
+SCRIPTS = ("app", "dom", "form", "problems", "scale", "table", "whatif")
 FILES = {
     "/": ("index.html", "text/html"),
-    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in ("app", "dom", "form", "scale", "table", "whatif")},
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript")
+        for name in ("app", "dom", "form", "problems", "scale", "table", "whatif")
+    },
     "/style.css": ("style.css", "text/css"),
     "/docs": ("docs.html", "text/html"),
     "/docs.js": ("docs.js", "text/javascript"),

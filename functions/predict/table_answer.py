@@ -21,6 +21,7 @@ ANSWERED = ("prediction", "interval_low", "interval_high")
 ASSESSED = ("risk_probability", "risk_tier", "band")
 TOLD = ("error", "warning", "row")
 RUN = "run_id"
+MOST_CHOICES = 20
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?", re.ASCII)
 
 
@@ -93,12 +94,21 @@ def _in_words(told: Sequence[Problem | Warned]) -> str:
     sentences = []
     for entry in told:
         field = entry.pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
-        words = f"{field}: {entry.message}" if field and not field.isdigit() else entry.message
-        allowed = getattr(entry, "allowed", None)
-        if isinstance(allowed, tuple) and allowed:
-            words = words.replace("the categories in allowed", ", ".join(allowed))
-        sentences.append(words)
+        words = _for_people(entry)
+        sentences.append(f"{field}: {words}" if field and not field.isdigit() else words)
     return "; ".join(sentences)
+
+
+def _for_people(told: Problem | Warned) -> str:
+    """The message as somebody who fills in a list would say it: a table is read by people."""
+    if isinstance(told, Warned):
+        return told.message
+    if told.code == "null":
+        return "empty, and a value is needed"
+    if isinstance(told.allowed, tuple) and told.allowed:
+        more = len(told.allowed) - MOST_CHOICES
+        return f"expected one of {', '.join(told.allowed[:MOST_CHOICES])}{f' and {more} more' if more > 0 else ''}"
+    return told.message
 
 
 def _apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openpyxl
 import pytest
 from axe_core_python.sync_playwright import Axe
 from msgspec.structs import replace
@@ -154,6 +155,11 @@ def test_an_empty_optional_field_is_unknown_and_an_empty_required_one_is_marked(
     assert page.locator("[aria-invalid]").count() == 0
 
 
+def column(page: Any, place: int) -> list[str]:
+    """The cells of one column of the answered list, counted from 1."""
+    return [cell.text_content() for cell in page.query_selector_all(f"#table tr td:nth-child({place})")]
+
+
 def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: Open) -> None:
     page = visit(function)
     rows = [{**row, "race_ethnicity": "group A"} for row in golden_rows()]
@@ -171,9 +177,11 @@ def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: O
         f"{tiers.count('low')} at low."
     )
     assert page.text_content("#status") == summary
-    shown = [line.query_selector("td") for line in page.query_selector_all("#table tr")]
-    found = [float(cell.text_content()) for cell in shown if cell]
-    assert found == sorted(round(entry["prediction"], 1) for entry in batch)  # the lowest has the highest risk
+    assert column(page, 1) == [str(place) for place in range(2, len(rows) + 2)]
+    found = [round(entry["prediction"], 1) for entry in batch]
+    assert [float(cell) for cell in column(page, 2)] == found
+    page.get_by_label("Highest risk first").check()
+    assert [float(cell) for cell in column(page, 2)] == sorted(found)  # the lowest has the highest risk
     with page.expect_download() as saving:
         page.get_by_role("button", name="Download the list with its predictions").click()
     assert saving.value.suggested_filename == "class, 7b-predicted.csv"
@@ -182,17 +190,69 @@ def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: O
     assert [line["gender"] for line in saved] == [row["gender"] for row in rows]
 
 
-def test_a_csv_that_is_refused_says_where_and_why(function: Function, visit: Open) -> None:
+def test_rows_that_cannot_be_answered_say_why_beside_those_that_can(function: Function, visit: Open) -> None:
     page = visit(function)
-    lines = [",".join(ROW), ",".join(str(cell) for cell in {**ROW, "age": 99}.values())]
-    lines.append(",".join(str(cell) for cell in {**ROW, "gender": "<img src=x onerror=alert(1)>"}.values()))
+    sent(
+        page,
+        {**ROW, "age": 99},
+        {**ROW, "gender": "<img src=x onerror=alert(1)>"},
+        ROW,
+        {**ROW, "lunch": "", "age": ""},
+    )
+    assert column(page, 1) == ["2", "3", "4", "5"]
+    assert column(page, 2) == [
+        "age: expected a number from 5 to 25",
+        "gender: expected one of female, male",
+        "66.0",
+        "age: empty, and a value is needed",
+    ]
+    assert page.text_content("#table .summary").endswith("3 could not be answered; the list says why.")
+    assert page.locator("img").count() == 0
+
+
+def test_a_file_that_is_refused_says_why_in_the_words_of_its_reader(function: Function, visit: Open) -> None:
+    page = visit(function)
+    lines = ["name,gender,age", "Ada,female,15"]
     page.set_input_files("#file", {"name": "a.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()})
     page.wait_for_selector("#table-problems li")
     assert [item.text_content() for item in page.query_selector_all("#table-problems li")] == [
-        "case 1, age: expected a number from 5 to 25",
-        "case 2, gender: expected one of the categories in allowed",
+        f"{name}: this column is missing."
+        for name in ("Race ethnicity", "Parental level of education", "Lunch", "Hours")
     ]
-    assert page.locator("img").count() == 0
+
+
+def test_a_workbook_is_answered_with_its_other_columns_and_saved_as_one(function: Function, visit: Open) -> None:
+    page = visit(function)
+    book = openpyxl.Workbook()
+    sheet: Any = book.active
+    for line in (["Class 7b"], ["Pupil", *(name.replace("_", " ").title() for name in ROW)], ["Zoë", *ROW.values()]):
+        sheet.append(line)
+    file = io.BytesIO()
+    book.save(file)
+    page.set_input_files("#file", {"name": "7b.xlsx", "mimeType": "", "buffer": file.getvalue()})
+    page.wait_for_selector("#table table")
+    assert (column(page, 1), column(page, 2), column(page, 5)) == (["3"], ["66.0"], ["Zoë"])
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Download it as an Excel workbook").click()
+    assert saving.value.suggested_filename == "7b-predicted.xlsx"
+    saved: Any = openpyxl.load_workbook(io.BytesIO(Path(saving.value.path()).read_bytes())).active
+    header, line = ([cell.value for cell in cells] for cells in saved)
+    assert dict(zip(header, line, strict=True))["prediction"] == 66.0
+    assert line[0] == "Zoë"
+
+
+def test_a_number_unlike_what_was_learnt_is_answered_and_said(store: CloudStore, tmp_path: Path, visit: Open) -> None:
+    features = tuple(replace(f, lowest=-55.0, highest=85.0) if f.name == "age" else f for f in FEATURES)
+    promote(store, features=features)
+    with running(tmp_path) as function:
+        page = visit(function)
+        choose(page, **{name: str(cell) for name, cell in {**ROW, "age": 27}.items()})
+        shows(page, 78.0)
+        says(page, "#sentences .warning", "Age: outside the range that training saw, from 5 to 25.")
+        sent(page, {**ROW, "age": 27}, ROW)
+        says(page, "#table .summary", "1 is unlike what the model has learnt from.")
+        choose(page, age="86")
+        says(page, "#field-1-problem", "from -55 to 85")
 
 
 def test_the_example_file_is_accepted_as_it_is(function: Function, visit: Open) -> None:
@@ -296,9 +356,9 @@ def test_a_list_sent_from_a_tab_that_was_open_while_another_kind_of_model_came_i
     page.evaluate("document.querySelector('#table').replaceChildren()")
     sent(page, ROW)
     cells = [cell.text_content() for cell in page.query_selector_all("#table td")]
-    assert cells[:2] == ["76.0", "54.0 to 97.0"]
+    assert cells[:3] == ["2", "76.0", "54.0 to 97.0"]
     heads = [cell.text_content() for cell in page.query_selector_all("#table th")]
-    assert heads[:3] == ["price", "likely range", "gender"]
+    assert heads[:4] == ["row", "price", "likely range", "gender"]
     assert page.text_content("#table .summary") == "1 case predicted."
     assert page.title() == "Predict price"
     says(page, "#changed", "Another model answers now: Ridge of January 12, 2026")

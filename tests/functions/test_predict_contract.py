@@ -77,7 +77,8 @@ BAD: list[tuple[str, str, bytes, int, Found]] = [
     ("/predict_batch", JSON, b'{"rows": []}', 422, [("/instances", "missing"), ("/rows", "unknown_field")]),
     ("/predict_batch", JSON, b"[" + row() + b"," + row(age=99) + b"]", 422, [("/1/age", "out_of_range")]),
     ("/predict_batch", JSON, b"[1]", 422, [("/0", "not_an_object")]),
-    ("/predict_batch", CSV, b"gender;age\nmale;3\n", 400, [("", "wrong_delimiter")]),
+    ("/predict_batch", CSV, b"pupil;class\nAda;3\n", 422, [("", "no_known_column")]),
+    ("/predict_batch", CSV, b"[" + row() + b"]", 400, [("", "json_as_csv")]),
     ("/predict_batch", CSV, b"gender,gender\na,b\n", 400, [("/gender", "duplicate_header")]),
     ("/predict_batch", CSV, b"gender,age\nmale\n", 400, [("/0", "ragged_row")]),
     ("/predict_batch", CSV, b"gender\nma\0le\n", 400, [("", "malformed_csv")]),
@@ -95,6 +96,7 @@ GOOD: list[tuple[str, str, bytes]] = [
     ("/predict_batch", JSON, b"[" + row() + b"]"),
     ("/predict_batch", JSON, b'{"instances": [' + row() + b"]}"),
     ("/predict_batch", CSV, table("male,15,group B,bachelor's degree,standard,4")),
+    ("/predict_batch", CSV, table("male;15;group B;bachelor's degree;standard;4,0", ";".join(ROW).upper())),
     ("/predict_batch", CSV, b"\xef\xbb\xbf" + table('"male", 15 ,"group B",bachelor\'s degree,Standard,4\r')),
 ]
 

@@ -1,12 +1,14 @@
 // The page: asks for the model's schema, keeps the answer beside the form as the form changes, and says what the model
 // is. Addresses are relative: the page works behind any prefix.
 import { byId, capital, day, element, formatter, outOfHundred, percent, sentence, words } from "./dom.js";
+import { fieldOf, inUserWords, wordsOf } from "./problems.js";
 import { drawForm, markField, readForm, setField } from "./form.js";
 import { drawScale } from "./scale.js";
 import { markOldTable, prepareTable, runOf } from "./table.js";
 import { drawWhatIf, variations } from "./whatif.js";
 
 const PAUSE = 120; // milliseconds of quiet before a change is sent
+const WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const MARKS = { low: "●", medium: "◆", high: "▲" };
 const form = byId("form");
 let schema = null;
@@ -47,7 +49,7 @@ async function start() {
   byId("title").textContent = document.title;
   drawForm(schema, values);
   showModel(meta);
-  prepareTable(schema, askTable, say);
+  prepareTable(schema, askTable, askWorkbook, say);
   markOldTable(schema);
   byId("content").hidden = false;
   later(0);
@@ -72,15 +74,14 @@ async function fetchAnswer(address, options) {
   throw error;
 }
 
-function post(address, value) {
-  const headers = { "Content-Type": "application/json" };
+function post(address, value, purpose = {}) {
+  const headers = { "Content-Type": "application/json", ...purpose };
   return fetchJson(address, { method: "POST", headers, body: JSON.stringify(value), signal: asking.signal });
 }
 
 // The table's answer with the schema of the model that gave it, read anew where another one answered.
 async function askTable(file) {
-  const headers = { "Content-Type": "text/csv", Accept: "text/csv" };
-  const ask = async () => (await fetchAnswer("predict_batch", { method: "POST", headers, body: file })).text();
+  const ask = async () => (await askFile(file, "text/csv")).text();
   const text = await ask().catch(async (error) => {
     if (await modelChanged(error)) return ask();
     throw error;
@@ -88,6 +89,17 @@ async function askTable(file) {
   const run = runOf(text);
   if (run && run !== schema.run_id) await start();
   return { text, schema };
+}
+
+// Every row is answered for itself, and what is wrong with one does not keep the others from their answers.
+async function askFile(file, accept) {
+  const packed = (await file.slice(0, 2).text()) === "PK"; // a workbook is a zip archive, whatever its name says
+  const headers = { "Content-Type": packed ? WORKBOOK : "text/csv", Accept: accept };
+  return fetchAnswer("predict_batch?errors=rows", { method: "POST", headers, body: file });
+}
+
+async function askWorkbook(file) {
+  return (await askFile(file, WORKBOOK)).blob();
 }
 
 // ---- one case -------------------------------------------------------------------------------------------------------
@@ -109,7 +121,7 @@ async function predict() {
   try {
     const asked = variations(schema, row);
     const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
-    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows })]);
+    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows }, { "X-Purpose": "what-if" })]);
     if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
       await start(); // another model serves now: its fields may be others
       return;
@@ -150,6 +162,7 @@ function showAnswer(answer) {
     figures.push(figure(`${MARKS[tier]} ${capital(tier)} risk`, `${percent(probability)} probability of ending${limit}`, `tier tier-${tier}`));
     sentences.push(element("p", `${capital(outOfHundred(probability))} such cases end${limit}.`));
   }
+  for (const warning of answer.warnings || []) sentences.push(element("p", inUserWords(schema, warning), "warning"));
   if (answer.band) figures.push(figure(capital(answer.band), `Band of the expected ${target}`, "band"));
   byId("figures").replaceChildren(...figures);
   byId("sentences").replaceChildren(...sentences);
@@ -166,11 +179,10 @@ function figure(value, caption, kind) {
 
 function showProblems(error) {
   const elsewhere = [];
-  for (const { pointer, message } of error.problems || []) {
-    const name = pointer.slice(1).replaceAll("~1", "/").replaceAll("~0", "~");
-    const position = schema.features.findIndex((feature) => feature.name === name);
-    if (position >= 0) markField(position, sentence(message));
-    else elsewhere.push(sentence(message));
+  for (const problem of error.problems || []) {
+    const position = schema.features.findIndex((feature) => feature.name === fieldOf(problem));
+    if (position >= 0) markField(position, capital(wordsOf(problem)));
+    else elsewhere.push(inUserWords(schema, problem));
   }
   const marked = error.problems?.length > elsewhere.length;
   byId("result").classList.add("old");

@@ -56,7 +56,7 @@ function defect(feature, input) {
   if (input.validity.badInput) return "Enter a number.";
   if (input.value === "") return feature.nullable ? "" : "Fill in this field.";
   const outside = feature.kind === "numeric" && (input.validity.rangeUnderflow || input.validity.rangeOverflow);
-  return outside ? `Enter a number ${rangeOf(feature)}.` : "";
+  return outside ? `Enter a number ${rangeOf({ min: feature.lowest, max: feature.highest })}.` : "";
 }
 
 function drawField(feature, position) {
@@ -99,8 +99,8 @@ function number(feature) {
   input.type = "number";
   input.step = "any";
   input.inputMode = "decimal";
-  if (feature.min !== null) input.min = feature.min;
-  if (feature.max !== null) input.max = feature.max;
+  if (feature.lowest !== null) input.min = feature.lowest;
+  if (feature.highest !== null) input.max = feature.highest;
   if (feature.nullable) input.placeholder = "unknown";
   return input;
 }

@@ -1,50 +1,45 @@
 // A CSV file goes to the service as it is and comes back with the prediction's columns appended: shown, and to be saved.
-import { byId, element, formatter, percent, sentence, words } from "./dom.js";
+import { byId, element, formatter, percent, words } from "./dom.js";
+import { inUserWords } from "./problems.js";
 
 const MOST_LINES = 200;
 const MOST_PROBLEMS = 20;
-const APPENDED = ["prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band", "run_id"];
+const APPENDED = ["prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band", "error", "warning", "row", "run_id"];
+const CSV = { type: "text/csv" };
 const RANK = { high: 0, medium: 1, low: 2 };
 
-export function prepareTable(schema, ask, say) {
+export function prepareTable(schema, ask, askWorkbook, say) {
   const { max_rows: rows, max_bytes: bytes } = schema.limits;
   byId("table-hint").textContent =
-    `One line for each case, a header with the names of the fields, commas between them. Up to ${rows.toLocaleString("en")} ` +
-    `lines or ${Math.floor(bytes / 2 ** 20) || 1} MB. The file is answered and not kept.`;
-  byId("template").onclick = () => save("example.csv", exampleOf(schema));
+    `A CSV file or an Excel workbook (.xlsx): one line for each case, and a header with the names of the fields. Other columns, such as ` +
+    `names, come back as they are. Up to ${rows.toLocaleString("en")} lines or ${Math.floor(bytes / 2 ** 20) || 1} MB. The file is answered and not kept.`;
+  byId("template").onclick = () => save("example.csv", new Blob(["\ufeff", exampleOf(schema)], CSV));
   byId("file").onchange = async ({ target }) => {
     const [file] = target.files;
-    if (file) await answerFile(schema, file, ask, say);
+    if (file) await answerFile(schema, file, ask, askWorkbook, say);
     target.value = ""; // the same file may be chosen again
   };
 }
 
-async function answerFile(schema, file, ask, say) {
+async function answerFile(schema, file, ask, askWorkbook, say) {
   byId("table").replaceChildren();
   byId("table-problems").replaceChildren();
   say(`Predicting ${file.name} …`);
   try {
     if (file.size > schema.limits.max_bytes) throw new Error(`The file is larger than ${schema.limits.max_bytes} bytes.`);
     const answer = await ask(file);
-    drawAnswer(answer.schema, file.name, answer.text, say);
+    drawAnswer(answer.schema, file, answer.text, askWorkbook, say);
   } catch (error) {
     const problems = error.problems?.length > 1 ? error.problems : [];
     const list = element("ul", "", "problem");
-    list.append(...problems.slice(0, MOST_PROBLEMS).map((problem) => element("li", inWords(problem))));
+    list.append(...problems.slice(0, MOST_PROBLEMS).map((problem) => element("li", inUserWords(schema, problem))));
     const rest = problems.length - MOST_PROBLEMS;
     if (rest > 0) list.append(element("li", `and ${rest} more`));
     const [only] = error.problems || [];
-    const text = problems.length || !only ? error.message : inWords(only);
+    const text = problems.length || !only ? error.message : inUserWords(schema, only);
     byId("table-problems").replaceChildren(element("p", text, "problem"), ...(problems.length ? [list] : []));
     say(`The file was not accepted. ${text}`);
   }
-}
-
-function inWords({ pointer, message }) {
-  const steps = pointer.split("/").slice(1).map((step) => step.replaceAll("~1", "/").replaceAll("~0", "~"));
-  if (!steps.length) return sentence(message);
-  const where = /^\d+$/.test(steps[0]) ? [`case ${Number(steps[0]) + 1}`, ...steps.slice(1)] : steps;
-  return `${where.join(", ")}: ${message}`;
 }
 
 // The run that answered a CSV, null where it has no rows.
@@ -71,32 +66,50 @@ function placeOf(header) {
   return place;
 }
 
-function drawAnswer(schema, name, text, say) {
+function drawAnswer(schema, file, text, askWorkbook, say) {
   const [header, ...rows] = parseCsv(text);
   const place = placeOf(header);
   const first = place.prediction;
   const tier = place.risk_tier > first ? place.risk_tier : -1;
   byId("table").dataset.run = rows.length ? rows[0][place.run_id] : schema.run_id;
   markOldTable(schema);
-  const button = element("button", "Download the list with its predictions");
-  button.type = "button";
-  button.addEventListener("click", () => save(name.replace(/(\.csv)?$/i, "-predicted.csv"), text));
-  const summary = element("p", inSum(rows, tier), "summary");
+  const name = file.name.replace(/(\.(csv|tsv|txt|xlsx))?$/i, "-predicted");
+  const buttons = element("div", "", "actions");
+  buttons.append(
+    button("Download the list with its predictions", () => save(`${name}.csv`, new Blob(["\ufeff", text], CSV))), // the mark tells spreadsheets UTF-8
+    button("Download it as an Excel workbook", () => askWorkbook(file).then((book) => save(`${name}.xlsx`, book), (error) => say(error.message))),
+  );
+  const summary = element("p", inSum(rows, place, tier), "summary");
   const frame = element("div", "", "scroll");
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
   frame.setAttribute("aria-label", "Predictions of the file");
   const draw = (sorted) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, place) : rows, place));
-  const parts = [summary, button];
+  const parts = [summary, buttons];
   if (tier >= 0 && rows.length > 1) parts.push(sorter(draw));
-  draw(tier >= 0);
+  draw(false);
   parts.push(frame);
   if (rows.length > MOST_LINES) parts.push(element("p", `The first ${MOST_LINES} of ${rows.length} are shown; the download has all.`, "quiet"));
   byId("table").replaceChildren(...parts);
   say(summary.textContent);
 }
 
-function inSum(rows, tier) {
+function button(text, act) {
+  const made = element("button", text);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
+}
+
+function inSum(rows, place, tier) {
+  const unanswered = rows.filter((row) => row[place.error]).length;
+  const unusual = rows.filter((row) => row[place.warning]).length;
+  const rest = unanswered ? ` ${unanswered.toLocaleString("en")} could not be answered; the list says why.` : "";
+  const notes = unusual ? ` ${unusual.toLocaleString("en")} ${unusual === 1 ? "is" : "are"} unlike what the model has learnt from.` : "";
+  return `${counted(rows, tier)}${rest}${notes}`;
+}
+
+function counted(rows, tier) {
   const total = `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "case" : "cases"}`;
   if (tier < 0 || !rows.length) return `${total} predicted.`;
   const of = (name) => rows.filter((row) => row[tier] === name).length.toLocaleString("en");
@@ -107,14 +120,14 @@ function sorter(draw) {
   const label = element("label", "", "check");
   const box = document.createElement("input");
   box.type = "checkbox";
-  box.checked = true;
   box.addEventListener("change", () => draw(box.checked));
   label.append(box, element("span", "Highest risk first"));
   return label;
 }
 
 function byRisk(rows, { risk_tier: tier, risk_probability: probability }) {
-  return [...rows].sort((a, b) => RANK[a[tier]] - RANK[b[tier]] || Number(b[probability]) - Number(a[probability]));
+  const rank = (row) => RANK[row[tier]] ?? 3; // those without an answer come last
+  return [...rows].sort((a, b) => rank(a) - rank(b) || Number(b[probability]) - Number(a[probability]));
 }
 
 function drawTable(schema, header, rows, place) {
@@ -122,10 +135,10 @@ function drawTable(schema, header, rows, place) {
   const risky = place.risk_tier > first;
   const made = document.createElement("table");
   made.append(element("caption", `Predicted ${words(schema.target)}`, "unseen"));
-  const names = [words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...header.slice(0, first).map(words)];
+  const names = ["row", words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...header.slice(0, first).map(words)];
   const head = document.createElement("tr");
   head.append(...names.map((name) => Object.assign(element("th", name), { scope: "col" })));
-  const widths = rows.slice(0, MOST_LINES).map((row) => row[place.interval_high] - row[place.interval_low]);
+  const widths = rows.slice(0, MOST_LINES).filter((row) => !row[place.error]).map((row) => row[place.interval_high] - row[place.interval_low]);
   const number = formatter(Math.max(...widths, 0));
   made.append(head, ...rows.slice(0, MOST_LINES).map((row) => drawLine(row, place, risky, number)));
   return made;
@@ -133,6 +146,12 @@ function drawTable(schema, header, rows, place) {
 
 function drawLine(row, place, risky, number) {
   const line = document.createElement("tr");
+  line.append(element("td", row[place.row], "figure"));
+  const rest = row.slice(0, place.prediction).map((cell) => element("td", cell));
+  if (row[place.error]) {
+    line.append(Object.assign(element("td", row[place.error], "unanswered"), { colSpan: risky ? 3 : 2 }), ...rest);
+    return line;
+  }
   const [prediction, low, high] = ["prediction", "interval_low", "interval_high"].map((name) => Number(row[place[name]]));
   line.append(element("td", number(prediction), "figure"), element("td", `${number(low)} to ${number(high)}`, "figure"));
   if (risky) {
@@ -141,7 +160,8 @@ function drawLine(row, place, risky, number) {
     cell.append(element("span", `${tier}, ${percent(Number(row[place.risk_probability]))}`, `tier ${`tier-${tier}`}`));
     line.append(cell);
   }
-  line.append(...row.slice(0, place.prediction).map((cell) => element("td", cell)));
+  if (row[place.warning]) line.lastChild.append(element("span", row[place.warning], "warning"));
+  line.append(...rest);
   return line;
 }
 
@@ -165,9 +185,9 @@ function exampleOf({ features }) {
     .map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
 }
 
-function save(name, text) {
+function save(name, content) {
   const link = document.createElement("a");
-  const address = URL.createObjectURL(new Blob(["\ufeff", text], { type: "text/csv" })); // the mark tells spreadsheets UTF-8
+  const address = URL.createObjectURL(content);
   link.href = address;
   link.download = name;
   link.click();

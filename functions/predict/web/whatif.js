@@ -115,8 +115,8 @@ function choices(feature, current) {
 function points(feature, current) {
   const middle = current ?? feature.typical;
   const span = Math.abs(middle) || 1;
-  const low = feature.min ?? Math.min(middle, feature.typical, feature.max ?? Infinity) - span;
-  const high = feature.max ?? Math.max(middle, feature.typical, low) + span;
+  const low = Math.min(middle, feature.min ?? Math.min(feature.typical, feature.max ?? Infinity) - span);
+  const high = Math.max(middle, feature.max ?? Math.max(feature.typical, low) + span);
   if (!(high > low)) return [];
   return Array.from({ length: POINTS }, (_, n) => (n === POINTS - 1 ? high : low + ((high - low) * n) / (POINTS - 1)));
 }
