@@ -7,13 +7,17 @@ import functools
 import os
 
 from functions_framework.aio import http
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.routing import Mount
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from functions.predict.predictor import Predictor
 from functions.predict.problems import response
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
+from functions.predict.upgrades import ignore_upgrades
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse
@@ -23,14 +27,25 @@ STORAGE_TIMEOUT = 10.0
 STORAGE_DEADLINE = 20.0
 
 
+ignore_upgrades(HttpToolsProtocol)
+
+
 @http
-async def predict(_: Request) -> ASGIApp:
+async def predict(request: Request) -> ASGIApp:
     """Every request, whatever its path: the framework calls what is returned as an ASGI application."""
     try:
+        answer_everything(request.app, service())
         return service()
     except SettingsError as error:
         logs.error(str(error), reason=error.reason)
         return response(refuse(500, "misconfigured", "the service is not configured; see its log"))
+
+
+def answer_everything(framework: Starlette, answer: ASGIApp) -> None:
+    """Let the framework ask `answer` of every method and path from now on, also where it has answers of its own."""
+    routes = framework.router.routes
+    if not isinstance(routes[0], Mount):
+        routes.insert(0, Mount("/", app=answer))
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The contract of the routes as one table, asked of the running function: method, path, request, status, problems."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,6 +126,56 @@ def test_a_method_on_a_path(function: Function, method: str, path: str, status: 
         assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["x-request-id"]
     assert bool(answer.content) == (method != "HEAD")
+
+
+def asked_as_bytes(function: Function, *parts: bytes) -> bytes:
+    """What a connection that sends `parts` and no more is answered until it is closed."""
+    host, port = function.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        for part in parts:
+            connection.sendall(part)
+        found = b""
+        while chunk := connection.recv(65536):
+            found += chunk
+    return found
+
+
+@pytest.mark.parametrize("path", [b"/predict", b"/predict_batch"])
+def test_a_client_that_offers_another_protocol_is_answered_in_this_one(function: Function, path: bytes) -> None:
+    """As the JDK's HttpClient sends every request on clear text; the second one on a connection has no offer."""
+    body = row() if path == b"/predict" else b"[" + row() + b"]"
+    plain = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" % (
+        path,
+        len(body),
+    )
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAEAAEAA\r\nUpgrade: h2c\r\n\r\n"
+    answers = asked_as_bytes(function, plain + offer + body[:3], body[3:], plain + b"Connection: close\r\n\r\n" + body)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    assert answers.count(b'"prediction":66.0') == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"TRACE /predict", b"405 Method Not Allowed"),
+        (b"CONNECT a:443", b"405 Method Not Allowed"),
+        (b"PROPFIND /", b"405 Method Not Allowed"),
+        (b"GET /robots.txt", b"404 Not Found"),
+        (b"GET /favicon.ico", b"404 Not Found"),
+        (b"TRACE /nope", b"404 Not Found"),
+    ],
+)
+def test_what_the_framework_would_answer_itself_is_answered_as_the_rest(
+    function: Function, line: bytes, status: bytes
+) -> None:
+    head, _, body = asked_as_bytes(function, line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").partition(
+        b"\r\n\r\n"
+    )
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert b"content-type: application/problem+json" in head
+    assert b"x-request-id: " in head
+    assert (b"allow: " in head) == status.startswith(b"405")
+    assert json.loads(body)["status"] == int(status[:3])
 
 
 @pytest.mark.parametrize(("path", "media_type", "content", "status", "found"), BAD)

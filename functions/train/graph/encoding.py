@@ -94,8 +94,10 @@ class Encoding:
             start += max(words.values()) + 1
         share = intercept / len(weights)
         self._gathered([{w: c + share for w, c in one.items()} for one in weights], share, np.float64, "contributions")
-        self._graph.constant("across", np.array([1], dtype=np.int64))
-        self._graph.node("ReduceSum", ["contributions", "across"], [output], keepdims=1)
+        # A product, not ReduceSum: that adds in an order which depends on where a row begins in memory, so that the
+        # last digit of an answer would depend on the row's place in its batch.
+        self._graph.constant("each_once", np.ones((len(weights), 1)))
+        self._graph.node("MatMul", ["contributions", "each_once"], [output])
 
     def _gathered(self, columns: Sequence[Mapping[str, float]], unknown: float, dtype: Any, output: str) -> None:
         """Adds (n, c): for every cell what its column says of the word, or `unknown`."""
