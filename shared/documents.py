@@ -132,10 +132,16 @@ class Interval(Document, frozen=True, kw_only=True):
 
 
 class GateSettings(Document, frozen=True, kw_only=True):
-    """Thresholds frozen at training, so that a later edit of the spec never judges an old candidate."""
+    """Thresholds frozen at training, so that a later edit of the spec never judges an old candidate.
+
+    `accepts`: what callers of the model of now may meet, by the codes that a refusal prints. `replaces`: the run, or
+    the name of the table, that this one takes the place of whatever it breaks.
+    """
 
     min_r2: float = 0.10
     max_r2_drop: float = 0.02
+    accepts: tuple[str, ...] = ()
+    replaces: str | None = None
 
 
 class Manifest(Document, frozen=True, kw_only=True):

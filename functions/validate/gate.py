@@ -11,7 +11,7 @@ from math import isfinite
 
 import numpy as np
 
-from functions.validate import bootstrap
+from functions.validate import bootstrap, contract
 from shared import layout
 from shared.codec import decode, decode_gzip
 from shared.documents import (
@@ -148,6 +148,19 @@ def _reported(case: Case) -> Check:
     return check("reported", passed, case.r2, claimed, reason)
 
 
+def _contract(case: Case) -> Check:
+    """Whoever calls the model of now must be answered by the next one too, unless the spec says that they need not."""
+    served = case.incumbent.manifest
+    if served is None:
+        return check("contract", True, None, None, f"nobody calls yet: {case.incumbent.absence}", "not_compared")
+    found = contract.breaks(served, case.manifest)
+    if not found:
+        return check("contract", True, 0.0, 0.0, f"calls of {served.run_id} are answered as before")
+    sentences = "; ".join(entry.sentence for entry in found)
+    reason = f"{sentences}; {contract.to_write(found, served)}"
+    return check("contract", False, float(len(found)), 0.0, reason, "contract_broken")
+
+
 def _champion(case: Case) -> Check:
     """Not inferior: with 95 % confidence the candidate is at most `max_r2_drop` worse; doubt speaks for what serves.
 
@@ -184,6 +197,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("r2", ("integrity", "golden", "holdout_size"), _r2),
     ("better_than_mean", ("integrity", "golden", "holdout_size"), _better_than_mean),
     ("reported", ("integrity", "golden", "holdout_size"), _reported),
+    ("contract", ("integrity",), _contract),
     ("champion", ("integrity", "golden", "holdout_size"), _champion),
 )
 """Name, the checks without which it cannot run, and the check itself, in the order of the decision."""

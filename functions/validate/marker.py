@@ -7,6 +7,7 @@ reasons. The marker must be a pointer that this system wrote, and the run that i
 from collections.abc import Sequence
 from typing import NoReturn
 
+from functions.validate import contract
 from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
@@ -18,6 +19,7 @@ from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, Object
 from shared.events import PromotionAsked, StorageEvent
 from shared.layout import Stage
 from shared.pointers import Current
+from shared.run_files import staged_manifest
 from shared.store import Store
 
 MAX_MARKER_BYTES = pointers.MAX_POINTER_BYTES
@@ -54,6 +56,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
     if pointer is None:
         return _overtaken(store)
     run = _verified_run(store, pointer)
+    _require_contract(store, run, current)
     return _outcome(pointer.run_id, promote(store, "production", _release(pointer, run, event.generation), clock))
 
 
@@ -141,6 +144,24 @@ def _verified_run(store: Store, pointer: Pointer) -> StagedRun:
         except (IntegrityError, InvalidDocument) as error:
             problems.append(str(error))
     raise MarkerRefused("run_not_verified", problems)
+
+
+def _require_contract(store: Store, run: StagedRun, current: Current) -> None:
+    """A run that is new to production must answer the calls of the one that serves there; going back always may."""
+    serving = current.pointer
+    if serving is None:
+        return
+    try:
+        served, _ = staged_manifest(store, "production", serving.run_id, serving.manifest_sha256)
+    except (IntegrityError, InvalidDocument, ObjectMissing):
+        return  # what serves is damaged: nothing may stand in the way of another model
+    found = contract.breaks(served, run.manifest)
+    if found and not _served_before(store, run.manifest.run_id):
+        _refuse("contract_broken", f"{'; '.join(b.sentence for b in found)}; {contract.to_write(found, served)}")
+
+
+def _served_before(store: Store, run_id: str) -> bool:
+    return any(kept.pointer.run_id == run_id for kept in pointers.history(store, "production"))
 
 
 def _release(pointer: Pointer, run: StagedRun, marker_generation: int) -> Release:

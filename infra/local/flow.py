@@ -19,7 +19,7 @@ from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
-from shared.documents import Decision, Golden, Pointer
+from shared.documents import Decision, Golden, Manifest, Pointer
 from shared.errors import ObjectMissing, PipelineError
 from shared.store import CREATE_ONLY, Store
 
@@ -104,11 +104,30 @@ class Flow:
         """
         spec_bytes = _read(dataset)
         spec = parse_spec(spec_bytes, dataset.name)
+        if replace:
+            self._require_same_table(spec)
         if not spec.source.startswith("gs://"):
             source = dataset.parent / spec.source
             self._seed_object(f"data/{spec.source}", _read(source), replace)
         self._seed_object(layout.SPEC, spec_bytes, replace)
         return spec
+
+    def _require_same_table(self, spec: DatasetSpec) -> None:
+        """Raises StageFailed where staging serves another table's model: the gate would refuse this one's."""
+        try:
+            pointer = self.pointer()
+            key = layout.staged("staging", pointer.run_id, layout.MANIFEST)
+            served = decode(self._store.read(key).data, Manifest, key)
+        except ObjectMissing:
+            return
+        name = served.dataset.name
+        if spec.name != name and spec.gate.replaces not in (name, served.run_id):
+            raise StageFailed(
+                "data",
+                f"this local cloud serves {name!r}, whose callers a model of {spec.name!r} would break. Forget it with"
+                f" 'make clean-local'; keep both with LOCAL_STATE=.local-{spec.name} and other ports; or write"
+                f' [gate] replaces = "{name}" into the spec',
+            )
 
     def fire(self) -> None:
         """Run the weekly job now, through Cloud Scheduler's own client."""

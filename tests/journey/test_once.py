@@ -52,6 +52,18 @@ def test_a_second_run_keeps_the_state_of_the_first(first: Finished, state: Path)
     assert processes_of(settings) == {}
 
 
+def test_another_table_is_told_what_would_happen_before_it_is_trained_on(first: Finished, state: Path) -> None:
+    assert first.code == 0, first.output
+    spec = state / "houses.toml"
+    spec.write_text('name = "houses"\nsource = "stud.csv"\ntarget = "math_score"\n')
+    shutil.copy(SAMPLE / "stud.csv", state / "stud.csv")
+    done = run_once(settings_for(state), "--dataset", str(spec))
+    assert done.code == 1
+    assert "this local cloud serves 'student-performance'" in done.output
+    assert 'replaces = "student-performance"' in done.output
+    assert "Traceback" not in done.output
+
+
 def test_a_spec_that_does_not_parse_ends_with_the_reason(tmp_path: Path) -> None:
     spec = tmp_path / "dataset.toml"
     spec.write_text('name = "x"\nsuorce = "t.csv"\ntarget = "y"\n')

@@ -18,6 +18,7 @@ from shared.documents import (
     Check,
     Decision,
     Feature,
+    GateSettings,
     Golden,
     Holdout,
 )
@@ -26,7 +27,8 @@ from tests.candidates import FEATURES, Candidate, build, graph, run_id
 
 NOBODY = Incumbent(None, b"", "staging serves nothing yet")
 OPENING = [gate.check(name, True, None, None, "fine") for name in gate.OPENING]
-NAMES = [*gate.OPENING, "integrity", "golden", "holdout_size", "r2", "better_than_mean", "reported", "champion"]
+SCORED = ["r2", "better_than_mean", "reported", "contract", "champion"]
+NAMES = [*gate.OPENING, "integrity", "golden", "holdout_size", *SCORED]
 
 
 def decided(candidate: Candidate, problems: tuple[str, ...] = (), incumbent: Incumbent = NOBODY) -> Decision:
@@ -232,7 +234,8 @@ def test_a_better_candidate_replaces_the_champion() -> None:
 
 
 def test_a_champion_with_fewer_features_is_compared_on_its_own_terms() -> None:
-    decision = decided(build(run_id(1), slope=2.5), incumbent=champion(features=FEATURES[:1]))
+    accepting = build(run_id(1), slope=2.5).with_manifest(gate=GateSettings(accepts=("field:lunch",)))
+    decision = decided(accepting, incumbent=champion(features=FEATURES[:1]))
     assert failed(decision) == ["champion"]
     assert isinstance(found(decision, "champion").observed, float)
 
@@ -240,13 +243,13 @@ def test_a_champion_with_fewer_features_is_compared_on_its_own_terms() -> None:
 def test_a_champion_with_features_that_are_not_there_is_skipped_with_a_reason() -> None:
     other = Feature(name="age", kind="numeric", nullable=False, imputed=1.0, min=0.0, max=9.0)
     decision = decided(build(run_id(1)), incumbent=champion(features=(*FEATURES, other)))
-    assert decision.passed
+    assert failed(decision) == ["contract"]
     assert found(decision, "champion").reason.endswith(f"{run_id(0)} needs features that the candidate has not: age")
 
 
 def test_a_champion_for_another_target_is_skipped_with_a_reason() -> None:
     decision = decided(build(run_id(1)), incumbent=champion(target="height"))
-    assert decision.passed
+    assert failed(decision) == ["contract"]
     assert "not compared" in found(decision, "champion").reason
 
 

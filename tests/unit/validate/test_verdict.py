@@ -11,7 +11,7 @@ from functions.validate.verdict import CLOCK_SKEW
 from shared import documents as manifest
 from shared import layout, run_files
 from shared.codec import digest, encode
-from shared.documents import Feature
+from shared.documents import Feature, GateSettings
 from shared.layout import new_run_id
 from tests.candidates import build, run_id, write_candidate
 from tests.unit.validate.world import NOW, World, attributes, interrupted_at, resource
@@ -389,8 +389,10 @@ def test_another_set_of_features_is_judged_and_promoted_like_any() -> None:
     )
     words = (Feature(name="w", kind="categorical", nullable=False, imputed="a", categories=("a", "b", "ü'")),)
     world.stage(1, features=numbers)
-    world.stage(2, features=words, noise=0.5)
-    world.stage(3, features=(*words, *numbers))
+    for minute, features, noise in ((2, words, 0.5), (3, (*words, *numbers), 1.0)):
+        candidate = build(run_id(minute), features=features, noise=noise)
+        replacing = candidate.with_manifest(gate=GateSettings(replaces=run_id(minute - 1)))
+        assert world.deliver(world.publish(replacing))[-1]["reason"] == "promoted"
     assert world.history("staging") == [run_id(1), run_id(2), run_id(3)]
 
 
