@@ -6,7 +6,7 @@ than all else of a request, however small the graph: its code is cold by the tim
 
 from functions.predict.assessment import Answer
 from functions.predict.loaded_model import LoadedModel
-from functions.predict.reading import KnownRow, ModelInput
+from functions.predict.reading import KnownRow
 from shared.model_runtime import Model
 
 
@@ -17,17 +17,19 @@ class Memory:
         self._limit = limit
         self._held: tuple[Model | None, dict[KnownRow, Answer]] = (None, {})
 
-    def answer(self, loaded: LoadedModel, row: KnownRow) -> Answer:
-        """The answer to `row` by `loaded`, remembered or found."""
-        model, answers = self._held  # read once: another thread may swap it, and then keeps its own
+    def find(self, loaded: LoadedModel, row: KnownRow) -> Answer | None:
+        """The answer to `row` by `loaded`, None where it is not remembered."""
+        model, answers = self._held  # read once: another thread may swap it
+        return answers.get(row) if model is loaded.model else None
+
+    def keep(self, loaded: LoadedModel, row: KnownRow, answer: Answer) -> None:
+        """Remember the answer to `row` by `loaded`; what another model has answered is forgotten."""
+        if not self._limit:
+            return
+        model, answers = self._held
         if model is not loaded.model:
             answers = {}
             self._held = (loaded.model, answers)
-        found = answers.get(row)
-        if found is None:
-            (found,) = loaded.answers(ModelInput.of(row))
-            if self._limit:
-                if len(answers) >= self._limit:
-                    answers.pop(next(iter(answers)), None)
-                answers[row] = found
-        return found
+        if len(answers) >= self._limit:
+            answers.pop(next(iter(answers)), None)
+        answers[row] = answer

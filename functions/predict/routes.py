@@ -27,6 +27,7 @@ from functions.predict.rows import Row
 from functions.predict.sent_table import SentTable
 from functions.predict.settings import Limits
 from functions.predict.shape import JsonRows, batch_rows, single_row
+from functions.predict.shared_runs import SharedRuns
 from functions.predict.table_answer import as_csv, as_workbook, table_answer
 from functions.predict.table_rows import read_table
 from functions.predict.workbook import parse_workbook
@@ -91,6 +92,7 @@ class Api:
         self._predictor = predictor
         self._limits = limits
         self._memory = Memory(limits.remembered_rows)
+        self._runs = SharedRuns()
 
     def routes(self) -> Routes:
         """Everything that is served beside the page."""
@@ -135,10 +137,10 @@ class Api:
         payload.media_type(request, (payload.JSON,))
         if len(body) < OFF_LOOP_BYTES:
             row = single_row(payload.parse_json(body))
-            return self._answer(await self._model(), row)
+            return await self._answer(await self._model(), row)
         row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
         loaded = await self._model()
-        return await anyio.to_thread.run_sync(lambda: self._answer(loaded, row))
+        return await anyio.to_thread.run_sync(lambda: _read_answer(loaded, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
@@ -156,18 +158,15 @@ class Api:
             return parse_workbook(body, self._limits.max_rows)
         return batch_rows(payload.parse_json(body), self._limits.max_rows)
 
-    def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
+    async def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)
-        warnings: tuple[Warned, ...] = ()
-        if known is not None:
-            found = self._memory.answer(loaded, known)
-        else:
-            inputs = loaded.schema.read_row(row)
-            (found,), warnings = loaded.answers(inputs), inputs.warnings
-        named = ModelName(loaded.manifest.run_id)
-        return JsonAnswer(
-            Prediction(found.prediction, found.interval, found.risk, found.band, model=named, warnings=warnings)
-        )
+        if known is None:
+            return _read_answer(loaded, row)
+        answer = self._memory.find(loaded, known)
+        if answer is None:
+            answer = await self._runs.answer(loaded, known)
+            self._memory.keep(loaded, known, answer)
+        return _named(loaded, answer)
 
     async def _model(self) -> LoadedModel:
         loaded = await self._predictor.model()
@@ -180,6 +179,19 @@ class Api:
 def application(predictor: Predictor, limits: Limits) -> Envelope:
     """The whole service as an ASGI application."""
     return Envelope({**Api(predictor, limits).routes(), **page.routes()})
+
+
+def _read_answer(loaded: LoadedModel, row: Row) -> ASGIApp:
+    read = loaded.schema.read_row(row)
+    (answer,) = loaded.answers(read)
+    return _named(loaded, answer, read.warnings)
+
+
+def _named(loaded: LoadedModel, answer: Answer, warnings: tuple[Warned, ...] = ()) -> ASGIApp:
+    named = ModelName(loaded.manifest.run_id)
+    return JsonAnswer(
+        Prediction(answer.prediction, answer.interval, answer.risk, answer.band, model=named, warnings=warnings)
+    )
 
 
 def _batch_answer(loaded: LoadedModel, batch: Batch, wanted: str, *, each: bool) -> ASGIApp:

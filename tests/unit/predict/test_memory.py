@@ -7,6 +7,7 @@ import pytest
 
 from functions.predict.loaded_model import load
 from functions.predict.memory import Memory
+from functions.predict.reading import ModelInput
 from functions.predict.settings import Limits
 from shared.model_runtime import Model
 from tests.memory_store import MemoryStore
@@ -83,6 +84,7 @@ def test_the_oldest_row_is_forgotten_first_and_the_limit_holds(runs: list[int]) 
     runs.clear()
     for row in (rows[0], rows[1], rows[1], rows[2], rows[2], rows[1], rows[0]):
         assert row is not None
-        memory.answer(loaded, row)
+        if memory.find(loaded, row) is None:
+            memory.keep(loaded, row, loaded.answers(ModelInput.of(row))[0])
     assert len(runs) == 4
     assert len(memory._held[1]) == 2
