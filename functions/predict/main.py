@@ -4,6 +4,7 @@ functions-framework loads this module before it forks: all that lives in a worke
 """
 
 import functools
+import gc
 import os
 
 from functions_framework.aio import http
@@ -54,6 +55,7 @@ def service() -> ASGIApp:
     logs.configure("predict")
     settings = PredictSettings.from_env(os.environ)
     store = CloudStore(settings.bucket, timeout=STORAGE_TIMEOUT, deadline=STORAGE_DEADLINE)
-    predictor = Predictor(store, settings.stage, settings.refresh_seconds)
+    # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
+    predictor = Predictor(store, settings.stage, settings.refresh_seconds, on_first_model=gc.freeze)
     logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
     return application(predictor, settings.limits)

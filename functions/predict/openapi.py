@@ -8,11 +8,17 @@ from typing import Any
 
 from functions.predict.columns import limits
 from functions.predict.description import typical
+from functions.predict.payload import MEDIA_TYPES, TABLE
+from functions.predict.payload import WORKBOOK as WORKBOOK_KIND
 from functions.predict.settings import Limits
 from shared.documents import Feature, Manifest
 from shared.problems import MAX_PROBLEMS
 
 Json = dict[str, Any]
+WORKBOOK = MEDIA_TYPES[WORKBOOK_KIND]
+
+CONTRACT = "1.0"
+"""The version of what is promised to programs, whichever model answers: see CONTRACT.md."""
 
 PATHS: tuple[tuple[str, str, str, str], ...] = (
     ("/health", "health", "Whether the process lives", "Health"),
@@ -32,14 +38,19 @@ REFUSALS: Mapping[str, str] = {
 """Status and meaning of every refusal of a prediction."""
 
 
-def describe_api(manifest: Manifest, limits: Limits) -> Json:
-    """The whole document for the model of `manifest`."""
+def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool = False) -> Json:
+    """The whole document for the model of `manifest`.
+
+    With `tables_are_bytes` a table that is sent is one of bytes, the only type beside JSON that generators of clients
+    know (openapi-python-client's parser/bodies.py).
+    """
     return {
         "openapi": "3.1.0",
         "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
         "info": {
             "title": f"Predictions of {manifest.target}",
-            "version": manifest.run_id,
+            "version": CONTRACT,
+            "x-run-id": manifest.run_id,
             "description": (
                 f"Predicts {manifest.target} with an interval, by {manifest.model.algorithm} trained on "
                 f"{manifest.dataset.name}. Categories are matched without regard to case and surrounding space. "
@@ -47,13 +58,22 @@ def describe_api(manifest: Manifest, limits: Limits) -> Json:
             ),
         },
         "servers": [{"url": "."}],
+        "security": [{}, {"identityToken": []}],
         "paths": {
             "/predict": {"post": _predict(manifest)},
-            "/predict_batch": {"post": _predict_batch(manifest, limits)},
+            "/predict_batch": {"post": _predict_batch(manifest, limits, tables_are_bytes)},
             **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
         },
         "components": {
             "schemas": _schemas(manifest, limits),
+            "securitySchemes": {
+                "identityToken": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "An identity token of Google's, where the service is not public.",
+                }
+            },
             "headers": {
                 "RequestId": {
                     "description": "The caller's X-Request-ID if it is well-formed, else a new one",
@@ -90,19 +110,37 @@ def _predict(manifest: Manifest) -> Json:
     }
 
 
-def _predict_batch(manifest: Manifest, limits: Limits) -> Json:
+def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -> Json:
     row = example_row(manifest)
-    table = {"example": _csv_example(row)}  # no schema: JSON Schema has no words for a table
-    answers = {"application/json": {"schema": _reference("Predictions")}, "text/csv": {"schema": {"type": "string"}}}
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    tables: Json = {"text/csv": {"example": _csv_example(row)}, WORKBOOK: {}}  # JSON Schema has no words for a table
+    if tables_are_bytes:
+        tables = {MEDIA_TYPES[TABLE]: binary}
+    answers = {
+        "application/json": {"schema": _reference("Predictions")},
+        "text/csv": {"schema": {"type": "string"}},
+        WORKBOOK: binary,
+    }
     return {
         "operationId": "predict_batch",
         "summary": f"Predict {manifest.target} for up to {limits.max_rows} rows",
-        "description": "With `Accept: text/csv` the rows come back as CSV, with the prediction's columns appended.",
+        "description": (
+            "With `Accept: text/csv`, or that of an .xlsx workbook, the rows come back as a table, with the "
+            "prediction's columns appended. Columns that the model does not know come back as they are."
+        ),
+        "parameters": [
+            {
+                "name": "errors",
+                "in": "query",
+                "description": "`rows`: rows that can be answered are, the others say why not. `all`: one refuses all.",
+                "schema": {"type": "string", "enum": ["all", "rows"], "default": "all"},
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {
                 "application/json": {"schema": _reference("Batch"), "example": {"instances": [row]}},
-                "text/csv": table,
+                **tables,
             },
         },
         "responses": {
@@ -120,6 +158,7 @@ def _schemas(manifest: Manifest, limits: Limits) -> Json:
         **_answers(manifest),
         "Warning": _object({"pointer": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}),
         "Problem": _problem(),
+        "ProblemEntry": _problem_entry(),
         "Health": _object({"status": {"const": "ok"}, "model_loaded": {"type": "boolean"}}),
         **{name: {"type": "object"} for name in ("Ready", "Schema", "Meta")},
     }
@@ -149,8 +188,8 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
         words.append("Another category is answered with a warning.")
     field: Json = {"description": " ".join(words)} if words else {}
     if feature.kind == "categorical":
-        allowed: list[str | None] = [*(feature.categories or ()), *([None] if feature.nullable else [])]
-        known = {"enum": allowed} if feature.on_unknown == "refuse" else {"minLength": 1}
+        # No enum: a type that every training changes would make every client be generated anew.
+        known: Json = {"x-categories": list(feature.categories or ())} if feature.on_unknown == "refuse" else {}
         return {**field, "type": _type("string", feature), **known, "examples": [typical(feature)]}
     field |= {"type": _type("number", feature), "examples": [typical(feature)]}
     lowest, highest = limits(feature)
@@ -173,25 +212,34 @@ def _answers(manifest: Manifest) -> Json:
         outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
     model = _object({"run_id": {"type": "string"}})
     warnings = {"type": "array", "items": _reference("Warning")}
+    entry = {"anyOf": [_reference("Outcome"), _reference("RefusedRow")]}
     return {
         "Outcome": _object(outcome),
         "Prediction": _object({**outcome, "model": model}, {"warnings": warnings}),
         "Predictions": _object(
-            {"predictions": {"type": "array", "items": _reference("Outcome")}, "model": model}, {"warnings": warnings}
+            {"predictions": {"type": "array", "items": entry}, "model": model}, {"warnings": warnings}
         ),
+        "RefusedRow": _object({"errors": {"type": "array", "items": _reference("ProblemEntry")}}),
     }
+
+
+def _problem_entry() -> Json:
+    text: Json = {"type": "string"}
+    bounds = _object({}, {"min": {"type": "number"}, "max": {"type": "number"}})
+    allowed = {"anyOf": [{"type": "array", "items": text}, bounds]}
+    row = {"type": "integer", "description": "The row of a table as a spreadsheet counts it"}
+    return _object({"pointer": text, "code": text, "message": text}, {"allowed": allowed, "row": row})
 
 
 def _problem() -> Json:
     text = {"type": "string"}
-    entry = _object({"pointer": text, "code": text, "message": text}, {"allowed": {"type": ["array", "object"]}})
     return _object(
         {
             "type": text,
             "title": text,
             "status": {"type": "integer"},
             "detail": text,
-            "errors": {"type": "array", "items": entry, "maxItems": MAX_PROBLEMS},
+            "errors": {"type": "array", "items": _reference("ProblemEntry"), "maxItems": MAX_PROBLEMS},
         }
     )
 

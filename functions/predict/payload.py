@@ -21,13 +21,17 @@ from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 JSON = "json"
 CSV = "csv"
 WORKBOOK = "xlsx"
+TABLE = "table"
+"""A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
 MAX_NESTING = 32
 
 MEDIA_TYPES: Mapping[str, str] = {
     JSON: "application/json",
     CSV: "text/csv",
     WORKBOOK: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    TABLE: "application/octet-stream",
 }
+BATCHES = (JSON, CSV, WORKBOOK, TABLE)
 _TABLE_TYPES = {name: kind for kind, name in MEDIA_TYPES.items() if kind != JSON}
 _BOM = b"\xef\xbb\xbf"
 _MEDIA_TYPE = re.compile(r"\s*([^\s;,]+)\s*(?:;(.*))?", re.ASCII | re.DOTALL)
@@ -74,7 +78,7 @@ async def _received(request: Request, max_bytes: int) -> bytes:
 
 
 def media_type(request: Request, accepted: tuple[str, ...]) -> tuple[str, str | None]:
-    """JSON, CSV or WORKBOOK, and the charset where one is declared, by the request's headers.
+    """JSON, CSV, WORKBOOK or TABLE, and the charset where one is declared, by the request's headers.
 
     Raises Refusal (415) where it is not among `accepted`, or the charset is not one that is read.
     """

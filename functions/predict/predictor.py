@@ -40,13 +40,21 @@ class Predictor:
     """Holds the model in hand and looks for the next one, one look at a time, in a thread of its own."""
 
     def __init__(
-        self, store: Store, stage: Stage, refresh_seconds: float, *, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        stage: Stage,
+        refresh_seconds: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        on_first_model: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_first_model` is called once, in the look's thread, before the first model answers."""
         self.stage = stage
         self.refresh = Refresh()
         self._store = store
         self._refresh_seconds = refresh_seconds
         self._clock = clock
+        self._on_first_model = on_first_model
         self._current: LoadedModel | None = None
         self._due = -math.inf
         self._lock = threading.Lock()
@@ -93,6 +101,8 @@ class Predictor:
             logs.info("model loaded", stage=self.stage, run_id=run_id, generation=generation)
         elif self.refresh.failure:
             logs.info("the pointer can be followed again", stage=self.stage, run_id=found.manifest.run_id)
+        if self._current is None:
+            self._on_first_model()
         now = utc_now()
         self._current = found
         self._reported = None

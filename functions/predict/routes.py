@@ -30,7 +30,7 @@ from functions.predict.shape import JsonRows, batch_rows, single_row
 from functions.predict.shared_runs import SharedRuns
 from functions.predict.table_answer import as_csv, as_workbook, table_answer
 from functions.predict.table_rows import read_table
-from functions.predict.workbook import parse_workbook
+from functions.predict.workbook import ARCHIVE, parse_workbook
 from shared.problems import Problem, refuse
 
 RETRY_AFTER_SECONDS = 5
@@ -104,6 +104,7 @@ class Api:
             "/schema": ("GET", self.schema),
             "/meta": ("GET", self.meta),
             "/openapi.json": ("GET", self.openapi),
+            "/v1/openapi.json": ("GET", self.openapi_for_generators),
         }
 
     async def health(self, _: Request) -> ASGIApp:
@@ -131,6 +132,10 @@ class Api:
         """The same as /schema and more, for generators of clients and documentation."""
         return JsonAnswer(describe_api((await self._model()).manifest, self._limits))
 
+    async def openapi_for_generators(self, _: Request) -> ASGIApp:
+        """The same for generators of clients, which know no tables: those are bytes."""
+        return JsonAnswer(describe_api((await self._model()).manifest, self._limits, tables_are_bytes=True))
+
     async def predict(self, request: Request) -> ASGIApp:
         """One row."""
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
@@ -145,17 +150,17 @@ class Api:
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
-        kind, charset = payload.media_type(request, (payload.JSON, payload.CSV, payload.WORKBOOK))
+        kind, charset = payload.media_type(request, payload.BATCHES)
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
         batch = await _computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self._model()
         return await _computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
-        if kind == payload.CSV:
-            return parse_csv(body, self._limits.max_rows, charset)
-        if kind == payload.WORKBOOK:
+        if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
             return parse_workbook(body, self._limits.max_rows)
+        if kind in (payload.CSV, payload.TABLE):
+            return parse_csv(body, self._limits.max_rows, charset)
         return batch_rows(payload.parse_json(body), self._limits.max_rows)
 
     async def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
@@ -164,7 +169,10 @@ class Api:
             return _read_answer(loaded, row)
         answer = self._memory.find(loaded, known)
         if answer is None:
-            answer = await self._runs.answer(loaded, known)
+            if self._runs.alone():
+                (answer,) = loaded.answers(ModelInput.of(known))
+            else:
+                answer = await self._runs.answer(loaded, known)
             self._memory.keep(loaded, known, answer)
         return _named(loaded, answer)
 
@@ -178,7 +186,8 @@ class Api:
 
 def application(predictor: Predictor, limits: Limits) -> Envelope:
     """The whole service as an ASGI application."""
-    return Envelope({**Api(predictor, limits).routes(), **page.routes()})
+    api = Api(predictor, limits).routes()
+    return Envelope({**{f"/v1{path}": route for path, route in api.items()}, **api, **page.routes()})
 
 
 def _read_answer(loaded: LoadedModel, row: Row) -> ASGIApp:

@@ -1,7 +1,7 @@
 """Single rows that arrive together share one run of the graph.
 
 A run costs far more than one row of it. So each row waits until the requests that this turn of the event loop has read
-have added theirs; where there is no other, that is no wait.
+have added theirs. While rows come one by one, none waits: each has its run at once.
 """
 
 import asyncio
@@ -14,6 +14,9 @@ from functions.predict.reading import KnownRow, ModelInput
 MOST_ROWS = 64
 """Rows of one run: more would keep the loop from the other requests for too long."""
 
+LONELY_RUNS = 16
+"""After so many runs of a single row, rows are taken to come one by one again."""
+
 _Waiting = tuple[KnownRow, "asyncio.Future[Answer]"]
 
 
@@ -22,6 +25,19 @@ class SharedRuns:
 
     def __init__(self) -> None:
         self._waiting: dict[int, tuple[LoadedModel, list[_Waiting]]] = {}
+        self._this_turn = False
+        self._together = 0
+
+    def alone(self) -> bool:
+        """Whether rows come one by one at present, so that the one at hand is better answered at once."""
+        if self._together:
+            return False
+        if self._this_turn:  # the second row of one turn
+            self._together = LONELY_RUNS
+            return False
+        self._this_turn = True
+        asyncio.get_running_loop().call_soon(self._turn_ends)
+        return True
 
     def answer(self, loaded: LoadedModel, row: KnownRow) -> "asyncio.Future[Answer]":
         """The answer to `row` by `loaded`, whichever model is in hand when it is computed."""
@@ -32,11 +48,16 @@ class SharedRuns:
         self._waiting.setdefault(id(loaded), (loaded, []))[1].append((row, future))
         return future
 
+    def _turn_ends(self) -> None:
+        self._this_turn = False
+
     def _run(self) -> None:
         waiting, self._waiting = self._waiting, {}
-        for loaded, rows in waiting.values():
-            for start in range(0, len(rows), MOST_ROWS):
-                _answer(loaded, rows[start : start + MOST_ROWS])
+        rows = sum([len(rows) for _, rows in waiting.values()])
+        self._together = LONELY_RUNS if rows > 1 else self._together - 1
+        for loaded, asked in waiting.values():
+            for start in range(0, len(asked), MOST_ROWS):
+                _answer(loaded, asked[start : start + MOST_ROWS])
 
 
 def _answer(loaded: LoadedModel, waiting: Sequence[_Waiting]) -> None:

@@ -14,6 +14,9 @@ from typing import Any
 from functions.predict.sent_table import Record, SentTable, assemble
 from shared.problems import Refusal, refuse
 
+ARCHIVE = b"PK\x03\x04"
+"""What every workbook begins with."""
+
 MOST_UNPACKED = 128 * 2**20
 MOST_CELLS = 5_000_000
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")

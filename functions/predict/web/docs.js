@@ -17,7 +17,7 @@ async function start() {
   status.textContent = "";
   document.title = api.info.title;
   document.getElementById("title").textContent = api.info.title;
-  document.getElementById("description").textContent = `${api.info.description} Model ${api.info.version}.`;
+  document.getElementById("description").textContent = `${api.info.description} Model ${api.info["x-run-id"]}.`;
   const drawn = Object.entries(api.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => drawOperation(api, path, method, operation)));
   document.getElementById("operations").replaceChildren(...drawn);
@@ -32,11 +32,30 @@ function drawOperation(api, path, method, operation) {
   for (const [type, body] of Object.entries(operation.requestBody?.content || {})) {
     section.append(element("h3", `Send ${type}`));
     if (body.schema?.$ref?.endsWith("/Row")) section.append(fieldTable(api.components.schemas.Row));
-    section.append(block(curl(path, type, body.example)));
+    if (body.example) section.append(block(curl(path, type, body.example)));
   }
   if (!operation.requestBody) section.append(block(`curl -s ${address(path)}`));
-  section.append(element("h3", "Answers"), answerTable(path, operation.responses));
+  const answered = operation.responses["200"].content["application/json"]?.schema?.$ref?.split("/").at(-1);
+  const fields = api.components.schemas[answered];
+  section.append(element("h3", "Answers"));
+  if (fields?.properties) section.append(answeredTable(api, answered, fields));
+  section.append(answerTable(path, operation.responses));
   return section;
+}
+
+function answeredTable(api, name, schema) {
+  const rows = Object.entries(schema.properties).map(([field, entry]) =>
+    [field, schema.required.includes(field) ? "always" : "where there is one", kindOf(api, entry), entry.description || ""]);
+  return table(`Fields of ${name}`, ["field", "", "is", "note"], rows);
+}
+
+function kindOf(api, entry) {
+  const found = entry.$ref ? api.components.schemas[entry.$ref.split("/").at(-1)] : entry;
+  if (found.enum) return found.enum.join(", ");
+  if (found.type === "array") return `list of ${kindOf(api, found.items)}`;
+  if (found.anyOf) return found.anyOf.map((one) => kindOf(api, one)).join(" or ");
+  if (found.type === "object") return `{ ${Object.keys(found.properties).join(", ")} }`;
+  return [found.type].flat().filter(Boolean).join(" or ");
 }
 
 function fieldTable(row) {
@@ -46,8 +65,10 @@ function fieldTable(row) {
 }
 
 function accepted(field) {
-  if (field.enum) return field.enum.filter((entry) => entry !== null).map((entry) => JSON.stringify(entry)).join(", ");
+  const categories = field["x-categories"];
+  if (categories) return categories.map((entry) => JSON.stringify(entry)).join(", ");
   if (!field.type) return "anything";
+  if ([field.type].flat().includes("string")) return "any text";
   const { minimum: low, maximum: high } = field;
   if (low === undefined && high === undefined) return "a number";
   if (low === undefined) return `a number of at most ${high}`;

@@ -441,3 +441,15 @@ def test_a_loaded_model_cannot_be_changed(store: FlakyStore, predictor: Predicto
     with pytest.raises(AttributeError):
         loaded.pointer_generation = 3  # type: ignore[misc]
     assert replace(loaded) == loaded
+
+
+def test_the_first_model_is_told_once_and_before_it_answers(store: FlakyStore) -> None:
+    told: list[LoadedModel | None] = []
+    first = Predictor(store, "staging", 15, on_first_model=lambda: told.append(first.current))
+    settle(first)
+    assert told == []  # nothing is promoted
+    promote(store)
+    settle(first)
+    promote(store, run_id=SECOND)
+    settle(first)
+    assert told == [None]

@@ -11,7 +11,7 @@ import pytest
 from functions.predict.loaded_model import load
 from functions.predict.reading import KnownRow
 from functions.predict.settings import Limits
-from functions.predict.shared_runs import MOST_ROWS, SharedRuns
+from functions.predict.shared_runs import LONELY_RUNS, MOST_ROWS, SharedRuns
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
 from tests.memory_store import MemoryStore
@@ -115,3 +115,30 @@ def test_whoever_is_gone_is_not_answered_and_the_others_are(store: MemoryStore) 
         return [answer.prediction for answer in await asyncio.gather(*others)]
 
     assert asyncio.run(left()) == [by_hand(row) for row in rows([2, 3])]
+
+
+def test_rows_that_come_one_by_one_do_not_wait_and_those_that_come_together_do() -> None:
+    async def turns() -> list[list[bool]]:
+        shared = SharedRuns()
+        found = []
+        for rows_of_turn in (1, 1, 3, 1):
+            found.append([shared.alone() for _ in range(rows_of_turn)])
+            await asyncio.sleep(0)
+        return found
+
+    assert asyncio.run(turns()) == [[True], [True], [True, False, False], [False]]
+
+
+def test_after_some_runs_of_a_single_row_rows_are_answered_at_once_again(store: MemoryStore) -> None:
+    loaded = load(store, "staging")
+
+    async def lonely() -> list[bool]:
+        shared = SharedRuns()
+        assert [shared.alone(), shared.alone()] == [True, False]
+        found = []
+        for _ in range(LONELY_RUNS):
+            found.append(shared.alone())
+            await shared.answer(loaded, known(loaded, ROW))
+        return [*found, shared.alone()]
+
+    assert asyncio.run(lonely()) == [*[False] * LONELY_RUNS, True]
