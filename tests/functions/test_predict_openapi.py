@@ -34,6 +34,9 @@ def test_generated_requests_find_nothing(url: str, tmp_path: Path) -> None:
     document = json.loads(httpx.get(f"{url}/openapi.json").text.replace('"x-categories"', '"enum"'))
     bodies = document["paths"]["/predict_batch"]["post"]["requestBody"]["content"]
     del bodies[WORKBOOK]  # no generator writes one
+    (errors,) = document["paths"]["/predict_batch"]["post"]["parameters"]
+    errors["schema"]["enum"] = ["all"]  # with errors=rows a wrong row is answered, and says why it is wrong
+    bodies["text/csv"]["schema"] = {"type": "string", "enum": [bodies["text/csv"]["example"]]}
     described.write_text(json.dumps(document), encoding="utf-8")
     settings = tmp_path / "schemathesis.toml"
     settings.write_text(SETTINGS, encoding="utf-8")
