@@ -19,11 +19,11 @@ from axe_core_python.sync_playwright import Axe
 from msgspec.structs import replace
 from playwright import sync_api
 
-from shared.documents import TargetRange
+from shared.documents import TargetRange, Tiers
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.tools import require
-from tests.unit.predict.promoted import FEATURES, ROW, SECOND, golden_rows, promote
+from tests.unit.predict.promoted import ASSESSMENT, FEATURES, ROW, SECOND, golden_rows, promote
 
 __all__ = ["storage", "store"]
 
@@ -253,6 +253,87 @@ def test_a_number_unlike_what_was_learnt_is_answered_and_said(store: CloudStore,
         says(page, "#table .summary", "1 is unlike what the model has learnt from.")
         choose(page, age="86")
         says(page, "#field-1-problem", "from -55 to 85")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_many_choices_and_long_numbers_fit_and_can_be_searched(
+    store: CloudStore, tmp_path: Path, visit: Open, width: int
+) -> None:
+    schools = tuple(f"school {n:02d}" for n in range(60))
+    features = tuple(
+        replace(f, categories=("group A", "group C", *schools)) if f.name == "race_ethnicity" else f for f in FEATURES
+    )
+    promote(store, features=features, base=345_678.0, assessment=None, target_range=TargetRange(), target="price")
+    with running(tmp_path) as function:
+        page = visit(function, width=width)
+        (figure,) = [f for f in page.query_selector_all("#what-if figure") if "Race" in f.inner_text().split("\n")[0]]
+        assert 1 < len(figure.query_selector_all("button")) <= 10
+        assert "of 62 are not shown." in figure.inner_text()
+        figure.query_selector("input").fill("SCHOOL 4")
+        assert [b.inner_text().split("\n")[0] for b in figure.query_selector_all("button")] == list(schools[40:50])
+        assert "52 of 62 are not shown." in figure.inner_text()
+        clipped = page.evaluate(
+            "() => [...document.querySelectorAll('.choice-value, .choice-change')]"
+            ".filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)"
+        )
+        assert clipped == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=tmp_path / f"many-{width}.png", full_page=True)
+
+
+def test_a_print_holds_the_whole_list_and_no_buttons(function: Function, visit: Open, tmp_path: Path) -> None:
+    page = visit(function)
+    sent(page, *[{"pupil": f"P{n}", **ROW} for n in range(450)])
+    assert len(column(page, 1)) == 200
+    page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert len(column(page, 1)) == 450
+    assert not page.get_by_role("button", name="Download the list with its predictions").is_visible()
+    frame = page.locator("#table .scroll")
+    assert frame.evaluate("frame => frame.scrollHeight <= frame.clientHeight + 1")
+    page.screenshot(path=tmp_path / "print.png")
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert len(column(page, 1)) == 200
+
+
+def test_a_probability_is_never_shown_at_the_threshold_that_it_is_below(
+    store: CloudStore, tmp_path: Path, visit: Open
+) -> None:
+    promote(store, assessment=replace(ASSESSMENT, tiers=Tiers(medium=0.31, high=0.7)))
+    with running(tmp_path) as function:
+        page = visit(function)
+        row = {**ROW, "hours": 3}  # 65.5, and 30.625 % of the residuals are below: 31 % would be the medium tier's
+        choose(page, **{name: str(cell) for name, cell in row.items()})
+        says(page, "#figures", "30.6 % probability")
+        says(page, "#figures", "Low risk")
+        sent(page, row)
+        assert column(page, 4) == ["low, 30.6 %"]
+
+
+def test_a_screen_reader_meets_the_page_in_its_order(function: Function, visit: Open) -> None:
+    page = visit(function)
+    sent(page, ROW)
+    told = [line.strip() for line in page.locator("body").aria_snapshot().splitlines()]
+    wanted = [
+        '- heading "Predict math score" [level=1]',
+        '- heading "What is known" [level=2]',
+        '- heading "What to expect" [level=2]',
+        '- heading "What if one thing were different?" [level=2]',
+        '- heading "A whole list at once" [level=2]',
+        '- heading "How good is it?" [level=2]',
+    ]
+    assert [line for line in told if line in wanted] == wanted
+    assert any(line.startswith('- table "Predicted math score"') for line in told)
+
+
+def test_years_have_no_separator_and_nothing_is_called_null(store: CloudStore, tmp_path: Path, visit: Open) -> None:
+    features = tuple(replace(f, min=1990.0, max=2024.0, imputed=2010.0) if f.name == "hours" else f for f in FEATURES)
+    promote(store, features=features, corrupt={}, target_range=TargetRange())
+    with running(tmp_path) as function:
+        page = visit(function)
+        text = page.inner_text("body")
+        assert "at 1990:" in text and "at 2024:" in text
+        assert not re.search(r"\bnull\b|\ballowed\b", text)
 
 
 def test_the_example_file_is_accepted_as_it_is(function: Function, visit: Open) -> None:

@@ -1,6 +1,6 @@
 // The page: asks for the model's schema, keeps the answer beside the form as the form changes, and says what the model
 // is. Addresses are relative: the page works behind any prefix.
-import { byId, capital, day, element, formatter, outOfHundred, percent, sentence, words } from "./dom.js";
+import { byId, capital, day, element, formatter, outOfHundred, percent, percentApart, sentence, words } from "./dom.js";
 import { fieldOf, inUserWords, wordsOf } from "./problems.js";
 import { drawForm, markField, readForm, setField } from "./form.js";
 import { drawScale } from "./scale.js";
@@ -158,8 +158,9 @@ function showAnswer(answer) {
   const sentences = [element("p", `In ${outOfHundred(level)} such cases, the ${target} lies between ${number(low)} and ${number(high)}.`)];
   if (answer.risk) {
     const { tier, probability } = answer.risk;
+    const thresholds = Object.values(schema.assessment?.tiers || {});
     const limit = schema.assessment ? ` below ${formatter(high - low, 0)(schema.assessment.at_risk_below)}` : "";
-    figures.push(figure(`${MARKS[tier]} ${capital(tier)} risk`, `${percent(probability)} probability of ending${limit}`, `tier tier-${tier}`));
+    figures.push(figure(`${MARKS[tier]} ${capital(tier)} risk`, `${percentApart(probability, thresholds)} probability of ending${limit}`, `tier tier-${tier}`));
     sentences.push(element("p", `${capital(outOfHundred(probability))} such cases end${limit}.`));
   }
   for (const warning of answer.warnings || []) sentences.push(element("p", inUserWords(schema, warning), "warning"));

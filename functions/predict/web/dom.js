@@ -34,7 +34,7 @@ export function sentence(text) {
 // As many decimals as still mean something on a scale of this width: none for 45,000, one for 45, two for 4.5.
 export function formatter(width, least = Infinity) {
   const digits = Math.min(6, Math.max(0, 2 - Math.floor(Math.log10(width || 1))));
-  const format = new Intl.NumberFormat("en", { minimumFractionDigits: Math.min(digits, least), maximumFractionDigits: digits });
+  const format = new Intl.NumberFormat("en", { minimumFractionDigits: Math.min(digits, least), maximumFractionDigits: digits, useGrouping: "min2" });
   return (value) => format.format(Number(value.toFixed(digits)) + 0).replace("-", "−");
 }
 
@@ -42,6 +42,20 @@ export function percent(share) {
   if (share > 0 && share < 0.01) return "less than 1 %";
   if (share < 1 && share > 0.99) return "more than 99 %";
   return `${Math.round(share * 100)} %`;
+}
+
+// A share in percent that is on the same side of every threshold as the share itself: 39.6 % where 40 % begins a tier.
+export function percentApart(share, thresholds) {
+  const digits = [0, 1, 2, 3].find((count) => {
+    const shown = Number((share * 100).toFixed(count)) / 100;
+    return thresholds.every((threshold) => share < threshold === shown < threshold);
+  });
+  return digits ? `${(share * 100).toFixed(digits)} %` : percent(share);
+}
+
+// A number of a case as people write it: 2024 without a separator, 45,000 with one.
+export function plain(value) {
+  return new Intl.NumberFormat("en", { maximumSignificantDigits: 9, useGrouping: "min2" }).format(value).replace("-", "−");
 }
 
 export function outOfHundred(share) {

@@ -1,5 +1,5 @@
 // A CSV file goes to the service as it is and comes back with the prediction's columns appended: shown, and to be saved.
-import { byId, element, formatter, percent, words } from "./dom.js";
+import { byId, element, formatter, percentApart, words } from "./dom.js";
 import { inUserWords } from "./problems.js";
 
 const MOST_LINES = 200;
@@ -36,7 +36,7 @@ async function answerFile(schema, file, ask, askWorkbook, say) {
     const rest = problems.length - MOST_PROBLEMS;
     if (rest > 0) list.append(element("li", `and ${rest} more`));
     const [only] = error.problems || [];
-    const text = problems.length || !only ? error.message : inUserWords(schema, only);
+    const text = problems.length ? "The file cannot be answered as it is:" : only ? inUserWords(schema, only) : error.message;
     byId("table-problems").replaceChildren(element("p", text, "problem"), ...(problems.length ? [list] : []));
     say(`The file was not accepted. ${text}`);
   }
@@ -84,12 +84,18 @@ function drawAnswer(schema, file, text, askWorkbook, say) {
   frame.tabIndex = 0;
   frame.setAttribute("role", "region");
   frame.setAttribute("aria-label", "Predictions of the file");
-  const draw = (sorted) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, place) : rows, place));
+  let sorted = false;
+  const draw = (most = MOST_LINES) => frame.replaceChildren(drawTable(schema, header, sorted ? byRisk(rows, place) : rows, place, most));
+  window.onbeforeprint = () => draw(rows.length); // on paper the list is whole
+  window.onafterprint = () => draw();
   const parts = [summary, buttons];
-  if (tier >= 0 && rows.length > 1) parts.push(sorter(draw));
-  draw(false);
+  if (tier >= 0 && rows.length > 1) parts.push(sorter((chosen) => {
+    sorted = chosen;
+    draw();
+  }));
+  draw();
   parts.push(frame);
-  if (rows.length > MOST_LINES) parts.push(element("p", `The first ${MOST_LINES} of ${rows.length} are shown; the download has all.`, "quiet"));
+  if (rows.length > MOST_LINES) parts.push(element("p", `The first ${MOST_LINES} of ${rows.length} are shown; the download, and a print of this page, have all.`, "quiet screen"));
   byId("table").replaceChildren(...parts);
   say(summary.textContent);
 }
@@ -130,9 +136,10 @@ function byRisk(rows, { risk_tier: tier, risk_probability: probability }) {
   return [...rows].sort((a, b) => rank(a) - rank(b) || Number(b[probability]) - Number(a[probability]));
 }
 
-function drawTable(schema, header, rows, place) {
+function drawTable(schema, header, rows, place, most) {
   const first = place.prediction;
   const risky = place.risk_tier > first;
+  const thresholds = Object.values(schema.assessment?.tiers || {});
   const made = document.createElement("table");
   made.append(element("caption", `Predicted ${words(schema.target)}`, "unseen"));
   const names = ["row", words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...header.slice(0, first).map(words)];
@@ -140,11 +147,11 @@ function drawTable(schema, header, rows, place) {
   head.append(...names.map((name) => Object.assign(element("th", name), { scope: "col" })));
   const widths = rows.slice(0, MOST_LINES).filter((row) => !row[place.error]).map((row) => row[place.interval_high] - row[place.interval_low]);
   const number = formatter(Math.max(...widths, 0));
-  made.append(head, ...rows.slice(0, MOST_LINES).map((row) => drawLine(row, place, risky, number)));
+  made.append(head, ...rows.slice(0, most).map((row) => drawLine(row, place, risky, number, thresholds)));
   return made;
 }
 
-function drawLine(row, place, risky, number) {
+function drawLine(row, place, risky, number, thresholds) {
   const line = document.createElement("tr");
   line.append(element("td", row[place.row], "figure"));
   const rest = row.slice(0, place.prediction).map((cell) => element("td", cell));
@@ -157,7 +164,7 @@ function drawLine(row, place, risky, number) {
   if (risky) {
     const tier = row[place.risk_tier];
     const cell = element("td");
-    cell.append(element("span", `${tier}, ${percent(Number(row[place.risk_probability]))}`, `tier ${`tier-${tier}`}`));
+    cell.append(element("span", `${tier}, ${percentApart(Number(row[place.risk_probability]), thresholds)}`, `tier ${`tier-${tier}`}`));
     line.append(cell);
   }
   if (row[place.warning]) line.lastChild.append(element("span", row[place.warning], "warning"));

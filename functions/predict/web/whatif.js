@@ -1,9 +1,13 @@
 // How the answer changes if one field changes: a small chart for each feature, all from one batch call and on one scale.
-import { byId, capital, element, formatter, shape, words } from "./dom.js";
+import { byId, capital, element, formatter, plain, shape, words } from "./dom.js";
 
 const MOST_CHARTS = 24;
 const MOST_CHOICES = 10;
+const MOST_ASKED = 500;
+const EXTREMES = 3;
 const POINTS = 21;
+
+const searches = new Map(); // what was searched for stays when the charts are drawn anew
 
 // The rows to ask for: each a copy of `row` with one field changed.
 export function variations(schema, row) {
@@ -40,19 +44,57 @@ export function drawWhatIf(schema, row, answer, asked, outcomes, choose) {
 function drawChart(schema, row, answer, { position, entries }, ends, number, choose) {
   const feature = schema.features[position];
   const figure = element("figure", "", "small");
+  const widest = (texts) => `${Math.max(...texts.map((text) => text.length)) * 0.6 + 0.4}rem`;
+  figure.style.setProperty("--value-width", widest(entries.map(({ prediction }) => number(prediction))));
+  figure.style.setProperty("--change-width", widest(["same", ...entries.map(({ prediction }) => `+${number(prediction - answer.prediction)}`)]));
   figure.append(element("figcaption", capital(words(feature.name))));
   if (feature.kind === "categorical") {
-    const lines = entries.map((entry, index) => {
+    const draw = (entry) => {
       const line = drawChoice(entry, entry.value === row[feature.name], answer.prediction, ends, number);
-      line.dataset.whatIf = `${position}-${index}`;
+      line.dataset.whatIf = `${position}-${entries.indexOf(entry)}`;
       line.addEventListener("click", () => choose(position, entry.value));
       return line;
-    });
-    figure.append(...lines);
+    };
+    if (entries.length <= MOST_CHOICES) figure.append(...entries.map(draw));
+    else figure.append(...searched(position, feature, entries, row[feature.name], answer.prediction, draw));
   } else {
     figure.append(drawCurve(feature, row[feature.name], entries, answer.prediction, ends, number));
   }
   return figure;
+}
+
+// Of many choices: the one of now, the nearest and the extremes, or those that are searched for, and how many are not shown.
+function searched(position, feature, entries, current, now, draw) {
+  const box = document.createElement("input");
+  box.type = "search";
+  box.id = `what-if-search-${position}`;
+  box.value = searches.get(feature.name) || "";
+  const label = element("label", `Search the ${entries.length} choices`, "quiet");
+  label.htmlFor = box.id;
+  const lines = element("div");
+  const rest = element("p", "", "quiet");
+  const show = () => {
+    searches.set(feature.name, box.value);
+    const wanted = box.value.trim().toLowerCase();
+    const found = wanted ? entries.filter(({ value }) => nameOf(value).toLowerCase().includes(wanted)) : telling(entries, current, now);
+    const shown = found.slice(0, MOST_CHOICES);
+    lines.replaceChildren(...shown.map(draw));
+    rest.textContent = `${entries.length - shown.length} of ${entries.length} are not shown.`;
+  };
+  box.addEventListener("input", show);
+  show();
+  return [label, box, lines, rest];
+}
+
+function telling(entries, current, now) {
+  const ranked = [...entries].sort((a, b) => a.prediction - b.prediction);
+  const near = [...entries].sort((a, b) => Math.abs(a.prediction - now) - Math.abs(b.prediction - now)).slice(0, EXTREMES + 1);
+  const chosen = new Set([...entries.filter(({ value }) => value === current), ...near, ...ranked.slice(0, EXTREMES), ...ranked.slice(-EXTREMES)]);
+  return ranked.filter((entry) => chosen.has(entry));
+}
+
+function nameOf(value) {
+  return value === null ? "unknown" : value || "(empty)";
 }
 
 function drawChoice({ value, prediction }, current, now, ends, number) {
@@ -62,7 +104,7 @@ function drawChoice({ value, prediction }, current, now, ends, number) {
   const change = prediction - now;
   const text = number(change);
   const sign = /[1-9]/.test(text) ? (change > 0 ? `+${text}` : text) : "same";
-  line.append(element("span", value === null ? "unknown" : value || "(empty)", "choice-name"), track(prediction, now, ends));
+  line.append(element("span", nameOf(value), "choice-name"), track(prediction, now, ends));
   line.append(element("span", number(prediction), "choice-value"), element("span", current ? "now" : sign, "choice-change"));
   return line;
 }
@@ -102,13 +144,12 @@ function drawCurve(feature, value, entries, now, [first, last], number) {
 }
 
 function rounded(value) {
-  return Number(value.toPrecision(4)).toLocaleString("en");
+  return plain(Number(value.toPrecision(6)));
 }
 
 function choices(feature, current) {
   const all = [...feature.categories, ...(feature.nullable ? [null] : [])];
-  if (all.length <= MOST_CHOICES) return all;
-  const first = all.slice(0, MOST_CHOICES);
+  const first = all.slice(0, MOST_ASKED);
   return first.includes(current) ? first : [...first.slice(0, -1), current];
 }
 
