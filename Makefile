@@ -14,8 +14,8 @@ export PYTHONPATH := $(CURDIR)
 
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
-KNOWN := ARGS AT BACK BUCKET BUDGET DATA DATASET FN JOB JOBS MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION STAGE \
-         TO TOKEN UPGRADE URL WAIT WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST \
+KNOWN := ARGS AT BACK BUCKET BUDGET DATA DATASET FN JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION STAGE \
+         TO TOKEN UPGRADE URL WAIT WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
          PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
@@ -77,7 +77,10 @@ train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-.PHONY: history promote rollback retrain mlflow smoke
+.PHONY: status history promote rollback retrain mlflow smoke
+status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
+	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
+
 history: $(VENV)/.local-installed ## what served, since when, why [STAGE=staging AT=2026-11-01]
 	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
 

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+
+import requests
 
 from infra.operate.served import (
     CannotTell,
@@ -29,6 +30,8 @@ from shared.store import Store
 POLL_SECONDS = 0.5
 GSUTIL_SECONDS = 120.0
 VERDICT_SECONDS = 300.0
+SERVICE_SECONDS = 10.0
+"""For one answer of the service, and at least for it to follow."""
 Say = Callable[[str], None]
 Source = Callable[[Store, argparse.Namespace], str]
 """Finds the key of the pointer to copy, or raises CannotTell."""
@@ -44,7 +47,8 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
     bucket = bucket_of(parser, environ)
     store = store_of(bucket)
     try:
-        verdict(store, ask(store, bucket, source(store, options), environ, print), print, options.wait)
+        pointer = verdict(store, ask(store, bucket, source(store, options), environ, print), print, options.wait)
+        print(when_served(pointer, environ, options.wait))
     except PipelineError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -69,14 +73,50 @@ def ask(store: Store, bucket: str, source: str, environ: Mapping[str, str], say:
     return store.write(layout.MARKER, data, if_generation=None, content_type="application/json").generation
 
 
-def verdict(store: Store, generation: int, say: Say, seconds: float = VERDICT_SECONDS) -> Literal["accepted"]:
-    """Wait until validation has acted on the marker. Raises CannotTell: refused, with the reasons, or no verdict."""
+def when_served(pointer: Pointer, environ: Mapping[str, str], seconds: float) -> str:
+    """Wait until the service of PRODUCTION_URL answers with the run of `pointer`, and say so.
+
+    Where the service's address is not known, say what is: that its pointer names the run. Raises CannotTell where the
+    service goes on answering with another run.
+    """
+    url = environ.get("PRODUCTION_URL", "").rstrip("/")
+    if not url:
+        return (
+            f"production's pointer names {pointer.run_id}; the service follows when it looks next (15 s), and with"
+            " PRODUCTION_URL (and TOKEN, where it is private) this command waits for it"
+        )
+    deadline = time.monotonic() + max(seconds, SERVICE_SECONDS)
+    while (found := _answering(url, environ.get("TOKEN", ""))) != pointer.run_id:
+        if time.monotonic() >= deadline:
+            raise CannotTell(
+                f"production's pointer names {pointer.run_id}, but {url} answers with {found}: see its /meta and log"
+            )
+        time.sleep(POLL_SECONDS)
+    return f"production serves {pointer.run_id}"
+
+
+def _answering(url: str, token: str) -> str:
+    """The run that a service answers with, or what it says instead."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    try:
+        answer = requests.get(f"{url}/meta", headers=headers, timeout=SERVICE_SECONDS)
+        return str(answer.json()["run_id"]) if answer.status_code == 200 else f"HTTP {answer.status_code}"
+    except (requests.RequestException, ValueError, KeyError, TypeError) as error:
+        return type(error).__name__
+
+
+def verdict(store: Store, generation: int, say: Say, seconds: float = VERDICT_SECONDS) -> Pointer:
+    """Wait until validation has acted on the marker; the pointer that production has then.
+
+    Raises CannotTell: refused, with the reasons, or no verdict.
+    """
     deadline, waiting = time.monotonic() + seconds, False
     while True:
         pointer, rejection = current(store, "production"), _rejection(store)
         if pointer is not None and (pointer.marker_generation or 0) >= generation:
-            say(_accepted(pointer, generation))
-            return "accepted"
+            newer = "" if pointer.marker_generation == generation else "; a newer marker was acted on meanwhile"
+            say(f"accepted{newer}")
+            return pointer
         if rejection is not None and rejection.marker_generation == generation:
             raise CannotTell(f"refused, {rejection.reason}: {'; '.join(rejection.problems)}")
         if time.monotonic() >= deadline:
@@ -103,11 +143,6 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
     if done.returncode != 0:
         said = " ".join(done.stderr.split())[-500:]
         raise CannotTell(f"gsutil ended with {done.returncode}: {said}")
-
-
-def _accepted(pointer: Pointer, generation: int) -> str:
-    newer = "" if pointer.marker_generation == generation else " (a newer marker was acted on meanwhile)"
-    return f"production serves {pointer.run_id}{newer}"
 
 
 def _rejection(store: Store) -> Rejection | None:

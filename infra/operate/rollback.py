@@ -15,19 +15,36 @@ from shared.store import Store
 
 
 def target(store: Store, run_id: str | None) -> Kept:
-    """The entry to go back to: the newest of `run_id`, or what the pointer of now replaced. Raises CannotTell."""
+    """The entry to go back to: the newest of `run_id`, or what served before the run of now first did.
+
+    Raises CannotTell where there is none.
+    """
     now, entries = current(store, "production"), history(store, "production")
     if not entries:
         raise CannotTell("production has not served anything yet: there is nothing to roll back to")
-    wanted = run_id or (now.previous_run_id if now else entries[-1].pointer.run_id)
+    wanted = run_id or (before(entries) if now else entries[-1].pointer.run_id)
     if wanted is None:
-        raise CannotTell(f"production has served nothing but {entries[-1].pointer.run_id}")
+        served = entries[-1].pointer.run_id
+        raise CannotTell(f"nothing served before {served} but what was rolled back from; name a run with TO=")
     if now is not None and wanted == now.run_id:
         raise CannotTell(f"{wanted} is what production serves already")
     found = [entry for entry in entries if entry.pointer.run_id == wanted]
     if not found:
         raise CannotTell(f"{wanted} never served in production{_nearest(wanted, [e.pointer for e in entries])}")
     return found[-1]
+
+
+def before(entries: Sequence[Kept]) -> str | None:
+    """The run that served before the one of now, with what was rolled back taken out.
+
+    After a rollback from B to A the entries are A, B, A: the next one goes behind A, not forward to B again.
+    """
+    path: list[str] = []
+    for entry in entries:
+        run_id = entry.pointer.run_id
+        path = path[: path.index(run_id)] if run_id in path else path
+        path.append(run_id)
+    return path[-2] if len(path) > 1 else None
 
 
 def _nearest(wanted: str, pointers: Sequence[Pointer]) -> str:

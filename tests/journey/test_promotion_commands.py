@@ -1,8 +1,11 @@
 """history, promote and rollback as a person runs them, against the local storage and a real validation."""
 
+import http.server
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,13 +81,15 @@ def test_promote_rollback_and_forward_again(deployment: Deployment) -> None:
     assert first.returncode == 0, first.stderr
     copy = f"gsutil cp gs://{BUCKET}/staging/current.json gs://{BUCKET}/promote/production.json"
     assert copy in first.stdout.splitlines()
-    assert first.stdout.splitlines()[-1] == f"production serves {run_id(1)}"
-    refused(run(deployment, "rollback"), 1, f"production has served nothing but {run_id(1)}")
+    assert first.stdout.splitlines()[-1].startswith(f"production's pointer names {run_id(1)};")
+    refused(run(deployment, "rollback"), 1, f"nothing served before {run_id(1)}")
     stage(deployment, 2)
-    assert run(deployment, "promote", BOTO_CONFIG="").stdout.splitlines()[-1] == f"production serves {run_id(2)}"
+    again = run(deployment, "promote", BOTO_CONFIG="")
+    assert again.stdout.splitlines()[-1].startswith(f"production's pointer names {run_id(2)};"), again
     back = run(deployment, "rollback")
-    assert (back.returncode, back.stdout.splitlines()[-1]) == (0, f"production serves {run_id(1)}"), back
+    assert (back.returncode, deployment.serving("production")) == (0, run_id(1)), back
     assert f"-{run_id(1)}.json gs://{BUCKET}/promote/production.json" in back.stdout
+    refused(run(deployment, "rollback"), 1, f"nothing served before {run_id(1)} but what was rolled back from")
     forward = run(deployment, "rollback", "--to", run_id(2))
     assert (forward.returncode, deployment.serving("production")) == (0, run_id(2)), forward
     refused(run(deployment, "rollback", "--to", run_id(2)), 1, f"{run_id(2)} is what production serves already")
@@ -118,13 +123,55 @@ def test_a_typo_is_one_line(deployment: Deployment, command: str, options: tuple
     refused(run(deployment, command, *options), 2, sentence)
 
 
-@pytest.mark.parametrize("command", ["history", "promote", "rollback"])
+@pytest.mark.parametrize("command", ["history", "promote", "rollback", "status"])
 def test_help_and_a_missing_bucket(deployment: Deployment, command: str) -> None:
     done = run(deployment, command, "--help", BUCKET="")
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage: " in done.stdout
     refused(run(deployment, command, BUCKET=""), 2, "BUCKET is not set: 'source .local/env' for the local cloud")
     refused(run(deployment, command, BUCKET="no-such"), 1, "no-such")
+
+
+def test_the_status_says_what_serves_and_what_is_next(deployment: Deployment) -> None:
+    done = run(deployment, "status")
+    assert done.returncode == 0, done.stderr
+    staging, production, training, after = done.stdout.splitlines()
+    assert staging.startswith(f"staging       {run_id(2)} since 20")
+    assert production.startswith(f"production    {run_id(2)} since 20")
+    assert training == f"last training {run_id(2)} passed"
+    assert after == "next          nothing: production serves what staging does"
+    status = json.loads(run(deployment, "status", "--json").stdout)
+    assert (status["production"]["run_id"], status["last_training"]["verdict"]) == (run_id(2), "passed")
+
+
+def test_promote_waits_until_the_service_answers_with_the_run(deployment: Deployment) -> None:
+    """A pointer that was swapped is no promise: an idle instance may answer with the model of before."""
+    answers = iter([run_id(1), run_id(1), run_id(2)])
+
+    class Meta(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"run_id": next(answers, run_id(2))}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meta) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_address[1]}"
+            done = run(deployment, "promote", PRODUCTION_URL=url)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"production serves {run_id(2)}"), done
+    assert next(answers, None) is None
+    silent = run(deployment, "promote", "--wait", "1", PRODUCTION_URL="http://127.0.0.1:9")
+    assert (silent.returncode, f"production's pointer names {run_id(2)}, but" in silent.stderr) == (1, True), silent
 
 
 def test_a_run_that_never_served_is_named_with_the_nearest(deployment: Deployment) -> None:

@@ -1,0 +1,140 @@
+"""`make status`: what serves where and since when, the last training and its verdict, and what to do next."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from infra.operate.served import bucket_of, current, history, shown, store_of
+from infra.options import OneLineParser
+from shared import layout
+from shared.codec import decode
+from shared.documents import Decision, Manifest
+from shared.errors import InvalidDocument, ObjectMissing, PipelineError
+from shared.layout import Stage
+from shared.store import Store
+
+T = TypeVar("T", Manifest, Decision)
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """What a stage serves; `runs` counts the pointers that it has had."""
+
+    stage: str
+    run_id: str | None = None
+    since: str | None = None
+    algorithm: str | None = None
+    holdout_r2: float | None = None
+    runs: int = 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """The newest candidate. `verdict`: passed, refused, or waiting; `reasons` of the checks that failed."""
+
+    run_id: str
+    verdict: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Status:
+    """One look at a deployment."""
+
+    staging: StageStatus
+    production: StageStatus
+    last_training: Training | None
+    next: str
+
+
+def look(store: Store) -> Status:
+    """Read it from the bucket. Raises CannotTell, StorageUnavailable."""
+    staging, production = (_stage(store, stage) for stage in layout.STAGES)
+    training = _training(store)
+    return Status(staging, production, training, _next(staging, production, training))
+
+
+def _stage(store: Store, stage: Stage) -> StageStatus:
+    pointer = current(store, stage)
+    if pointer is None:
+        return StageStatus(stage)
+    key = layout.staged(stage, pointer.run_id, layout.MANIFEST)
+    manifest = _document(store, key, Manifest)
+    return StageStatus(
+        stage=stage,
+        run_id=pointer.run_id,
+        since=shown(pointer.promoted_at),
+        algorithm=manifest.model.algorithm if manifest else None,
+        holdout_r2=manifest.model.holdout.r2 if manifest else None,
+        runs=len(history(store, stage)),
+    )
+
+
+def _training(store: Store) -> Training | None:
+    """The newest run with a manifest; its lines of `decision.json` where there is one."""
+    runs = [run for info in store.list(layout.candidate("")[:-1]) if (run := layout.run_of_manifest(info.name))]
+    if not runs:
+        return None
+    run_id = max(runs)
+    decision = _document(store, layout.candidate(run_id, layout.DECISION), Decision)
+    if decision is None:
+        return Training(run_id, "waiting")
+    failed = tuple(f"{check.name}: {check.reason}" for check in decision.checks if check.standing == "failed")
+    return Training(run_id, "passed" if decision.passed else "refused", failed)
+
+
+def _document(store: Store, key: str, kind: type[T]) -> T | None:
+    try:
+        return decode(store.read(key).data, kind, key)
+    except (ObjectMissing, InvalidDocument):
+        return None
+
+
+def _next(staging: StageStatus, production: StageStatus, training: Training | None) -> str:
+    if training is None:
+        return "train a model: make retrain"
+    if training.verdict == "waiting":
+        return "wait for validation of the last training: is it running? Its log says why if it lasts"
+    if training.verdict == "refused" and (staging.run_id is None or training.run_id > staging.run_id):
+        return "mend what the last training was refused for, then: make retrain"
+    if staging.run_id is not None and staging.run_id != production.run_id:
+        return "let production serve what staging does: make promote"
+    return "nothing: production serves what staging does"
+
+
+def lines(status: Status) -> Iterator[str]:
+    """The status on one screen."""
+    for stage in (status.staging, status.production):
+        if stage.run_id is None:
+            yield f"{stage.stage:<13} serves nothing yet"
+            continue
+        score = "" if stage.holdout_r2 is None else f", {stage.algorithm}, R² {stage.holdout_r2:.4f} on held-out rows"
+        yield f"{stage.stage:<13} {stage.run_id} since {stage.since}{score}"
+    if status.last_training is None:
+        yield "last training none yet"
+    else:
+        yield f"last training {status.last_training.run_id} {status.last_training.verdict}"
+        yield from (f"              {reason}" for reason in status.last_training.reasons)
+    yield f"next          {status.next}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(prog="status", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="the same for programs")
+    options: argparse.Namespace = parser.parse_args(arguments)
+    store = store_of(bucket_of(parser, dict(os.environ)))
+    try:
+        status = look(store)
+    except PipelineError as error:
+        print(f"status: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else "\n".join(lines(status)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
