@@ -15,6 +15,7 @@ class Environment:
         self._environ = environ
 
     def text(self, name: str, default: str | None = None) -> str:
+        """A text, or the default. Raises SettingsError where the variable is not set and has none."""
         value = self._environ.get(name, "").strip()
         if value:
             return value
@@ -23,9 +24,11 @@ class Environment:
         return default
 
     def optional(self, name: str) -> str | None:
+        """A text, or None where the variable is not set or empty."""
         return self._environ.get(name, "").strip() or None
 
     def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
+        """A whole number within the bounds, or the default. Raises SettingsError."""
         raw = self.optional(name)
         if raw is None:
             return default
@@ -40,6 +43,7 @@ class Environment:
         return value
 
     def number(self, name: str, default: float, *, minimum: float, maximum: float) -> float:
+        """A finite number within the bounds, or the default. Raises SettingsError."""
         raw = self.optional(name)
         if raw is None:
             return default
@@ -54,6 +58,7 @@ class Environment:
         return value
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """One of the choices, or the default. Raises SettingsError naming them."""
         value = self.text(name, default)
         if value not in choices:
             raise SettingsError(f"environment variable {name} must be one of {', '.join(choices)}, found {value!r}")

@@ -51,9 +51,9 @@ from shared.tables.reading import Table, read_table
 
 EXAMPLE_ROWS = 5
 SEARCH_SHARE = 0.8
-"""Of the time budget; the rest is for refitting, export and proof."""
+"""The search takes this share of the time budget; the rest is for refitting, export and proof."""
 FINISH_SHARE = 0.95
-"""Until then algorithms are finished, the best first; the rest is for the report and publishing."""
+"""Algorithms are finished, the best first, until this share is used; the rest is for the report and publishing."""
 
 
 @dataclass(frozen=True)

@@ -51,26 +51,32 @@ class Case:
 
     @cached_property
     def model(self) -> Model:
+        """The candidate's graph, loaded. Raises IntegrityError."""
         return Model(self.files[layout.MODEL], self.manifest.features)
 
     @cached_property
     def golden(self) -> Golden:
+        """The golden rows. Raises InvalidDocument."""
         return decode(self.files[layout.GOLDEN], Golden, layout.GOLDEN)
 
     @cached_property
     def holdout(self) -> Holdout:
+        """The rows held out. Raises InvalidDocument."""
         return decode_gzip(self.files[layout.HOLDOUT], Holdout, layout.HOLDOUT)
 
     @cached_property
     def target(self) -> Vector:
+        """The targets (n,) of the rows held out."""
         return np.array(self.holdout.target, dtype=np.float64)
 
     @cached_property
     def predicted(self) -> Vector:
+        """The graph's predictions (n,) for the rows held out."""
         return _one_per_row(self.model.predict(self.holdout.columns), self.target)
 
     @cached_property
     def r2(self) -> float:
+        """R² of those predictions; NaN where it is undefined."""
         return r2(self.target, self.predicted)
 
 

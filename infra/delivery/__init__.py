@@ -1,1 +1,1 @@
-"""From a checkout to a running system: bundles, image, staging, release, first deploy, and what a machine lacks."""
+"""Turns a checkout into a running system: bundles, image, first deploy, staging, release; and says what is lacking."""

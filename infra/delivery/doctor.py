@@ -37,7 +37,7 @@ from infra.delivery.required import (
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 15.0
-"""For one question to gcloud; they are asked side by side."""
+"""The longest that one question to gcloud may take; all are asked side by side."""
 DISK_GB = 6
 PORTS = {
     "PREDICT_PORT": 8080,
@@ -60,7 +60,7 @@ ROLES = (
 )
 """What a deploy needs of somebody who is not the project's owner."""
 VCPU = 8
-"""Of Cloud Run in the region: training's and a few instances of each predict service."""
+"""CPUs of Cloud Run that a deployment needs in the region: training's, and a few instances of each predict service."""
 
 OK, LACKS, UNKNOWN = "ok", "lacks", "?"
 
@@ -79,12 +79,12 @@ Check = Callable[[], Finding]
 
 
 def local_checks() -> list[Check]:
-    """To run the project here."""
+    """What running the project here takes."""
     return [_python, _venv, _make, lambda: _tool("git", "apt-get install git, or brew install git"), _disk, _ports]
 
 
 def tool_checks() -> list[Check]:
-    """To work with Google Cloud."""
+    """What working with Google Cloud takes."""
     return [
         lambda: _versioned(GCLOUD),
         lambda: _tool("gsutil", "it comes with the Google Cloud CLI: " + GCLOUD.source),

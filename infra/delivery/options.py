@@ -8,7 +8,7 @@ from infra.options import OneLineParser
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    """With --project, --region and --name."""
+    """A parser that takes --project, --region and --name."""
     found = OneLineParser(prog=name, description=description, allow_abbrev=False)
     found.add_argument("--project", required=True, type=PROJECT, help="the project's id, e.g. my-project-123")
     found.add_argument("--region", required=True, type=REGION, help="e.g. europe-west1")

@@ -149,7 +149,7 @@ class Flow:
                 self.fire()  # the lease makes a second call harmless
 
     def await_tracking(self, seconds: float) -> None:
-        """Until the run is in MLflow, which comes last and may fail; for at most `seconds`."""
+        """Wait until the run is in MLflow, which comes last and may fail; for at most `seconds`."""
         deadline = time.monotonic() + seconds
         while self._tracking and time.monotonic() < deadline:
             for entry in self._train_log.entries():
@@ -158,7 +158,7 @@ class Flow:
             self._wait("train", deadline + POLL_SECONDS)
 
     def await_staging(self, run_id: str, deadline: float) -> None:
-        """Until staging serves `run_id` or a newer run. Raises StageFailed where the gate refused it."""
+        """Wait until staging serves `run_id` or a newer run. Raises StageFailed where the gate refused it."""
         while self._serving(self._settings.staging_url, lambda served: served >= run_id) is None:
             for entry in self._validate_log.entries():
                 self._show_entry("validate", entry)
@@ -166,7 +166,7 @@ class Flow:
             self._wait("validate", deadline)
 
     def await_production(self, run_id: str, deadline: float) -> None:
-        """Until production serves exactly `run_id`. Raises StageFailed where the marker was refused."""
+        """Wait until production serves exactly `run_id`. Raises StageFailed where the marker was refused."""
         while self._serving(self._settings.production_url, lambda served: served == run_id) is None:
             for entry in self._validate_log.entries():
                 self._show_entry("validate", entry)

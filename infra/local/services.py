@@ -15,7 +15,7 @@ WEEKLY = "0 7 * * 1"
 
 
 def all_services(settings: LocalSettings) -> list[ManagedProcess]:
-    """In the order in which they start."""
+    """Every process of the local cloud, in the order in which they start."""
     ports = settings.ports
     return [
         *_stand_ins(settings),

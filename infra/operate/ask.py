@@ -31,7 +31,7 @@ POLL_SECONDS = 0.5
 GSUTIL_SECONDS = 120.0
 VERDICT_SECONDS = 300.0
 SERVICE_SECONDS = 10.0
-"""For one answer of the service, and at least for it to follow."""
+"""The longest wait for one answer of the service, and the shortest for it to follow its pointer."""
 Say = Callable[[str], None]
 Source = Callable[[Store, argparse.Namespace], str]
 """Finds the key of the pointer to copy, or raises CannotTell."""

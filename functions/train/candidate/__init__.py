@@ -1,1 +1,1 @@
-"""From searched algorithms to the files of a candidate: selection, evidence, report, manifest."""
+"""Makes the files of a candidate out of searched algorithms: selection, enclosures, report, manifest."""

@@ -1,4 +1,4 @@
-"""What travels with a model so that others can judge and watch it: rows held out, golden rows, profile, interval."""
+"""Makes what is enclosed with a model so that others can judge it: held-out and golden rows, profile, interval."""
 
 import math
 from collections.abc import Sequence

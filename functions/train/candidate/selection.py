@@ -1,4 +1,4 @@
-"""From searched algorithms to the one that is published: refitted, exported, proved, scored on the rows held out."""
+"""Finishes what was searched: refits, exports, proves and scores every algorithm, and selects the one to publish."""
 
 import math
 import pickle
@@ -61,10 +61,12 @@ class Result:
 
     @property
     def name(self) -> str:
+        """The algorithm's name."""
         return self.searched.algorithm.name
 
     @property
     def selectable(self) -> bool:
+        """Whether it may be published: its graph is proved, and it is no baseline."""
         return self.graph is not None and self.searched.algorithm.selectable
 
 

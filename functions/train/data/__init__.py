@@ -1,1 +1,1 @@
-"""From the table to matrices: which rows are held out, and how columns are preprocessed."""
+"""Turns a table into matrices: decides which rows are held out, and how columns are preprocessed."""

@@ -1,1 +1,1 @@
-"""From a fitted pipeline to the ONNX graph that serves, with its proof of parity."""
+"""Turns a fitted pipeline into the ONNX graph that serves, and proves that both predict the same."""

@@ -139,7 +139,7 @@ class Encoding:
 
 
 def _columns_of_words(fitted: Pipeline) -> list[dict[str, int]]:
-    """By feature: the one-hot column of every word, the missing one's being that of the most frequent."""
+    """Map every word of every feature to its one-hot column; the missing word has that of the most frequent one."""
     frequent = fitted.named_steps["impute"].statistics_
     known = columns_of_categories(fitted.named_steps["encode"])
     return [{**words, MISSING_TEXT: words[str(usual)]} for words, usual in zip(known, frequent, strict=True)]

@@ -112,4 +112,4 @@ EXPORTERS: Mapping[str, Exporter] = {
     "XGBRegressor": trees.xgboost,
     "CatBoostRegressor": _catboost,
 }
-"""By the name of the estimator's class, so that no library is imported for an algorithm that does not run."""
+"""Exporters by the name of the estimator's class, so that no library is imported for an algorithm that does not run."""

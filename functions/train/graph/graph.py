@@ -23,8 +23,10 @@ class Graph:
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
 
     def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
+        """Add a node of `operator` between values by name."""
         self.nodes.append(helper.make_node(operator, list(inputs), list(outputs), **attributes))
 
     def constant(self, name: str, values: NDArray[Any]) -> str:
+        """Add values under a name, which is returned."""
         self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name

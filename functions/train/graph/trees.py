@@ -34,6 +34,7 @@ class Tree:
 
 
 def random_forest(estimator: Any, graph: Graph, features: str) -> None:
+    """Add a fitted RandomForestRegressor: the mean of its trees."""
     trees = [_tree(one) for one in estimator.estimators_]
     offset = float(np.mean([one.tree_.value[0, 0, 0] for one in estimator.estimators_]))
     scaled = [_scaled(tree, 1 / len(trees), offset) for tree in trees]
@@ -41,11 +42,13 @@ def random_forest(estimator: Any, graph: Graph, features: str) -> None:
 
 
 def decision_tree(estimator: Any, graph: Graph, features: str) -> None:
+    """Add a fitted DecisionTreeRegressor."""
     offset = float(estimator.tree_.value[0, 0, 0])
     _add_offset(graph, _ensemble(graph, features, [_scaled(_tree(estimator), 1.0, offset)], "BRANCH_LEQ"), offset)
 
 
 def gradient_boosting(estimator: Any, graph: Graph, features: str) -> None:
+    """Add a fitted GradientBoostingRegressor: its start and its scaled trees."""
     trees = [_scaled(_tree(one), estimator.learning_rate, 0.0) for one in estimator.estimators_[:, 0]]
     start = float(np.ravel(estimator.init_.constant_)[0])
     _add_offset(graph, _ensemble(graph, features, trees, "BRANCH_LEQ"), start)
@@ -76,6 +79,7 @@ def ada_boost(estimator: Any, graph: Graph, features: str) -> None:
 
 
 def xgboost(estimator: Any, graph: Graph, features: str) -> None:
+    """Add a fitted XGBRegressor, read from its own JSON."""
     learner = json.loads(bytes(estimator.get_booster().save_raw("json")))["learner"]
     start = float(learner["learner_model_param"]["base_score"].strip("[]"))
     trees = [_xgboost_tree(one) for one in learner["gradient_booster"]["model"]["trees"]]

@@ -1,4 +1,4 @@
-"""In which order the fits of a stage run, and which of them there is time for.
+"""Orders the fits of a stage, and decides which of them there is time for.
 
 One fit of every algorithm is measured first, to estimate the rest. Where all of it fits into the time left, the longest
 fits begin first, so that all processes end together; in a hurry every algorithm gets as much time, its cheapest trials
@@ -32,7 +32,7 @@ class Trial:
     """Places of the candidates among those of their algorithm and stage."""
     tasks: tuple[Task, ...]
     measured: dict[int, Measured] = field(default_factory=dict)
-    """By place of the fold."""
+    """What each fold measured, by its place."""
 
     def fits(self) -> list["Fit"]:
         """The fits that were not made yet."""

@@ -35,7 +35,7 @@ USUAL_WIDTH = 16
 DEEP = 20
 """Forests with this limit of depth, a higher one or none are fitted once, as long as no tree reaches it."""
 RANDOM_SHARE = 0.75
-"""Of the search's time at most, so that something is left for the grid around each algorithm's best."""
+"""The most that the random stage takes of the search's time, so that something is left for the grid."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Choices:
     refined: bool = False
 
     def around(self, best: Any) -> list[Any]:
+        """All values again where they are `refined`, else the best alone."""
         return list(self.options) if self.refined else [best]
 
 
@@ -39,6 +40,7 @@ class LogWindow:
     high: float = float("inf")
 
     def around(self, best: float) -> list[float]:
+        """The best times each factor, within the domain."""
         return _legal([float(f"{best * factor:.12g}") for factor in self.factors], self.low, self.high)
 
 
@@ -52,6 +54,7 @@ class FloatWindow:
     high: float
 
     def around(self, best: float) -> list[float]:
+        """The best plus each step, within the domain."""
         return _legal([round(best + step, 10) for step in self.steps], self.low, self.high)
 
 
@@ -66,6 +69,7 @@ class IntWindow:
     factors: tuple[float, ...] = (1.0,)
 
     def around(self, best: int | None) -> list[int | None]:
+        """The best times each factor plus each step, within the domain; no limit stays no limit."""
         if best is None:
             return [None]
         moved = [round(best * factor) + step for factor in self.factors for step in self.steps]

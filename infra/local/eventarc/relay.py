@@ -1,4 +1,4 @@
-"""From the outbox to the functions: which deliveries are due, how they ended, when to try again.
+"""Delivers the outbox to the functions: decides which deliveries are due, how they ended, when to try again.
 
 A delivery is done only after a 2xx. Anything else is tried again with growing pauses until the retention ends. Order is
 not promised, and one slow event does not hold the others.
@@ -116,7 +116,7 @@ class Relay:
         self._attempted: queue.SimpleQueue[Attempted] = queue.SimpleQueue()
 
     def run(self, stopping: threading.Event) -> None:
-        """Until told to stop. What is still under way then gets a moment to end, else it is delivered next time."""
+        """Deliver until told to stop. What is under way then gets a moment to end, else it is delivered next time."""
         while not stopping.is_set():
             if self._outbox.ready():
                 for trigger in self._triggers:

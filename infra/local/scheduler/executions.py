@@ -148,7 +148,7 @@ class Executions:
             self._retries.pop(name, None)
 
     def _reschedule(self, name: str, now: datetime) -> None:
-        """To the next time after `now`. A schedule that is not understood (any more) disables its job."""
+        """Set the job to its next time after `now`. A schedule that is not understood (any more) disables its job."""
 
         def edit(job: Job) -> None:
             try:

@@ -52,7 +52,7 @@ class Buckets:
         return bucket
 
     def after(self, prefix: str, last: str, limit: int) -> list[Bucket]:
-        """By name, those behind `last`."""
+        """The buckets behind `last`, by name."""
         rows = self._database.execute(
             "SELECT name FROM bucket WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
             *(last, len(prefix), prefix, limit),

@@ -44,13 +44,13 @@ class Conditions:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str], prefix: str = "if") -> Self:
-        """From a query string; `prefix` is `ifSource` for the source of a copy. Raises a 400."""
+        """Read conditions from a query string; `prefix` is `ifSource` for the source of a copy. Raises a 400."""
         names = {field: prefix + suffix for field, suffix in _SUFFIXES.items()}
         return cls(**{field: number(parameters, name) for field, name in names.items()})
 
     @classmethod
     def from_headers(cls, headers: Mapping[str, str]) -> Self:
-        """From the headers that the XML interface uses instead."""
+        """Read conditions from the headers that the XML interface uses instead."""
         return cls(**{field: number(headers, name) for field, name in _HEADERS.items()})
 
     def to_dict(self) -> dict[str, int | None]:
