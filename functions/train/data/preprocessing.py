@@ -17,7 +17,7 @@ MAX_CATEGORIES = 200
 
 
 def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
-    """Map every known category to its one-hot column, for each feature of a fitted encoder; rare ones share the last."""
+    """Map every known category to its one-hot column, by feature of a fitted encoder; rare ones share the last."""
     mapped = []
     for known, rare in zip(encoder.categories_, encoder.infrequent_categories_, strict=True):
         shared = set() if rare is None else set(rare)
