@@ -4,12 +4,15 @@ A promoter's next call depends only on what its calls have answered so far. So t
 gave both promoters the same answers go on alike: such a state is explored once, and the number of orders through it is
 added up. Nothing is sampled, and the counts are those of whole runs. Being killed after a call that changed nothing is
 being killed before it, so kills come after calls that change something.
+
+Late writes: any request may arrive once more at any later moment, also after its sender died, and also one whose sender
+died before it arrived at all. One that storage would refuse changes nothing, so only those are sent that take effect.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -27,14 +30,15 @@ from shared.codec import decode, digest
 from shared.documents import Decision, Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
-from shared.store import Download, ObjectInfo
+from shared.store import CREATE_ONLY, Download, ObjectInfo
 from tests.candidates import Candidate, build, digests, publish, run_id
 from tests.memory_store import MemoryStore
 from tests.unit.validate.world import NOW, WatchedStore
 
 T = TypeVar("T")
 STEP, KILL = "goes on", "is killed after its next call, and its event comes again"
-LATE_WRITE = "sends a request once more that it made long ago"
+LEAVE = "is killed while its next call is still on its way, and its event comes again"
+LATE_WRITE = "a request arrives that was made long ago"
 DECISION = Decision(passed=True, checks=(gate.check("integrity", True, 1.0, 1.0, "it is sound"),))
 WAIT_SECONDS = 60.0
 
@@ -92,8 +96,23 @@ SCENARIOS = {
     ),
     "two runs, a late write": Scenario("staging", (Delivery(1),), (Delivery(2), Delivery(3)), 3, late_writes=1),
     "the first two runs ever, a late write": Scenario("staging", (), (Delivery(1), Delivery(2)), 2, late_writes=1),
+    "two markers, a late write": Scenario(
+        "production", (Delivery(1, 10),), (Delivery(2, 11), Delivery(3, 12)), 3, late_writes=1
+    ),
     "a rollback, a late write": Scenario(
         "production", (Delivery(1, 10), Delivery(2, 11)), (Delivery(3, 12), Delivery(1, 13)), 1, late_writes=1
+    ),
+    "the first two runs ever, one killed, a late write": Scenario(
+        "staging", (), (Delivery(1), Delivery(2)), 2, kills=1, late_writes=1
+    ),
+    "one event twice, one killed, a late write": Scenario(
+        "staging", (Delivery(1),), (Delivery(2), Delivery(2)), 2, kills=1, late_writes=1
+    ),
+    "two runs, one killed, a late write": Scenario(
+        "staging", (Delivery(1),), (Delivery(2), Delivery(3)), 3, kills=1, late_writes=1
+    ),
+    "a rollback, one killed, a late write": Scenario(
+        "production", (Delivery(1, 10), Delivery(2, 11)), (Delivery(3, 12), Delivery(1, 13)), 1, kills=1, late_writes=1
     ),
 }
 
@@ -134,11 +153,15 @@ def opened(scenario: Scenario) -> MemoryStore:
 
 @dataclass(frozen=True)
 class Request:
-    """A call that changed something, or tried to; `send` makes it once more. `content`: what a write holds."""
+    """A call that changed something, or tried to; `send` makes it once more.
+
+    `expected`: the generation at which its object must be. `plain`: what it is in every order that is otherwise alike.
+    """
 
     kind: str
     name: str
-    content: object
+    expected: int | None
+    plain: object
     send: Callable[[], object]
 
 
@@ -157,7 +180,8 @@ class Promoter(WatchedStore):
         self._await_stop()
 
     def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
-        self._content = (data, self._race.version(if_generation))
+        self._written = (data, self._race.version(if_generation))
+        self._expected = if_generation
         return super().write(name, data, if_generation=if_generation, content_type=content_type)
 
     def act(self, how: str) -> None:
@@ -192,13 +216,17 @@ class Promoter(WatchedStore):
             self._stopped.release()
 
     def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
-        self.changes = kind in ("write", "copy", "delete")
+        self.changes = kind in ("write", "copy")
         self._stopped.release()
         self._go.acquire()
         if self._race.over:
             raise Killed
-        if self.changes:
-            self._race.requests.append(Request(kind, name, self._content if kind == "write" else None, do))
+        if kind == "write":
+            self._race.requests.append(Request(kind, name, self._expected, (kind, name, self._written), do))
+        elif kind == "copy":
+            self._race.requests.append(Request(kind, name, CREATE_ONLY, (kind, name), do))
+        if self._how == LEAVE:
+            raise Killed
         try:
             answer = do()
         except PipelineError as error:
@@ -238,11 +266,20 @@ class Race:
             self._promoters[place].act(how)
 
     def _send_again(self, number: int) -> None:
-        """A request whose answer was lost may arrive a second time, also after its sender is gone."""
         self._late_writes += 1
         request = self.requests[number]
-        with suppress(PipelineError):
-            self.saw(request.kind, request.name, request.send())
+        self.saw(request.kind, request.name, request.send())
+
+    def _late_ones(self) -> list[int]:
+        """The requests that would take effect now, each of several alike once."""
+        if self._late_writes >= self.scenario.late_writes:
+            return []
+        alike = {r.plain: number for number, r in enumerate(self.requests) if self._takes_effect(r)}
+        return sorted(alike.values())
+
+    def _takes_effect(self, request: Request) -> bool:
+        live = self.store.stat(request.name)
+        return (live.generation if live else CREATE_ONLY) == request.expected
 
     def ended(self) -> bool:
         """Whether both events were acknowledged; a late write may still come."""
@@ -258,9 +295,9 @@ class Race:
         may_kill = kills < self.scenario.kills
         going_on = [(place, promoter) for place, promoter in enumerate(self._promoters) if not promoter.done]
         steps = [(place, STEP) for place, _ in going_on]
-        kills_now = [(place, KILL) for place, promoter in going_on if may_kill and promoter.changes]
-        late = self._late_writes < self.scenario.late_writes
-        return steps + kills_now + [(number, LATE_WRITE) for number in range(len(self.requests)) if late]
+        ways = (KILL, LEAVE) if self._late_writes < self.scenario.late_writes else (KILL,)
+        kills_now = [(place, how) for place, p in going_on if may_kill and p.changes for how in ways]
+        return steps + kills_now + [(number, LATE_WRITE) for number in self._late_ones()]
 
     def state(self) -> object:
         """All that the future depends on: the bucket, what each promoter knows, and what is checked in the end."""
@@ -268,7 +305,7 @@ class Race:
         known = tuple((p.done, p.deliveries, tuple(p.answers)) for p in self._promoters)
         late = None
         if self._late_writes < self.scenario.late_writes:
-            late = tuple((request.kind, request.name, request.content) for request in self.requests)
+            late = frozenset(request.plain for request in self.requests)
         return objects, known, tuple(self.served), tuple(self.failures), late
 
     def close(self) -> None:
