@@ -1,4 +1,4 @@
-"""The bucket as this system uses it: six calls, each write with its precondition. The one home of google-cloud-storage.
+"""The bucket as this system uses it: five calls, writes with their precondition. The one home of google-cloud-storage.
 
 `Store` is the port, `CloudStore` the adapter. The client library is imported at the first call, not with this module:
 it costs more than the rest of a serving process's start.
@@ -39,7 +39,10 @@ class Download:
 
 
 class Store(Protocol):
-    """One bucket. Every method raises StorageUnavailable for what may heal."""
+    """One bucket. Every method raises StorageUnavailable for what may heal.
+
+    Nothing is deleted: a create-only write whose answer was lost may arrive once more, and would bring it back.
+    """
 
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         """The object, at `generation` or live. Raises ObjectMissing; ObjectTooLarge before more is held in memory."""
@@ -58,9 +61,6 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """Live objects whose name begins with `prefix`, by name."""
-
-    def delete(self, name: str, *, if_generation: int) -> None:
-        """Delete the object at that generation. Raises ObjectMissing, PreconditionFailed."""
 
 
 def write_once(store: Store, name: str, data: bytes, content_type: str) -> ObjectInfo:
@@ -123,10 +123,6 @@ class CloudStore:
     def list(self, prefix: str) -> list[ObjectInfo]:
         with _translated(prefix):
             return [_info(blob) for blob in self._handle().list_blobs(prefix=prefix, **self._options())]
-
-    def delete(self, name: str, *, if_generation: int) -> None:
-        with _translated(name):
-            self._handle().blob(name).delete(if_generation_match=if_generation, **self._options())
 
     @contextmanager
     def _refused_as_present(self, name: str, if_generation: int | None) -> Iterator[None]:

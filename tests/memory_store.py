@@ -53,6 +53,7 @@ class MemoryStore:
             return [self._info(name) for name in sorted(self._objects) if name.startswith(prefix)]
 
     def delete(self, name: str, *, if_generation: int) -> None:
+        """What people and the rules of a bucket do to it; this system never does, so the port has no such call."""
         with self._lock:
             self._live(name, None)
             self._require(name, if_generation)

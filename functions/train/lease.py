@@ -110,16 +110,18 @@ class Held:
                 logs.warning(f"the lease was not renewed: {type(error).__name__}", run_id=self._run_id)
 
     def _release(self) -> None:
+        """Let it expire now. If it were deleted, its own first write, which is create-only, could bring it back."""
         try:
-            self._store.delete(self._name, if_generation=self._generation)
+            self._written(self._generation, seconds=0.0)
         except PipelineError as error:  # it expires by itself
             logs.warning(f"the lease was not released: {type(error).__name__}", run_id=self._run_id)
 
-    def _written(self, generation: int) -> int:
+    def _written(self, generation: int, seconds: float | None = None) -> int:
+        """Write the lease over `generation`, to expire in `seconds` (by default a whole term); its new generation."""
         lease = Lease(
             owner=self._run_id,
             started_at=self._started_at,
-            expires_at=utc_now() + timedelta(seconds=self._seconds),
+            expires_at=utc_now() + timedelta(seconds=self._seconds if seconds is None else seconds),
         )
         info = self._store.write(self._name, encode(lease), if_generation=generation, content_type="application/json")
         return info.generation

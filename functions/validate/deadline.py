@@ -33,9 +33,6 @@ class DeadlineStore:
     def list(self, prefix: str) -> list[ObjectInfo]:
         return self._in_time().list(prefix)
 
-    def delete(self, name: str, *, if_generation: int) -> None:
-        self._in_time().delete(name, if_generation=if_generation)
-
     def _in_time(self) -> Store:
         if self._clock() >= self._end:
             raise TransientError(f"not finished within {self._seconds:g} s; the next delivery goes on from here")

@@ -57,8 +57,8 @@ def gather(store: Store, folder: str, promised: Mapping[str, FileDigest]) -> Evi
 def gather_candidate(store: Store, manifest: Manifest) -> Evidence:
     """A candidate's files, the required ones counted as promised."""
     absent = [f"the manifest does not list {name}" for name in REQUIRED if name not in manifest.files]
-    evidence = gather(store, layout.candidate(manifest.run_id), manifest.files)
-    return Evidence(evidence.sources, evidence.files, (*absent, *evidence.problems))
+    found = gather(store, layout.candidate(manifest.run_id), manifest.files)
+    return Evidence(found.sources, found.files, (*absent, *found.problems))
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def staged_run(
     except ObjectMissing:
         raise IntegrityError(f"there is no {folder}{layout.MANIFEST}") from None
     files = served_files(manifest, manifest_digest)
-    evidence = gather(store, folder, {name: entry for name, entry in files.items() if only(name)})
-    if evidence.problems:
-        raise IntegrityError(f"{folder}: {'; '.join(evidence.problems)}")
-    require_reproduced(manifest, evidence.files, folder)
-    return StagedRun(manifest, manifest_digest, evidence.files[layout.MODEL], evidence.sources)
+    found = gather(store, folder, {name: entry for name, entry in files.items() if only(name)})
+    if found.problems:
+        raise IntegrityError(f"{folder}: {'; '.join(found.problems)}")
+    require_reproduced(manifest, found.files, folder)
+    return StagedRun(manifest, manifest_digest, found.files[layout.MODEL], found.sources)
 
 
 def needed_to_serve(name: str) -> bool:

@@ -10,7 +10,7 @@ reason     candidates: promoted, unchanged, superseded, manifest_gone; ERROR: ga
            markers: promoted, confirmed, unchanged, older_marker, marker_replaced; ERROR: marker_missing, marker_empty,
            marker_too_large, marker_malformed, marker_not_passed, marker_unknown, run_not_verified, contract_broken,
            integrity
-           any: invalid_event, bad_settings (ERROR), transient, history_kept (WARNING)
+           any: invalid_event, bad_settings (ERROR), transient (WARNING)
 failed_checks   names of the gate's checks that failed, for a candidate that was refused
 run_id, stage; event_id, bucket, name, generation: those of the event; logging.googleapis.com/trace: of the request
 """

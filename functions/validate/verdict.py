@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from functions.validate import evidence, gate
+from functions.validate.older_decisions import with_status
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
 from functions.validate.standing import Standing
@@ -88,9 +89,10 @@ def _decided(store: Store, candidate: ReadManifest, clock: Clock) -> tuple[Decis
 
 
 def _recorded(store: Store, run_id: str) -> Decision | None:
+    """The decision that was made before, if one was."""
     key = layout.candidate(run_id, layout.DECISION)
     try:
-        return decode(store.read(key).data, Decision, key)
+        return with_status(decode(store.read(key).data, Decision, key))
     except ObjectMissing:
         return None
 

@@ -158,7 +158,9 @@ module "validate_access" {
   roles  = local.roles
   read   = ["candidates/", "staging/", "production/", "promote/"]
   create = ["candidates/", "staging/", "production/", "promote/production.rejected.json"]
-  # The two pointers are overwritten. Nothing below history/ ever is, nor deleted.
+  # The two pointers are overwritten. Nothing below history/ ever is, nor deleted: no identity of this system may, and no
+  # lifecycle rule reaches it. A retention policy would say so to administrators too, but it holds for the whole bucket
+  # (https://cloud.google.com/storage/docs/bucket-lock), so that the pointers could not be swapped either.
   remove = ["staging/current.json", "production/current.json", "promote/production.rejected.json"]
 }
 

@@ -41,6 +41,14 @@ def put(store: Store, name: str, data: bytes = b"1", if_generation: int | None =
     return store.write(name, data, if_generation=if_generation, content_type="text/plain")
 
 
+def remove(store: Store, info: ObjectInfo) -> None:
+    """Delete an object as people and the rules of a bucket do; the port has no such call."""
+    if isinstance(store, MemoryStore):
+        store.delete(info.name, if_generation=info.generation)
+    elif isinstance(store, CloudStore):
+        store._handle().blob(info.name).delete(if_generation_match=info.generation)
+
+
 def test_what_was_written_is_read_with_its_generation(store: Store) -> None:
     info = put(store, "x", b"content")
     assert (info.name, info.size) == ("x", 7)
@@ -59,7 +67,7 @@ def test_a_name_is_kept_as_it_is(store: Store, name: str) -> None:
     assert store.stat(name) == info
     assert store.list("") == [info]
     assert store.copy(info, f"copy/{name}").name == f"copy/{name}"
-    store.delete(name, if_generation=info.generation)
+    remove(store, info)
     assert store.stat(name) is None
 
 
@@ -108,9 +116,9 @@ def test_a_write_that_names_a_generation_creates_nothing(store: Store) -> None:
     assert store.stat("x") is None
 
 
-def test_create_only_works_again_after_a_delete(store: Store) -> None:
+def test_what_was_deleted_comes_back_with_a_late_create_only_write(store: Store) -> None:
     first = put(store, "x", b"1", CREATE_ONLY)
-    store.delete("x", if_generation=first.generation)
+    remove(store, first)
     assert put(store, "x", b"2", CREATE_ONLY).generation > first.generation
 
 
@@ -156,21 +164,6 @@ def test_a_list_shows_only_the_live_generation(store: Store) -> None:
     put(store, "x", b"1")
     second = put(store, "x", b"22")
     assert store.list("") == [second]
-
-
-def test_a_delete_names_the_generation(store: Store) -> None:
-    first = put(store, "x", b"1")
-    second = put(store, "x", b"2")
-    with pytest.raises(PreconditionFailed):
-        store.delete("x", if_generation=first.generation)
-    assert store.stat("x") == second
-    store.delete("x", if_generation=second.generation)
-    assert store.stat("x") is None
-
-
-def test_a_delete_of_nothing_is_refused(store: Store) -> None:
-    with pytest.raises(ObjectMissing):
-        store.delete("x", if_generation=1)
 
 
 def test_writing_once_twice_is_writing_once(store: Store) -> None:

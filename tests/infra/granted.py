@@ -66,10 +66,6 @@ class GrantedStore:
     def list(self, prefix: str) -> list[ObjectInfo]:
         return self.bucket.list(prefix)
 
-    def delete(self, name: str, *, if_generation: int) -> None:
-        self._require("remover", name)
-        self.bucket.delete(name, if_generation=if_generation)
-
     def _require_write(self, name: str, if_generation: int | None) -> None:
         self._require("creator", name)
         if self.bucket.stat(name) is None:

@@ -152,7 +152,7 @@ def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
     again = run(force=True)
     assert again.status == "trained"
     assert bucket.stat(layout.tracked(again.run_id)) is not None
-    held = claim(store, "abandoned", run_id(1), seconds=3)  # given back: deleted
+    held = claim(store, "abandoned", run_id(1), seconds=3)  # given back: overwritten by one that has expired
     assert isinstance(held, Held)
     with pytest.raises(StorageUnavailable), held:
         raise StorageUnavailable("the run ended early")
@@ -181,7 +181,7 @@ def test_validate_may_do_what_its_promotions_need_and_nothing_else(plan: Plan) -
     overtaken = world.publish(build(run_id(2)))
     killed_before_the_swap(world, store, overtaken)
     assert deliver(world.publish(build(run_id(3)))) == "promoted"
-    assert deliver(overtaken) == "superseded"  # and its history entry is withdrawn
+    assert deliver(overtaken) == "superseded"  # it never served, so the history has no entry of it
     assert world.history("staging") == [run_id(1), run_id(3)]
 
     for _ in range(2):
@@ -193,7 +193,7 @@ def test_validate_may_do_what_its_promotions_need_and_nothing_else(plan: Plan) -
     killed_before_the_swap(world, store, layout.MARKER)
     world.mark_copy(world.history_keys("staging")[-1])
     assert deliver(layout.MARKER) in {"promoted", "unchanged", "confirmed"}
-    assert deliver(layout.MARKER, killed) == "older_marker"  # and its history entry is withdrawn
+    assert deliver(layout.MARKER, killed) == "older_marker"
     assert store.unused() == set()
 
 

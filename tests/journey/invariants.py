@@ -1,12 +1,12 @@
 """What must hold of a bucket whatever was injected: looked at after every change, and when all events are drained."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from functions.validate.evidence import served_files
-from shared import layout
+from shared import layout, pointers
 from shared.codec import decode, digest
 from shared.documents import Decision, Manifest, Pointer
 from shared.layout import Stage
@@ -59,13 +59,19 @@ def unmarked(data: bytes) -> Pointer:
     return msgspec.structs.replace(decode(data, Pointer, "pointer"), marker_generation=None)
 
 
-def faults_when_drained(store: Store, script: Script, visible: Mapping[Stage, list[bytes]]) -> list[str]:
-    """What is wrong once every event was acknowledged. `visible`: every content of each pointer, in order."""
+def faults_when_drained(
+    store: Store, script: Script, visible: Mapping[Stage, list[bytes]], late: Collection[bytes] = ()
+) -> list[str]:
+    """What is wrong once every event was acknowledged. `visible`: every content of each pointer, in order.
+
+    `late`: pointers whose write arrived after its sender had given up. Of those, one that serves now may have to wait
+    for its entry until it is replaced, if its own event was acknowledged before.
+    """
     return [
         *_faults_of_decisions(store, script),
         *_faults_of_staging(store, script),
         *_faults_of_production(store, script),
-        *(fault for stage in layout.STAGES for fault in _faults_of_history(store, stage, visible[stage])),
+        *(fault for stage in layout.STAGES for fault in _faults_of_history(store, stage, visible[stage], late)),
         *(f"{name} was lost or changed" for name in script.published if not _is(store, name, script.published[name])),
     ]
 
@@ -108,15 +114,17 @@ def _faults_of_production(store: Store, script: Script) -> list[str]:
     return faults
 
 
-def _faults_of_history(store: Store, stage: Stage, visible: list[bytes]) -> list[str]:
+def _faults_of_history(store: Store, stage: Stage, visible: list[bytes], late: Collection[bytes]) -> list[str]:
     served: list[Pointer] = []
     for pointer in map(unmarked, visible):
         if not served or served[-1].promoted_at != pointer.promoted_at:
             served.append(pointer)
     kept = [unmarked(store.read(info.name).data) for info in store.list(layout.history_folder(stage))]
-    if kept == served:
+    read = [unmarked(entry.data) for entry in pointers.history(store, stage)]
+    if read == served and (kept == served or (kept == served[:-1] and visible[-1] in late)):
         return []
-    return [f"{stage} served {[p.run_id for p in served]}, its history holds {[p.run_id for p in kept]}"]
+    told = [[pointer.run_id for pointer in found] for found in (served, kept, read)]
+    return [f"{stage} served {told[0]}, its history holds {told[1]}, readers are told {told[2]}"]
 
 
 def _pointer(store: Store, stage: Stage) -> Pointer | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import layout
+from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import Pointer
 from shared.layout import Stage
@@ -69,10 +69,10 @@ class Story:
             self._mark(store.read(layout.pointer("staging")).data)
 
     def _roll_back(self) -> None:
-        """To the oldest that served; the pointer is there only once it did."""
-        store = self._deployment.store
-        if store.stat(layout.pointer("production")):
-            self._mark(store.read(store.list(layout.history_folder("production"))[0].name).data)
+        """To the oldest that served; where nothing was replaced yet, that may be recorded only in a moment."""
+        served = pointers.history(self._deployment.store, "production")
+        if served:
+            self._mark(served[0].data)
 
     def _spoil(self) -> None:
         self._mark(b"{}", spoiled=True)

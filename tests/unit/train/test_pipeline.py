@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -38,9 +38,9 @@ from shared.documents import (
     Manifest,
     Profile,
 )
-from shared.errors import InvalidDataset, StorageUnavailable
+from shared.errors import InvalidDataset, PreconditionFailed, StorageUnavailable
 from shared.model_runtime import Model, require_golden
-from shared.store import ObjectInfo
+from shared.store import CREATE_ONLY, ObjectInfo
 from shared.tables.reading import read_table
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
@@ -293,13 +293,14 @@ def test_a_run_that_fails_after_its_manifest_is_not_trained_again() -> None:
 
     class LastAnswerLost(MemoryStore):
         def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            if name.startswith("locks/") and any(
+                key.name.endswith("/manifest.json") for key in self.list("candidates/")
+            ):
+                raise StorageUnavailable("503")
             info = super().write(name, data, if_generation=if_generation, content_type=content_type)
             if name.endswith("/manifest.json"):
                 raise StorageUnavailable("the connection was reset")
             return info
-
-        def delete(self, name: str, *, if_generation: int) -> None:
-            raise StorageUnavailable("503")
 
     store = LastAnswerLost()
     seeded(store)
@@ -318,6 +319,30 @@ def test_a_failed_run_gives_its_lease_back_and_leaves_no_candidate() -> None:
     assert store.list("candidates/") == []
     with pytest.raises(InvalidDataset):  # and not "in progress"
         run(store)
+
+
+def test_a_late_write_does_not_bring_a_lease_back_that_was_given_up() -> None:
+    """The first write of a lease is create-only; storage may get it once more after the run has failed."""
+
+    class Remembering(MemoryStore):
+        late: Callable[[], ObjectInfo]
+
+        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            def send() -> ObjectInfo:
+                return MemoryStore.write(self, name, data, if_generation=if_generation, content_type=content_type)
+
+            if if_generation == CREATE_ONLY:
+                self.late = send
+            return send()
+
+    store = Remembering()
+    held = claim(store, "k", A, 60)
+    assert isinstance(held, Held)
+    with pytest.raises(StorageUnavailable), held:
+        raise StorageUnavailable("the run ended early")
+    with pytest.raises(PreconditionFailed):
+        store.late()
+    assert isinstance(claim(store, "k", B, 60), Held)
 
 
 class FailingStore(MemoryStore):

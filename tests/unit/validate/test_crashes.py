@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 
 from functions.validate import promotion
-from shared import layout
+from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import Pointer
 from shared.errors import StorageUnavailable, TransientError
-from shared.store import ObjectInfo
+from shared.store import CloudStore, ObjectInfo, Store
 from tests.candidates import build, run_id
 from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at
 
@@ -44,9 +44,9 @@ def calls_of(make: Callable[[], World], name: str) -> int:
 def require_history_is_what_served(world: World, stage: layout.Stage, runs: list[str]) -> None:
     """One entry a pointer that served, the newest being the pointer of now, each naming the one before."""
     keys = world.history_keys(stage)
-    pointers = [decode(world.bucket.read(key).data, Pointer, key) for key in keys]
-    assert [pointer.run_id for pointer in pointers] == runs
-    assert [pointer.previous_run_id for pointer in pointers] == [None, *runs[:-1]]
+    kept = [decode(world.bucket.read(key).data, Pointer, key) for key in keys]
+    assert [pointer.run_id for pointer in kept] == runs
+    assert [pointer.previous_run_id for pointer in kept] == [None, *runs[:-1]]
     assert world.bucket.read(keys[-1]).data == world.bucket.read(layout.pointer(stage)).data
 
 
@@ -96,13 +96,39 @@ def test_what_is_replaced_is_recorded_before_the_swap_and_what_serves_after_it()
         world = make()
         store = WatchedStore(world.bucket)
         world.deliver(name, store=store)
-        changes = [call for call in store.calls if call[0] in ("write", "copy", "delete")]
+        changes = [call for call in store.calls if call[0] in ("write", "copy")]
         (before, swap, after) = changes[-3:]
         assert swap == ("write", f"{stage}/current.json")
         assert before[1] == world.history_keys(stage)[0]
         assert after[1] == world.history_keys(stage)[1]
         copies = [key for kind, key in changes if kind == "copy"]
         assert copies[-1] == f"{stage}/{run_id(2)}/manifest.json"
+
+
+def test_a_swap_that_arrives_after_its_event_was_acknowledged_is_recorded_by_who_replaces_it() -> None:
+    """Until then it is the pointer of now, which every reader of the history counts in."""
+    world = waiting_marker()
+    first, marker = world.serving("production"), world.info(layout.MARKER).generation
+    late: list[Callable[[], ObjectInfo]] = []
+
+    class LeftBehind(WatchedStore):
+        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            if name != layout.pointer("production"):
+                return super().write(name, data, if_generation=if_generation, content_type=content_type)
+            late.append(lambda: world.bucket.write(name, data, if_generation=if_generation, content_type=content_type))
+            raise StorageUnavailable("killed, with the request on its way")
+
+    with pytest.raises(StorageUnavailable):
+        world.deliver(layout.MARKER, marker, LeftBehind(world.bucket))
+    world.deliver(layout.MARKER, world.mark(b"refused"))
+    assert world.deliver(layout.MARKER, marker)[-1]["reason"] == "marker_replaced"
+    late[0]()
+    assert (first, world.serving("production")) == (run_id(1), run_id(2))
+    served = [kept.pointer.run_id for kept in pointers.history(world.bucket, "production")]
+    assert served == [run_id(1), run_id(2)]
+    world.stage(3)
+    world.promote(layout.pointer("staging"))
+    require_history_is_what_served(world, "production", [run_id(1), run_id(2), run_id(3)])
 
 
 def test_a_pointer_whose_recording_was_cut_off_is_recorded_by_who_replaces_it() -> None:
@@ -127,9 +153,11 @@ def test_a_pointer_whose_recording_was_cut_off_is_recorded_by_who_replaces_it() 
 def test_nothing_is_ever_deleted() -> None:
     for make, name in ((waiting_candidate, MANIFEST), (waiting_marker, layout.MARKER)):
         world = make()
-        store = WatchedStore(world.bucket)
-        world.deliver(name, store=store)
-        assert "delete" not in {kind for kind, _ in store.calls}
+        before = set(world.names())
+        world.deliver(name)
+        assert before <= set(world.names())
+    assert not hasattr(Store, "delete")
+    assert not hasattr(CloudStore, "delete")
 
 
 def test_losing_to_a_newer_run_leaves_the_newer_one_and_no_trace_in_the_history() -> None:

@@ -7,14 +7,15 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import pytest
 
-from functions.validate.marker import MAX_MARKER_BYTES
+from functions.validate.marker import MAX_MARKER_BYTES, MAX_REJECTION_BYTES
 from shared import layout
 from shared.codec import decode, digest, encode
 from shared.documents import Pointer, Rejection
-from shared.errors import StorageUnavailable
+from shared.errors import PreconditionFailed, StorageUnavailable
 from shared.layout import Stage
+from shared.store import ObjectInfo
 from tests.candidates import FEATURES, build, graph, run_id
-from tests.unit.validate.world import WatchedStore, World
+from tests.unit.validate.world import WatchedStore, World, interrupted_at
 
 STAGING = layout.pointer("staging")
 PRODUCTION = layout.pointer("production")
@@ -441,3 +442,44 @@ def test_a_run_that_staging_never_served_is_refused(slope: float, planted: bool)
         world.overwrite(layout.history("staging", forged.promoted_at, forged.run_id), encode(forged))
     assert refused(world, encode(forged))["reason"] == ("run_not_verified" if planted else "marker_unknown")
     assert world.serving("production") != run_id(9)
+
+
+def test_a_refusal_that_arrives_late_replaces_none_of_a_newer_marker() -> None:
+    """Whoever asked with the newer marker waits for its own refusal."""
+    world = staged_world()
+    late: list[Callable[[], object]] = []
+
+    class Remembering(WatchedStore):
+        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+            if name == layout.REJECTED:
+                late.append(
+                    lambda: world.bucket.write(name, data, if_generation=if_generation, content_type=content_type)
+                )
+            return super().write(name, data, if_generation=if_generation, content_type=content_type)
+
+    world.deliver(layout.MARKER, world.mark(b"{"), Remembering(world.bucket))
+    newer = world.mark(b"no pointer either")
+    world.deliver(layout.MARKER, newer)
+    assert world.rejection()["marker_generation"] == newer
+    with pytest.raises(PreconditionFailed):
+        late[0]()
+    assert world.rejection()["marker_generation"] == newer
+
+
+def test_a_slow_delivery_of_an_older_marker_leaves_the_newer_refusal() -> None:
+    world = staged_world()
+    older = world.mark(b"{")
+
+    def newer() -> None:
+        world.deliver(layout.MARKER, world.mark(b""))
+
+    world.deliver(layout.MARKER, older, interrupted_at(world.bucket, "write", layout.REJECTED, newer))
+    assert world.rejection()["reason"] == "marker_empty"
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b" " * (MAX_REJECTION_BYTES + 1)], ids=len)
+def test_a_refusal_that_does_not_parse_is_replaced(data: bytes) -> None:
+    world = staged_world()
+    world.overwrite(layout.REJECTED, data)
+    world.deliver(layout.MARKER, world.mark(b""))
+    assert world.rejection()["reason"] == "marker_empty"

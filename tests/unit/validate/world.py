@@ -166,9 +166,6 @@ class WatchedStore:
     def list(self, prefix: str) -> list[ObjectInfo]:
         return self._call("list", prefix, lambda: self._store.list(prefix))
 
-    def delete(self, name: str, *, if_generation: int) -> None:
-        return self._call("delete", name, lambda: self._store.delete(name, if_generation=if_generation))
-
     def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
         self.calls.append((kind, name))
         number = len(self.calls)
