@@ -10,28 +10,20 @@ from typing import NoReturn
 from functions.validate import contract
 from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.outcome import Outcome
-from functions.validate.promotion import ATTEMPTS, Clock, Release, promote
+from functions.validate.promotion import Clock, Release, promote
+from functions.validate.rejection import keep_newest
 from functions.validate.standing import Standing, marker_standing
 from shared import layout, pointers
 from shared.codec import decode, encode
 from shared.documents import SCHEMA_VERSION, Pointer, Rejection
-from shared.errors import (
-    IntegrityError,
-    InvalidDocument,
-    ObjectMissing,
-    ObjectTooLarge,
-    PermanentError,
-    PreconditionFailed,
-    TransientError,
-)
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PermanentError
 from shared.events import PromotionAsked, StorageEvent
 from shared.layout import Stage
 from shared.pointers import Current
 from shared.run_files import staged_manifest
-from shared.store import CREATE_ONLY, Store
+from shared.store import Store
 
 MAX_MARKER_BYTES = pointers.MAX_POINTER_BYTES
-MAX_REJECTION_BYTES = 2**20
 _SOURCES: tuple[Stage, ...] = ("production", "staging")
 
 
@@ -185,39 +177,7 @@ def _reject(store: Store, event: StorageEvent, reason: str, problems: Sequence[s
         reason=reason,
         problems=tuple(problems),
     )
-    _keep_newest(store, rejection)
-
-
-def _keep_newest(store: Store, rejection: Rejection) -> None:
-    """Replace the refusal that is there, unless it is of a newer marker.
-
-    The write names the generation that it replaces: one that arrives late replaces nothing.
-    """
-    for _ in range(ATTEMPTS):
-        generation, present = _last_rejection(store)
-        if present == rejection or (present and present.marker_generation > rejection.marker_generation):
-            return
-        try:
-            store.write(layout.REJECTED, encode(rejection), if_generation=generation, content_type=pointers.JSON)
-            return
-        except PreconditionFailed:
-            continue
-    raise TransientError(f"{layout.REJECTED} was replaced {ATTEMPTS} times by others; the next delivery tries again")
-
-
-def _last_rejection(store: Store) -> tuple[int, Rejection | None]:
-    """Its generation and value; one that does not parse counts as none, and is replaced."""
-    try:
-        found = store.read(layout.REJECTED, max_bytes=MAX_REJECTION_BYTES)
-    except ObjectMissing:
-        return CREATE_ONLY, None
-    except ObjectTooLarge:
-        info = store.stat(layout.REJECTED)
-        return (info.generation if info else CREATE_ONLY), None
-    try:
-        return found.generation, decode(found.data, Rejection, layout.REJECTED)
-    except InvalidDocument:
-        return found.generation, None
+    keep_newest(store, rejection)
 
 
 def _refuse(reason: str, problem: str) -> NoReturn:

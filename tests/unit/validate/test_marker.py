@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import pytest
 
-from functions.validate.marker import MAX_MARKER_BYTES, MAX_REJECTION_BYTES
+from functions.validate.marker import MAX_MARKER_BYTES
+from functions.validate.rejection import MAX_REJECTION_BYTES
 from shared import layout
 from shared.codec import decode, digest, encode
 from shared.documents import Pointer, Rejection
