@@ -6,6 +6,7 @@ expected, never a value that was sent.
 
 import http
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -58,14 +59,18 @@ def refuse(status: int, code: str, message: str, headers: Mapping[str, str] | No
 
 def problem_body(refusal: Refusal) -> bytes:
     """The refusal as JSON, as it goes over the wire with the content type MEDIA_TYPE."""
-    body = {
+    return msgspec.json.encode(problem_fields(refusal))
+
+
+def problem_fields(refusal: Refusal) -> dict[str, Any]:
+    """The fields of the body, to which a protocol may add its own."""
+    return {
         "type": "about:blank",
         "title": http.HTTPStatus(refusal.status).phrase,
         "status": refusal.status,
         "detail": refusal.detail,
         "errors": refusal.problems,
     }
-    return msgspec.json.encode(body)
 
 
 def shortened(name: str) -> str:

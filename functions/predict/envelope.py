@@ -30,7 +30,9 @@ _NO_STORE = (b"cache-control", b"no-store")
 class Envelope:
     """The service as an ASGI application. A fault is logged by type and place: its text could hold values of a row."""
 
-    def __init__(self, routes: Routes) -> None:
+    def __init__(self, routes: Routes, find: Callable[[str], tuple[str, Endpoint] | None] = lambda _: None) -> None:
+        """`find` is asked for the route of a path that is not among `routes`."""
+        self._find = find
         self._routes = {path: (_methods(method), endpoint) for path, (method, endpoint) in routes.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +57,7 @@ class Envelope:
         if sum([len(name) + len(value) for name, value in scope["headers"]]) > MAX_HEADER_BYTES:
             message = f"the headers are larger than the {MAX_HEADER_BYTES} bytes that are accepted"
             raise refuse(431, "headers_too_large", message, {"Connection": "close"})
-        found = self._routes.get(scope["path"])
+        found = self._routes.get(scope["path"]) or self._found(scope["path"])
         if found is None:
             raise refuse(404, "not_found", "no such path; see / for the page and /schema for the fields")
         methods, endpoint = found
@@ -63,6 +65,10 @@ class Envelope:
             allow = ", ".join(methods)
             raise refuse(405, "method_not_allowed", f"this path accepts {allow}", {"Allow": allow})
         return endpoint
+
+    def _found(self, path: str) -> tuple[tuple[str, ...], Endpoint] | None:
+        found = self._find(path)
+        return None if found is None else (_methods(found[0]), found[1])
 
 
 class _Outgoing:

@@ -58,4 +58,4 @@ def service() -> ASGIApp:
     # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
     predictor = Predictor(store, settings.stage, settings.refresh_seconds, on_first_model=gc.freeze)
     logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
-    return application(predictor, settings.limits)
+    return application(predictor, settings.limits, settings.origins)

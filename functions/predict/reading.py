@@ -3,7 +3,7 @@
 Both doors, JSON rows and CSV, gather their cells into a `Reading` and finish it here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
 from typing import TypeVar
@@ -18,6 +18,9 @@ from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, shorte
 
 COLUMN = -1
 """In the place of a row's position: what is said is said of a whole column."""
+
+Locate = Callable[[int, str], str]
+"""The JSON pointer to the cell of a row and a field."""
 
 KnownRow = tuple[tuple[float, ...], tuple[str, ...]]
 """A row as the graph reads it: its numbers and its categories, in the order of the features."""
@@ -63,14 +66,16 @@ class Reading:
     """Cells by feature, row by row, with the problems and warnings that were found on the way.
 
     Problems have the position of their row, so that they can be told in the request's order: by row, then as found.
-    A problem of a whole column has the position COLUMN. `prefix` leads to the rows within the request. `numbers` are
-    the rows' numbers as a spreadsheet counts them. `each`: a row with problems does not keep the others from an answer.
+    A problem of a whole column has the position COLUMN. `prefix` leads to the rows within the request, and `locate` to
+    the cells where they do not stand in their rows. `numbers` are the rows' numbers as a spreadsheet counts them.
+    `each`: a row with problems does not keep the others from an answer.
     """
 
     rows: int
     single: bool = False
     each: bool = False
     prefix: str = ""
+    locate: Locate | None = None
     numbers: Sequence[int] | None = None
     cells: dict[str, Sequence[object]] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
@@ -82,6 +87,8 @@ class Reading:
 
     def pointer(self, row: int, *steps: str) -> str:
         """Where `row`, or a field of it, stands in the request."""
+        if self.locate is not None and steps:
+            return self.locate(row, steps[0])
         return self.prefix + (json_pointer(*steps) if self.single else json_pointer(row, *steps))
 
     def refuse(self, row: int, problem: Problem) -> None:

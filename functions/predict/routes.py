@@ -4,24 +4,26 @@ The order of refusals follows from the order of the steps: 404 and 405 by routin
 type (415), its syntax (400), its shape (422), a model at all (503), its fields (422).
 """
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import anyio.to_thread
 import msgspec
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from functions.predict import page, payload
 from functions.predict.assessment import Answer
 from functions.predict.csv_table import parse_csv
 from functions.predict.description import describe_model, describe_refresh, describe_schema
 from functions.predict.envelope import Envelope, Routes
+from functions.predict.json_answer import OFF_LOOP_BYTES, JsonAnswer, computed
 from functions.predict.loaded_model import LoadedModel
 from functions.predict.memory import Memory
 from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
+from functions.predict.protocols import Protocols
 from functions.predict.reading import ModelInput, Warned
 from functions.predict.rows import Row
 from functions.predict.sent_table import SentTable
@@ -34,13 +36,6 @@ from functions.predict.workbook import ARCHIVE, parse_workbook
 from shared.problems import Problem, refuse
 
 RETRY_AFTER_SECONDS = 5
-OFF_LOOP_BYTES = 32 * 1024
-"""Bodies from this size on take milliseconds, which the event loop is not kept waiting for."""
-
-T = TypeVar("T")
-
-_ENCODER = msgspec.json.Encoder()
-_JSON_TYPE = (b"content-type", b"application/json")
 _VARY = (b"vary", b"Accept")
 Batch = SentTable | JsonRows
 
@@ -72,19 +67,6 @@ class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
     warnings: tuple[Warned, ...] = ()
 
 
-class JsonAnswer:
-    """A value as JSON, as an ASGI application: what Starlette's response does for every answer is done once here."""
-
-    def __init__(self, value: object, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        self._body = _ENCODER.encode(value)
-        self._headers = [(b"content-length", b"%d" % len(self._body)), _JSON_TYPE, *headers]
-
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the answer."""
-        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        await send({"type": "http.response.body", "body": self._body})
-
-
 class Api:
     """The endpoints over one predictor."""
 
@@ -113,7 +95,7 @@ class Api:
 
     async def ready(self, _: Request) -> ASGIApp:
         """A model is in hand; loads the first one."""
-        loaded = await self._model()
+        loaded = await self.model()
         refresh = describe_refresh(self._predictor.refresh)
         return JsonAnswer(
             {"status": "ready", "run_id": loaded.manifest.run_id, "stage": self._predictor.stage, **refresh}
@@ -121,20 +103,20 @@ class Api:
 
     async def schema(self, _: Request) -> ASGIApp:
         """What a request must hold."""
-        return JsonAnswer(describe_schema((await self._model()).manifest, self._limits))
+        return JsonAnswer(describe_schema((await self.model()).manifest, self._limits))
 
     async def meta(self, _: Request) -> ASGIApp:
         """What answers, and how it came here."""
-        loaded = await self._model()
+        loaded = await self.model()
         return JsonAnswer({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
 
     async def openapi(self, _: Request) -> ASGIApp:
         """The same as /schema and more, for generators of clients and documentation."""
-        return JsonAnswer(describe_api((await self._model()).manifest, self._limits))
+        return JsonAnswer(describe_api((await self.model()).manifest, self._limits))
 
     async def openapi_for_generators(self, _: Request) -> ASGIApp:
         """The same for generators of clients, which know no tables: those are bytes."""
-        return JsonAnswer(describe_api((await self._model()).manifest, self._limits, tables_are_bytes=True))
+        return JsonAnswer(describe_api((await self.model()).manifest, self._limits, tables_are_bytes=True))
 
     async def predict(self, request: Request) -> ASGIApp:
         """One row."""
@@ -142,9 +124,9 @@ class Api:
         payload.media_type(request, (payload.JSON,))
         if len(body) < OFF_LOOP_BYTES:
             row = single_row(payload.parse_json(body))
-            return await self._answer(await self._model(), row)
+            return await self._answer(await self.model(), row)
         row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
-        loaded = await self._model()
+        loaded = await self.model()
         return await anyio.to_thread.run_sync(lambda: _read_answer(loaded, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
@@ -152,9 +134,9 @@ class Api:
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
         kind, charset = payload.media_type(request, payload.BATCHES)
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
-        batch = await _computed(body, lambda: self._batch(kind, body, charset))
-        loaded = await self._model()
-        return await _computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
+        batch = await computed(body, lambda: self._batch(kind, body, charset))
+        loaded = await self.model()
+        return await computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
@@ -176,7 +158,8 @@ class Api:
             self._memory.keep(loaded, known, answer)
         return _named(loaded, answer)
 
-    async def _model(self) -> LoadedModel:
+    async def model(self) -> LoadedModel:
+        """The model in hand. Raises Refusal (503) where there is none."""
         loaded = await self._predictor.model()
         if loaded is None:
             headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
@@ -184,10 +167,22 @@ class Api:
         return loaded
 
 
-def application(predictor: Predictor, limits: Limits) -> Envelope:
-    """The whole service as an ASGI application."""
-    api = Api(predictor, limits).routes()
-    return Envelope({**{f"/v1{path}": route for path, route in api.items()}, **api, **page.routes()})
+def application(predictor: Predictor, limits: Limits, origins: Sequence[str] = ()) -> Envelope | CORSMiddleware:
+    """The whole service as an ASGI application. Pages of `origins` may ask it from a browser ("*": of all)."""
+    api = Api(predictor, limits)
+    protocols = Protocols(api.model, limits)
+    routes = api.routes()
+    versioned = {f"/v1{path}": route for path, route in routes.items()}
+    envelope = Envelope({**versioned, **routes, **protocols.routes(), **page.routes()}, protocols.find)
+    if not origins:
+        return envelope
+    return CORSMiddleware(
+        envelope,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["Content-Type", "Authorization", "X-Request-ID", "X-Purpose"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+    )
 
 
 def _read_answer(loaded: LoadedModel, row: Row) -> ASGIApp:
@@ -225,10 +220,3 @@ def _entries(answers: Sequence[Answer], read: ModelInput) -> Sequence[Answer | R
     given = iter(answers)
     rows = range(len(answers) + len(read.refused))
     return [RefusedRow(read.refused[row]) if row in read.refused else next(given) for row in rows]
-
-
-async def _computed(body: bytes, work: Callable[[], T]) -> T:
-    """The result of `work`, off the event loop where `body` is large."""
-    if len(body) < OFF_LOOP_BYTES:
-        return work()
-    return await anyio.to_thread.run_sync(work)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column, has_findings
-from functions.predict.reading import KnownRow, ModelInput, Reading, duplicate_field, model_input
+from functions.predict.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
 from shared.dataset import nearest
 from shared.documents import Manifest
 from shared.problems import Problem, shortened
@@ -44,15 +44,18 @@ class RequestSchema:
             return ModelInput.of(known)
         return self._read_closely([row], Reading(rows=1, single=True))
 
-    def read_rows(self, rows: Sequence[Any], *, each: bool = False, prefix: str = "") -> ModelInput:
-        """The rows of /predict_batch. Raises Refusal (422) with every problem, pointing to `<prefix>/<row>/<field>`.
+    def read_rows(
+        self, rows: Sequence[Any], *, each: bool = False, prefix: str = "", locate: Locate | None = None
+    ) -> ModelInput:
+        """The rows of /predict_batch. Raises Refusal (422) with every problem, pointing to `<prefix>/<row>/<field>`
+        or to where `locate` says.
 
         With `each`, rows that cannot be answered are told in the result's `refused` instead.
         """
         cells = self._accepted_at_once(rows)
         if cells is not None:
             return model_input(self.columns, cells, len(rows))
-        return self._read_closely(rows, Reading(rows=len(rows), each=each, prefix=prefix))
+        return self._read_closely(rows, Reading(len(rows), each=each, prefix=prefix, locate=locate))
 
     def unknown(self, where: str, spelling: str) -> Problem:
         """The problem with a field that the model does not have, with the nearest one that it has."""

@@ -1,13 +1,16 @@
 """The settings of one serving process: which bucket and stage it reads, how often it looks, how much it accepts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
 from shared.env import Environment
+from shared.errors import SettingsError
 from shared.layout import STAGES, Stage
 
 MEBIBYTE = 2**20
+_ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.ASCII)
 PLATFORM_LIMIT = 32 * MEBIBYTE
 """Cloud Run refuses larger requests and responses by itself."""
 
@@ -26,12 +29,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class PredictSettings:
-    """Read once, in the worker. `refresh_seconds`: age at which the last look at the pointer is too old."""
+    """Read once, in the worker. `refresh_seconds`: age at which the last look at the pointer is too old. `origins`:
+    whose pages may ask from a browser, none by default.
+    """
 
     bucket: str
     stage: Stage
     refresh_seconds: float
     limits: Limits
+    origins: tuple[str, ...] = ()
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "PredictSettings":
@@ -47,4 +53,14 @@ class PredictSettings:
                 body_seconds=env.number("BODY_SECONDS", 30, minimum=0.1, maximum=3600),
                 remembered_rows=env.integer("REMEMBERED_ROWS", 4096, minimum=0, maximum=100_000),
             ),
+            origins=_origins(env.optional("ALLOWED_ORIGINS") or ""),
         )
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in text.split(",") if part.strip())
+    wrong = [origin for origin in origins if origin != "*" and not _ORIGIN.fullmatch(origin)]
+    if wrong:
+        expected = "origins such as https://example.org, with commas between them, or *"
+        raise SettingsError(f"environment variable ALLOWED_ORIGINS must hold {expected}, found {wrong[0]!r}")
+    return origins

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from functions.predict.reading import Locate
 from functions.predict.sent_table import too_many_rows
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse
 
@@ -17,10 +18,14 @@ def single_row(value: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class JsonRows:
-    """The rows of a batch as they were sent, and the JSON pointer that leads to them within the body."""
+    """The rows of a batch as they were sent, and the JSON pointer that leads to them within the body.
+
+    `locate` leads to the cells where they do not stand in their rows.
+    """
 
     rows: Sequence[Any]
     prefix: str = ""
+    locate: Locate | None = None
 
 
 def batch_rows(value: Any, max_rows: int) -> JsonRows:

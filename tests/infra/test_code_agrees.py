@@ -41,6 +41,7 @@ LEFT_TO_THEIR_DEFAULT = {
     "predict": {
         "REMEMBERED_ROWS": "what the service's memory is sized for",
         "BODY_SECONDS": "well within the service's own time-out",
+        "ALLOWED_ORIGINS": "no page of another origin asks the service, unless its owner says so",
     },
 }
 """Variables that are read but not set, and why."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.predict.routes import OFF_LOOP_BYTES
+from functions.predict.json_answer import OFF_LOOP_BYTES
 from functions.predict.settings import Limits
 from shared import logs
 from shared.documents import Cell

@@ -1,0 +1,118 @@
+"""The endpoints that speak the protocols of others, over the model and the schema that all answers come from."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from functions.predict import payload
+from functions.predict.envelope import Endpoint, Routes
+from functions.predict.inference import MODEL_PATH, describe_tensors, inference_rows, inferred
+from functions.predict.invocations import Scores, invocation_rows, parse_invocation
+from functions.predict.json_answer import JsonAnswer, computed
+from functions.predict.loaded_model import LoadedModel
+from functions.predict.settings import Limits
+from functions.predict.shape import JsonRows
+from shared.problems import MEDIA_TYPE, Refusal, problem_fields, refuse
+
+VERSION = "2"
+FindModel = Callable[[], Awaitable[LoadedModel]]
+
+
+class Protocols:
+    """MLflow's scoring protocol and the Open Inference Protocol over one model."""
+
+    def __init__(self, model: FindModel, limits: Limits) -> None:
+        """`model` finds the model in hand, or raises Refusal (503)."""
+        self._model = model
+        self._limits = limits
+
+    def routes(self) -> Routes:
+        """The paths that no model's name is part of."""
+        return {
+            "/ping": ("GET", self.ready),
+            "/invocations": ("POST", self.invocations),
+            "/v2": ("GET", self.server),
+            "/v2/health/live": ("GET", self.live),
+            "/v2/health/ready": ("GET", self.ready),
+        }
+
+    def find(self, path: str) -> tuple[str, Endpoint] | None:
+        """The endpoint of a path with a model's name in it."""
+        match = MODEL_PATH.fullmatch(path)
+        if match is None:
+            return None
+        if match["rest"] == "/infer":
+            return "POST", self.infer
+        return "GET", self.ready_model if match["rest"] == "/ready" else self.metadata
+
+    async def live(self, _: Request) -> ASGIApp:
+        """The process lives."""
+        return JsonAnswer({"live": True})
+
+    async def ready(self, _: Request) -> ASGIApp:
+        """A model is in hand; loads the first one."""
+        await self._model()
+        return JsonAnswer({"ready": True})
+
+    async def server(self, _: Request) -> ASGIApp:
+        """What speaks this protocol."""
+        return JsonAnswer({"name": "tabular-regression", "version": VERSION, "extensions": []})
+
+    async def ready_model(self, request: Request) -> ASGIApp:
+        """The model of this name, and version, is the one in hand."""
+        manifest = (await self._named(request)).manifest
+        return JsonAnswer({"name": manifest.dataset.name, "ready": True})
+
+    async def metadata(self, request: Request) -> ASGIApp:
+        """The model's tensors."""
+        return JsonAnswer(describe_tensors((await self._named(request)).manifest))
+
+    async def infer(self, request: Request) -> ASGIApp:
+        """Rows as tensors."""
+        try:
+            return await self._infer(request)
+        except Refusal as refusal:
+            body = msgspec.json.encode({**problem_fields(refusal), "error": refusal.detail})
+            return Response(body, refusal.status, refusal.headers, MEDIA_TYPE)
+
+    async def _infer(self, request: Request) -> ASGIApp:
+        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        payload.media_type(request, (payload.JSON,))
+        value, batch = await computed(body, lambda: _parsed(body, self._limits.max_rows))
+        loaded = await self._named(request)
+
+        def work() -> ASGIApp:
+            read = loaded.schema.read_rows(batch.rows, locate=batch.locate)
+            return JsonAnswer(inferred(loaded.manifest, loaded.answers(read), value))
+
+        return await computed(body, work)
+
+    async def invocations(self, request: Request) -> ASGIApp:
+        """Rows in MLflow's forms."""
+        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        payload.media_type(request, (payload.JSON,))
+        batch = await computed(body, lambda: invocation_rows(parse_invocation(body), self._limits.max_rows))
+        loaded = await self._model()
+
+        def work() -> ASGIApp:
+            answers = loaded.answers(loaded.schema.read_rows(batch.rows, prefix=batch.prefix, locate=batch.locate))
+            return JsonAnswer(Scores([answer.prediction for answer in answers]))
+
+        return await computed(body, work)
+
+    async def _named(self, request: Request) -> LoadedModel:
+        loaded = await self._model()
+        match = MODEL_PATH.fullmatch(request.scope["path"])
+        named = match is not None and match["name"] == loaded.manifest.dataset.name
+        if match is None or not named or match["version"] not in (None, loaded.manifest.run_id):
+            raise refuse(404, "not_found", "another model serves here; see /v2/health/ready and /meta")
+        return loaded
+
+
+def _parsed(body: bytes, max_rows: int) -> tuple[Any, JsonRows]:
+    value = payload.parse_json(body)
+    return value, inference_rows(value, max_rows)
