@@ -77,8 +77,9 @@ async def _received(request: Request, max_bytes: int) -> bytes:
     return b"".join(chunks) if len(chunks) > 1 else body
 
 
-def media_type(request: Request, accepted: tuple[str, ...]) -> tuple[str, str | None]:
-    """JSON, CSV, WORKBOOK or TABLE, and the charset where one is declared, by the request's headers.
+def media_type(request: Request, accepted: tuple[str, ...], *, unsaid: str | None = None) -> tuple[str, str | None]:
+    """JSON, CSV, WORKBOOK or TABLE, and the charset where one is declared, by the request's headers;
+    `unsaid` where they say nothing of the type.
 
     Raises Refusal (415) where it is not among `accepted`, or the charset is not one that is read.
     """
@@ -87,6 +88,8 @@ def media_type(request: Request, accepted: tuple[str, ...]) -> tuple[str, str | 
     sent = _header(request, b"content-type")
     if sent == b"application/json":  # what nearly every caller sends
         return JSON, None
+    if not sent and unsaid is not None:
+        return unsaid, None
     match = _MEDIA_TYPE.fullmatch(sent.decode("latin-1"))
     found = match.group(1).lower() if match else ""
     kind = JSON if _JSON_TYPE.fullmatch(found) else _TABLE_TYPES.get(found)

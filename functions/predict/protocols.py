@@ -81,7 +81,7 @@ class Protocols:
 
     async def _infer(self, request: Request) -> ASGIApp:
         body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
-        payload.media_type(request, (payload.JSON,))
+        payload.media_type(request, (payload.JSON,), unsaid=payload.JSON)  # tritonclient says nothing of it
         value, batch = await computed(body, lambda: _parsed(body, self._limits.max_rows))
         loaded = await self._named(request)
 

@@ -52,6 +52,12 @@ def test_rows_as_tensors_are_answered_as_tensors(client: Client) -> None:
     assert {tuple(tensor["shape"]) for tensor in body["outputs"]} == {(2,)}
 
 
+def test_the_type_of_an_inference_request_may_be_left_unsaid_as_tritonclient_does(client: Client) -> None:
+    assert client.post(INFER, tensors(ROWS), {}).status_code == 200
+    assert client.post(INFER, tensors(ROWS), {"Content-Type": "application/octet-stream"}).status_code == 415
+    assert client.post("/invocations", json.dumps({"inputs": ROWS}), {}).status_code == 415
+
+
 def test_the_metadata_names_what_infer_takes_and_gives(client: Client) -> None:
     metadata = client.get(f"/v2/models/{NAME}").json()
     assert metadata["versions"] == [FIRST]
