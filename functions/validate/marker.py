@@ -14,7 +14,7 @@ from functions.validate.promotion import Clock, Release, promote
 from functions.validate.rejection import keep_newest
 from functions.validate.standing import Standing, marker_standing
 from shared import layout, pointers
-from shared.codec import decode, encode
+from shared.codec import decode
 from shared.documents import SCHEMA_VERSION, Pointer, Rejection
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PermanentError
 from shared.events import PromotionAsked, StorageEvent
