@@ -25,6 +25,8 @@ def target(store: Store, run_id: str | None) -> Kept:
     wanted = run_id or (before(entries) if now else entries[-1].pointer.run_id)
     if wanted is None:
         served = entries[-1].pointer.run_id
+        if {entry.pointer.run_id for entry in entries} == {served}:
+            raise CannotTell(f"production has served nothing but {served}")
         raise CannotTell(f"nothing served before {served} but what was rolled back from; name a run with TO=")
     if now is not None and wanted == now.run_id:
         raise CannotTell(f"{wanted} is what production serves already")

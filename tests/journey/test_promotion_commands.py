@@ -82,7 +82,7 @@ def test_promote_rollback_and_forward_again(deployment: Deployment) -> None:
     copy = f"gsutil cp gs://{BUCKET}/staging/current.json gs://{BUCKET}/promote/production.json"
     assert copy in first.stdout.splitlines()
     assert first.stdout.splitlines()[-1].startswith(f"production's pointer names {run_id(1)};")
-    refused(run(deployment, "rollback"), 1, f"nothing served before {run_id(1)}")
+    refused(run(deployment, "rollback"), 1, f"production has served nothing but {run_id(1)}")
     stage(deployment, 2)
     again = run(deployment, "promote", BOTO_CONFIG="")
     assert again.stdout.splitlines()[-1].startswith(f"production's pointer names {run_id(2)};"), again
