@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from typing import TypeVar
@@ -22,6 +23,9 @@ from shared.errors import InvalidDocument
 from shared.layout import is_run_id
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
+MAX_ITEMS = 1_000_000
+"""Values of a document, unless its reader knows better: they cost memory, twenty times as many bytes as their text."""
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 T = TypeVar("T", bound=Document)
 
@@ -33,10 +37,14 @@ def encode(document: Document) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def decode(data: bytes, kind: type[T], where: str) -> T:
-    """Parse `data` as a `kind`. Raises InvalidDocument naming `where`, what was expected and what was found."""
+def decode(data: bytes, kind: type[T], where: str, *, max_items: int = MAX_ITEMS) -> T:
+    """Parse `data` as a `kind` of at most `max_items` values.
+
+    Raises InvalidDocument naming `where`, what was expected and what was found.
+    """
     if len(data) > MAX_DOCUMENT_BYTES:
         raise InvalidDocument(f"{where}: {len(data)} bytes is over the limit of {MAX_DOCUMENT_BYTES}")
+    _require_few_items(data, max_items, where)
     try:
         _refuse_newer(data, where)
         document = msgspec.json.decode(data, type=kind)
@@ -51,7 +59,7 @@ def encode_gzip(document: Document) -> bytes:
     return gzip.compress(encode(document), mtime=0)
 
 
-def decode_gzip(data: bytes, kind: type[T], where: str) -> T:
+def decode_gzip(data: bytes, kind: type[T], where: str, *, max_items: int = MAX_ITEMS) -> T:
     """`decode` of compressed data, bounded, so that a small file cannot unfold into all of memory."""
     stream = zlib.decompressobj(wbits=31)
     try:
@@ -60,12 +68,21 @@ def decode_gzip(data: bytes, kind: type[T], where: str) -> T:
         raise InvalidDocument(f"{where}: not gzip: {error}") from None
     if not stream.eof and len(plain) <= MAX_DOCUMENT_BYTES:
         raise InvalidDocument(f"{where}: the gzip data ends early")
-    return decode(plain, kind, where)
+    return decode(plain, kind, where, max_items=max_items)
 
 
 def digest(data: bytes) -> FileDigest:
     """Size and SHA-256 of `data`."""
     return FileDigest(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def _require_few_items(data: bytes, max_items: int, where: str) -> None:
+    """Count values before any is made. Texts may hold commas of their own, so they are taken out first."""
+    if data.count(b",") < max_items:
+        return
+    found = _TEXT.sub(b"", data).count(b",")
+    if found >= max_items:
+        raise InvalidDocument(f"{where}: {found + 1} values or more, at most {max_items} are expected")
 
 
 class _Version(msgspec.Struct):

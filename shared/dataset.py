@@ -4,9 +4,10 @@ Arrives: the bytes of the spec. Leaves: a `DatasetSpec`, or every problem in one
 """
 
 import difflib
+import math
 import tomllib
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -20,6 +21,8 @@ from shared.documents import (
 )
 from shared.errors import InvalidDataset
 
+MAX_SPEC_BYTES = 256 * 2**10
+MAX_KEY_DOTS = 32
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 
 
@@ -75,10 +78,13 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
     """The spec in `text`. Raises InvalidDataset with every problem; an unknown key comes with its nearest known one."""
+    _require_plain(text, where)
     try:
         table = tomllib.loads(text.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidDataset([f"{where} is not valid TOML: {error}"]) from None
+    except RecursionError:
+        raise InvalidDataset([f"{where} is nested too deeply"]) from None
     problems = [f"{where}: {problem}" for problem in _unknown_keys(table)]
     if problems:
         raise InvalidDataset(problems)
@@ -90,6 +96,17 @@ def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
     if problems:
         raise InvalidDataset(problems)
     return spec
+
+
+def _require_plain(text: bytes, where: str) -> None:
+    """Refuse unread what would cost minutes or gigabytes: reading a dotted key is quadratic in its dots."""
+    if len(text) > MAX_SPEC_BYTES:
+        raise InvalidDataset([f"{where} has {len(text)} bytes; a spec has at most {MAX_SPEC_BYTES}"])
+    for number, line in enumerate(text.splitlines(), 1):
+        key, equals, _ = line.partition(b"=")
+        is_key = bool(equals) or line.lstrip().startswith(b"[")
+        if is_key and b"," not in key and key.count(b".") > MAX_KEY_DOTS:
+            raise InvalidDataset([f"{where}, line {number}: a key of {key.count(b'.')} dots"])
 
 
 def normalized(text: str) -> str:
@@ -166,7 +183,16 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         tiers, bands = spec.assessment.tiers, spec.assessment.bands
         rules.append((0 < tiers.medium < tiers.high < 1, "assessment.tiers must satisfy 0 < medium < high < 1"))
         rules.append((bands.low < bands.medium, "assessment.bands must satisfy low < medium"))
-    return [problem for holds, problem in rules if not holds]
+    infinite = [path for path, number in _numbers(msgspec.to_builtins(spec), "") if not math.isfinite(number)]
+    return [*(f"{path} must be a finite number" for path in infinite), *(said for holds, said in rules if not holds)]
+
+
+def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _numbers(item, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, float):
+        yield path, value
 
 
 def _ordered(low: float | None, high: float | None) -> bool:

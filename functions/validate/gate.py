@@ -26,6 +26,7 @@ from shared.metrics import Vector, r2
 from shared.model_runtime import Model, require_golden, tolerance
 
 MIN_HOLDOUT_ROWS = 30
+MAX_GOLDEN_ROWS = 10_000
 REPORTED_TOLERANCE = 1e-3
 
 Shown = float | str | None
@@ -49,6 +50,11 @@ class Case:
     problems: Sequence[str]
     incumbent: Incumbent
 
+    @property
+    def _width(self) -> int:
+        """Values of a row, its target and its share of the document's own names among them."""
+        return len(self.manifest.features) + 2
+
     @cached_property
     def model(self) -> Model:
         """The candidate's graph, loaded. Raises IntegrityError."""
@@ -57,12 +63,17 @@ class Case:
     @cached_property
     def golden(self) -> Golden:
         """The golden rows. Raises InvalidDocument."""
-        return decode(self.files[layout.GOLDEN], Golden, layout.GOLDEN)
+        return decode(self.files[layout.GOLDEN], Golden, layout.GOLDEN, max_items=MAX_GOLDEN_ROWS * self._width)
 
     @cached_property
     def holdout(self) -> Holdout:
         """The rows held out. Raises InvalidDocument."""
-        return decode_gzip(self.files[layout.HOLDOUT], Holdout, layout.HOLDOUT)
+        return decode_gzip(
+            self.files[layout.HOLDOUT],
+            Holdout,
+            layout.HOLDOUT,
+            max_items=(self.manifest.dataset.holdout_rows + 1) * self._width,
+        )
 
     @cached_property
     def target(self) -> Vector:

@@ -25,7 +25,7 @@ FROM_SOURCE = ("train", "validate")
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCES = frozenset({".py", ".js", ".css", ".html"})
-PLACED = frozenset({"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md"})
+PLACED = frozenset({"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md", "CONTRACT.md"})
 """Not in the function's folder of the bundle: they have their place at its root, or none."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ENTRY = '''\

@@ -92,3 +92,28 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
 def test_the_nearest_name_is_suggested_only_when_near() -> None:
     assert nearest("Target", ["target", "source"]) == "target"
     assert nearest("zzz", ["target", "source"]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[target_range]\nmax = inf", "target_range.max must be a finite number"),
+        ("[gate]\nmin_r2 = nan", "gate.min_r2 must be a finite number"),
+        ("[features]\na = { kind = 'numeric', min = -inf }", "features.a.min must be a finite number"),
+        ("a" + ".a" * 5_000 + " = 1", "line 4: a key of 5000 dots"),
+        ("[a" + ".a" * 5_000 + "]", "line 4: a key of 5000 dots"),
+        ("x = " + "[" * 100_000, "nested too deeply"),
+        ("#" * 300_000, "a spec has at most 262144"),
+    ],
+)
+def test_a_spec_that_no_run_could_be_made_of_is_refused_at_once(text: str, said: str) -> None:
+    """An infinite bound once passed the check, was trained on to the end, and failed in the manifest."""
+    head = 'name = "x"\nsource = "t.csv"\ntarget = "y"\n'
+    with pytest.raises(InvalidDataset) as refused:
+        parse_spec((head + text).encode())
+    assert any(said in problem for problem in refused.value.problems), refused.value.problems
+
+
+def test_a_long_list_of_names_with_dots_is_no_key() -> None:
+    names = ", ".join(f'"a.b.{n}"' for n in range(200))
+    assert len(parse_spec(f'name = "x"\nsource = "t.csv"\ntarget = "y"\ndrop = [{names}]'.encode()).drop) == 200

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
@@ -130,3 +131,21 @@ def test_any_column_survives(column: list[float | str | None]) -> None:
 def test_a_digest_is_of_all_the_bytes() -> None:
     assert digest(b"abc").size == 3
     assert digest(b"abc").sha256 != digest(b"abd").sha256
+
+
+def test_values_are_counted_before_they_are_made() -> None:
+    """65 kB of gzip once unfolded to 64 MiB of text, and that to 1.4 GB of values."""
+    bomb = gzip.compress(b'{"columns":{"a":[' + b"1," * 3_000_000 + b'1]},"target":[1]}')
+    assert len(bomb) < 20_000
+    with pytest.raises(InvalidDocument, match="3000002 values or more, at most 500 are expected"):
+        decode_gzip(bomb, Holdout, "holdout.json.gz", max_items=500)
+    tracemalloc.start()
+    with pytest.raises(InvalidDocument):
+        decode_gzip(bomb, Holdout, "holdout.json.gz", max_items=500)
+    assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    tracemalloc.stop()
+
+
+def test_commas_within_texts_are_no_values() -> None:
+    holdout = Holdout(columns={"a": ["x, y, \\", 'a "quoted", one'] * 200}, target=[1.0] * 400)
+    assert decode_gzip(encode_gzip(holdout), Holdout, "h", max_items=900) == holdout
