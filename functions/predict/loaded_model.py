@@ -45,8 +45,7 @@ class LoadedModel:
         """One answer for each row of `inputs`."""
         if not inputs.rows:
             return []
-        predictions: list[float] = self.model.run(inputs.numeric, inputs.categorical).tolist()
-        return [self.assessor.assess(prediction) for prediction in predictions]
+        return self.assessor.assess_all(self.model.run(inputs.numeric, inputs.categorical))
 
 
 def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> LoadedModel:

@@ -155,14 +155,15 @@ def _by_row(found: Sequence[tuple[int, Found]]) -> dict[int, list[Found]]:
 
 def model_input(columns: Sequence[Column], cells: Mapping[str, Sequence[object]], rows: int) -> ModelInput:
     """The graph's input from accepted cells by feature, `rows` of each."""
-    numeric = np.array([cells[column.name] for column in columns if isinstance(column, NumericColumn)], np.float64)
+    numbers = [cells[column.name] for column in columns if isinstance(column, NumericColumn)]
     words = [cells[column.name] for column in columns if isinstance(column, CategoricalColumn)]
-    categorical = np.array(words, dtype=object)
-    return ModelInput(
-        numeric=np.ascontiguousarray(numeric.reshape(len(columns) - len(words), rows).T),
-        categorical=np.ascontiguousarray(categorical.reshape(len(words), rows).T),
-        rows=rows,
-    )
+    numeric = np.empty((rows, len(numbers)), dtype=np.float64)
+    for place, column_cells in enumerate(numbers):
+        numeric[:, place] = np.array(column_cells, dtype=np.float64)
+    categorical = np.empty((rows, len(words)), dtype=object)
+    for place, column_cells in enumerate(words):
+        categorical[:, place] = column_cells
+    return ModelInput(numeric, categorical, rows)
 
 
 def duplicate_field(where: str, spelling: str, other: str) -> Problem:

@@ -69,10 +69,9 @@ class RequestSchema:
 
     def _accepted_at_once(self, rows: Sequence[Any]) -> dict[str, Sequence[object]] | None:
         """The cells of rows that have exactly the features, all plainly good; None for any others."""
-        width = len(self.columns)
         accepted: dict[str, Sequence[object]] = {}
         try:
-            if any(len(row) != width for row in rows):
+            if not set(map(len, rows)) <= {len(self.columns)}:
                 return None
             for entry in self.columns:
                 name = entry.name

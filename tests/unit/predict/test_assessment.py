@@ -1,11 +1,13 @@
 """Clipping, interval, risk and band."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.assessment import Answer, Assessor, band, share_below, tier
+from functions.predict.assessment import MANY, Answer, Assessor, band, share_below, tier
 from shared.documents import Profile, TargetRange
 from shared.errors import IntegrityError
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest
@@ -90,3 +92,23 @@ def test_a_prediction_that_is_no_number_is_a_fault_not_an_answer(predicted: floa
 def test_residuals_that_cannot_tell_a_probability_are_refused(quantiles: tuple[float, ...]) -> None:
     with pytest.raises(IntegrityError, match="residual quantiles"):
         assessor(quantiles)
+
+
+@given(
+    st.lists(st.floats(-500, 500), min_size=MANY, max_size=MANY + 40),
+    st.sampled_from([RESIDUAL_QUANTILES, (-3.0, -3.0, 0.0, 0.0, 0.1, 7.0), (0.0, 0.0), (-1e-9, 1e-9)]),
+    st.booleans(),
+)
+def test_many_rows_are_assessed_as_each_is_to_the_last_digit(
+    predicted: list[float], quantiles: tuple[float, ...], assessed: bool
+) -> None:
+    changes: dict[str, object] = {} if assessed else {"assessment": None, "target_range": TargetRange()}
+    one = assessor(quantiles, **changes)
+    numbers = [*predicted, -0.0, *(50.0 - quantile for quantile in quantiles)]
+    assert repr(one.assess_all(np.array(numbers))) == repr([one.assess(number) for number in numbers])
+
+
+@pytest.mark.parametrize("rows", [1, MANY + 1])
+def test_among_many_rows_one_that_is_not_finite_is_refused(rows: int) -> None:
+    with pytest.raises(IntegrityError):
+        assessor().assess_all(np.array([*[50.0] * (rows - 1), math.nan]))
