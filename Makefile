@@ -12,6 +12,11 @@ LOCK    = $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11
           --no-emit-package pip --custom-compile-command "make lock" --quiet
 export PYTHONPATH := $(CURDIR)
 
+# A proxy cannot reach this computer's own addresses. Libraries differ in the spelling that they read first.
+COMMA := ,
+export NO_PROXY := 127.0.0.1,localhost$(if $(no_proxy)$(NO_PROXY),$(COMMA)$(or $(no_proxy),$(NO_PROXY)))
+export no_proxy := $(NO_PROXY)
+
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
 KNOWN := ARGS AT BACK BUCKET BUDGET DATA DATASET FN JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION STAGE \

@@ -2,9 +2,15 @@
 
 import os
 import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+DEAD_PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
+"""The environment of a computer behind a proxy, which nobody on its loopback can be reached through."""
 
 
 def require(*names: str, source: str) -> str:
@@ -29,3 +35,13 @@ def queued_seconds(pid: int) -> float:
     """
     counted = Path(f"/proc/{pid}/schedstat")
     return int(counted.read_text().split()[1]) / 1e9 if counted.exists() else 0.0
+
+
+@contextmanager
+def ignored(number: signal.Signals) -> Iterator[None]:
+    """Processes that are started here inherit the signal as ignored, as a shell's background jobs do Ctrl-C's."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)

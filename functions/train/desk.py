@@ -70,7 +70,8 @@ class Bars:
 def main(arguments: Sequence[str]) -> int:
     """The exit status: 0, or 1 with every problem on stderr."""
     asked = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing is left behind then either
+    for number in (signal.SIGTERM, signal.SIGINT):  # nothing is left behind; background jobs inherit SIGINT as ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         if asked.action == "check":
             check(asked.dataset, Console())

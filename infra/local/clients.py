@@ -1,6 +1,19 @@
-"""How gsutil and gcloud are told to talk to the local storage: the text of a boto file, and an environment."""
+"""How gsutil, gcloud and Python are told to talk to the local storage: the text of a boto file, and environments."""
 
+from collections.abc import Mapping
 from pathlib import Path
+
+LOOPBACK = "127.0.0.1,localhost"
+
+
+def past_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """NO_PROXY of `environ` with this computer in it, in both spellings: libraries differ in which one they read first.
+
+    A proxy cannot reach the loopback of the computer that asks it.
+    """
+    named = environ.get("no_proxy") or environ.get("NO_PROXY")
+    value = ",".join(filter(None, (LOOPBACK, named)))
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def boto_file(host: str, port: int, state_dir: Path) -> str:

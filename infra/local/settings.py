@@ -5,13 +5,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from infra.local.clients import boto_file, gcloud_environment
+from infra.local.clients import LOOPBACK, boto_file, gcloud_environment
 from shared.env import Environment
 
 HOST = "127.0.0.1"
 PROJECT = "local"
 LOCATION = "europe-west1"
 JOB = f"projects/{PROJECT}/locations/{LOCATION}/jobs/train-weekly"
+_PAST_PROXIES = (
+    f'export NO_PROXY="{LOOPBACK}${{no_proxy:+,$no_proxy}}${{NO_PROXY:+,$NO_PROXY}}"',
+    'export no_proxy="$NO_PROXY"',
+)
+"""What `past_proxies` says, for the shell that sources the file: its own exceptions stay."""
 
 
 @dataclass(frozen=True)
@@ -143,4 +148,6 @@ class LocalSettings:
         """Write the boto file for gsutil and `env`, the file to source."""
         self.boto_path.write_text(boto_file(HOST, self.ports.storage_https, self.state / "gsutil"), encoding="utf-8")
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.shell_environment().items()]
-        self.shell_file.write_text("\n".join(["# source this file in a shell", *lines, ""]), encoding="utf-8")
+        self.shell_file.write_text(
+            "\n".join(["# source this file in a shell", *lines, *_PAST_PROXIES, ""]), encoding="utf-8"
+        )

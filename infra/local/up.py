@@ -20,6 +20,7 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from infra.local.clients import past_proxies
 from infra.local.flow import Flow, StageFailed
 from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
 from infra.local.services import all_services, create_weekly_job
@@ -41,7 +42,9 @@ class CannotStart(PipelineError):
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     console = Console(highlight=False, soft_wrap=True)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs inherit SIGINT as ignored
+        signal.signal(number, _interrupt)
+    os.environ.update(past_proxies(os.environ))
     try:
         settings = LocalSettings.from_env(os.environ, ROOT)
         with _exclusive(settings):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import requests
 
 from functions.train.tracked import TrackedRun, decode_run
 from functions.train.tracking import QUIET, SQLITE, MlflowTracker, without_credentials
@@ -29,6 +30,7 @@ from shared.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 5.0
+PAGE_SECONDS = 60.0
 Say = Callable[[str], None]
 
 
@@ -118,6 +120,24 @@ def _filled(found: Experiments) -> Store | None:
     return store
 
 
+def _view(address: str, page: "subprocess.Popen[bytes]") -> str:
+    """Wait until the page answers; where in it the runs are.
+
+    Without `workflowType` MLflow 3 opens on its view for language models, which is empty here.
+    """
+    question = {"max_results": 1, "filter": "name != 'Default'", "order_by": ["last_update_time DESC"]}
+    deadline = time.monotonic() + PAGE_SECONDS
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy
+        while page.poll() is None and time.monotonic() < deadline:
+            with suppress(requests.RequestException, ValueError):
+                answer = session.post(f"{address}/api/2.0/mlflow/experiments/search", json=question, timeout=5)
+                found = answer.json().get("experiments", [])
+                return f"#/experiments/{found[0]['experiment_id']}?workflowType=machine_learning" if found else ""
+            time.sleep(0.2)
+    return ""
+
+
 def _stay(found: Experiments, store: Store | None, page: "subprocess.Popen[bytes] | None") -> int:
     known: dict[str, str | None] | None = None
     while page is None or page.poll() is None:
@@ -147,7 +167,8 @@ def main(arguments: "list[str] | None" = None) -> int:
     parser.add_argument("--port", type=number(1, 65535), default=5000, help="of the page (5000)")
     parser.add_argument("--no-page", action="store_true", help="record and set the aliases once, and end")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs inherit SIGINT as ignored
+        signal.signal(ending, signal.default_int_handler)
     page = None
     try:
         found = experiments(os.environ, ROOT)
@@ -159,7 +180,8 @@ def main(arguments: "list[str] | None" = None) -> int:
             return 0
         if found.is_file:
             page = _page(found, int(options.port))
-            print(f"MLflow: http://{HOST}:{int(options.port)}  (Ctrl-C stops it)", flush=True)
+            address = f"http://{HOST}:{int(options.port)}"
+            print(f"MLflow: {address}/{_view(address, page)}  (Ctrl-C stops it)", flush=True)
         else:
             print(f"MLflow: {without_credentials(found.uri)}  (the aliases follow the stages until Ctrl-C)", flush=True)
         return _stay(found, store, page)

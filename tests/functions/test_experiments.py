@@ -24,6 +24,7 @@ from shared.documents import SCHEMA_VERSION, Decision, Pointer
 from shared.layout import Stage
 from shared.store import CloudStore
 from tests.local_storage import running_storage
+from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
@@ -112,11 +113,19 @@ def test_the_runs_of_the_bucket_are_merged_into_one_store_whose_aliases_follow_t
     assert sorted(one.info.run_name for one in whole) == run_ids
 
 
-def test_the_page_opens_and_ctrl_c_ends_it(environment: dict[str, str], run_ids: list[str]) -> None:
+def test_the_page_opens_at_the_runs_and_ctrl_c_ends_it(
+    environment: dict[str, str], run_ids: list[str], tmp_path: Path
+) -> None:
+    once(environment)
+    experiment = client_of(environment).get_experiment_by_name("student-performance").experiment_id
+    output = tmp_path / "printed"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([*COMMAND, "--port", str(port)], env=environment, start_new_session=True)
+    with output.open("wb") as printed, ignored(signal.SIGINT):
+        process = subprocess.Popen(
+            [*COMMAND, "--port", str(port)], env=environment, start_new_session=True, stdout=printed
+        )
     try:
         deadline = time.monotonic() + 240
         while (found := _search(port)) is None:
@@ -124,6 +133,11 @@ def test_the_page_opens_and_ctrl_c_ends_it(environment: dict[str, str], run_ids:
             assert time.monotonic() < deadline, "the page did not open"
             time.sleep(0.5)
         assert "student-performance" in found
+        link = f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}?workflowType=machine_learning "
+        while link not in output.read_text():
+            assert process.poll() is None, "it ended early"
+            assert time.monotonic() < deadline, output.read_text()
+            time.sleep(0.1)
     finally:
         process.send_signal(signal.SIGINT)
         code = process.wait(60)

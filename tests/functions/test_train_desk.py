@@ -14,6 +14,7 @@ from shared import layout
 from shared.codec import decode, digest
 from shared.documents import Golden, Manifest
 from shared.model_runtime import Model, require_golden
+from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
@@ -83,14 +84,15 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_behind_and_says_so_in_a_line(dataset: Path, tmp_path: Path) -> None:
     dataset.write_text(dataset.read_text().replace("random_iterations = 1", "random_iterations = 400"))
     command = [sys.executable, "-W", "error", "-m", "functions.train.desk", "train", str(dataset), str(tmp_path / "o")]
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    with ignored(signal.SIGINT):
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
     deadline = time.monotonic() + 120
     while len(members(process.pid)) < 3:  # the search has begun
         assert process.poll() is None

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from infra.local.settings import LocalSettings, Ports, variable
+from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_SECONDS = 600.0
@@ -95,7 +96,7 @@ def running(settings: LocalSettings, *options: str) -> Iterator[Session]:
     """`make run`, stopped at the end."""
     settings.state.mkdir(parents=True, exist_ok=True)
     output = settings.state / "printed"
-    with output.open("wb") as printed:
+    with output.open("wb") as printed, ignored(signal.SIGINT):
         process = subprocess.Popen(
             command(*options), cwd=ROOT, env=environment(settings), stdout=printed, stderr=subprocess.STDOUT
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.journey.local_cloud import ROOT, UP_SECONDS, Finished, environment, processes_of, run_once, settings_for
+from tests.tools import DEAD_PROXIES
 
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 
@@ -115,7 +116,7 @@ def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(t
     done = subprocess.run(
         ["make", "run", "ONCE=1", f"DATASET={spec}", *others],
         cwd=ROOT,
-        env=environment(settings),
+        env={**environment(settings), **DEAD_PROXIES},
         capture_output=True,
         text=True,
         timeout=UP_SECONDS,
