@@ -83,19 +83,40 @@ def is_private(name: str) -> bool:
 def private_parts(path: Path) -> Iterator[str]:
     """What a file takes from other people's packages that is not theirs to promise: private modules, names, attributes.
 
-    An attribute is somebody else's where the file itself defines no such name.
+    A private attribute is ours on `self`, `cls` and the file's own classes, and where the file defines it;
+    a private method is ours where its class has no base of somebody else, or calls it.
     """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for module in imports(path):
         if module.split(".")[0] not in (*OURS, "__future__") and any(map(is_private, module.split("."))):
             yield module
-    defined = {
-        node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    functions = {node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    ours = {node.name for node in classes} | {"self", "cls"}
+    stored = {
+        n.attr
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store) and owner(n) in ours
     }
-    stored = {n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and is_private(node.attr) and node.attr not in defined | stored | DOCUMENTED:
+    defined = {node.name for node in functions} | stored | DOCUMENTED
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)]
+    for node in attributes:
+        if owner(node) not in ours and (node.attr not in defined or isinstance(node.ctx, ast.Store)):
             yield f".{node.attr}"
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("getattr", "setattr"):
+            named = [part.value for part in call.args if isinstance(part, ast.Constant)]
+            yield from (f".{part}" for part in named if isinstance(part, str) and is_private(part))
+    for kind in classes:
+        if {ast.unparse(base).split("[")[0] for base in kind.bases} <= ours | {"Protocol", "object"}:
+            continue
+        called = {node.attr for node in ast.walk(kind) if isinstance(node, ast.Attribute) and owner(node) in ours}
+        methods = {node.name for node in kind.body if isinstance(node, ast.FunctionDef) and is_private(node.name)}
+        yield from (f"{kind.name}.{method}" for method in methods - called)
+
+
+def owner(node: ast.Attribute) -> str:
+    return node.value.id if isinstance(node.value, ast.Name) else ""
 
 
 @pytest.mark.parametrize("folder", ["shared", "functions", "infra"])
@@ -112,6 +133,10 @@ def test_no_private_part_of_another_library_is_used(folder: str) -> None:
         "import sklearn.tree._tree",
         "from xgboost.core import _LIB",
         "def f(model):\n    return model._get_median_predict(1)",
+        "class Quick(Booster):\n    def _assign_features(self): ...",
+        "def f(model):\n    model._Booster = None",
+        "def f(model):\n    return getattr(model, '_get_median_predict')",
+        "class Ours:\n    def __init__(self, model):\n        model._raw = model",
     ],
 )
 def test_a_private_part_is_found(code: str, tmp_path: Path) -> None:

@@ -37,11 +37,6 @@ class Fold:
     test_y: Matrix
     test_rows: NDArray[np.intp]
 
-    @property
-    def has_r2(self) -> bool:
-        """Whether a score can be told apart from luck: R² is undefined where the tested rows have one target only."""
-        return self.test_y.size >= 2 and bool(np.ptp(self.test_y) > 0.0)
-
 
 def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int) -> list[Fold]:
     """`folds` shuffled folds of `features` (n, c) and `target` (n,)."""

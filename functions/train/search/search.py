@@ -21,6 +21,7 @@ from functions.train.search.space import Params, grid_around
 from functions.train.search.workers import Pool, Workers
 from functions.train.search.zoo import Algorithm
 from shared.dataset import TuningSpec
+from shared.metrics import has_r2
 
 SearchStage = Literal["random", "grid"]
 
@@ -106,7 +107,7 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
 
     A fold whose tested rows all have the same target has no R², and no candidate is scored on it.
     """
-    scored = [fold for fold in folds if fold.has_r2]
+    scored = [fold for fold in folds if has_r2(fold.test_y)]
     searched = [Searched(algorithm, without_r2=len(folds) - len(scored)) for algorithm in zoo]
     if not scored:
         return searched

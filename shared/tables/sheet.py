@@ -1,0 +1,172 @@
+"""From the bytes of a file to a sheet of raw cells: CSV in UTF-8, or Parquet."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from shared.dataset import DatasetSpec, normalized
+from shared.errors import InvalidDataset
+from shared.tables.cells import in_lines, number_in
+
+Cells = list[str | None]
+
+
+@dataclass
+class Sheet:
+    """Raw cells by column, with the line of the file on which each row ends; None is the empty cell."""
+
+    columns: dict[str, Cells]
+    lines: list[int]
+
+
+def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+    """The cells of `data`, Parquet where the spec's source ends so. Raises InvalidDataset."""
+    return _read_parquet(data, spec, warnings) if spec.source.endswith(".parquet") else _read_csv(data, spec, warnings)
+
+
+def _read_csv(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+    header, rows, lines = _parsed(_decoded(data))
+    names = _headers(header, spec)
+    problems = _ragged(rows, lines, len(header))
+    if problems:
+        raise InvalidDataset(problems)
+    cells = [[row[position] or None for row in rows] for position in range(len(names))]
+    return _named(names, cells, lines, warnings)
+
+
+def _named(names: Sequence[str], cells: Sequence[Cells], lines: list[int], warnings: list[str]) -> Sheet:
+    """Columns by name; without one: pandas' row labels, told and left out, and what is empty."""
+    labels = [
+        i
+        for i, name in enumerate(names)
+        if (name == "__index_level_0__" or (i == 0 and name in ("", "Unnamed: 0"))) and _are_labels(cells[i])
+    ]
+    for i in labels:
+        warnings.append(f"column {i + 1}, {names[i]!r}, holds row labels, as pandas writes them, and was dropped")
+    names = [name for i, name in enumerate(names) if i not in labels]
+    cells = [column for i, column in enumerate(cells) if i not in labels]
+    for position, (name, column) in enumerate(zip(names, cells, strict=True), 1):
+        if not name and any(column):
+            raise InvalidDataset([f"column {position} has values but no name in the header"])
+    if "" in names:
+        warnings.append(f"{list(names).count('')} empty column(s) without a name were dropped")
+    return Sheet({name: column for name, column in zip(names, cells, strict=True) if name}, lines)
+
+
+def _are_labels(cells: Cells) -> bool:
+    """Whole numbers that differ in every row; a selection or a shuffle leaves gaps and changes their order."""
+    numbers = [number_in(cell) for cell in cells]
+    return len(set(numbers)) == len(cells) and all(number is not None and number.is_integer() for number in numbers)
+
+
+def _decoded(data: bytes) -> str:
+    if data.startswith(b"PAR1") and data.endswith(b"PAR1"):
+        raise InvalidDataset(["the file is Parquet; let its name, and source in the spec, end in .parquet"])
+    if data.startswith(b"PK\x03\x04"):
+        raise InvalidDataset(["the file is an Excel workbook or a ZIP file; save it as CSV (UTF-8)"])
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise InvalidDataset(["the file is UTF-16; save it as UTF-8"])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise InvalidDataset([f"the file is not UTF-8 (first seen in line {line}); save it as UTF-8"]) from None
+    if "\0" in text:
+        raise InvalidDataset(
+            [f"line {text[: text.index(chr(0))].count(chr(10)) + 1} holds a NUL byte; it is no text file"]
+        )
+    return text
+
+
+def _parsed(text: str) -> tuple[list[str], list[list[str]], list[int]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    swallowed: list[str] = []
+    usual = csv.field_size_limit(max(len(text), 1))
+    try:
+        for row in reader:
+            if row:
+                swallowed += _swallowed(row, lines[-1] + 1 if lines else 1, reader.line_num)
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise InvalidDataset(
+            [f"line {reader.line_num}: a quote is opened or closed in the wrong place ({error})"]
+        ) from None
+    finally:
+        csv.field_size_limit(usual)
+    if swallowed:
+        raise InvalidDataset(swallowed)
+    if not rows:
+        raise InvalidDataset(["the file is empty: expected a header and at least 50 rows"])
+    header = rows[0]
+    if len(header) == 1 and (found := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise InvalidDataset([f"the columns are separated by {found!r}; expected commas"])
+    if len(rows) == 1:
+        raise InvalidDataset(["the file has a header but no rows"])
+    return header, rows[1:], lines[1:]
+
+
+def _swallowed(row: Sequence[str], first: int, last: int) -> list[str]:
+    """The problem of a row whose quoted cell holds lines that would be rows themselves: a quote left open."""
+    inner = [line for cell in row for line in cell.splitlines()[1:-1]]
+    whole = sum(line.count(",") == len(row) - 1 for line in inner)
+    if len(row) < 3 or not whole:
+        return []
+    return [f"a quote opened in line {first} is closed in line {last}, and {whole} row(s) between them are in one cell"]
+
+
+def _headers(header: Sequence[str], spec: DatasetSpec) -> list[str]:
+    aliases = {normalized(alias): name for alias, name in spec.aliases.items()}
+    stripped = [normalized(name) for name in header]
+    names = [aliases.get(name, name) for name in stripped]
+    twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
+    if twice:
+        raise InvalidDataset([f"the header names {', '.join(map(repr, twice))} more than once"])
+    return names
+
+
+def _ragged(rows: Sequence[Sequence[str]], lines: Sequence[int], width: int) -> list[str]:
+    found = [line for row, line in zip(rows, lines, strict=True) if len(row) != width]
+    return [f"{in_lines(found)}: the number of cells differs from the header's {width}"] if found else []
+
+
+def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+    """By the file's own types: pandas would make whole numbers with gaps fractions, and hide columns in an index."""
+    try:
+        table = pq.ParquetFile(io.BytesIO(data)).read()
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
+    names = _headers(table.column_names, spec)
+    nested = [name for name, kind in zip(table.column_names, table.schema.types, strict=True) if not _is_scalar(kind)]
+    if nested:
+        named = ", ".join(map(repr, nested))
+        raise InvalidDataset([f"{named}: a cell must be one number or one text, not a list, bytes or a time span"])
+    cells = [_texts(column) for column in table.columns]
+    return _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or pa.types.is_fixed_size_binary(plain)
+    return not (pa.types.is_nested(plain) or binary or pa.types.is_duration(plain))
+
+
+def _texts(column: pa.ChunkedArray) -> Cells:
+    """Cells as CSV would hold them; a float as short as its own precision allows: 0.1, not 0.10000000149011612."""
+    single = pa.types.is_float32(column.type) or pa.types.is_float16(column.type)
+    return [_text(np.float32(cell) if single and cell is not None else cell) for cell in column.to_pylist()]
+
+
+def _text(cell: object) -> str | None:
+    if cell is None or (isinstance(cell, float | np.floating) and math.isnan(cell)):
+        return None
+    return str(cell)
