@@ -30,6 +30,7 @@ module "predict" {
   concurrency     = var.predict_concurrency
   memory_mib      = var.predict_memory_mib
   refresh_seconds = var.refresh_seconds
+  allowed_origins = var.allowed_origins
   public          = var.public && each.key == "production"
   depends_on      = [module.predict_access, google_project_service.api]
 }

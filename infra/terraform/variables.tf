@@ -204,6 +204,16 @@ variable "refresh_seconds" {
   }
 }
 
+variable "allowed_origins" {
+  description = "Web pages of which origins may ask the predict services from a browser, such as https://example.org."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for origin in var.allowed_origins : can(regex("^(https?://[a-z0-9.:\\[\\]-]+|[*])$", origin))])
+    error_message = "allowed_origins must be origins such as https://example.org, without a path, or \"*\"."
+  }
+}
+
 variable "public" {
   description = "Whether production asks no caller who it is: anybody on the internet may ask it for predictions, callers or not."
   type        = bool

@@ -41,7 +41,6 @@ LEFT_TO_THEIR_DEFAULT = {
     "predict": {
         "REMEMBERED_ROWS": "what the service's memory is sized for",
         "BODY_SECONDS": "well within the service's own time-out",
-        "ALLOWED_ORIGINS": "no page of another origin asks the service, unless its owner says so",
     },
 }
 """Variables that are read but not set, and why."""
@@ -118,6 +117,13 @@ def test_an_mlflow_server_is_handed_on(tmp_path: Path) -> None:
     plan = Workspace(tmp_path).get().plan(mlflow_tracking_uri="https://mlflow.example.org")
     settings = TrainSettings.from_env(function_environment(plan, "train"))
     assert settings.mlflow_uri == "https://mlflow.example.org"
+
+
+def test_the_origins_of_other_pages_are_handed_on(tmp_path: Path) -> None:
+    origins = ["https://school.example.org", "http://127.0.0.1:8000"]
+    plan = Workspace(tmp_path).get().plan(allowed_origins=origins)
+    for stage in STAGES:
+        assert PredictSettings.from_env(service_environment(plan, stage)).origins == tuple(origins)
 
 
 def test_each_service_serves_its_own_stage_from_the_pipelines_bucket(plan: Plan) -> None:

@@ -143,6 +143,7 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
         ({"public": True}, "public = true needs public_reason"),
         ({"promoters": ["allUsers"]}, "promoters must be IAM members"),
         ({"callers": ["allUsers"]}, "callers must be IAM members"),
+        ({"allowed_origins": ["https://example.org/page"]}, "allowed_origins must be origins"),
         ({"region": "europe-west1-b"}, "region must be a region's name"),
         ({"dataset": "candidates/x.toml"}, "dataset must be a key below data/"),
         ({"monthly_budget": 20}, "monthly_budget must be 0, or at least 1 together with billing_account"),

@@ -1,4 +1,4 @@
-"""The READMEs: links lead somewhere, and commands exist and read the variables that they are given."""
+"""What is written for people: links lead somewhere, and commands exist and read the variables that they are given."""
 
 import re
 import subprocess
@@ -8,12 +8,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {".venv", ".git", ".local", "build"}
-READMES = sorted(path for path in ROOT.rglob("README.md") if not IGNORED & set(path.relative_to(ROOT).parts))
-NAMES = [path.relative_to(ROOT).as_posix() for path in READMES]
+DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not IGNORED & set(path.relative_to(ROOT).parts))
+NAMES = [path.relative_to(ROOT).as_posix() for path in DOCUMENTS]
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
-MAKE = re.compile(r"^\s*make +([a-z-]+)((?: +[A-Z_]+=\S+)*)", re.MULTILINE)
-PLACE = re.compile(r"`([\w.-]+(?:/[\w.*-]*)+)`")
+MAKE = re.compile(r"(?:^|(?<=[`;&|]))\s*(?:[A-Z_]+=\S+ +)*make +([a-z-]+)((?: +[A-Z_]+=[^\s`]+)*)", re.MULTILINE)
+INLINE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
+PLACE = re.compile(r"`((?:functions|shared|infra|tests)/[\w./-]*)`")
+MODULE = re.compile(r"python3? -m ((?:functions|shared|infra|tests)\.[\w.]+)")
 
 
 def text(name: str) -> str:
@@ -56,17 +58,48 @@ def test_every_link_leads_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_make_command_exists_and_reads_the_variables_that_it_is_given(name: str) -> None:
-    known = recipes()
+    assert wrong_commands(text(name)) == []
+
+
+def wrong_commands(written: str) -> list[str]:
+    """The make commands and the modules in `written` that this project does not have, with the variables unread."""
+    known, makefile = recipes(), text("Makefile")
     wrong = []
-    for block in BLOCK.findall(text(name)):
-        for target, given in MAKE.findall(block):
+    for piece in [*BLOCK.findall(written), *INLINE.findall(written)]:
+        for target, given in MAKE.findall(piece):
             if target not in known:
                 wrong.append(f"make {target}")
                 continue
-            variables = re.findall(r"([A-Z_]+)=", given)
-            unread = [v for v in variables if f"$({v})" not in known[target] and v not in ("BUCKET", "PYTHON")]
-            wrong += [f"make {target} {variable}=" for variable in unread if not variable.endswith("_PORT")]
-    assert wrong == []
+            for variable in re.findall(r"([A-Z_]+)=", given):
+                inherited = variable.endswith("_PORT") or variable in ("BUCKET", "PYTHON")
+                if f"$({variable})" not in known[target] and not (inherited and variable in makefile):
+                    wrong.append(f"make {target} {variable}=")
+        for module in MODULE.findall(piece):
+            place = ROOT / module.replace(".", "/")
+            if not place.with_suffix(".py").exists() and not (place / "__main__.py").exists():
+                wrong.append(module)
+    return wrong
+
+
+@pytest.mark.parametrize(
+    ("written", "wrong"),
+    [
+        ("`make nowhere`", "make nowhere"),
+        ("```sh\nNAME=x make nowhere A=1\n```", "make nowhere"),
+        ("so `make run NOTHING_PORT=1` does", "make run NOTHING_PORT="),
+        ("```sh\nmake run DATSET=x\n```", "make run DATSET="),
+        ("```sh\n.venv/bin/python -m infra.nowhere --help\n```", "infra.nowhere"),
+    ],
+)
+def test_a_slip_in_a_command_is_found(written: str, wrong: str) -> None:
+    assert wrong_commands(written) == [wrong]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_place_that_is_named_exists(name: str) -> None:
+    here = (ROOT / name).parent
+    places = PLACE.findall(text(name))
+    assert [place for place in places if not (ROOT / place).exists() and not (here / place).exists()] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

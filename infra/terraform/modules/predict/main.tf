@@ -49,6 +49,10 @@ resource "google_cloud_run_v2_service" "this" {
         value = tostring(var.refresh_seconds)
       }
       env {
+        name  = "ALLOWED_ORIGINS"
+        value = join(",", var.allowed_origins)
+      }
+      env {
         name  = "MAX_BODY_BYTES"
         value = tostring(var.max_body_bytes)
       }

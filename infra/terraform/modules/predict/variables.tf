@@ -57,6 +57,11 @@ variable "refresh_seconds" {
   type        = number
 }
 
+variable "allowed_origins" {
+  description = "Web pages of which origins may ask from a browser."
+  type        = list(string)
+}
+
 variable "max_body_bytes" {
   description = "The largest request body."
   type        = number
