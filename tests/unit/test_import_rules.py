@@ -157,11 +157,46 @@ def test_only_entry_points_read_the_environment_and_configure_logging() -> None:
     assert users <= allowed
 
 
+def reached(path: Path) -> set[str]:
+    """Every file of ours that `path` imports, directly or through others, and the files of the packages around them."""
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        for module in imports(waiting.pop()):
+            parts = module.split(".") if module.split(".")[0] in OURS else []
+            for depth in range(1, len(parts) + 1):
+                place = ROOT.joinpath(*parts[:depth])
+                for file in (place.with_suffix(".py"), place / "__init__.py"):
+                    if file.is_file() and name(file) not in found:
+                        found.add(name(file))
+                        waiting.append(file)
+    return found
+
+
+@pytest.mark.parametrize("function", ["validate", "predict"])
+def test_a_light_function_never_imports_the_reading_of_tables(function: str) -> None:
+    """Not in any file, at any depth: `shared/tables` needs pandas, and is not in the image of serving."""
+    found = {name(path): reached(path) for path in sources(f"functions/{function}")}
+    assert "shared/documents.py" in found[f"functions/{function}/main.py"], "imports were not followed"
+    assert {file: tables for file, names in found.items() if (tables := below_tables(names))} == {}
+
+
+def below_tables(files: set[str]) -> list[str]:
+    return sorted(file for file in files if file.startswith("shared/tables/"))
+
+
+def test_an_import_through_another_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "file.py"
+    path.write_text("def late():\n    from functions.train import pipeline\n    return pipeline\n")
+    assert below_tables(reached(path)) == [name(file) for file in sources("shared/tables")]
+
+
 @pytest.mark.parametrize("function", ["validate", "predict"])
 def test_a_light_function_starts_without_the_heavy_libraries(function: str) -> None:
     probe = (
         f"import functions.{function}.main, sys; "
-        "print([m for m in ('pandas', 'sklearn', 'xgboost', 'catboost', 'mlflow') if m in sys.modules])"
+        "heavy = ('pandas', 'sklearn', 'xgboost', 'catboost', 'mlflow', 'shared.tables'); "
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
