@@ -55,7 +55,7 @@ class Experiments:
 def experiments(environ: Mapping[str, str], root: Path) -> Experiments:
     """What the environment names. Raises CannotTell where there is nothing to open."""
     local = LocalSettings.from_env(environ, root)
-    bucket = environ.get("BUCKET", "").removeprefix("gs://").rstrip("/") or None
+    bucket = layout.bucket_name(environ.get("BUCKET", "")) or None
     uri = environ.get("MLFLOW_TRACKING_URI")
     if uri or bucket:
         kept = local.state / "experiments" / str(bucket) / "mlflow.db"

@@ -21,7 +21,7 @@ class CannotTell(PipelineError):
 def bucket_of(parser: OneLineParser, environ: "dict[str, str]") -> str:
     """BUCKET, or the parser's error that says how to set it."""
     try:
-        return Environment(environ).text("BUCKET").removeprefix("gs://").rstrip("/")
+        return layout.bucket_name(Environment(environ).text("BUCKET"))
     except SettingsError:
         parser.error("BUCKET is not set: 'source .local/env' for the local cloud, or give BUCKET=your-bucket")
 

@@ -55,3 +55,23 @@ def test_any_other_key_names_none(key: str) -> None:
 def test_the_time_of_what_is_no_run_id_is_an_error() -> None:
     with pytest.raises(ValueError, match="expected a run id such as"):
         layout.run_time("latest")
+
+
+def test_an_address_and_its_key_lead_to_each_other() -> None:
+    assert layout.address("a-bucket", "data/dataset.toml") == "gs://a-bucket/data/dataset.toml"
+    assert layout.key_in("a-bucket", "gs://a-bucket/data/dataset.toml") == "data/dataset.toml"
+
+
+@pytest.mark.parametrize("uri", ["", "data/dataset.toml", "gs://a-bucket", "gs://a-bucket/", "gs://a-bucket-2/x.toml"])
+def test_an_address_elsewhere_has_no_key_here(uri: str) -> None:
+    assert layout.key_in("a-bucket", uri) is None
+
+
+@pytest.mark.parametrize("text", ["a-bucket", "gs://a-bucket", "gs://a-bucket/"])
+def test_a_bucket_is_named_bare_or_by_its_address(text: str) -> None:
+    assert layout.bucket_name(text) == "a-bucket"
+
+
+def test_a_table_is_beside_its_spec_or_where_its_own_address_says() -> None:
+    assert layout.beside("gs://a-bucket/data/dataset.toml", "houses.csv") == "gs://a-bucket/data/houses.csv"
+    assert layout.beside("gs://a-bucket/data/dataset.toml", "gs://b-bucket/houses.csv") == "gs://b-bucket/houses.csv"
