@@ -15,10 +15,10 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from functions.predict.predictor import Predictor
-from functions.predict.problems import response
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
-from functions.predict.upgrades import ignore_upgrades
+from functions.predict.wire.problems import response
+from functions.predict.wire.upgrades import ignore_upgrades
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse

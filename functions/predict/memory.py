@@ -4,10 +4,10 @@ A model is a pure function of a row, and a table of few categories has few diffe
 than all else of a request, however small the graph: its code is cold by the time of the next request.
 """
 
-from functions.predict.assessment import Answer
-from functions.predict.loaded_model import LoadedModel
-from functions.predict.reading import KnownRow
 from shared.model_runtime import Model
+from shared.serving.assessment import Answer
+from shared.serving.loaded_model import LoadedModel
+from shared.serving.reading import KnownRow
 
 
 class Memory:

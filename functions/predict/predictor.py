@@ -12,11 +12,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
-from functions.predict.loaded_model import LoadedModel, NothingPromoted, load
 from shared import logs
 from shared.clock import utc_now
 from shared.errors import ObjectMissing, PermanentError, TransientError
 from shared.layout import Stage
+from shared.serving.loaded_model import LoadedModel, NothingPromoted, load
 from shared.store import Store
 
 FIRST_MODEL_WAIT = 10.0

@@ -13,27 +13,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from functions.predict import page, payload
-from functions.predict.assessment import Answer
-from functions.predict.csv_table import parse_csv
-from functions.predict.description import describe_model, describe_refresh, describe_schema
-from functions.predict.envelope import Envelope, Routes
-from functions.predict.json_answer import OFF_LOOP_BYTES, JsonAnswer, computed
-from functions.predict.loaded_model import LoadedModel
+from functions.predict.contract.description import describe_model, describe_refresh, describe_schema
+from functions.predict.contract.openapi import describe_api
 from functions.predict.memory import Memory
-from functions.predict.openapi import describe_api
 from functions.predict.predictor import Predictor
-from functions.predict.protocols import Protocols
-from functions.predict.reading import ModelInput, Warned
-from functions.predict.rows import Row
-from functions.predict.sent_table import SentTable
+from functions.predict.protocols.endpoints import Protocols
 from functions.predict.settings import Limits
-from functions.predict.shape import JsonRows, batch_rows, single_row
 from functions.predict.shared_runs import SharedRuns
-from functions.predict.table_answer import as_csv, as_workbook, table_answer
-from functions.predict.table_rows import read_table
-from functions.predict.workbook import ARCHIVE, parse_workbook
+from functions.predict.wire import page, payload
+from functions.predict.wire.envelope import Envelope, Routes
+from functions.predict.wire.json_answer import OFF_LOOP_BYTES, JsonAnswer, computed
+from functions.predict.wire.shape import JsonRows, batch_rows, single_row
+from functions.predict.wire.workbook import ARCHIVE, parse_workbook
 from shared.problems import Problem, refuse
+from shared.serving.assessment import Answer
+from shared.serving.csv_table import parse_csv
+from shared.serving.loaded_model import LoadedModel
+from shared.serving.reading import ModelInput, Warned
+from shared.serving.rows import Row
+from shared.serving.sent_table import SentTable
+from shared.serving.table_answer import as_csv, as_workbook, table_answer
+from shared.serving.table_rows import read_table
 
 RETRY_AFTER_SECONDS = 5
 _VARY = (b"vary", b"Accept")

@@ -7,9 +7,9 @@ have added theirs. While rows come one by one, none waits: each has its run at o
 import asyncio
 from collections.abc import Sequence
 
-from functions.predict.assessment import Answer
-from functions.predict.loaded_model import LoadedModel
-from functions.predict.reading import KnownRow, ModelInput
+from shared.serving.assessment import Answer
+from shared.serving.loaded_model import LoadedModel
+from shared.serving.reading import KnownRow, ModelInput
 
 MOST_ROWS = 64
 """Rows of one run: more would keep the loop from the other requests for too long."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from functions.predict.openapi import WORKBOOK
+from functions.predict.contract.openapi import WORKBOOK
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, running, storage, store
 from tests.unit.predict.promoted import promote

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from functions.predict.loaded_model import NothingPromoted, load
 from functions.predict.settings import PredictSettings
 from functions.train import pipeline
 from functions.train.lease import Held, claim
@@ -18,6 +17,7 @@ from functions.validate.settings import ValidateSettings
 from shared import layout
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
+from shared.serving.loaded_model import NothingPromoted, load
 from shared.store import write_once
 from tests.candidates import build, run_id
 from tests.infra.granted import GrantedStore, grants

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.assessment import MANY, Answer, Assessor, band, share_below, tier
 from shared.documents import Profile, TargetRange
 from shared.errors import IntegrityError
+from shared.serving.assessment import MANY, Answer, Assessor, band, share_below, tier
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest
 
 FINITE = st.floats(-100, 100)

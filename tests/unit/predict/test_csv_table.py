@@ -2,8 +2,8 @@
 
 import pytest
 
-from functions.predict.csv_table import parse_csv
 from shared.problems import Refusal
+from shared.serving.csv_table import parse_csv
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp
 
-from functions.predict.envelope import Envelope
+from functions.predict.wire.envelope import Envelope
 from tests.unit.predict.client import log_records
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from functions.predict.workbook import parse_workbook
+from functions.predict.wire.workbook import parse_workbook
 from shared.problems import Refusal
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, Client, codes

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from functions.predict.loaded_model import load
 from functions.predict.memory import Memory
-from functions.predict.reading import ModelInput
 from functions.predict.settings import Limits
 from shared.model_runtime import Model
+from shared.serving.loaded_model import load
+from shared.serving.reading import ModelInput
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client
 from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote

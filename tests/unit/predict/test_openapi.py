@@ -9,11 +9,11 @@ import msgspec
 import openapi_spec_validator
 import pytest
 
-from functions.predict.csv_table import parse_csv
-from functions.predict.loaded_model import load
-from functions.predict.openapi import describe_api
+from functions.predict.contract.openapi import describe_api
 from functions.predict.settings import Limits
 from shared.documents import TargetRange
+from shared.serving.csv_table import parse_csv
+from shared.serving.loaded_model import load
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote

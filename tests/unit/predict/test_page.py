@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from functions.predict.page import FILES, FOLDER
+from functions.predict.wire.page import FILES, FOLDER
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client
 from tests.unit.predict.promoted import promote

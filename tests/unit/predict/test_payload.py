@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.payload import parse_json
+from functions.predict.wire.payload import parse_json
 from shared.problems import Refusal
 from tests.unit.predict.promoted import ROW
 

@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from functions.predict import predictor as module
-from functions.predict.loaded_model import LoadedModel, NothingPromoted, load
 from functions.predict.predictor import Predictor
 from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Golden
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
+from shared.serving.loaded_model import LoadedModel, NothingPromoted, load
 from shared.store import MAX_BYTES, Download
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import log_records

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.predict.json_answer import OFF_LOOP_BYTES
 from functions.predict.settings import Limits
+from functions.predict.wire.json_answer import OFF_LOOP_BYTES
 from shared import logs
 from shared.documents import Cell
 from shared.errors import StorageUnavailable
@@ -428,7 +428,7 @@ def test_a_fault_of_ours_is_500_without_a_trace_and_logged_without_values(
     def fail(*_: object) -> None:
         raise ValueError("secret")
 
-    monkeypatch.setattr("functions.predict.rows.RequestSchema.known", fail)
+    monkeypatch.setattr("shared.serving.rows.RequestSchema.known", fail)
     answer = client.post("/predict", json.dumps(ROW))
     assert (answer.status_code, codes(answer)) == (500, [("", "internal_error")])
     assert answer.headers["content-type"] == "application/problem+json"

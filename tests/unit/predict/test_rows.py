@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.predict.csv_table import parse_csv
-from functions.predict.reading import ModelInput
-from functions.predict.rows import RequestSchema
-from functions.predict.shape import batch_rows, single_row
-from functions.predict.table_rows import read_table
+from functions.predict.wire.shape import batch_rows, single_row
 from shared.documents import Feature
 from shared.problems import Bounds, Refusal
+from shared.serving.csv_table import parse_csv
+from shared.serving.reading import ModelInput
+from shared.serving.rows import RequestSchema
+from shared.serving.table_rows import read_table
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, manifest
 
 SCHEMA = RequestSchema(manifest(FIRST, {}))

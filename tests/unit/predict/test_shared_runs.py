@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from functions.predict.loaded_model import load
-from functions.predict.reading import KnownRow
 from functions.predict.settings import Limits
 from functions.predict.shared_runs import LONELY_RUNS, MOST_ROWS, SharedRuns
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
+from shared.serving.loaded_model import load
+from shared.serving.reading import KnownRow
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import JSON, Client
 from tests.unit.predict.promoted import BASE, ROW, SECOND, by_hand, promote

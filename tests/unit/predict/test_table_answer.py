@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.predict.reading import ModelInput
-from functions.predict.sent_table import SentTable
-from functions.predict.table_answer import table_answer
+from shared.serving.reading import ModelInput
+from shared.serving.sent_table import SentTable
+from shared.serving.table_answer import table_answer
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.predict.upgrades import without_offers
+from functions.predict.wire.upgrades import without_offers
 
 JDK = (
     b"POST /predict HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\nContent-Length: 2\r\nHost: a\r\n"

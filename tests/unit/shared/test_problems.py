@@ -4,7 +4,7 @@ import json
 
 import flask
 
-from functions.predict import problems as serving
+from functions.predict.wire import problems as serving
 from functions.train.door import problems as training
 from shared.problems import MAX_PROBLEMS, MEDIA_TYPE, Bounds, Problem, Refusal, json_pointer, problem_body, refuse
 

@@ -6,12 +6,12 @@ does not know pass through to an answer in the table's own form.
 
 from collections.abc import Mapping
 
-from functions.predict.columns import SKIPPED
-from functions.predict.reading import COLUMN, ModelInput, Reading, duplicate_field, model_input
-from functions.predict.rows import RequestSchema
-from functions.predict.sent_table import SentTable
 from shared.dataset import folded, nearest, normalized
 from shared.problems import Problem, json_pointer, refuse, shortened
+from shared.serving.columns import SKIPPED
+from shared.serving.reading import COLUMN, ModelInput, Reading, duplicate_field, model_input
+from shared.serving.rows import RequestSchema
+from shared.serving.sent_table import SentTable
 
 PASSED = "the model has no such column; it passes through to an answer as a table"
 

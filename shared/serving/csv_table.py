@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from functions.predict.sent_table import Record, SentTable, assemble
 from shared.problems import Refusal, refuse
+from shared.serving.sent_table import Record, SentTable, assemble
 
 DELIMITERS = ",;\t|"
 SAMPLE_LINES = 50

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from functions.predict.columns import limits
-from functions.predict.loaded_model import LoadedModel
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
 from shared.documents import Feature, Manifest
+from shared.serving.columns import limits
+from shared.serving.loaded_model import LoadedModel
 
 
 def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:

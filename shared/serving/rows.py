@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from functions.predict.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column, has_findings
-from functions.predict.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
 from shared.dataset import nearest
 from shared.documents import Manifest
 from shared.problems import Problem, shortened
+from shared.serving.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column, has_findings
+from shared.serving.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
 
 Row = Mapping[str, Any]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from functions.predict.assessment import Answer
-from functions.predict.sent_table import too_many_rows
-from functions.predict.shape import JsonRows
+from functions.predict.wire.shape import JsonRows
 from shared.documents import Feature, Manifest
 from shared.problems import Problem, Refusal, json_pointer, refuse
+from shared.serving.assessment import Answer
+from shared.serving.sent_table import too_many_rows
 
 NUMBERS = frozenset({"FP64", "FP32", "FP16", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))})
 TEXT = "BYTES"

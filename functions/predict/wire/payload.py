@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from functions.predict.csv_table import CHARSETS
 from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
+from shared.serving.csv_table import CHARSETS
 
 JSON = "json"
 CSV = "csv"

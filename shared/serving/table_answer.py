@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functions.predict.assessment import Answer
-from functions.predict.reading import ModelInput, Warned
-from functions.predict.sent_table import SentTable
 from shared.problems import Problem
+from shared.serving.assessment import Answer
+from shared.serving.reading import ModelInput, Warned
+from shared.serving.sent_table import SentTable
 
 ANSWERED = ("prediction", "interval_low", "interval_high")
 ASSESSED = ("risk_probability", "risk_tier", "band")

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from functions.predict.payload import parse_json
-from functions.predict.reading import Locate
-from functions.predict.sent_table import too_many_rows
-from functions.predict.shape import JsonRows
+from functions.predict.wire.payload import parse_json
+from functions.predict.wire.shape import JsonRows
 from shared.problems import json_pointer, refuse
+from shared.serving.reading import Locate
+from shared.serving.sent_table import too_many_rows
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 BESIDE = ("params",)

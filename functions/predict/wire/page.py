@@ -9,9 +9,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from functions.predict.envelope import Routes
+from functions.predict.wire.envelope import Routes
 
-FOLDER = Path(__file__).parent / "web"
+FOLDER = Path(__file__).parents[1] / "web"
 SCRIPTS = ("app", "dom", "form", "problems", "scale", "table", "whatif")
 FILES = {
     "/": ("index.html", "text/html"),

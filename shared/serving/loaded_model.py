@@ -5,9 +5,6 @@ Pointer → manifest digest → digests of the files that serving loads → gold
 
 from dataclasses import dataclass, replace
 
-from functions.predict.assessment import Answer, Assessor
-from functions.predict.reading import ModelInput
-from functions.predict.rows import RequestSchema
 from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import (
@@ -20,6 +17,9 @@ from shared.errors import IntegrityError, ObjectMissing
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
 from shared.run_files import promised, staged_manifest, verified
+from shared.serving.assessment import Answer, Assessor
+from shared.serving.reading import ModelInput
+from shared.serving.rows import RequestSchema
 from shared.store import Store
 
 SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from functions.predict.problems import response
+from functions.predict.wire.problems import response
 from shared import logs
 from shared.problems import Refusal, refuse
 

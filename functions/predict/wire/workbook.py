@@ -11,8 +11,8 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from functions.predict.sent_table import Record, SentTable, assemble
 from shared.problems import Refusal, refuse
+from shared.serving.sent_table import Record, SentTable, assemble
 
 ARCHIVE = b"PK\x03\x04"
 """What every workbook begins with."""

@@ -6,13 +6,13 @@ The schema is strict: what it admits is accepted. Serving is more lenient in spe
 from collections.abc import Mapping
 from typing import Any
 
-from functions.predict.columns import limits
-from functions.predict.description import typical
-from functions.predict.payload import MEDIA_TYPES, TABLE
-from functions.predict.payload import WORKBOOK as WORKBOOK_KIND
+from functions.predict.contract.description import typical
 from functions.predict.settings import Limits
+from functions.predict.wire.payload import MEDIA_TYPES, TABLE
+from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
 from shared.documents import Feature, Manifest
 from shared.problems import MAX_PROBLEMS
+from shared.serving.columns import limits
 
 Json = dict[str, Any]
 WORKBOOK = MEDIA_TYPES[WORKBOOK_KIND]

@@ -8,15 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from functions.predict import payload
-from functions.predict.envelope import Endpoint, Routes
-from functions.predict.inference import MODEL_PATH, describe_tensors, inference_rows, inferred
-from functions.predict.invocations import Scores, invocation_rows, parse_invocation
-from functions.predict.json_answer import JsonAnswer, computed
-from functions.predict.loaded_model import LoadedModel
+from functions.predict.protocols.inference import MODEL_PATH, describe_tensors, inference_rows, inferred
+from functions.predict.protocols.invocations import Scores, invocation_rows, parse_invocation
 from functions.predict.settings import Limits
-from functions.predict.shape import JsonRows
+from functions.predict.wire import payload
+from functions.predict.wire.envelope import Endpoint, Routes
+from functions.predict.wire.json_answer import JsonAnswer, computed
+from functions.predict.wire.shape import JsonRows
 from shared.problems import MEDIA_TYPE, Refusal, problem_fields, refuse
+from shared.serving.loaded_model import LoadedModel
 
 VERSION = "2"
 FindModel = Callable[[], Awaitable[LoadedModel]]

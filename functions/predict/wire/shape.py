@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from functions.predict.reading import Locate
-from functions.predict.sent_table import too_many_rows
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse
+from shared.serving.reading import Locate
+from shared.serving.sent_table import too_many_rows
 
 
 def single_row(value: Any) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from functions.predict.columns import CategoricalColumn, Column, NumericColumn, Unusual
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, shortened
+from shared.serving.columns import CategoricalColumn, Column, NumericColumn, Unusual
 
 COLUMN = -1
 """In the place of a row's position: what is said is said of a whole column."""

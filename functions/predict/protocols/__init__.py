@@ -1,0 +1,1 @@
+"""The model under the protocols of others: Open Inference Protocol and MLflow."""

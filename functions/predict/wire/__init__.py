@@ -1,0 +1,1 @@
+"""HTTP: bodies as they arrive, answers as they leave."""
