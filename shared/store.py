@@ -5,9 +5,9 @@ it costs more than the rest of a serving process's start.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.errors import NotPermitted, ObjectMissing, ObjectTooLarge, PreconditionFailed, StorageUnavailable
@@ -23,11 +23,14 @@ CREATE_ONLY = 0
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """One generation of one object. `size` is in bytes."""
+    """One generation of one object. `size` is in bytes; `metadata` is what its writer said of it beside the content
+    (`gsutil -h x-goog-meta-key:value`), names in lower case.
+    """
 
     name: str
     generation: int
     size: int
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,15 @@ class Store(Protocol):
     def stat(self, name: str) -> ObjectInfo | None:
         """The live generation, or None."""
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         """Replace the object if it is at `if_generation` (CREATE_ONLY: absent; None: whatever is there).
 
         Raises PreconditionFailed.
@@ -102,9 +113,19 @@ class CloudStore:
             blob = self._handle().get_blob(name, **self._options())
             return None if blob is None else _info(blob)
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         with self._refused_as_present(name, if_generation), _translated(name):
             blob = self._handle().blob(name)
+            if metadata:
+                blob.metadata = dict(metadata)
             blob.upload_from_string(
                 data, content_type=content_type, if_generation_match=if_generation, checksum="crc32c", **self._options()
             )
@@ -166,7 +187,9 @@ class _Bounded(io.BytesIO):
 
 
 def _info(blob: Any) -> ObjectInfo:
-    return ObjectInfo(name=blob.name, generation=int(blob.generation), size=int(blob.size))
+    """Names of metadata are compared without case: HTTP headers, by which people write them, have none."""
+    metadata = {name.lower(): value for name, value in (blob.metadata or {}).items()}
+    return ObjectInfo(name=blob.name, generation=int(blob.generation), size=int(blob.size), metadata=metadata)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import itertools
 import threading
+from collections.abc import Mapping
 
 from shared.errors import ObjectMissing, ObjectTooLarge, PreconditionFailed
 from shared.store import MAX_BYTES, Download, ObjectInfo
@@ -12,6 +13,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._objects: dict[str, Download] = {}
+        self._metadata: dict[str, Mapping[str, str]] = {}
         self._generations = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -20,6 +22,7 @@ class MemoryStore:
         other = MemoryStore()
         with self._lock:
             other._objects = dict(self._objects)
+            other._metadata = dict(self._metadata)
         newest = max((present.generation for present in other._objects.values()), default=0)
         other._generations = itertools.count(newest + 1)
         return other
@@ -35,10 +38,19 @@ class MemoryStore:
         with self._lock:
             return self._info(name) if name in self._objects else None
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         with self._lock:
             self._require(name, if_generation)
             self._objects[name] = Download(data=data, generation=next(self._generations))
+            self._metadata[name] = dict(metadata or {})
             return self._info(name)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
@@ -46,6 +58,7 @@ class MemoryStore:
             origin = self._live(source.name, source.generation)
             self._require(name, 0)
             self._objects[name] = Download(data=origin.data, generation=next(self._generations))
+            self._metadata[name] = self._metadata.get(source.name, {})
             return self._info(name)
 
     def list(self, prefix: str) -> list[ObjectInfo]:
@@ -67,7 +80,7 @@ class MemoryStore:
 
     def _info(self, name: str) -> ObjectInfo:
         present = self._objects[name]
-        return ObjectInfo(name=name, generation=present.generation, size=len(present.data))
+        return ObjectInfo(name, present.generation, len(present.data), self._metadata.get(name, {}))
 
     def _require(self, name: str, if_generation: int | None) -> None:
         present = self._objects.get(name)

@@ -3,7 +3,7 @@
 Everything that takes long here is a storage call, and every step can be repeated: the next delivery goes on from there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from shared.errors import TransientError
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store
@@ -24,8 +24,18 @@ class DeadlineStore:
     def stat(self, name: str) -> ObjectInfo | None:
         return self._in_time().stat(name)
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
-        return self._in_time().write(name, data, if_generation=if_generation, content_type=content_type)
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
+        return self._in_time().write(
+            name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
+        )
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
         return self._in_time().copy(source, name)

@@ -59,6 +59,17 @@ def test_what_was_written_is_read_with_its_generation(store: Store) -> None:
     assert store.stat("x") == info
 
 
+def test_what_the_writer_said_of_an_object_stands_beside_it(store: Store) -> None:
+    said = {"mode": "canary", "why": "läuft besser"}
+    info = store.write("x", b"1", if_generation=None, content_type="text/plain", metadata=said)
+    assert info.metadata == said
+    found = store.stat("x")
+    assert found is not None
+    assert found.metadata == said
+    assert [listed.metadata for listed in store.list("x")] == [said]
+    assert put(store, "x", b"2").metadata == {}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_kept_as_it_is(store: Store, name: str) -> None:
     info = put(store, name)

@@ -54,9 +54,17 @@ class GrantedStore:
         self._require("reader", name)
         return self.bucket.stat(name)
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         self._require_write(name, if_generation)
-        return self.bucket.write(name, data, if_generation=if_generation, content_type=content_type)
+        return self.bucket.write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
         self._require("reader", source.name)

@@ -1,6 +1,6 @@
 """A crash at every single storage call, and promoters that race: the next delivery completes what is left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -112,9 +112,19 @@ def test_a_swap_that_arrives_after_its_event_was_acknowledged_is_recorded_by_who
     late: list[Callable[[], ObjectInfo]] = []
 
     class LeftBehind(WatchedStore):
-        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        def write(
+            self,
+            name: str,
+            data: bytes,
+            *,
+            if_generation: int | None,
+            content_type: str,
+            metadata: Mapping[str, str] | None = None,
+        ) -> ObjectInfo:
             if name != layout.pointer("production"):
-                return super().write(name, data, if_generation=if_generation, content_type=content_type)
+                return super().write(
+                    name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
+                )
             late.append(lambda: world.bucket.write(name, data, if_generation=if_generation, content_type=content_type))
             raise StorageUnavailable("killed, with the request on its way")
 
@@ -241,8 +251,16 @@ def test_a_write_whose_answer_was_lost_counts_as_done() -> None:
     world = waiting_candidate()
 
     class Retrying(WatchedStore):
-        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
-            super().write(name, data, if_generation=if_generation, content_type=content_type)
+        def write(
+            self,
+            name: str,
+            data: bytes,
+            *,
+            if_generation: int | None,
+            content_type: str,
+            metadata: Mapping[str, str] | None = None,
+        ) -> ObjectInfo:
+            super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
             return super().write(name, data, if_generation=if_generation, content_type=content_type)
 
     [line] = world.deliver(MANIFEST, store=Retrying(world.bucket))

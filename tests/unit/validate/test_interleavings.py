@@ -11,7 +11,7 @@ died before it arrived at all. One that storage would refuse changes nothing, so
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -179,10 +179,18 @@ class Promoter(WatchedStore):
         self._thread.start()
         self._await_stop()
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         self._written = (data, self._race.version(if_generation))
         self._expected = if_generation
-        return super().write(name, data, if_generation=if_generation, content_type=content_type)
+        return super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
 
     def act(self, how: str) -> None:
         """Make the next call, and stop before the one after it."""

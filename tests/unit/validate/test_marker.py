@@ -1,7 +1,7 @@
 """The promotion marker: what is promoted, what is refused and why, rollback, and replays of old markers."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
@@ -451,10 +451,20 @@ def test_a_refusal_that_arrives_late_replaces_none_of_a_newer_marker() -> None:
     late: list[Callable[[], object]] = []
 
     class Remembering(WatchedStore):
-        def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+        def write(
+            self,
+            name: str,
+            data: bytes,
+            *,
+            if_generation: int | None,
+            content_type: str,
+            metadata: Mapping[str, str] | None = None,
+        ) -> ObjectInfo:
             if name == layout.REJECTED:
                 late.append(
-                    lambda: world.bucket.write(name, data, if_generation=if_generation, content_type=content_type)
+                    lambda: world.bucket.write(
+                        name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
+                    )
                 )
             return super().write(name, data, if_generation=if_generation, content_type=content_type)
 

@@ -3,7 +3,7 @@
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -153,11 +153,21 @@ class WatchedStore:
     def stat(self, name: str) -> ObjectInfo | None:
         return self._call("stat", name, lambda: self._store.stat(name))
 
-    def write(self, name: str, data: bytes, *, if_generation: int | None, content_type: str) -> ObjectInfo:
+    def write(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        if_generation: int | None,
+        content_type: str,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ObjectInfo:
         return self._call(
             "write",
             name,
-            lambda: self._store.write(name, data, if_generation=if_generation, content_type=content_type),
+            lambda: self._store.write(
+                name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
+            ),
         )
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
