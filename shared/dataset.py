@@ -40,10 +40,16 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`holdout`: share of rows held out. `seed` salts the row hash that decides a row's side."""
+    """`holdout`: share of rows held out. `seed` salts the hash that decides a row's side.
+
+    Hashed is the cell of the column `key`, else the whole row as the file has it but for the columns in `ignore`: so
+    that using another choice of columns moves no row.
+    """
 
     holdout: float = 0.2
     seed: int = 42
+    key: str | None = None
+    ignore: tuple[str, ...] = ()
 
 
 class TuningSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -167,6 +173,7 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         (spec.source.endswith((".csv", ".parquet")), f"source must end in .csv or .parquet, found {spec.source!r}"),
         (spec.target not in spec.drop, f"target {spec.target!r} is also listed in drop"),
         (0.05 <= spec.split.holdout <= 0.5, f"split.holdout must be from 0.05 to 0.5, found {spec.split.holdout}"),
+        (not (spec.split.key and spec.split.ignore), "split.key alone decides a row's side; leave out split.ignore"),
         (2 <= spec.tuning.folds <= 20, f"tuning.folds must be from 2 to 20, found {spec.tuning.folds}"),
         (
             1 <= spec.tuning.random_iterations <= 1000,

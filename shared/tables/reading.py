@@ -7,7 +7,7 @@ missing) with its numeric target; or InvalidDataset.
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +39,8 @@ class Column:
 class Table:
     """`features` (n, k) in the order of `columns`, `target` (n,), and what a person should know of the reading.
 
-    `contents` (n,): what each row says, whatever the order of the columns and the spelling of its cells. `dropped`: the
-    columns that the table has and a model does not use.
+    `contents` (n,): what decides each row's side of the split, whatever the order of the columns and the spelling of
+    its cells. `dropped`: the columns that the table has and a model does not use.
     """
 
     features: pd.DataFrame
@@ -58,6 +58,7 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
     _check_names(sheet, spec)
     problems: list[str] = []
     target = _target(sheet, spec, problems)
+    _check_key(sheet, spec, problems)
     features: dict[str, pd.Series] = {}
     columns: list[Column] = []
     for name in [name for name in sheet.columns if name != spec.target and name not in spec.drop]:
@@ -85,12 +86,20 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
 def _contents(sheet: Sheet, spec: DatasetSpec) -> tuple[str, ...]:
     """Made of the raw cells, so that no other row can change it: merged spellings and dropped constants depend on all.
 
-    Columns in `drop` stay out: two rows that a model cannot tell apart belong on one side of the split.
+    Columns in `drop` are part of a row too, so that dropping another one moves no row.
     """
-    names = sorted(name for name in sheet.columns if name not in spec.drop)
+    key, ignored = spec.split.key, spec.split.ignore
+    names = [key] if key else sorted(name for name in sheet.columns if name not in ignored)
     forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
     rows = zip(*(sheet.columns[name] for name in names), strict=True)
     return tuple("\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows)
+
+
+def _check_key(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> None:
+    cells = sheet.columns[spec.split.key] if spec.split.key else []
+    empty = [line for cell, line in zip(cells, sheet.lines, strict=False) if cell is None or not cell.strip()]
+    if empty:
+        problems.append(f"split.key {spec.split.key!r} is missing in {in_lines(empty)}; every row needs one")
 
 
 def _canonical(cell: str) -> str:
@@ -105,7 +114,14 @@ def _canonical(cell: str) -> str:
 def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
     present = sheet.columns
     problems = []
-    for role, names in (("target", [spec.target]), ("drop", spec.drop), ("features", spec.features)):
+    roles: list[tuple[str, Iterable[str]]] = [
+        ("target", [spec.target]),
+        ("drop", spec.drop),
+        ("features", spec.features),
+        ("split.key", [spec.split.key] if spec.split.key else []),
+        ("split.ignore", spec.split.ignore),
+    ]
+    for role, names in roles:
         for name in names:
             if name not in present and not (role == "drop" and spec.aliases.get(name) in present):
                 near = nearest(name, present)

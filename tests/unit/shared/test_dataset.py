@@ -43,6 +43,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (MINIMAL + b"[tuning]\nfolds = true", "Expected `int`, got `bool`"),
         (MINIMAL + b"[tuning]\nfolds = 1", "tuning.folds must be from 2 to 20, found 1"),
         (MINIMAL + b"[split]\nholdout = 0.9", "split.holdout must be from 0.05 to 0.5, found 0.9"),
+        (MINIMAL + b'[split]\nkey = "a"\nignore = ["b"]', "split.key alone decides a row's side"),
         (MINIMAL + b'[tuning]\nscoring = "accuracy"', "Invalid enum value 'accuracy'"),
         (MINIMAL.replace(b"t.csv", b"t.xlsx"), "source must end in .csv or .parquet, found 't.xlsx'"),
         (MINIMAL + b'drop = ["y"]', "target 'y' is also listed in drop"),

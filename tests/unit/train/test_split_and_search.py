@@ -39,7 +39,8 @@ from functions.train.search.space import (
 )
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
-from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset import DatasetSpec, SplitSpec, TuningSpec
+from shared.errors import InvalidDataset
 from shared.tables.reading import Column, Table, read_table
 
 COLUMNS = (Column("a", "numeric", True), Column("b", "categorical", True))
@@ -72,9 +73,10 @@ def test_a_row_held_out_stays_held_out_when_rows_are_added_or_moved() -> None:
     assert (held_out(reordered(whole, np.arange(100)), 0.2, 42) == before[:100]).all()
 
 
-def sides(csv: list[str]) -> dict[str, bool]:
+def sides(csv: list[str], split: SplitSpec = SplitSpec(), drop: tuple[str, ...] = ()) -> dict[str, bool]:  # noqa: B008
     """Whether a row is held out, by the line of the file."""
-    read = read_table("\n".join(csv).encode(), DatasetSpec(name="n", source="t.csv", target="y"))
+    spec = DatasetSpec(name="n", source="t.csv", target="y", split=split, drop=drop)
+    read = read_table("\n".join(csv).encode(), spec)
     return dict(zip(csv[1:], held_out(read, 0.2, 42).tolist(), strict=True))
 
 
@@ -96,6 +98,32 @@ def test_the_order_of_columns_and_the_spelling_of_numbers_move_no_row() -> None:
     before = list(sides(["a,b,c,y", *rows(200)]).values())
     other = [f"1.0,{i * 0.5:.3f},{'XYZ'[i % 3]},{i}.0" for i in range(200)]
     assert list(sides(["c,y,b,a", *other]).values()) == before
+
+
+def test_dropping_a_column_moves_no_row() -> None:
+    table = ["a,b,c,y", *(f"{i // 2},{'xyz'[i % 3]},1,{i * 0.5}" for i in range(200))]
+    assert sides(table, drop=("a",)) == sides(table) == sides(table, drop=("b",))
+
+
+def test_a_column_that_the_split_ignores_decides_no_side() -> None:
+    plain = list(sides(["a,b,c,y", *rows(200)]).values())
+    noted = [f"{line},note {i % 7}" for i, line in enumerate(rows(200))]
+    assert list(sides(["a,b,c,y,note", *noted], SplitSpec(ignore=("note",))).values()) == plain
+    assert list(sides(["a,b,c,y,note", *noted], drop=("note",)).values()) != plain
+
+
+def test_rows_with_the_same_key_are_on_the_same_side_whatever_else_they_say() -> None:
+    found = sides(["k,b,y", *(f"c{i % 60},{'xyz'[i % 3]},{i * 0.5}" for i in range(240))], SplitSpec(key="k"))
+    by_key: dict[str, set[bool]] = {}
+    for line, side in found.items():
+        by_key.setdefault(line.partition(",")[0], set()).add(side)
+    assert {len(side) for side in by_key.values()} == {1}
+    assert 0.05 < np.mean(list(found.values())) < 0.4
+
+
+def test_a_row_without_its_key_is_refused() -> None:
+    with pytest.raises(InvalidDataset, match=r"split.key 'b' is missing in line 3; every row needs one"):
+        sides(["a,b,y", "1,x,2", "2,,3", *(f"{i},x{i % 9},{i}" for i in range(60))], SplitSpec(key="b"))
 
 
 def test_identical_rows_are_on_the_same_side() -> None:
