@@ -34,6 +34,10 @@ class MemoryStore:
             raise ObjectTooLarge(f"{name!r} has more than {max_bytes} bytes")
         return found
 
+    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
+        with self._lock:
+            return self._live(name, generation).data[start : start + max(length, 0)]
+
     def stat(self, name: str) -> ObjectInfo | None:
         with self._lock:
             return self._info(name) if name in self._objects else None

@@ -21,6 +21,9 @@ class DeadlineStore:
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         return self._in_time().read(name, generation, max_bytes=max_bytes)
 
+    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
+        return self._in_time().read_range(name, generation, start, length)
+
     def stat(self, name: str) -> ObjectInfo | None:
         return self._in_time().stat(name)
 

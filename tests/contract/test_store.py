@@ -105,6 +105,25 @@ def test_a_generation_that_was_replaced_is_missing(store: Store) -> None:
     assert store.read("x", second.generation).data == b"2"
 
 
+@pytest.mark.parametrize(("start", "length"), [(0, 3), (2, 4), (5, 100), (7, 1), (8, 5), (100, 5), (3, 0), (3, -1)])
+def test_a_range_is_that_part_of_the_bytes(store: Store, start: int, length: int) -> None:
+    info = put(store, "x", b"content")
+    assert store.read_range("x", info.generation, start, length) == b"content"[start : start + max(length, 0)]
+
+
+def test_a_range_is_of_the_generation_that_it_names(store: Store) -> None:
+    first = put(store, "x", b"1")
+    second = put(store, "x", b"22")
+    assert store.read_range("x", second.generation, 0, 9) == b"22"
+    for name, generation in (("x", first.generation), ("y", 1)):
+        with pytest.raises(ObjectMissing):
+            store.read_range(name, generation, 0, 9)
+
+
+def test_a_range_of_an_object_without_bytes_is_empty(store: Store) -> None:
+    assert store.read_range("x", put(store, "x", b"").generation, 0, 9) == b""
+
+
 def test_create_only_never_overwrites(store: Store) -> None:
     put(store, "x", b"1", CREATE_ONLY)
     with pytest.raises(PreconditionFailed, match="x"):

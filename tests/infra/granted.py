@@ -50,6 +50,10 @@ class GrantedStore:
         self._require("reader", name)
         return self.bucket.read(name, generation, max_bytes=max_bytes)
 
+    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
+        self._require("reader", name)
+        return self.bucket.read_range(name, generation, start, length)
+
     def stat(self, name: str) -> ObjectInfo | None:
         self._require("reader", name)
         return self.bucket.stat(name)

@@ -150,6 +150,9 @@ class WatchedStore:
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         return self._call("read", name, lambda: self._store.read(name, generation, max_bytes=max_bytes))
 
+    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
+        return self._call("range", name, lambda: self._store.read_range(name, generation, start, length))
+
     def stat(self, name: str) -> ObjectInfo | None:
         return self._call("stat", name, lambda: self._store.stat(name))
 
