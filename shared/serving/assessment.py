@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -12,6 +13,12 @@ from shared.errors import IntegrityError
 
 MANY = 64
 """From so many rows on, arrays are quicker than a row at a time."""
+
+TIERS = ("low", "medium", "high")
+BANDS = ("low", "medium", "high")
+
+Numbers = NDArray[np.float64]
+Positions = NDArray[np.int8]
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):
@@ -36,6 +43,21 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     interval: Range
     risk: Risk | None = None
     band: str | None = None
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """Many answers as columns (n,): what `Answer` holds of one row. The last three only for targets with such a notion.
+
+    `tiers` and `bands` are positions in TIERS and BANDS.
+    """
+
+    predictions: Numbers
+    lows: Numbers
+    highs: Numbers
+    probabilities: Numbers | None = None
+    tiers: Positions | None = None
+    bands: Positions | None = None
 
 
 class Assessor:
@@ -70,21 +92,30 @@ class Assessor:
         """The answers for what the graph said of many rows (n,), each as `assess` gives it, to the last digit."""
         if len(predicted) < MANY:
             return [self.assess(number) for number in predicted.tolist()]
+        found, level = self.assess_columns(predicted), self._interval.level
+        ranges = zip(found.predictions.tolist(), found.lows.tolist(), found.highs.tolist(), strict=True)
+        if found.probabilities is None or found.tiers is None or found.bands is None:
+            return [Answer(number, Range(level, low, high)) for number, low, high in ranges]
+        risks = zip(found.probabilities.tolist(), found.tiers.tolist(), found.bands.tolist(), strict=True)
+        return [
+            Answer(number, Range(level, low, high), Risk(share, TIERS[tier]), BANDS[band])
+            for (number, low, high), (share, tier, band) in zip(ranges, risks, strict=True)
+        ]
+
+    def assess_columns(self, predicted: Numbers) -> Assessed:
+        """The answers for what the graph said of many rows (n,), by column. Raises IntegrityError as `assess` does."""
         if not np.isfinite(predicted).all():
             raise IntegrityError("the model predicted a number that is not finite")
         numbers = np.clip(predicted, self._low, self._high) + 0.0
         lows = np.clip(numbers + self._interval.low_residual, self._low, self._high) + 0.0
         highs = np.clip(numbers + self._interval.high_residual, self._low, self._high) + 0.0
-        level = self._interval.level
-        ranges = zip(numbers.tolist(), lows.tolist(), highs.tolist(), strict=True)
-        if self._assessment is None:
-            return [Answer(number, Range(level, low, high)) for number, low, high in ranges]
         found = self._assessment
-        shares = shares_below(found.at_risk_below - numbers, self._residuals).tolist()
-        return [
-            Answer(number, Range(level, low, high), Risk(share, tier(share, found)), band(number, found))
-            for (number, low, high), share in zip(ranges, shares, strict=True)
-        ]
+        if found is None:
+            return Assessed(numbers, lows, highs)
+        shares = shares_below(found.at_risk_below - numbers, self._residuals)
+        tiers = np.where(shares >= found.tiers.high, 2, np.where(shares >= found.tiers.medium, 1, 0))
+        bands = np.where(numbers < found.bands.low, 0, np.where(numbers < found.bands.medium, 1, 2))
+        return Assessed(numbers, lows, highs, shares, tiers.astype(np.int8), bands.astype(np.int8))
 
     def _clipped(self, value: float) -> float:
         return min(max(value, self._low), self._high) + 0.0  # no negative zero

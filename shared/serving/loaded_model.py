@@ -30,12 +30,10 @@ class NothingPromoted(ObjectMissing):
     """The stage has no pointer: expected before the first promotion."""
 
 
-@dataclass(frozen=True)
-class LoadedModel:
+@dataclass(frozen=True, kw_only=True)
+class VerifiedRun:
     """A verified model with everything that its answers need."""
 
-    pointer: Pointer
-    pointer_generation: int
     manifest: Manifest
     model: Model
     schema: RequestSchema
@@ -46,6 +44,14 @@ class LoadedModel:
         if not inputs.rows:
             return []
         return self.assessor.assess_all(self.model.run(inputs.numeric, inputs.categorical))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadedModel(VerifiedRun):
+    """The run that a pointer names, with the pointer."""
+
+    pointer: Pointer
+    pointer_generation: int
 
 
 def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> LoadedModel:
@@ -63,27 +69,31 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
         raise IntegrityError(f"{layout.pointer(stage)} is a pointer of {pointer.stage!r}, expected one of {stage!r}")
     if current is not None and _same_run(current.pointer, pointer):
         return replace(current, pointer=pointer, pointer_generation=found.generation)
-    return _verified(store, pointer, found.generation)
+    run = verified_run(store, stage, pointer.run_id, pointer.manifest_sha256)
+    return LoadedModel(
+        pointer=pointer,
+        pointer_generation=found.generation,
+        manifest=run.manifest,
+        model=run.model,
+        schema=run.schema,
+        assessor=run.assessor,
+    )
+
+
+def verified_run(store: Store, stage: Stage, run_id: str, manifest_sha256: str) -> VerifiedRun:
+    """A run as a stage holds it, whatever its pointer names by now.
+
+    Raises ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
+    """
+    manifest, _ = staged_manifest(store, stage, run_id, manifest_sha256)
+    files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in SERVED}
+    model = Model(files[layout.MODEL], manifest.features)
+    require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
+    profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
+    return VerifiedRun(
+        manifest=manifest, model=model, schema=RequestSchema(manifest), assessor=Assessor(manifest, profile)
+    )
 
 
 def _same_run(one: Pointer, other: Pointer) -> bool:
     return (one.run_id, one.manifest_sha256) == (other.run_id, other.manifest_sha256)
-
-
-def _verified(store: Store, pointer: Pointer, generation: int) -> LoadedModel:
-    manifest, _ = staged_manifest(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
-    files = {
-        name: verified(store, layout.staged(pointer.stage, pointer.run_id, name), promised(manifest, name))
-        for name in SERVED
-    }
-    model = Model(files[layout.MODEL], manifest.features)
-    require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
-    profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
-    return LoadedModel(
-        pointer=pointer,
-        pointer_generation=generation,
-        manifest=manifest,
-        model=model,
-        schema=RequestSchema(manifest),
-        assessor=Assessor(manifest, profile),
-    )
