@@ -12,6 +12,7 @@ import msgspec
 
 from shared.documents import (
     SCHEMA_VERSION,
+    Challenge,
     Document,
     FileDigest,
     Golden,
@@ -99,7 +100,7 @@ def _refuse_newer(data: bytes, where: str) -> None:
 
 def _check(document: Document, where: str) -> None:
     """What types alone cannot say."""
-    if isinstance(document, Manifest | Pointer):
+    if isinstance(document, Manifest | Pointer | Challenge):
         if document.schema_version < 1:
             raise InvalidDocument(f"{where}: schema_version must be 1 or more")
         if not is_run_id(document.run_id):

@@ -181,6 +181,7 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         ),
         (spec.gate.min_r2 <= 1, f"gate.min_r2 must be at most 1, found {spec.gate.min_r2}"),
         (spec.gate.max_r2_drop >= 0, f"gate.max_r2_drop must not be negative, found {spec.gate.max_r2_drop}"),
+        (1 <= spec.gate.requires <= 5, f"gate.requires must be from 1 to 5 people, found {spec.gate.requires}"),
         (_ordered(bounds.min, bounds.max), "target_range.min must be below target_range.max"),
     ]
     for name, feature in spec.features.items():

@@ -18,6 +18,9 @@ Kind = Literal["numeric", "categorical"]
 Cell = float | str | None
 Reaction = Literal["refuse", "warn"]
 CheckStatus = Literal["passed", "failed", "not_run"]
+Mode = Literal["shadow", "canary"]
+Then = Literal["report", "promote"]
+Verdict = Literal["worse", "faulty", "not_worse", "undecided", "stopped", "superseded"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,13 +138,15 @@ class GateSettings(Document, frozen=True, kw_only=True):
     """Thresholds frozen at training, so that a later edit of the spec never judges an old candidate.
 
     `accepts`: what callers of the model of now may meet, by the codes that a refusal prints. `replaces`: the run, or
-    the name of the table, that this one takes the place of whatever it breaks.
+    the name of the table, that this one takes the place of whatever it breaks. `requires`: how many different people
+    ask for a promotion to production.
     """
 
     min_r2: float = 0.10
     max_r2_drop: float = 0.02
     accepts: tuple[str, ...] = ()
     replaces: str | None = None
+    requires: int = 1
 
 
 class Manifest(Document, frozen=True, kw_only=True):
@@ -194,7 +199,9 @@ class Decision(Document, frozen=True, kw_only=True):
 
 
 class Pointer(Document, frozen=True, kw_only=True):
-    """What a stage serves. `marker_generation`: the promotion marker that asked for it (production only)."""
+    """What a stage serves. `marker_generation`: the promotion marker that asked for it (production only); `by` and
+    `why`: who asked and why, as the marker's writer said.
+    """
 
     schema_version: int
     stage: Stage
@@ -204,6 +211,57 @@ class Pointer(Document, frozen=True, kw_only=True):
     previous_run_id: str | None
     decision: Decision
     marker_generation: int | None = None
+    by: str = ""
+    why: str = ""
+
+
+class Ended(Document, frozen=True, kw_only=True):
+    """How a challenge ended.
+
+    `verdict`: worse or faulty, and withdrawn for it; not_worse; undecided at its end; stopped by somebody; superseded
+    because another champion serves. `figures` are what the judge saw.
+    """
+
+    at: datetime
+    verdict: Verdict
+    reason: str
+    figures: dict[str, float] = {}
+
+
+class Challenge(Document, frozen=True, kw_only=True):
+    """A run that is tried beside the one that production serves.
+
+    `percent` of the requests are answered by it (canary; 0 for a shadow), chosen by `salt`. `source` is the key of the
+    pointer that `then: promote` copies to the marker. `ended` is absent while it runs.
+    """
+
+    schema_version: int
+    run_id: str
+    manifest_sha256: str
+    champion_run_id: str
+    mode: Mode
+    percent: float
+    then: Then
+    salt: str
+    started_at: datetime
+    until: datetime
+    source: str
+    max_r2_drop: float
+    marker_generation: int
+    by: str = ""
+    why: str = ""
+    ended: Ended | None = None
+
+
+class Approval(Document, frozen=True, kw_only=True):
+    """That somebody asked for a run's promotion, where more than one person has to."""
+
+    schema_version: int
+    run_id: str
+    by: str
+    why: str
+    at: datetime
+    marker_generation: int
 
 
 class Rejection(Document, frozen=True, kw_only=True):

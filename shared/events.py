@@ -41,6 +41,16 @@ class PromotionAsked:
     event: StorageEvent
 
 
+@dataclass(frozen=True)
+class ChallengeAsked:
+    """Somebody copied a pointer to the challenger's marker: verify it, and try it beside the champion."""
+
+    event: StorageEvent
+
+
+Action = CandidateArrived | PromotionAsked | ChallengeAsked
+
+
 def parse(attributes: Mapping[str, object], data: object) -> StorageEvent:
     """The event, checked. Raises InvalidEvent saying what was expected and found (types and names, never content)."""
     if not isinstance(data, Mapping):
@@ -58,12 +68,14 @@ def parse(attributes: Mapping[str, object], data: object) -> StorageEvent:
     return event
 
 
-def action(event: StorageEvent, bucket: str) -> CandidateArrived | PromotionAsked | None:
+def action(event: StorageEvent, bucket: str) -> Action | None:
     """What the event asks for, by its exact name; None for all that is not ours to act on."""
     if event.type != FINALIZED or event.bucket != bucket:
         return None
     if event.name == layout.MARKER:
         return PromotionAsked(event)
+    if event.name == layout.CHALLENGE_MARKER:
+        return ChallengeAsked(event)
     run_id = layout.run_of_manifest(event.name)
     return CandidateArrived(run_id, event) if run_id else None
 

@@ -1,5 +1,6 @@
 """Every object key of the bucket: built here, parsed here, nowhere else."""
 
+import hashlib
 import re
 import secrets
 from datetime import UTC, datetime
@@ -11,6 +12,11 @@ STAGES: tuple[Stage, ...] = ("staging", "production")
 SPEC = "data/dataset.toml"
 MARKER = "promote/production.json"
 REJECTED = "promote/production.rejected.json"
+CHALLENGE_MARKER = "promote/production.challenger.json"
+CHALLENGE_REJECTED = "promote/production.challenger.rejected.json"
+APPROVALS = "promote/approvals/"
+CHALLENGER = "production/challenger.json"
+CHALLENGES = "production/challenges/"
 
 TRACKED = "mlflow/"
 MANIFEST = "manifest.json"
@@ -75,6 +81,16 @@ def history_folder(stage: Stage) -> str:
 def history(stage: Stage, promoted_at: datetime, run_id: str) -> str:
     """Key of one pointer of the history; microseconds keep two promotions of one second apart and in order."""
     return f"{history_folder(stage)}{promoted_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{run_id}.json"
+
+
+def challenge(started_at: datetime, run_id: str) -> str:
+    """Key under which a challenge that ended is kept, in the order of their beginnings."""
+    return f"{CHALLENGES}{started_at.astimezone(UTC).strftime('%Y%m%dT%H%M%S.%fZ')}-{run_id}.json"
+
+
+def approval(run_id: str, person: str) -> str:
+    """Key under which it is kept that `person` asked for the promotion of a run."""
+    return f"{APPROVALS}{run_id}/{hashlib.sha256(person.casefold().encode()).hexdigest()[:16]}.json"
 
 
 def tracked(run_id: str = "") -> str:

@@ -10,6 +10,9 @@ reason     candidates: promoted, unchanged, superseded, manifest_gone; ERROR: ga
            markers: promoted, confirmed, unchanged, older_marker, marker_replaced; ERROR: marker_missing, marker_empty,
            marker_too_large, marker_malformed, marker_not_passed, marker_unknown, run_not_verified, contract_broken,
            integrity
+           another_person_needed: the first of the people that the spec's `[gate] requires` asks for
+           challenges: challenge_begun, challenge_stopped, unchanged, older_marker, marker_replaced; ERROR: those of
+           markers, terms_malformed, challenge_running, no_champion, no_challenge, same_run
            any: invalid_event, bad_settings (ERROR), transient (WARNING)
 failed_checks   names of the gate's checks that failed, for a candidate that was refused
 run_id, stage; event_id, bucket, name, generation: those of the event; logging.googleapis.com/trace: of the request
@@ -27,6 +30,7 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import request
 
+from functions.validate.challenge import act_on_challenge
 from functions.validate.deadline import DeadlineStore
 from functions.validate.marker import act_on_marker
 from functions.validate.outcome import Outcome
@@ -36,7 +40,7 @@ from functions.validate.verdict import judge_candidate
 from shared import logs
 from shared.clock import utc_now
 from shared.errors import PermanentError, PipelineError, SettingsError
-from shared.events import CandidateArrived, PromotionAsked, StorageEvent, action, parse
+from shared.events import Action, CandidateArrived, PromotionAsked, StorageEvent, action, parse
 from shared.store import CloudStore, Store
 
 SERVICE = "validate"
@@ -68,13 +72,15 @@ class Validator:
         if asked is not None:
             self._act(asked, trace)
 
-    def _act(self, asked: CandidateArrived | PromotionAsked, trace: Mapping[str, str]) -> None:
+    def _act(self, asked: Action, trace: Mapping[str, str]) -> None:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, time.monotonic)
         try:
             if isinstance(asked, CandidateArrived):
                 outcome = judge_candidate(store, asked, self.clock)
-            else:
+            elif isinstance(asked, PromotionAsked):
                 outcome = act_on_marker(store, asked, self.clock)
+            else:
+                outcome = act_on_challenge(store, asked, self.clock)
         except PermanentError as error:
             outcome = _failure(asked, error)
         except PipelineError as error:
@@ -106,7 +112,7 @@ def _validator() -> Validator:
     )
 
 
-def _failure(asked: CandidateArrived | PromotionAsked, error: PermanentError) -> Outcome:
+def _failure(asked: Action, error: PermanentError) -> Outcome:
     if isinstance(asked, CandidateArrived):
         return Outcome(error.reason, str(error), asked.run_id, "staging", failed=True)
     return Outcome(error.reason, str(error), stage="production", failed=True)

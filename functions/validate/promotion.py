@@ -34,6 +34,8 @@ class Release:
     sources: Mapping[str, ObjectInfo]
     decision: Decision
     marker_generation: int | None = None
+    by: str = ""
+    why: str = ""
 
     def asked(self, stage: Stage) -> Asked:
         """The release as a request for `stage`."""
@@ -105,6 +107,8 @@ def _next_pointer(stage: Stage, release: Release, current: Pointer | None, clock
         previous_run_id=current.run_id if current else None,
         decision=release.decision,
         marker_generation=release.marker_generation,
+        by=release.by,
+        why=release.why,
     )
     return encode(pointer)
 

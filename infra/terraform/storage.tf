@@ -157,11 +157,17 @@ module "validate_access" {
   member = google_service_account.validate.member
   roles  = local.roles
   read   = ["candidates/", "staging/", "production/", "promote/"]
-  create = ["candidates/", "staging/", "production/", "promote/production.rejected.json"]
-  # The two pointers are overwritten. Nothing below history/ ever is, nor deleted: no identity of this system may, and no
+  create = [
+    "candidates/", "staging/", "production/", "promote/production.rejected.json",
+    "promote/production.challenger.rejected.json", "promote/approvals/",
+  ]
+  # The two pointers and the challenger are overwritten. Nothing below history/ ever is, nor deleted: no identity of this system may, and no
   # lifecycle rule reaches it. A retention policy would say so to administrators too, but it holds for the whole bucket
   # (https://cloud.google.com/storage/docs/bucket-lock), so that the pointers could not be swapped either.
-  remove = ["staging/current.json", "production/current.json", "promote/production.rejected.json"]
+  remove = [
+    "staging/current.json", "production/current.json", "production/challenger.json", "promote/production.rejected.json",
+    "promote/production.challenger.rejected.json",
+  ]
 }
 
 module "predict_access" {
@@ -180,7 +186,7 @@ module "promoter_access" {
   member   = each.value
   roles    = local.roles
   read     = ["staging/", "production/", "promote/"]
-  create   = ["promote/production.json"]
+  create   = ["promote/production.json", "promote/production.challenger.json"]
   # The second promotion overwrites the first one's marker, which Cloud Storage counts as deleting it.
-  remove = ["promote/production.json"]
+  remove = ["promote/production.json", "promote/production.challenger.json"]
 }

@@ -15,6 +15,7 @@ from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker
 from functions.validate.settings import ValidateSettings
 from shared import layout
+from shared.documents import GateSettings
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
 from shared.serving.loaded_model import NothingPromoted, load
@@ -201,6 +202,23 @@ def test_validate_may_do_what_its_promotions_need_and_nothing_else(plan: Plan) -
     world.mark_copy(world.history_keys("staging")[-1])
     assert deliver(layout.MARKER) in {"promoted", "unchanged", "confirmed"}
     assert deliver(layout.MARKER, killed) == "older_marker"
+
+    for _ in range(2):
+        world.mark_challenge(layout.pointer("staging"))
+        assert deliver(layout.CHALLENGE_MARKER) == "terms_malformed"
+    world.mark_challenge(world.history_keys("staging")[0], mode="shadow")
+    assert deliver(layout.CHALLENGE_MARKER) == "challenge_begun"
+    world.mark_challenge(layout.pointer("staging"), mode="stop")
+    assert deliver(layout.CHALLENGE_MARKER) == "challenge_stopped"
+    two_people = build(run_id(4)).with_manifest(gate=GateSettings(requires=2))
+    assert deliver(world.publish(two_people)) == "promoted"
+    data = world.bucket.read(layout.pointer("staging")).data
+    for person in ("Ada", "Ben"):
+        world.bucket.write(
+            layout.MARKER, data, if_generation=None, content_type="application/json", metadata={"by": person}
+        )
+        deliver(layout.MARKER)
+    assert world.serving("production") == run_id(4)
     assert store.unused() == set()
 
 
@@ -228,10 +246,11 @@ def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
     store = GrantedStore(world.bucket, grants(plan, 'promoter_access["user:ada@example.org"]'))
     for source in (layout.pointer("staging"), world.history_keys("production")[0]):
         data = store.read(source).data
-        store.write(layout.MARKER, data, if_generation=None, content_type="application/json")
+        for marker in (layout.MARKER, layout.CHALLENGE_MARKER):
+            store.write(marker, data, if_generation=None, content_type="application/json")
     world.bucket.delete(layout.MARKER, if_generation=world.info(layout.MARKER).generation)
     store.write(layout.MARKER, data, if_generation=0, content_type="application/json")
-    assert store.stat(layout.REJECTED) is None
+    assert store.stat(layout.REJECTED) is store.stat(layout.CHALLENGE_REJECTED) is None
     assert store.unused() == set()
     for name in (layout.pointer("production"), layout.staged("production", run_id(1), layout.MODEL)):
         with pytest.raises(NotPermitted):

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import msgspec
 import pytest
 
-from functions.validate.marker import MAX_MARKER_BYTES
+from functions.validate.asked import MAX_MARKER_BYTES
 from functions.validate.rejection import MAX_REJECTION_BYTES
 from shared import layout
 from shared.codec import decode, digest, encode

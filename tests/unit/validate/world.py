@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
-from shared import layout, logs
+from shared import challenges, layout, logs
 from shared.codec import decode
-from shared.documents import Decision, Manifest, Pointer
+from shared.documents import Challenge, Decision, Manifest, Pointer
 from shared.errors import StorageUnavailable
 from shared.layout import Stage
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store
@@ -85,6 +85,19 @@ class World:
     def promote(self, name: str) -> list[dict[str, Any]]:
         """Copy a pointer to the marker and deliver its event."""
         return self.deliver(layout.MARKER, self.mark_copy(name))
+
+    def mark_challenge(self, name: str, **metadata: str) -> None:
+        """Copy a pointer to the challenger's marker with `metadata` beside it, as a person does."""
+        data, kind = self.bucket.read(name).data, "application/json"
+        self.bucket.write(layout.CHALLENGE_MARKER, data, if_generation=None, content_type=kind, metadata=metadata)
+
+    def challenge(self, name: str, **metadata: str) -> list[dict[str, Any]]:
+        """Ask for a challenge and deliver its event."""
+        self.mark_challenge(name, **metadata)
+        return self.deliver(layout.CHALLENGE_MARKER)
+
+    def challenger(self) -> Challenge | None:
+        return challenges.read_current(self.bucket).challenge
 
     def pointer(self, stage: Stage) -> Pointer | None:
         key = layout.pointer(stage)

@@ -1,0 +1,112 @@
+"""The run that is tried beside the champion: the one document of now, and those that ended.
+
+The document is replaced by conditional writes alone: validation begins a challenge, whoever first finds a reason ends
+it. Nothing is deleted; a challenge that ended is kept by whoever ended it and by whoever begins the next one.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from shared import layout
+from shared.codec import decode, encode
+from shared.documents import Challenge, Ended
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.pointers import JSON
+from shared.store import CREATE_ONLY, Store, write_once
+
+MAX_CHALLENGE_BYTES = 64 * 2**10
+UNITS = 10_000
+"""Of how many equal parts a share of the requests is made."""
+
+
+@dataclass(frozen=True)
+class Current:
+    """The document as it was read. Where there is none: generation CREATE_ONLY, and no value."""
+
+    generation: int
+    challenge: Challenge | None
+
+
+def read_current(store: Store) -> Current:
+    """The challenge of now, running or ended. Raises InvalidDocument for a document that does not parse."""
+    try:
+        found = store.read(layout.CHALLENGER, max_bytes=MAX_CHALLENGE_BYTES)
+    except ObjectMissing:
+        return Current(CREATE_ONLY, None)
+    except ObjectTooLarge as error:
+        raise InvalidDocument(str(error)) from None
+    return Current(found.generation, decode(found.data, Challenge, layout.CHALLENGER))
+
+
+def in_force(challenge: Challenge | None, champion_run_id: str | None, now: datetime) -> bool:
+    """Whether the challenge is to be followed: it runs, in its time, against the champion that it was begun with."""
+    return challenge is not None and why_over(challenge, champion_run_id, now) is None
+
+
+def why_over(challenge: Challenge, champion_run_id: str | None, now: datetime) -> Ended | None:
+    """How the challenge ended, or has to be ended without a judge; None while it runs."""
+    if challenge.ended is not None:
+        return challenge.ended
+    if challenge.champion_run_id != champion_run_id:
+        return Ended(at=now, verdict="superseded", reason=f"production serves {champion_run_id or 'nothing'} by now")
+    if now >= challenge.until:
+        return Ended(at=now, verdict="undecided", reason="its days were over before there was a verdict")
+    return None
+
+
+def write(store: Store, challenge: Challenge, *, replacing: Current) -> bool:
+    """Put `challenge` in the place of `replacing`; False where somebody else was quicker.
+
+    A write whose answer was lost is retried by the client and meets its own document, which counts as written.
+    """
+    try:
+        store.write(layout.CHALLENGER, encode(challenge), if_generation=replacing.generation, content_type=JSON)
+    except PreconditionFailed:
+        return read_current(store).challenge == challenge
+    return True
+
+
+def end(store: Store, current: Current, ended: Ended, *, marker_generation: int | None = None) -> bool:
+    """End the challenge that runs, and keep it; False where somebody else was quicker.
+
+    `marker_generation`: of the marker that asked for the end, so that older ones never begin the challenge again.
+    """
+    running = current.challenge
+    if running is None or running.ended is not None:
+        return False
+    asked = marker_generation or running.marker_generation
+    challenge = msgspec.structs.replace(running, ended=ended, marker_generation=asked)
+    if not write(store, challenge, replacing=current):
+        return False
+    keep(store, challenge)
+    return True
+
+
+def keep(store: Store, challenge: Challenge) -> None:
+    """Keep a challenge that ended; once more changes nothing. Raises IntegrityError where something else is kept."""
+    if challenge.ended is None:
+        return
+    key = layout.challenge(challenge.started_at, challenge.run_id)
+    try:
+        write_once(store, key, encode(challenge), JSON)
+    except PreconditionFailed:
+        raise IntegrityError(f"{key} holds another challenge: move it out of the folder") from None
+
+
+def ended(store: Store) -> list[Challenge]:
+    """Every challenge that ended, oldest first, the one of now included. Other people's files are passed over."""
+    kept = [challenge for info in store.list(layout.CHALLENGES) if (challenge := _kept(store, info.name)) is not None]
+    current = read_current(store).challenge
+    if current is not None and current.ended is not None and current not in kept:
+        kept.append(current)
+    return kept
+
+
+def _kept(store: Store, key: str) -> Challenge | None:
+    try:
+        challenge = decode(store.read(key, max_bytes=MAX_CHALLENGE_BYTES).data, Challenge, key)
+    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+        return None
+    return challenge if layout.challenge(challenge.started_at, challenge.run_id) == key else None
