@@ -8,7 +8,7 @@ import math
 import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -20,6 +20,7 @@ from shared.documents import (
     TargetRange,
 )
 from shared.errors import InvalidDataset
+from shared.metrics import R2, SCIKIT_LEARN_NAMES, SCORINGS
 
 MAX_SPEC_BYTES = 256 * 2**10
 MAX_KEY_DOTS = 32
@@ -53,11 +54,18 @@ class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class TuningSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The search: folds of the cross-validation, draws of the first stage, and the score to maximise."""
+    """The search: folds of the cross-validation, draws of the first stage, and the score that chooses the model."""
 
     folds: int = 5
     random_iterations: int = 25
-    scoring: Literal["r2", "neg_root_mean_squared_error", "neg_mean_absolute_error"] = "r2"
+    scoring: str = "r2"
+
+
+class AlgorithmsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The algorithms to search: `only` these, or all `without` those. The baseline is always reported."""
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,6 +85,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     features: dict[str, FeatureSpec] = {}
     split: SplitSpec = SplitSpec()
     tuning: TuningSpec = TuningSpec()
+    algorithms: AlgorithmsSpec = AlgorithmsSpec()
     gate: GateSettings = GateSettings()
     target_range: TargetRange = TargetRange()
     assessment: Assessment | None = None
@@ -98,10 +107,18 @@ def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
         spec = msgspec.convert(table, DatasetSpec)
     except msgspec.ValidationError as error:
         raise InvalidDataset([f"{where}: {error}"]) from None
+    spec = _with_one_spelling(spec)
     problems = [f"{where}: {problem}" for problem in _inconsistencies(spec)]
     if problems:
         raise InvalidDataset(problems)
     return spec
+
+
+def _with_one_spelling(spec: DatasetSpec) -> DatasetSpec:
+    """The score by the name that it has here, whether it was written `MAE` or as scikit-learn calls it."""
+    given = spec.tuning.scoring.strip().lower().replace("²", "2")
+    scoring = SCIKIT_LEARN_NAMES.get(given, given)
+    return msgspec.structs.replace(spec, tuning=msgspec.structs.replace(spec.tuning, scoring=scoring))
 
 
 def _require_plain(text: bytes, where: str) -> None:
@@ -138,6 +155,7 @@ _DOTTED_I_LETTERS = frozenset("\u0130\u0131")
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "split": SplitSpec,
     "tuning": TuningSpec,
+    "algorithms": AlgorithmsSpec,
     "gate": GateSettings,
     "target_range": TargetRange,
     "assessment": Assessment,
@@ -179,6 +197,15 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
             1 <= spec.tuning.random_iterations <= 1000,
             f"tuning.random_iterations must be from 1 to 1000, found {spec.tuning.random_iterations}",
         ),
+        (
+            spec.tuning.scoring in SCORINGS,
+            f"tuning.scoring must be one of {', '.join(SCORINGS)}, found {spec.tuning.scoring!r}",
+        ),
+        (
+            not (spec.algorithms.only and spec.algorithms.without),
+            "algorithms has both only and without: say which to search, or which to leave out",
+        ),
+        *_gate_rules(spec),
         (spec.gate.min_r2 <= 1, f"gate.min_r2 must be at most 1, found {spec.gate.min_r2}"),
         (spec.gate.max_r2_drop >= 0, f"gate.max_r2_drop must not be negative, found {spec.gate.max_r2_drop}"),
         (1 <= spec.gate.requires <= 5, f"gate.requires must be from 1 to 5 people, found {spec.gate.requires}"),
@@ -193,6 +220,20 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         rules.append((bands.low < bands.medium, "assessment.bands must satisfy low < medium"))
     infinite = [path for path, number in _numbers(msgspec.to_builtins(spec), "") if not math.isfinite(number)]
     return [*(f"{path} must be a finite number" for path in infinite), *(said for holds, said in rules if not holds)]
+
+
+def _gate_rules(spec: DatasetSpec) -> list[tuple[bool, str]]:
+    """What the floor and the drop may be depends on what they are stated in."""
+    gate, is_error = spec.gate, spec.tuning.scoring != R2.name
+    low, high = (0.0, math.inf) if is_error else (-math.inf, 1.0)
+    kind = f"the largest {spec.tuning.scoring} that passes, from 0 on" if is_error else "an R² of at most 1"
+    return [
+        (
+            gate.min_score is None or low <= gate.min_score <= high,
+            f"gate.min_score must be {kind}, found {gate.min_score}",
+        ),
+        (gate.max_drop is None or gate.max_drop >= 0, f"gate.max_drop must not be negative, found {gate.max_drop}"),
+    ]
 
 
 def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:

@@ -53,11 +53,13 @@ class CodeInfo(Document, frozen=True, kw_only=True):
 
 
 class CvScores(Document, frozen=True, kw_only=True):
-    """R² over the folds."""
+    """R² over the folds, and the score by which the model was chosen where that is another."""
 
     r2_mean: float
     r2_std: float
     folds: int
+    score_mean: float | None = None
+    score_std: float | None = None
 
 
 class HoldoutScores(Document, frozen=True, kw_only=True):
@@ -69,12 +71,13 @@ class HoldoutScores(Document, frozen=True, kw_only=True):
 
 
 class ModelInfo(Document, frozen=True, kw_only=True):
-    """The selected algorithm."""
+    """The selected algorithm. `scoring`: the score by which it was chosen and is judged, of `shared.metrics`."""
 
     algorithm: str
     params: dict[str, Any]
     cv: CvScores
     holdout: HoldoutScores
+    scoring: str = "r2"
 
 
 class Feature(Document, frozen=True, kw_only=True):
@@ -140,10 +143,15 @@ class GateSettings(Document, frozen=True, kw_only=True):
     `accepts`: what callers of the model of now may meet, by the codes that a refusal prints. `replaces`: the run, or
     the name of the table, that this one takes the place of whatever it breaks. `requires`: how many different people
     ask for a promotion to production.
+
+    `min_score` and `max_drop` are in the score that chooses the model: for an error, the largest one that passes and by
+    how much it may grow. Without them, R² has `min_r2`, and the drop is `max_r2_drop` of the error that the mean makes.
     """
 
     min_r2: float = 0.10
     max_r2_drop: float = 0.02
+    min_score: float | None = None
+    max_drop: float | None = None
     accepts: tuple[str, ...] = ()
     replaces: str | None = None
     requires: int = 1

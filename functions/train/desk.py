@@ -20,12 +20,14 @@ from rich.table import Table as TextTable
 
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
+from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import encode
 from shared.dataset import parse_spec
 from shared.errors import InvalidDataset, PermanentError
+from shared.metrics import R2, SCORINGS, significant
 from shared.store import Download
 from shared.tables.reading import Table, read_table
 
@@ -92,6 +94,7 @@ def main(arguments: Sequence[str]) -> int:
 def check(dataset: Path, console: Console) -> Table:
     """Read the table and say what was found. Raises InvalidDataset."""
     inputs = read_files(dataset)
+    chosen(MODEL_ZOO, inputs.spec.algorithms)
     table = read_table(inputs.source.data, inputs.spec)
     found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
     for column in table.columns:
@@ -113,7 +116,7 @@ def train(dataset: Path, out: Path, settings: SearchSettings, console: Console) 
             trained = pipeline.train(inputs, settings, layout.new_run_id(utc_now()), progress=bars)
         for name, data in {**trained.files, layout.MANIFEST: encode(trained.manifest)}.items():
             (folder / name).write_bytes(data)
-    console.print(leaderboard(trained.results, trained.selected.result.name), markup=False)
+    console.print(leaderboard(trained.results, trained.selected.result.name, inputs.spec.tuning.scoring), markup=False)
     for warning in trained.warnings:
         console.print(f"warning: {warning}", markup=False)
     console.print(f"{trained.selected.result.name} was selected; see {out / layout.REPORT_PAGE}", markup=False)
@@ -139,16 +142,25 @@ def _folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def leaderboard(results: Sequence[Result], selected: str) -> TextTable:
-    """Every algorithm, the best first."""
-    table = TextTable("algorithm", "CV R²", "holdout R²", "MAE", "RMSE", "note")
-    for result in sorted(results, key=lambda one: -(np.mean(one.best.r2) if one.best else np.inf)):
-        cv = f"{np.mean(result.best.r2):.4f} ± {np.std(result.best.r2):.4f}" if result.best else "–"
-        held = result.holdout
-        scores = [f"{value:.4f}" for value in (held.r2, held.mae, held.rmse)] if held else ["–"] * 3
+def leaderboard(results: Sequence[Result], selected: str, scoring_name: str = R2.name) -> TextTable:
+    """Every algorithm, the best by `scoring_name` first."""
+    scoring = SCORINGS[scoring_name]
+    chosen_by = [] if scoring is R2 else [f"CV {scoring.label}"]
+    table = TextTable("algorithm", *chosen_by, "CV R²", "holdout R²", "MAE", "RMSE", "note")
+    for result in sorted(results, key=lambda result: -result.best.mean if result.best else np.inf):
+        best, held = result.best, result.holdout
+        cv = [f"{best.r2_mean:.4f} ± {best.r2_std:.4f}" if best else "–"]
+        if chosen_by:
+            mean = (
+                f"{scoring.shown(scoring.sign * best.mean)} ± {scoring.shown(float(np.std(best.scores)))}"
+                if best
+                else "–"
+            )
+            cv.insert(0, mean)
+        scores = [f"{held.r2:.4f}", significant(held.mae), significant(held.rmse)] if held else ["–"] * 3
         note = "; ".join(filter(None, (result.error, result.searched.note)))
         style = "bold" if result.name == selected else None
-        table.add_row(result.name, cv, *scores, "selected" if result.name == selected else note, style=style)
+        table.add_row(result.name, *cv, *scores, "selected" if result.name == selected else note, style=style)
     return table
 
 

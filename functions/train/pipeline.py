@@ -36,7 +36,7 @@ from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
-from functions.train.search.zoo import MODEL_ZOO, Algorithm
+from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
 from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from functions.train.tracking import Tracker
@@ -122,7 +122,7 @@ def run(
         status="trained",
         run_id=run_id,
         algorithm=selected.result.name,
-        cv_r2=float(np.mean(selected.best.r2)),
+        cv_r2=selected.best.r2_mean,
         holdout_r2=selected.holdout.r2,
         seconds=time.monotonic() - began,
     )
@@ -149,6 +149,7 @@ def train(
 ) -> Trained:
     """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
     spec = inputs.spec
+    zoo = chosen(zoo, spec.algorithms)
     seed = spec.split.seed
     began = time.monotonic()
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
@@ -171,7 +172,7 @@ def train(
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
         warnings = (*table.warnings, *unseen_categories(features, holdout))
-        report = report_document(run_id, results, selected, warnings, winner.interval, findings)
+        report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
         golden = golden_document(selected.model, features, training)
         files = {
             layout.MODEL: selected.graph,
@@ -252,7 +253,7 @@ def _folds(result: Result) -> tuple[float, ...]:
 def _scores(result: Result) -> dict[str, float]:
     scores = {"fit_seconds": result.fit_seconds}
     if result.best is not None:
-        scores |= {"cv_r2_mean": float(np.mean(result.best.r2)), "cv_r2_std": float(np.std(result.best.r2))}
+        scores |= {"cv_r2_mean": result.best.r2_mean, "cv_r2_std": result.best.r2_std}
     if result.holdout is not None:
         scores |= {
             "holdout_mae": result.holdout.mae,

@@ -1,4 +1,4 @@
-"""How sure a score is: R² over resampled rows, seeded, so that the same rows always give the same bound.
+"""How sure a score is: scores over resampled rows, seeded, so that the same rows always give the same bound.
 
 Pure. A resample whose target is constant has no R²; it counts as minus infinity, so that it can only lower a bound.
 """
@@ -28,8 +28,24 @@ def r2_lower_bound(target: Vector, predicted: Vector) -> float:
     return _lower_bound(1.0 - _over_resamples(target.size, score))
 
 
-def difference_lower_bound(target: Vector, predicted: Vector, reference: Vector) -> float:
-    """One-sided 95 % lower bound of R²(predicted) − R²(reference), both (n,), on the same resamples of the rows."""
+def difference_lower_bound(target: Vector, predicted: Vector, reference: Vector, scoring: str = "r2") -> float:
+    """One-sided 95 % lower bound of how much better `predicted` (n,) scores than `reference` (n,), on the same
+    resamples of the rows; in the units of `scoring`, of `shared.metrics`."""
+    if scoring == "mae":
+        saved = np.abs(target - reference) - np.abs(target - predicted)
+        return _lower_bound(_over_resamples(target.size, lambda rows: saved[rows].mean(axis=1)))
+    if scoring == "rmse":
+        squared, squared_reference = (target - predicted) ** 2, (target - reference) ** 2
+
+        def saving(rows: Indices) -> Vector:
+            better: Vector = np.sqrt(squared_reference[rows].mean(axis=1)) - np.sqrt(squared[rows].mean(axis=1))
+            return better
+
+        return _lower_bound(_over_resamples(target.size, saving))
+    return _r2_difference_lower_bound(target, predicted, reference)
+
+
+def _r2_difference_lower_bound(target: Vector, predicted: Vector, reference: Vector) -> float:
     centred = target - target.mean()
     excess = (target - predicted) ** 2 - (target - reference) ** 2
 

@@ -22,7 +22,7 @@ from shared.documents import (
     Manifest,
 )
 from shared.errors import InvalidDocument, PermanentError
-from shared.metrics import Vector, r2
+from shared.metrics import R2, SCORINGS, Scoring, Vector, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
 
 MIN_HOLDOUT_ROWS = 30
@@ -90,6 +90,18 @@ class Case:
         """R² of those predictions; NaN where it is undefined."""
         return r2(self.target, self.predicted)
 
+    @property
+    def scoring(self) -> Scoring:
+        """The score that chose the candidate, by which it is judged. Raises InvalidDocument."""
+        known = SCORINGS.get(self.manifest.model.scoring)
+        if known is None:
+            raise InvalidDocument(f"the scores known are {', '.join(SCORINGS)}, found {self.manifest.model.scoring!r}")
+        return known
+
+    def score(self, predicted: Vector) -> float:
+        """That score of `predicted` (n,) on the rows held out."""
+        return self.scoring.score(self.target, predicted)
+
 
 def judge(opening: Sequence[Check], case: Case | None) -> Decision:
     """The verdict. `opening`: the checks made before any file was read; `case` is needed only if they all passed."""
@@ -145,16 +157,30 @@ def _holdout_size(case: Case) -> Check:
     return check("holdout_size", enough and varies, float(rows), float(MIN_HOLDOUT_ROWS), reason, code)
 
 
-def _r2(case: Case) -> Check:
-    least = case.manifest.gate.min_r2
-    passed = isfinite(case.r2) and case.r2 >= least
-    reason = f"R² on the held-out rows is {case.r2:.4f}, at least {least:g} is needed"
-    return check("r2", passed, case.r2, least, reason)
+def _score(case: Case) -> Check:
+    scoring, score = case.scoring, case.score(case.predicted)
+    gate = case.manifest.gate
+    limit = gate.min_r2 if gate.min_score is None and scoring is R2 else gate.min_score
+    said = f"{scoring.label} on the held-out rows is {scoring.shown(score)}"
+    beside = "" if scoring is R2 else f"; R² is {case.r2:.4f}"
+    if limit is None:
+        return check("score", isfinite(score), score, None, f"{said}; gate.min_score sets no limit{beside}")
+    side = "least" if scoring.sign > 0 else "most"
+    reason = f"{said}, at {side} {limit:g} is needed{beside}"
+    return check("score", isfinite(score) and scoring.reaches(score, limit), score, limit, reason)
 
 
 def _better_than_mean(case: Case) -> Check:
-    bound = bootstrap.r2_lower_bound(case.target, case.predicted)
-    reason = f"the 95 % lower bound of R² is {bound:.4f}, it must be above 0, the score of the mean"
+    if case.scoring is R2:
+        bound = bootstrap.r2_lower_bound(case.target, case.predicted)
+        reason = f"the 95 % lower bound of R² is {bound:.4f}, it must be above 0, the score of the mean"
+    else:
+        mean = np.full_like(case.target, case.target.mean())
+        bound = bootstrap.difference_lower_bound(case.target, case.predicted, mean, case.scoring.name)
+        reason = (
+            f"{case.scoring.label} of the mean is {case.scoring.shown(case.score(mean))}; the 95 % lower bound of what "
+            f"the candidate saves is {significant(bound)}, it must be above 0"
+        )
     return check("better_than_mean", isfinite(bound) and bound > 0.0, bound, 0.0, reason)
 
 
@@ -188,22 +214,27 @@ def _champion(case: Case) -> Check:
     is 0.06 worse in 100 %. With 80 held-out rows the first three figures are 6, 38 and 58 %: on such a table
     `max_r2_drop` should be wider, and the reason says so.
     """
-    least = -case.manifest.gate.max_r2_drop
+    scoring, gate = case.scoring, case.manifest.gate
+    setting = "max_r2_drop" if gate.max_drop is None else "max_drop"
+    least = -(gate.max_r2_drop * scoring.spread(case.target) if gate.max_drop is None else gate.max_drop)
     manifest = case.incumbent.manifest
     absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
     if manifest is None or absence:
         return check("champion", True, None, least, f"not compared: {absence}", "not_compared")
     champion = Model(case.incumbent.graph, manifest.features)
     reference = _one_per_row(champion.predict(case.holdout.columns), case.target)
-    bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference)
-    served = r2(case.target, reference)
+    bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference, scoring.name)
+    served, score = case.score(reference), case.score(case.predicted)
     passed = isfinite(bound) and isfinite(served) and bound >= least
     reason = (
-        f"on the same rows {manifest.run_id} scores {served:.4f}, the candidate {case.r2:.4f}; "
-        f"the 95 % lower bound of the difference is {bound:.4f}, at least {least:g} is needed"
+        f"on the same rows {manifest.run_id} has {scoring.label} {scoring.shown(served)}, the candidate "
+        f"{scoring.shown(score)}; the 95 % lower bound of the gain is {scoring.shown(bound)}, "
+        f"at least {scoring.shown(least) if scoring.sign < 0 else f'{least:g}'} is needed"
     )
-    if not passed and case.r2 - served >= least:
-        reason += f"; {len(case.target)} rows are too few to tell: hold out more, or raise gate.max_r2_drop"
+    if scoring is not R2:
+        reason += f"; R² {r2(case.target, reference):.4f} and {case.r2:.4f}"
+    if not passed and scoring.sign * (score - served) >= least:
+        reason += f"; {len(case.target)} rows are too few to tell: hold out more, or raise gate.{setting}"
     return check("champion", passed, bound, least, reason)
 
 
@@ -211,7 +242,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("integrity", (), _integrity),
     ("golden", ("integrity",), _golden),
     ("holdout_size", ("integrity",), _holdout_size),
-    ("r2", ("integrity", "golden", "holdout_size"), _r2),
+    ("score", ("integrity", "golden", "holdout_size"), _score),
     ("better_than_mean", ("integrity", "golden", "holdout_size"), _better_than_mean),
     ("reported", ("integrity", "golden", "holdout_size"), _reported),
     ("contract", ("integrity",), _contract),

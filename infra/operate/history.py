@@ -15,8 +15,8 @@ from shared.layout import Stage
 from shared.pointers import Kept, at
 from shared.store import Store
 
-SUMMARY = ("r2", "champion")
-"""The checks that say in a line why a run was let through; `--at` shows all."""
+SUMMARY = ("score", "r2", "champion")
+"""The checks that say in a line why a run was let through; `--at` shows all. Older decisions call the score `r2`."""
 
 
 def listing(store: Store, stage: Stage) -> Iterator[str]:

@@ -39,6 +39,7 @@ from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import layout
+from shared.metrics import SCIKIT_LEARN_NAMES
 from tests.bench import training_growth
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
@@ -47,6 +48,7 @@ SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students
 TARGET_RATIO = 0.55
 TARGET_SECONDS = 45.0
 SAME = 1e-5
+SCIKIT_LEARN = {"r2": "r2"} | {ours: theirs for theirs, ours in SCIKIT_LEARN_NAMES.items()}
 STEP = "model__"
 Best = dict[str, Any]
 """By algorithm: the R² and the setting of its best candidate, how many there were, seconds."""
@@ -57,7 +59,11 @@ def plain() -> Best:
     inputs = _inputs()
     table, (training, _) = _table(inputs)
     seed, tuning = inputs.spec.split.seed, inputs.spec.tuning
-    how = {"cv": KFold(tuning.folds, shuffle=True, random_state=seed), "scoring": tuning.scoring, "n_jobs": -1}
+    how = {
+        "cv": KFold(tuning.folds, shuffle=True, random_state=seed),
+        "scoring": SCIKIT_LEARN[tuning.scoring],
+        "n_jobs": -1,
+    }
     how |= {"refit": False, "error_score": "raise"}
     found: Best = {}
     for entry in MODEL_ZOO:

@@ -81,7 +81,7 @@ def importance(
             for _ in range(REPEATS)
         ]
         found.append({"feature": feature.name, "mean": float(np.mean(losses)), "std": float(np.std(losses))})
-    return sorted(found, key=lambda one: -float(one["mean"]))
+    return sorted(found, key=lambda feature: -float(feature["mean"]))
 
 
 def groups(features: Sequence[Feature], rows: Rows, predicted: Vector) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from shared.documents import (
     Manifest,
     ModelInfo,
 )
+from shared.metrics import SCORINGS, Scoring
 from shared.tables.reading import Table
 
 LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
@@ -56,7 +57,7 @@ def build_manifest(
         dataset=origin.dataset,
         code=CodeInfo(version=CODE_VERSION, git_sha=origin.git_sha),
         libraries=installed_versions(),
-        model=_model(winner.selected),
+        model=_model(winner.selected, SCORINGS[spec.tuning.scoring]),
         features=winner.features,
         target=spec.target,
         target_range=spec.target_range,
@@ -78,13 +79,21 @@ def installed_versions() -> dict[str, str]:
     return found
 
 
-def _model(selected: Selected) -> ModelInfo:
-    r2 = selected.best.r2
+def _model(selected: Selected, scoring: Scoring) -> ModelInfo:
+    best = selected.best
+    scores = CvScores(
+        r2_mean=best.r2_mean,
+        r2_std=best.r2_std,
+        folds=len(best.r2),
+        score_mean=scoring.sign * best.mean,
+        score_std=float(np.std(best.scores)),
+    )
     return ModelInfo(
         algorithm=selected.result.name,
-        params=selected.best.params,
-        cv=CvScores(r2_mean=float(np.mean(r2)), r2_std=float(np.std(r2)), folds=len(r2)),
+        params=best.params,
+        cv=scores,
         holdout=selected.holdout,
+        scoring=scoring.name,
     )
 
 

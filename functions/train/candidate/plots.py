@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from shared.metrics import R2, Scoring
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -15,16 +17,17 @@ SIZE = (5.2, 3.9)
 MAX_POINTS = 2_000
 
 
-def leaderboard(rows: Sequence[Mapping[str, Any]], selected: str) -> str:
-    """Mean R² of the folds of each algorithm, with its standard deviation."""
-    scored = [row for row in rows if row["cv"] and row["cv"]["r2_mean"] is not None][::-1]
+def leaderboard(rows: Sequence[Mapping[str, Any]], selected: str, scoring: Scoring) -> str:
+    """Mean score of the folds of each algorithm, with its standard deviation."""
+    scored = [row for row in rows if row["cv"] and row["cv"]["score_mean"] is not None][::-1]
     figure, axes = _figure((7.5, 0.42 * len(scored) + 1.1))
     for place, row in enumerate(scored):
         colour = ACCENT if row["name"] == selected else SOFT
-        axes.errorbar(row["cv"]["r2_mean"], place, xerr=row["cv"]["r2_std"], fmt="o", color=colour, capsize=3)
+        axes.errorbar(row["cv"]["score_mean"], place, xerr=row["cv"]["score_std"], fmt="o", color=colour, capsize=3)
     axes.set_yticks(range(len(scored)), [row["name"] for row in scored])
-    axes.set_xlabel("cross-validated R², mean ± standard deviation")
-    axes.axvline(0, color=SOFT, linewidth=0.8)
+    axes.set_xlabel(f"cross-validated {scoring.label}, mean ± standard deviation")
+    if scoring is R2:
+        axes.axvline(0, color=SOFT, linewidth=0.8)
     return _address(figure)
 
 
@@ -54,24 +57,28 @@ def importance(found: Sequence[Mapping[str, Any]]) -> str:
     """R² lost by shuffling a feature."""
     shown = list(found[:20])[::-1]
     figure, axes = _figure((7.5, 0.36 * len(shown) + 1.1))
-    axes.barh(range(len(shown)), [one["mean"] for one in shown], xerr=[one["std"] for one in shown], color=ACCENT)
-    axes.set_yticks(range(len(shown)), [_plain(one["feature"]) for one in shown])
+    axes.barh(range(len(shown)), [row["mean"] for row in shown], xerr=[row["std"] for row in shown], color=ACCENT)
+    axes.set_yticks(range(len(shown)), [_plain(row["feature"]) for row in shown])
     axes.set_xlabel("R² lost when the feature is shuffled")
     axes.axvline(0, color=SOFT, linewidth=0.8)
     return _address(figure)
 
 
-def search(candidates: Sequence[Mapping[str, Any]]) -> str:
-    """Every candidate's mean R², in the order of the search."""
+def search(candidates: Sequence[Mapping[str, Any]], scoring: Scoring) -> str:
+    """Every candidate's mean score, in the order of the search."""
     figure, axes = _figure((7.5, 2.8))
     for stage, colour in (("random", SOFT), ("grid", ACCENT)):
         points = [
-            (i, c["r2_mean"]) for i, c in enumerate(candidates) if c["stage"] == stage and c["r2_mean"] is not None
+            (place, candidate["score_mean"])
+            for place, candidate in enumerate(candidates)
+            if candidate["stage"] == stage and candidate["score_mean"] is not None
         ]
-        axes.scatter([i for i, _ in points], [r2 for _, r2 in points], s=18, color=colour, label=f"{stage} stage")
+        axes.scatter(
+            [place for place, _ in points], [mean for _, mean in points], s=18, color=colour, label=f"{stage} stage"
+        )
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("candidate")
-    axes.set_ylabel("mean R²")
+    axes.set_ylabel(f"mean {scoring.label}")
     axes.legend(frameon=False)
     return _address(figure)
 

@@ -12,6 +12,7 @@ from functions.train.candidate import plots
 from functions.train.candidate.selection import Result, Selected
 from functions.train.search.search import Candidate
 from shared.documents import Interval
+from shared.metrics import R2, SCORINGS, Scoring, significant
 
 SHOWN_CANDIDATES = 12
 
@@ -23,12 +24,15 @@ def report_document(
     warnings: Sequence[str],
     interval: Interval,
     findings: dict[str, Any],
+    scoring: str = R2.name,
 ) -> dict[str, Any]:
-    """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner."""
+    """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner;
+    `scoring`: the score that chose it."""
     return {
         "run_id": run_id,
         "selected": selected.result.name,
-        "algorithms": [_row(result) for result in results],
+        "scoring": scoring,
+        "algorithms": [_row(result, SCORINGS[scoring]) for result in results],
         "interval": {"level": interval.level, "low": interval.low_residual, "high": interval.high_residual},
         "holdout": findings,
         "warnings": list(warnings),
@@ -44,17 +48,19 @@ def report_page(document: dict[str, Any]) -> bytes:
     """A page that needs no network: its plots are inside."""
     algorithms, held, interval = document["algorithms"], document["holdout"], document["interval"]
     winner = next(row for row in algorithms if row["name"] == document["selected"])
-    ranked = sorted(algorithms, key=lambda row: -_mean(row))
-    around = sorted(winner["search"], key=lambda one: -(one["r2_mean"] if one["r2_mean"] is not None else -math.inf))
+    scoring = SCORINGS[document["scoring"]]
+    ranked = sorted(algorithms, key=lambda row: -_gain(row["cv"], scoring))
+    around = sorted(winner["search"], key=lambda candidate: -_gain(candidate, scoring))
     return _PAGE.format(
         run_id=html.escape(document["run_id"]),
         selected=html.escape(document["selected"]),
         params=html.escape(json.dumps(winner["params"], ensure_ascii=False)),
         r2=_shown(winner["holdout"]["r2"]),
-        mae=_shown(winner["holdout"]["mae"]),
+        mae=_figure(winner["holdout"]["mae"]),
         rows=held["rows"],
-        leaderboard=plots.leaderboard(ranked, document["selected"]),
-        algorithms="".join(_table_row(row, row["name"] == document["selected"]) for row in ranked),
+        leaderboard=plots.leaderboard(ranked, document["selected"], scoring),
+        score_heading="" if scoring is R2 else f"<th>CV {scoring.label} (mean ± sd)</th>",
+        algorithms="".join(_table_row(row, row["name"] == document["selected"], scoring) for row in ranked),
         scatter=plots.predicted_against_actual(held["actual"], held["predicted"]),
         residuals=plots.residuals(held["actual"], held["predicted"], interval["low"], interval["high"]),
         level=f"{interval['level']:.0%}",
@@ -62,16 +68,18 @@ def report_page(document: dict[str, Any]) -> bytes:
         coverage="".join(_coverage_row(part) for part in held["coverage"]["by_prediction"]),
         importance=plots.importance(held["importance"]),
         groups="".join(_group_row(group) for group in held["groups"]),
-        search=plots.search(winner["search"]),
-        candidates="".join(_candidate_row(one) for one in around[:SHOWN_CANDIDATES]),
+        search=plots.search(winner["search"], scoring),
+        score_label=scoring.label,
+        candidates="".join(_candidate_row(candidate, scoring) for candidate in around[:SHOWN_CANDIDATES]),
         candidate_count=len(around),
         warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
     ).encode()
 
 
-def _mean(row: dict[str, Any]) -> float:
-    mean = (row["cv"] or {}).get("r2_mean")
-    return -math.inf if mean is None else float(mean)
+def _gain(scores: dict[str, Any] | None, scoring: Scoring) -> float:
+    """The mean score turned so that more is better; the least of all where there is none."""
+    mean = (scores or {}).get("score_mean")
+    return -math.inf if mean is None else scoring.sign * float(mean)
 
 
 def _coverage_row(part: dict[str, Any]) -> str:
@@ -79,20 +87,19 @@ def _coverage_row(part: dict[str, Any]) -> str:
 
 
 def _group_row(group: dict[str, Any]) -> str:
-    scores = (_shown(group["r2"]), _shown(group["mae"]), _shown(group["bias"]))
+    scores = (_shown(group["r2"]), _figure(group["mae"]), _figure(group["bias"]))
     return _cells(group["feature"], group["group"], str(group["rows"]), *scores)
 
 
-def _candidate_row(one: dict[str, Any]) -> str:
-    scores = f"{_shown(one['r2_mean'])} ± {_shown(one['r2_std'])}"
-    return _cells(one["stage"], json.dumps(one["params"], ensure_ascii=False), scores)
+def _candidate_row(candidate: dict[str, Any], scoring: Scoring) -> str:
+    return _cells(candidate["stage"], json.dumps(candidate["params"], ensure_ascii=False), _score(candidate, scoring))
 
 
 def _cells(*cells: str) -> str:
     return "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
-def _row(result: Result) -> dict[str, Any]:
+def _row(result: Result, scoring: Scoring) -> dict[str, Any]:
     best, holdout = result.best, result.holdout
     return {
         "name": result.name,
@@ -100,22 +107,24 @@ def _row(result: Result) -> dict[str, Any]:
         "error": result.error,
         "note": result.searched.note,
         "params": best.params if best else None,
-        "cv": _cv(best) if best else None,
+        "cv": _cv(best, scoring) if best else None,
         "holdout": {"r2": _finite(holdout.r2), "mae": holdout.mae, "rmse": holdout.rmse} if holdout else None,
         "fit_seconds": result.fit_seconds,
         "search_seconds": sum(candidate.seconds for candidate in result.searched.candidates),
         "parity": result.parity,
         "search": [
-            {"stage": c.stage, "params": c.params, "mean": _finite(c.mean), **_cv(c)}
-            for c in result.searched.candidates
+            {"stage": candidate.stage, "params": candidate.params, **_cv(candidate, scoring)}
+            for candidate in result.searched.candidates
         ],
     }
 
 
-def _cv(candidate: Candidate) -> dict[str, Any]:
+def _cv(candidate: Candidate, scoring: Scoring) -> dict[str, Any]:
     return {
-        "r2_mean": _finite(np.mean(candidate.r2)),
-        "r2_std": _finite(np.std(candidate.r2)),
+        "score_mean": _finite(scoring.sign * candidate.mean),
+        "score_std": _finite(np.std(candidate.scores)),
+        "r2_mean": _finite(candidate.r2_mean),
+        "r2_std": _finite(candidate.r2_std),
         "r2": [_finite(value) for value in candidate.r2],
     }
 
@@ -124,12 +133,14 @@ def _finite(value: Any) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _table_row(row: dict[str, Any], chosen: bool) -> str:
+def _table_row(row: dict[str, Any], chosen: bool, scoring: Scoring) -> str:
     cv, holdout = row["cv"] or {}, row["holdout"] or {}
     cells = [
         f"{row['name']}{' (selected)' if chosen else ''}",
+        *([] if scoring is R2 else [_score(cv, scoring)]),
         f"{_shown(cv.get('r2_mean'))} ± {_shown(cv.get('r2_std'))}",
-        *(_shown(holdout.get(name)) for name in ("r2", "mae", "rmse")),
+        _shown(holdout.get("r2")),
+        *(_figure(holdout.get(name)) for name in ("mae", "rmse")),
         f"{row['fit_seconds']:.2f}",
         f"{row['search_seconds']:.1f}",
         json.dumps(row["params"], ensure_ascii=False),
@@ -142,8 +153,19 @@ def _table_row(row: dict[str, Any], chosen: bool) -> str:
     )
 
 
+def _score(scores: dict[str, Any], scoring: Scoring) -> str:
+    mean, std = scores.get("score_mean"), scores.get("score_std")
+    return "–" if mean is None or std is None else f"{scoring.shown(mean)} ± {scoring.shown(std)}"
+
+
 def _shown(value: float | None) -> str:
+    """An R², or a share of one."""
     return "–" if value is None else f"{value:.4f}"
+
+
+def _figure(value: float | None) -> str:
+    """A figure in the target's unit."""
+    return "–" if value is None else significant(value)
 
 
 _PAGE = """<!doctype html>
@@ -172,9 +194,9 @@ td {{ font-variant-numeric: tabular-nums; }}
 <p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:
 R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them.</p>
 <h2>All algorithms</h2>
-<figure><img alt="Cross-validated R² of every algorithm" src="{leaderboard}"></figure>
+<figure><img alt="Cross-validated {score_label} of every algorithm" src="{leaderboard}"></figure>
 <div class="scroll"><table>
-<thead><tr><th>Algorithm</th><th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>MAE</th><th>RMSE</th>
+<thead><tr><th>Algorithm</th>{score_heading}<th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>MAE</th><th>RMSE</th>
 <th>Fit (s)</th><th>Search (s)</th><th>Parameters</th><th>Note</th></tr></thead>
 <tbody>{algorithms}</tbody></table></div>
 <h2>Predictions of the rows held out</h2>
@@ -193,7 +215,7 @@ R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them
 <h2>The search of {selected}</h2>
 <figure><img alt="Score of every candidate" src="{search}"></figure>
 <p>The best of its {candidate_count} candidates:</p>
-<div class="scroll"><table><thead><tr><th>Stage</th><th>Parameters</th><th>R² (mean ± sd)</th></tr></thead>
+<div class="scroll"><table><thead><tr><th>Stage</th><th>Parameters</th><th>{score_label} (mean ± sd)</th></tr></thead>
 <tbody>{candidates}</tbody></table></div>
 <h2>What the data checks warned about</h2><ul>{warnings}</ul>
 </body></html>

@@ -134,15 +134,15 @@ def _asked(spec: DatasetSpec, name: str) -> FeatureSpec:
 
 def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:
     """A sentence for each feature with categories that only rows held out have: the model does not know them."""
-    told = []
+    sentences = []
     for feature in features:
         if feature.categories is not None:
             unseen = sorted(set(held_out.features[feature.name].dropna().map(str)) - set(feature.categories))
             if unseen:
                 reaction = "refuses them" if feature.on_unknown == "refuse" else "answers them with a warning"
                 names = ", ".join(map(repr, unseen[:5])) + (f" and {len(unseen) - 5} more" if unseen[5:] else "")
-                told.append(f"feature {feature.name!r}: only rows held out have {names}; serving {reaction}")
-    return told
+                sentences.append(f"feature {feature.name!r}: only rows held out have {names}; serving {reaction}")
+    return sentences
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,8 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
     The best go first: what there is no time for is what would not have won.
     """
     ranked = sorted(searched, key=_rank)
-    tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, one) for one in ranked[1:])]
-    expected = sum(FINISH_FITS * one.best.seconds for one in ranked if one.best)
+    tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, other) for other in ranked[1:])]
+    expected = sum(FINISH_FITS * entry.best.seconds for entry in ranked if entry.best)
     found = (pool or Pool(Workers())).run(call, tasks, expected)
     for place, result in enumerate(found):
         if any(other.selectable for other in found):
@@ -210,18 +210,18 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
         if result.error == NO_TIME:
             found[place] = finish(ranked[place])
     done = {result.name: result for result in found}
-    return tuple(done[one.algorithm.name] for one in searched)
+    return tuple(done[entry.algorithm.name] for entry in searched)
 
 
 def _rank(searched: Searched) -> float:
     best = searched.best
-    return -float(np.mean(best.r2)) if best and searched.algorithm.selectable else math.inf
+    return -best.mean if best and searched.algorithm.selectable else math.inf
 
 
 def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:
-    """The selectable algorithm with the best mean CV R². Raises NoSelectableModel naming every algorithm's reason."""
-    able = [(float(np.mean(result.best.r2)), result) for result in results if result.best and result.selectable]
-    able = [(r2, result) for r2, result in able if np.isfinite(r2)]
+    """The selectable algorithm with the best mean score. Raises NoSelectableModel naming every algorithm's reason."""
+    able = [(result.best.mean, result) for result in results if result.best and result.selectable]
+    able = [(mean, result) for mean, result in able if np.isfinite(mean)]
     if not able:
         reasons = "; ".join(f"{result.name}: {result.error or 'the baseline'}" for result in results)
         raise NoSelectableModel(f"no algorithm can be published: {reasons}")

@@ -68,7 +68,9 @@ def _within_the_farthest(body: Graph) -> None:
     body.node("Cast", ["enough"], ["enough_number"], to=TensorProto.INT64)
     body.node("ArgMax", ["enough_number"], ["last"], axis=0, keepdims=1)
     body.node("Gather", ["nearest", "last"], ["last_distance"])
-    body.node("Mul", ["last_distance", "tie"], ["farthest"])
+    # A product with 1 + 1e-9 is taken out by onnxruntime, which compares the factor with 1 in single precision.
+    body.node("Mul", ["last_distance", "tie"], ["tied"])
+    body.node("Add", ["last_distance", "tied"], ["farthest"])
     body.node("LessOrEqual", ["distance", "farthest"], ["within_farthest"])
     body.node("Cast", ["within_farthest"], ["within_number"], to=TensorProto.DOUBLE)
     body.node("Mul", ["within_number", "training_counts"], ["counted"])

@@ -6,10 +6,10 @@ Every estimator is fitted by its own `fit` and read through its public attribute
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from sklearn import config_context
@@ -18,16 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from functions.train.search.folds import Fold, Matrix, filled
 from functions.train.search.space import Params
 from functions.train.search.zoo import Algorithm
-from shared import metrics
-
-Score: TypeAlias = Callable[[Matrix, Matrix], float]
-
-SCORES: Mapping[str, Score] = {
-    "r2": metrics.r2,
-    "neg_root_mean_squared_error": lambda target, predicted: -metrics.rmse(target, predicted),
-    "neg_mean_absolute_error": lambda target, predicted: -metrics.mae(target, predicted),
-}
-"""What the search maximises, by the name that the spec gives it."""
+from shared.metrics import R2, SCORINGS
 
 
 @dataclass(frozen=True)
@@ -48,8 +39,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one task measured: score and R² by candidate, and seconds. `error` says what the estimator raised; `cut`,
-    that there was no time for the fit."""
+    """What one task measured: score, where more is better, and R² by candidate, and seconds.
+
+    `error` says what the estimator raised; `cut`, that there was no time for the fit.
+    """
 
     scores: tuple[float, ...]
     r2: tuple[float, ...]
@@ -73,8 +66,8 @@ def measure(task: Task) -> Measured:
     try:
         predicted = predictions(task)
         scores, r2s = (
-            tuple(score(task.fold.test_y, values) for values in predicted)
-            for score in (SCORES[task.scoring], SCORES["r2"])
+            tuple(score.gain(task.fold.test_y, values) for values in predicted)
+            for score in (SCORINGS[task.scoring], R2)
         )
     except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
         return Measured(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")

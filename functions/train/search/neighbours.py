@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
 
-TIE = 1.0 + 1e-9
-"""Distances up to this factor beyond the k-th one count as tied with it: they differ by rounding only."""
+TIE = 1e-9
+"""Distances up to this share beyond the k-th one count as tied with it: they differ by rounding only."""
 BLOCK_ROWS = 1_000
 MORE = 8
 """So many more distinct rows are asked for at first; twice as many wherever the farthest of them ties."""
@@ -60,8 +60,8 @@ class TiedNeighbours(KNeighborsRegressor):  # type: ignore[misc]
         """The distance (n,) up to which neighbours count: that of the k-th row, or of the last one."""
         enough = np.cumsum(self.counts_[chosen], axis=1) >= self.n_neighbors
         last = np.where(enough.any(axis=1), enough.argmax(axis=1), distances.shape[1] - 1)
-        found: Matrix = distances[np.arange(len(distances)), last] * TIE
-        return found
+        found: Matrix = distances[np.arange(len(distances)), last]
+        return found + found * TIE
 
     def _weights(self, distances: Matrix, chosen: NDArray[np.intp], farthest: Matrix) -> Matrix:
         counted = np.where(distances <= farthest[:, None], self.counts_[chosen], 0.0)

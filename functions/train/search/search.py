@@ -21,7 +21,7 @@ from functions.train.search.space import Params, grid_around
 from functions.train.search.workers import Pool, Workers
 from functions.train.search.zoo import Algorithm
 from shared.dataset import TuningSpec
-from shared.metrics import has_r2
+from shared.metrics import R2, has_r2
 
 SearchStage = Literal["random", "grid"]
 
@@ -41,7 +41,8 @@ RANDOM_SHARE = 0.75
 
 @dataclass(frozen=True)
 class Candidate:
-    """One setting of one algorithm with its score per fold; `r2` beside the score that the search maximises."""
+    """One setting of one algorithm with its score per fold, where more is better: an error is negative. `r2` beside it,
+    NaN in a fold whose target is constant."""
 
     stage: SearchStage
     params: Params
@@ -53,6 +54,16 @@ class Candidate:
     def mean(self) -> float:
         """The mean score over the folds."""
         return float(np.mean(self.scores))
+
+    @property
+    def r2_mean(self) -> float:
+        """The mean R² over the folds that have one; NaN where none has."""
+        return float(np.nanmean(self.r2)) if np.isfinite(self.r2).any() else float("nan")
+
+    @property
+    def r2_std(self) -> float:
+        """The standard deviation of R² over the folds that have one; NaN where none has."""
+        return float(np.nanstd(self.r2)) if np.isfinite(self.r2).any() else float("nan")
 
 
 @dataclass
@@ -105,9 +116,9 @@ class SearchPlan:
 def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) -> list[Searched]:
     """Run both stages for every algorithm of `zoo`, in its order.
 
-    A fold whose tested rows all have the same target has no R², and no candidate is scored on it.
+    A fold whose tested rows all have the same target has no R²; where that is the score, no candidate is scored on it.
     """
-    scored = [fold for fold in folds if has_r2(fold.test_y)]
+    scored = [fold for fold in folds if plan.tuning.scoring != R2.name or has_r2(fold.test_y)]
     searched = [Searched(algorithm, without_r2=len(folds) - len(scored)) for algorithm in zoo]
     if not scored:
         return searched

@@ -3,7 +3,7 @@
 xgboost and catboost are imported with the first estimator of theirs: a server that forks must not start their threads.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,8 @@ from functions.train.search.space import (
     Params,
     Space,
 )
+from shared.dataset import AlgorithmsSpec, nearest
+from shared.errors import InvalidDataset
 
 COST_TREES = 100
 
@@ -197,3 +199,33 @@ MODEL_ZOO: tuple[Algorithm, ...] = (
         rounds="iterations",
     ),
 )
+
+
+def chosen(zoo: Sequence[Algorithm], asked: AlgorithmsSpec) -> tuple[Algorithm, ...]:
+    """The algorithms of `zoo` that the spec asks for, in their order, with the baseline.
+
+    Raises InvalidDataset for a name that is unknown, and where nothing that can be published is left.
+    """
+    known = {algorithm.name: algorithm for algorithm in zoo}
+    problems = [
+        f"algorithms.{key} names {name!r}; " + _advice(name, known)
+        for key in ("only", "without")
+        for name in getattr(asked, key)
+        if name not in known
+    ]
+    if problems:
+        raise InvalidDataset(problems)
+    kept = tuple(
+        algorithm
+        for algorithm in zoo
+        if not algorithm.selectable
+        or (algorithm.name in asked.only if asked.only else algorithm.name not in asked.without)
+    )
+    if not any(algorithm.selectable for algorithm in kept):
+        raise InvalidDataset(["algorithms leaves nothing that can be published: the baseline never is"])
+    return kept
+
+
+def _advice(name: str, known: Mapping[str, Algorithm]) -> str:
+    near = nearest(name, known)
+    return f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"

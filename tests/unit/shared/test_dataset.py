@@ -44,7 +44,7 @@ def test_a_byte_order_mark_is_skipped() -> None:
         (MINIMAL + b"[tuning]\nfolds = 1", "tuning.folds must be from 2 to 20, found 1"),
         (MINIMAL + b"[split]\nholdout = 0.9", "split.holdout must be from 0.05 to 0.5, found 0.9"),
         (MINIMAL + b'[split]\nkey = "a"\nignore = ["b"]', "split.key alone decides a row's side"),
-        (MINIMAL + b'[tuning]\nscoring = "accuracy"', "Invalid enum value 'accuracy'"),
+        (MINIMAL + b'[tuning]\nscoring = "accuracy"', "tuning.scoring must be one of r2, mae, rmse, found 'accuracy'"),
         (MINIMAL.replace(b"t.csv", b"t.xlsx"), "source must end in .csv or .parquet, found 't.xlsx'"),
         (MINIMAL + b'drop = ["y"]', "target 'y' is also listed in drop"),
         (MINIMAL + b"[target_range]\nmin = 5\nmax = 5", "target_range.min must be below target_range.max"),
@@ -118,3 +118,27 @@ def test_a_spec_that_no_run_could_be_made_of_is_refused_at_once(text: str, said:
 def test_a_long_list_of_names_with_dots_is_no_key() -> None:
     names = ", ".join(f'"a.b.{n}"' for n in range(200))
     assert len(parse_spec(f'name = "x"\nsource = "t.csv"\ntarget = "y"\ndrop = [{names}]'.encode()).drop) == 200
+
+
+@pytest.mark.parametrize("text", ["mae", "MAE", "neg_mean_absolute_error"])
+def test_a_score_has_one_name_however_it_is_written(text: str) -> None:
+    assert parse_spec(MINIMAL + f'[tuning]\nscoring = "{text}"'.encode()).tuning.scoring == "mae"
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ('[tuning]\nscoring = "mse"', "tuning.scoring must be one of r2, mae, rmse, found 'mse'"),
+        ("[gate]\nmin_score = 1.5", "gate.min_score must be an R² of at most 1, found 1.5"),
+        (
+            '[tuning]\nscoring = "MAE"\n[gate]\nmin_score = -1.0',
+            "gate.min_score must be the largest mae that passes, from 0 on, found -1.0",
+        ),
+        ("[gate]\nmax_drop = -1.0", "gate.max_drop must not be negative"),
+        ('[algorithms]\nonly = ["A"]\nwithout = ["B"]', "algorithms has both only and without"),
+    ],
+)
+def test_a_score_or_a_choice_that_cannot_be_is_told(more: str, said: str) -> None:
+    with pytest.raises(InvalidDataset) as refused:
+        parse_spec(MINIMAL + more.encode())
+    assert any(said in problem for problem in refused.value.problems)

@@ -169,6 +169,19 @@ def test_neighbours_that_tie_all_count_whatever_the_order_of_the_rows(weights: s
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
+def test_neighbours_to_either_side_that_tie_up_to_rounding_all_count_in_the_graph_too(weights: str) -> None:
+    """One number in steps of a hundredth, as a price has. onnxruntime takes out a product with 1 + 1e-9."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": np.round(generator.uniform(0, 10, 500), 2)})
+    target, columns = generator.normal(size=500) * 100, (Column("x", "numeric", False),)
+    for neighbours_asked in (1, 4):
+        model = TiedNeighbours(n_neighbors=neighbours_asked, weights=weights, p=1, algorithm="kd_tree")
+        pipeline = Pipeline([("preprocess", preprocessing(columns)), ("model", model)]).fit(frame, target)
+        features = describe_features(columns, Rows(frame, target), SPEC)
+        require_parity(pipeline, Model(export(pipeline), features), features, frame, 0)
+
+
+@pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("p", [1, 2])
 def test_neighbours_without_ties_are_those_of_scikit_learn(p: int, weights: str) -> None:
     generator = np.random.default_rng(0)

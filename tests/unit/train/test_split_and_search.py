@@ -41,6 +41,7 @@ from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, SplitSpec, TuningSpec
 from shared.errors import InvalidDataset
+from shared.metrics import SCORINGS
 from shared.tables.reading import Column, Table, read_table
 
 COLUMNS = (Column("a", "numeric", True), Column("b", "categorical", True))
@@ -289,6 +290,16 @@ def test_a_fold_with_a_constant_target_scores_nobody() -> None:
     assert apart.best.r2 == found.best.r2
 
 
+@pytest.mark.parametrize("scoring", ["mae", "rmse"])
+def test_a_fold_with_a_constant_target_counts_where_the_score_is_an_error(scoring: str) -> None:
+    (found,) = search(MODEL_ZOO[1:2], constant_in(slice(0, 20)), SearchPlan(TuningSpec(scoring=scoring), 42))
+    assert found.best is not None
+    assert np.isfinite(found.best.scores).sum() == 5
+    assert np.isfinite(found.best.r2).sum() == 4
+    assert found.best.r2_mean > 0.5
+    assert found.note is None
+
+
 def test_a_target_that_is_constant_in_every_fold_selects_nobody() -> None:
     found = search(MODEL_ZOO, constant_in(slice(0, 100)), SearchPlan(TuningSpec(), 42))
     assert [searched.best for searched in found] == [None] * len(MODEL_ZOO)
@@ -495,11 +506,11 @@ def test_the_mean_is_the_baseline_and_never_selectable() -> None:
     assert [entry.name for entry in MODEL_ZOO if not entry.selectable] == ["Dummy"]
 
 
-@pytest.mark.parametrize("scoring", ["r2", "neg_root_mean_squared_error", "neg_mean_absolute_error"])
+@pytest.mark.parametrize("scoring", SCORINGS)
 def test_every_scoring_of_the_spec_is_maximised(scoring: str) -> None:
     whole = table()
     folds = make_folds(whole.features, whole.target.to_numpy(), COLUMNS, 5, 42)
-    dummy, linear = search(MODEL_ZOO[:2], folds, SearchPlan(TuningSpec(scoring=scoring), 42))  # type: ignore[arg-type]
+    dummy, linear = search(MODEL_ZOO[:2], folds, SearchPlan(TuningSpec(scoring=scoring), 42))
     assert dummy.best is not None
     assert linear.best is not None
     assert linear.best.mean > dummy.best.mean

@@ -22,12 +22,12 @@ from shared.documents import (
     Golden,
     Holdout,
 )
-from shared.metrics import r2
+from shared.metrics import mae, r2, rmse, significant
 from tests.candidates import FEATURES, Candidate, build, graph, run_id
 
 NOBODY = Incumbent(None, b"", "staging serves nothing yet")
 OPENING = [gate.check(name, True, None, None, "fine") for name in gate.OPENING]
-SCORED = ["r2", "better_than_mean", "reported", "contract", "champion"]
+SCORED = ["score", "better_than_mean", "reported", "contract", "champion"]
 NAMES = [*gate.OPENING, "integrity", "golden", "holdout_size", *SCORED]
 
 
@@ -89,7 +89,7 @@ def test_golden_predictions_of_another_model_fail() -> None:
     decision = decided(candidate.with_file(layout.MODEL, graph(FEATURES, 3.9)))
     assert failed(decision) == ["golden"]
     assert "golden predictions differ by" in found(decision, "golden").reason
-    assert found(decision, "r2").reason == "not run: golden failed"
+    assert found(decision, "score").reason == "not run: golden failed"
 
 
 @pytest.mark.parametrize("model", [b"", b"\x00" * 100, b"{}", encode(Golden(rows=(), predictions=()))])
@@ -139,8 +139,8 @@ def test_a_score_that_is_not_a_number_passes_no_check() -> None:
 
     candidate = build(run_id(1))
     decision = judge(OPENING, Blind(candidate.manifest, candidate.files, (), champion()))
-    assert failed(decision) == ["r2", "better_than_mean", "reported", "champion"]
-    assert found(decision, "r2").observed == "nan"
+    assert failed(decision) == ["score", "better_than_mean", "reported", "champion"]
+    assert found(decision, "score").observed == "nan"
     assert b"NaN" not in encode(decision)
 
 
@@ -149,7 +149,7 @@ def test_fewer_than_thirty_held_out_rows_fail(rows: int) -> None:
     decision = decided(build(run_id(1), rows=rows))
     assert failed(decision) == ["holdout_size"]
     assert found(decision, "holdout_size").reason == f"{rows} rows are held out, 30 are needed"
-    assert found(decision, "r2").reason == "not run: holdout_size failed"
+    assert found(decision, "score").reason == "not run: holdout_size failed"
 
 
 def test_thirty_rows_are_enough() -> None:
@@ -178,28 +178,28 @@ def test_an_empty_holdout_fails() -> None:
 
 def test_a_holdout_without_a_feature_fails_every_score() -> None:
     decision = decided(with_holdout(build(run_id(1)), columns={"hours": [1.0] * 200}))
-    assert failed(decision) == ["r2", "better_than_mean", "reported"]
-    assert "do not fit the features" in found(decision, "r2").reason
+    assert failed(decision) == ["score", "better_than_mean", "reported"]
+    assert "do not fit the features" in found(decision, "score").reason
 
 
 def test_numbers_at_the_edge_of_floats_overflow_into_a_refusal() -> None:
     target = [1e308 if row % 2 else -1e308 for row in range(200)]
-    assert "r2" in failed(decided(with_holdout(build(run_id(1)), target=target)))
+    assert "score" in failed(decided(with_holdout(build(run_id(1)), target=target)))
 
 
 def test_r2_is_that_of_the_artefact_and_not_the_trainers_claim() -> None:
     candidate = build(run_id(1), slope=2.5, min_r2=0.8, claimed_r2=0.9)
     decision = decided(candidate)
-    assert failed(decision) == ["r2", "reported"]
+    assert failed(decision) == ["score", "reported"]
     trial = Case(candidate.manifest, candidate.files, (), NOBODY)
-    assert found(decision, "r2").observed == r2(trial.target, trial.predicted)
-    assert found(decision, "r2").threshold == 0.8
+    assert found(decision, "score").observed == r2(trial.target, trial.predicted)
+    assert found(decision, "score").threshold == 0.8
 
 
 def test_r2_at_the_threshold_passes() -> None:
     score = build(run_id(1)).manifest.model.holdout.r2
     assert decided(build(run_id(1), min_r2=score)).passed
-    assert failed(decided(build(run_id(1), min_r2=math.nextafter(score, 1)))) == ["r2"]
+    assert failed(decided(build(run_id(1), min_r2=math.nextafter(score, 1)))) == ["score"]
 
 
 def test_a_score_that_may_be_chance_is_not_better_than_the_mean() -> None:
@@ -329,3 +329,73 @@ def test_a_check_table_row_needs_only_checks_that_come_before_it() -> None:
 def test_a_decision_survives_its_own_json() -> None:
     decision = decided(build(run_id(1), slope=0.0, claimed_r2=0.5))
     assert decode(encode(decision), Decision, "d") == decision
+
+
+def in_mae(candidate: Candidate, **settings: Any) -> Candidate:
+    manifest = candidate.manifest
+    return candidate.with_manifest(
+        model=msgspec.structs.replace(manifest.model, scoring="mae"),
+        gate=msgspec.structs.replace(manifest.gate, **settings),
+    )
+
+
+def test_the_floor_is_stated_in_the_score_that_chose_the_model() -> None:
+    candidate = build(run_id(1), slope=0.0, claimed_r2=None)
+    error = candidate.manifest.model.holdout.mae
+    passing, failing = (found(decided(in_mae(candidate, min_score=error * by)), "score") for by in (1.01, 0.99))
+    assert (passing.standing, failing.standing) == ("passed", "failed")
+    assert passing.observed == pytest.approx(error)
+    assert failing.reason.startswith(f"MAE on the held-out rows is {significant(error)}, at most ")
+    assert "; R² is " in failing.reason
+
+
+def test_without_a_floor_of_its_own_an_error_has_none_and_min_r2_is_no_part_of_it() -> None:
+    check = found(decided(in_mae(build(run_id(1), min_r2=0.999))), "score")
+    assert (check.standing, check.threshold) == ("passed", None)
+
+
+def test_min_score_is_the_floor_of_r2_too() -> None:
+    candidate = build(run_id(1))
+    gate_settings = msgspec.structs.replace(candidate.manifest.gate, min_score=0.999)
+    assert failed(decided(candidate.with_manifest(gate=gate_settings))) == ["score"]
+
+
+@pytest.mark.parametrize("scoring", ["mae", "rmse"])
+@pytest.mark.parametrize(("slope", "standing"), [(4.0, "passed"), (2.5, "failed")])
+def test_the_champion_is_compared_in_the_score_that_chose_the_model(scoring: str, slope: float, standing: str) -> None:
+    candidate = build(run_id(1), slope=slope)
+    model = msgspec.structs.replace(candidate.manifest.model, scoring=scoring)
+    check = found(decided(candidate.with_manifest(model=model), incumbent=champion()), "champion")
+    assert check.standing == standing
+    assert f"has {scoring.upper()} " in check.reason
+    assert "; R² " in check.reason
+
+
+def test_an_error_may_grow_by_max_drop() -> None:
+    candidate = build(run_id(1), slope=3.0)
+    strict, lax = (
+        found(decided(in_mae(candidate, max_drop=drop), incumbent=champion()), "champion") for drop in (0.01, 5.0)
+    )
+    assert (strict.standing, lax.standing) == ("failed", "passed")
+    assert (strict.threshold, lax.threshold) == (-0.01, -5.0)
+
+
+def test_a_model_worse_than_the_mean_is_refused_by_any_score() -> None:
+    assert "better_than_mean" in failed(decided(in_mae(build(run_id(1), slope=-4.0))))
+
+
+def test_a_score_that_is_not_known_is_refused_with_the_choices() -> None:
+    candidate = build(run_id(1))
+    model = msgspec.structs.replace(candidate.manifest.model, scoring="mape")
+    check = found(decided(candidate.with_manifest(model=model)), "score")
+    assert (check.standing, "r2, mae, rmse" in check.reason) == ("failed", True)
+
+
+@pytest.mark.parametrize(("scoring", "measure"), [("mae", mae), ("rmse", rmse)])
+def test_the_bound_of_a_difference_is_that_of_resampled_rows(scoring: str, measure: Any) -> None:
+    generator = np.random.default_rng(0)
+    target = generator.normal(size=40)
+    one, two = (target + generator.normal(scale=0.5, size=40) for _ in range(2))
+    rows = np.concatenate(list(bootstrap._resamples(40)))
+    gains = sorted(measure(target[pick], two[pick]) - measure(target[pick], one[pick]) for pick in rows)
+    assert bootstrap.difference_lower_bound(target, one, two, scoring) == pytest.approx(gains[99], abs=1e-9)

@@ -123,8 +123,8 @@ def test_an_hour_of_clock_difference_is_no_future() -> None:
 @pytest.mark.parametrize(
     ("options", "failed"),
     [
-        ({"slope": 0.0, "claimed_r2": 0.5}, {"r2", "better_than_mean", "reported"}),
-        ({"min_r2": 0.99}, {"r2"}),
+        ({"slope": 0.0, "claimed_r2": 0.5}, {"score", "better_than_mean", "reported"}),
+        ({"min_r2": 0.99}, {"score"}),
         ({"claimed_r2": 0.99}, {"reported"}),
         ({"rows": 29}, {"holdout_size"}),
     ],
