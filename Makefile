@@ -19,7 +19,7 @@ export no_proxy := $(NO_PROXY)
 
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
-KNOWN := ARGS AT BACK BUCKET BUDGET DATA DATASET FN JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION STAGE \
+KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FN FORCE JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
          TO TOKEN UPGRADE URL WAIT WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
          PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE \
@@ -95,8 +95,9 @@ promote: $(VENV)/.local-installed ## production serves what staging serves; wait
 rollback: $(VENV)/.local-installed ## production serves what it served before [TO=run_id]
 	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
 
-retrain: $(VENV)/.local-installed ## run the weekly training job now [JOB=name]
-	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)")
+retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
+	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \
+	  $(if $(filter 1 true yes,$(FORCE)),--force)
 
 mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page [BUCKET=name]
 	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")

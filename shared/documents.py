@@ -21,6 +21,7 @@ CheckStatus = Literal["passed", "failed", "not_run"]
 Mode = Literal["shadow", "canary"]
 Then = Literal["report", "promote"]
 Verdict = Literal["worse", "faulty", "not_worse", "undecided", "stopped", "superseded"]
+AttemptStatus = Literal["trained", "unchanged", "in_progress", "refused", "later", "failed"]
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,10 +47,23 @@ class DatasetInfo(Document, frozen=True, kw_only=True):
 
 
 class CodeInfo(Document, frozen=True, kw_only=True):
-    """The code a run was trained by."""
+    """The code a run was trained by. `digest`: hex SHA-256 of its sources and libraries; older runs have none."""
 
     version: str
     git_sha: str
+    digest: str = ""
+
+
+class TrainingInfo(Document, frozen=True, kw_only=True):
+    """How a run was made, so that it can be made again: the spec whole, with its split, search and seeds, and what
+    bounded the search. Spec and data are kept under `data/snapshots/` by their SHA-256.
+    """
+
+    spec: dict[str, Any]
+    spec_sha256: str
+    budget_seconds: float
+    jobs: int
+    backend: str
 
 
 class CvScores(Document, frozen=True, kw_only=True):
@@ -176,6 +190,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     files: dict[str, FileDigest]
     aliases: dict[str, str] = {}
     dropped: tuple[str, ...] = ()
+    training: TrainingInfo | None = None
 
 
 class Check(Document, frozen=True, kw_only=True):
@@ -280,6 +295,20 @@ class Rejection(Document, frozen=True, kw_only=True):
     marker_generation: int
     reason: str
     problems: tuple[str, ...]
+
+
+class Attempt(Document, frozen=True, kw_only=True):
+    """How one call of training ended.
+
+    `run_id`: the run that it made (trained), or that answers it (unchanged, in_progress); `problems`: why it made none.
+    refused: the call, the spec or the table is wrong. later: it may succeed when it is called again. failed: our fault.
+    """
+
+    schema_version: int
+    ended_at: datetime
+    status: AttemptStatus
+    run_id: str | None = None
+    problems: tuple[str, ...] = ()
 
 
 class Golden(Document, frozen=True, kw_only=True):

@@ -19,6 +19,10 @@ CHALLENGER = "production/challenger.json"
 CHALLENGES = "production/challenges/"
 
 TRACKED = "mlflow/"
+ATTEMPTS = "runs/"
+SNAPSHOTS = "data/snapshots/"
+LEASES = "locks/train/"
+FORCE = f"{LEASES}force.json"
 MANIFEST = "manifest.json"
 DECISION = "decision.json"
 MODEL = "model.onnx"
@@ -98,6 +102,16 @@ def tracked(run_id: str = "") -> str:
     return f"{TRACKED}{run_id}/run.msgpack" if run_id else TRACKED
 
 
+def snapshot(sha256: str, ending: str) -> str:
+    """Key under which what a run was made of is kept, by its content; `ending` is that of its name, as `.csv`."""
+    return f"{SNAPSHOTS}{sha256}{ending}"
+
+
+def attempt(moment_id: str) -> str:
+    """Key under which is kept how one call of training ended; its name is made as a run id is, and sorts by time."""
+    return f"{ATTEMPTS}{moment_id}.json"
+
+
 GS = "gs://"
 
 
@@ -129,7 +143,7 @@ def beside(spec: str, source: str) -> str:
 
 def lease(key: str) -> str:
     """Key of the training lease for one (data, spec, code) fingerprint."""
-    return f"locks/train/{key}.json"
+    return f"{LEASES}{key}.json"
 
 
 def run_of_manifest(key: str) -> str | None:

@@ -20,6 +20,8 @@ from rich.table import Table as TextTable
 
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
+from functions.train.code import code_digest
+from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
@@ -164,14 +166,14 @@ def leaderboard(results: Sequence[Result], selected: str, scoring_name: str = R2
     return table
 
 
-def read_files(dataset: Path) -> pipeline.RunInputs:
+def read_files(dataset: Path) -> RunInputs:
     """The spec and the data next to it. Raises InvalidDataset naming what cannot be read."""
     text = _read(dataset, "the dataset spec")
     spec = parse_spec(text, dataset.name)
     if layout.is_address(spec.source):
         raise InvalidDataset([f"source {spec.source} is in a bucket; copy it next to {dataset} and name the copy"])
     data = _read(dataset.parent / spec.source, "the data")
-    return pipeline.RunInputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION))
+    return RunInputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION), code_digest())
 
 
 def _read(path: Path, what: str) -> bytes:

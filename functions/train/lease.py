@@ -6,6 +6,7 @@ next call takes over after the expiry.
 
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -15,11 +16,20 @@ from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import decode, encode
 from shared.documents import Document
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError, PreconditionFailed, TransientError
+from shared.errors import (
+    InvalidDocument,
+    ObjectMissing,
+    ObjectTooLarge,
+    PipelineError,
+    PreconditionFailed,
+    TransientError,
+)
 from shared.store import CREATE_ONLY, Store
 
 ATTEMPTS = 5
 RENEWALS_PER_TERM = 3
+MAX_FORCE_BYTES = 2**16
+FORCE_HOLDS = timedelta(days=1)
 
 
 class LeaseLost(TransientError):
@@ -27,11 +37,18 @@ class LeaseLost(TransientError):
 
 
 class Lease(Document, frozen=True, kw_only=True):
-    """`owner` is the run's id, so that the lease of a finished run leads to its result."""
+    """`owner` is the run's id, so that the lease of a finished run leads to its result. `progress`: how far it is."""
 
     owner: str
     started_at: datetime
     expires_at: datetime
+    progress: str = ""
+
+
+class Force(Document, frozen=True, kw_only=True):
+    """Somebody wants the next call to train, whatever was trained on before: `make retrain FORCE=1` writes it."""
+
+    asked_at: datetime
 
 
 @dataclass(frozen=True)
@@ -50,13 +67,34 @@ def fingerprint(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def claim(store: Store, fingerprint: str, run_id: str, seconds: float, *, force: bool = False) -> "Held | Taken":
-    """The lease, or who has it. With `force` a finished run does not count. Raises TransientError."""
+def forced_at(store: Store) -> datetime | None:
+    """Since when a finished run does not count, where somebody asked for that within a day. Raises TransientError."""
+    try:
+        asked_at = decode(store.read(layout.FORCE, max_bytes=MAX_FORCE_BYTES).data, Force, layout.FORCE).asked_at
+    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+        return None
+    asked_at = _zoned(asked_at)
+    return asked_at if utc_now() - asked_at < FORCE_HOLDS else None
+
+
+def claim(
+    store: Store,
+    fingerprint: str,
+    run_id: str,
+    seconds: float,
+    *,
+    force: bool = False,
+    forced_at: datetime | None = None,
+) -> "Held | Taken":
+    """The lease, or who has it. Raises TransientError.
+
+    A finished run does not count with `force`, nor where it began before `forced_at`.
+    """
     name = layout.lease(fingerprint)
     for _ in range(ATTEMPTS):
         present, generation = _read(store, name)
         if present is not None and present.owner != run_id:
-            taken = _taken(store, present, force)
+            taken = _taken(store, present, force or (forced_at is not None and _zoned(present.started_at) < forced_at))
             if taken is not None:
                 return taken
             logs.info("taking the lease over", stage="lease", run_id=run_id, previous=present.owner)
@@ -72,6 +110,8 @@ class Held:
 
     def __init__(self, store: Store, name: str, run_id: str, seconds: float, generation: int) -> None:
         """Write the lease over `generation`. Raises PreconditionFailed."""
+        self.progress: Callable[[], str] = str
+        """Asked at every renewal how far the run is."""
         self._store, self._name, self._run_id, self._seconds = store, name, run_id, seconds
         self._started_at = utc_now()
         self._generation = self._written(generation)
@@ -122,6 +162,7 @@ class Held:
             owner=self._run_id,
             started_at=self._started_at,
             expires_at=utc_now() + timedelta(seconds=self._seconds if seconds is None else seconds),
+            progress=self.progress(),
         )
         info = self._store.write(self._name, encode(lease), if_generation=generation, content_type="application/json")
         return info.generation
@@ -143,5 +184,8 @@ def _taken(store: Store, lease: Lease, force: bool) -> Taken | None:
     finished = layout.is_run_id(lease.owner) and store.stat(layout.candidate(lease.owner, layout.MANIFEST)) is not None
     if finished:
         return None if force else Taken("unchanged", lease.owner)
-    expires_at = lease.expires_at if lease.expires_at.tzinfo else lease.expires_at.replace(tzinfo=UTC)
-    return Taken("in_progress", lease.owner) if expires_at > utc_now() else None
+    return Taken("in_progress", lease.owner) if _zoned(lease.expires_at) > utc_now() else None
+
+
+def _zoned(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

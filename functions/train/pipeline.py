@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
+import msgspec
 import numpy as np
 
 from functions.train import CODE_VERSION
@@ -20,17 +22,18 @@ from functions.train.candidate.manifest import Origin, Winner, build_manifest
 from functions.train.candidate.report import report_document, report_json, report_page
 from functions.train.candidate.selection import (
     Finish,
-    Result,
     Rows,
-    Selected,
     describe_features,
     finish_all,
     select,
     unseen_categories,
 )
+from functions.train.candidate.trained import Trained
 from functions.train.data.split import held_out
-from functions.train.lease import Taken, claim, fingerprint
+from functions.train.inputs import RunInputs, keep, read_inputs
+from functions.train.lease import Taken, claim, forced_at
 from functions.train.publish import publish
+from functions.train.record import tracked_run
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines, Progress, Silence
@@ -38,18 +41,16 @@ from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
-from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from functions.train.tracking import Tracker
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import digest, encode, encode_gzip
-from shared.dataset import DatasetSpec, parse_spec
-from shared.documents import DatasetInfo, Golden, Manifest
-from shared.errors import InvalidDataset, ObjectMissing
-from shared.store import Download, Store
+from shared.dataset import DatasetSpec
+from shared.documents import CodeInfo, DatasetInfo, TrainingInfo
+from shared.errors import InvalidDataset
+from shared.store import Store
 from shared.tables.reading import Table, read_table
 
-EXAMPLE_ROWS = 5
 SEARCH_SHARE = 0.8
 """The search takes this share of the time budget; the rest is for refitting, export and proof."""
 FINISH_SHARE = 0.95
@@ -57,37 +58,15 @@ FINISH_SHARE = 0.95
 
 
 @dataclass(frozen=True)
-class RunInputs:
-    """What a run is made of, as it was read."""
-
-    spec: DatasetSpec
-    spec_object: Download
-    source_uri: str
-    source: Download
-
-
-@dataclass(frozen=True)
 class Summary:
-    """What a call answers. `status`: trained, unchanged or in_progress."""
+    """What a call answers."""
 
-    status: str
+    status: Literal["trained", "unchanged", "in_progress"]
     run_id: str
     algorithm: str | None = None
     cv_r2: float | None = None
     holdout_r2: float | None = None
     seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A candidate, ready to be published, with what else is known of its making."""
-
-    manifest: Manifest
-    files: dict[str, bytes]
-    golden: Golden
-    results: tuple[Result, ...]
-    selected: Selected
-    warnings: tuple[str, ...]
 
 
 def run(
@@ -105,17 +84,18 @@ def run(
     """
     began = time.monotonic()
     inputs = read_inputs(store, settings.bucket, dataset)
-    code = f"{CODE_VERSION} {settings.search.git_sha}".encode()
-    key = fingerprint(inputs.spec_object.data, inputs.source.data, code)
     run_id = layout.new_run_id(utc_now())
-    lease = claim(store, key, run_id, settings.lease_seconds, force=force)
+    lease = claim(store, inputs.fingerprint, run_id, settings.lease_seconds, force=force, forced_at=forced_at(store))
     if isinstance(lease, Taken):
         logs.info(f"{lease.status}: run {lease.run_id}", status=lease.status, run_id=lease.run_id)
         return Summary(lease.status, lease.run_id)
+    lines = LogLines(run_id)
+    lease.progress = lambda: lines.said
     with lease:
-        trained = train(inputs, settings.search, run_id, zoo, LogLines(run_id))
+        trained = train(inputs, settings.search, run_id, zoo, lines)
         lease.require()
         with _stage("publish", run_id):
+            keep(store, settings.bucket, dataset, inputs)
             publish(store, trained.manifest, trained.files)
     selected = trained.selected
     summary = Summary(
@@ -128,16 +108,8 @@ def run(
     )
     logs.info(f"trained {run_id}: {summary.algorithm}, CV R² {summary.cv_r2:.4f}", status="trained", run_id=run_id)
     with _stage("track", run_id):
-        tracker.track(_tracked(trained))
+        tracker.track(tracked_run(trained))
     return summary
-
-
-def read_inputs(store: Store, bucket: str, dataset: str) -> RunInputs:
-    """The spec and the data. Raises InvalidDataset for what is missing or elsewhere."""
-    spec_object = _read(store, bucket, dataset, "the dataset spec")
-    spec = parse_spec(spec_object.data, dataset)
-    source_uri = layout.beside(dataset, spec.source)
-    return RunInputs(spec, spec_object, source_uri, _read(store, bucket, source_uri, "the data"))
 
 
 def train(
@@ -182,7 +154,8 @@ def train(
             layout.REPORT: report_json(report),
             layout.REPORT_PAGE: report_page(report),
         }
-    origin = Origin(run_id, _dataset(inputs, table, holdout), settings.git_sha)
+    code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
+    origin = Origin(run_id, _dataset(inputs, table, holdout), code, _training(inputs, settings))
     manifest = build_manifest(origin, spec, table, winner, files)
     return Trained(manifest, files, golden, results, selected, warnings)
 
@@ -210,67 +183,14 @@ def _dataset(inputs: RunInputs, table: Table, holdout: Rows) -> DatasetInfo:
     )
 
 
-def _tracked(trained: Trained) -> TrackedRun:
-    """What a tracker is told of the run."""
-    manifest = trained.manifest
-    dataset = manifest.dataset
-    return TrackedRun(
-        experiment=dataset.name,
-        run_id=manifest.run_id,
-        ended=manifest.created_at,
-        params={"algorithm": manifest.model.algorithm, **manifest.model.params},
-        metrics=_scores(trained.selected.result),
-        folds=_folds(trained.selected.result),
-        tags={"git_sha": manifest.code.git_sha, "dataset": dataset.name, "dataset_sha256": dataset.sha256},
-        dataset=TrackedDataset(
-            name=dataset.name, uri=dataset.uri, sha256=dataset.sha256, rows=dataset.rows, target=manifest.target
-        ),
-        model=TrackedModel(
-            features=manifest.features,
-            example=trained.golden.rows[-EXAMPLE_ROWS:],
-            pipeline=trained.selected.pipeline,
-            graph=trained.selected.graph,
-            libraries=manifest.libraries,
-        ),
-        algorithms=tuple(
-            TrackedAlgorithm(
-                name=result.name,
-                params=result.best.params if result.best else {},
-                metrics=_scores(result),
-                folds=_folds(result),
-                error=result.error,
-            )
-            for result in trained.results
-        ),
-        files={name: data for name, data in trained.files.items() if name not in (layout.HOLDOUT, layout.MODEL)},
+def _training(inputs: RunInputs, settings: SearchSettings) -> TrainingInfo:
+    return TrainingInfo(
+        spec=msgspec.to_builtins(inputs.spec),
+        spec_sha256=digest(inputs.spec_object.data).sha256,
+        budget_seconds=settings.budget_seconds,
+        jobs=settings.jobs,
+        backend=settings.backend,
     )
-
-
-def _folds(result: Result) -> tuple[float, ...]:
-    return tuple(float(r2) for r2 in result.best.r2 if np.isfinite(r2)) if result.best else ()
-
-
-def _scores(result: Result) -> dict[str, float]:
-    scores = {"fit_seconds": result.fit_seconds}
-    if result.best is not None:
-        scores |= {"cv_r2_mean": result.best.r2_mean, "cv_r2_std": result.best.r2_std}
-    if result.holdout is not None:
-        scores |= {
-            "holdout_mae": result.holdout.mae,
-            "holdout_rmse": result.holdout.rmse,
-            "holdout_r2": result.holdout.r2,
-        }
-    return {name: value for name, value in scores.items() if np.isfinite(value)}
-
-
-def _read(store: Store, bucket: str, uri: str, what: str) -> Download:
-    key = layout.key_in(bucket, uri)
-    if key is None:
-        raise InvalidDataset([f"{what} must be in {layout.address(bucket)}, found {uri!r}"])
-    try:
-        return store.read(key)
-    except ObjectMissing:
-        raise InvalidDataset([f"{what} {uri} does not exist; copy it there with gsutil cp"]) from None
 
 
 @contextmanager

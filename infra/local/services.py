@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import requests
 
+from infra.delivery.terraform import commit
 from infra.local.processes import ManagedProcess, accepts_connections
 from infra.local.settings import HOST, JOB, LOCATION, PROJECT, LocalSettings
 from infra.operate.retrain import client
@@ -19,7 +20,9 @@ def all_services(settings: LocalSettings) -> list[ManagedProcess]:
     ports = settings.ports
     return [
         *_stand_ins(settings),
-        _function(settings, "train", "train", ports.train, settings.train_environment()),
+        _function(
+            settings, "train", "train", ports.train, {**settings.train_environment(), "GIT_SHA": commit() or "unknown"}
+        ),
         _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
         _function(
             settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"

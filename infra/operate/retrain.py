@@ -1,4 +1,8 @@
-"""`make retrain`: runs the training job now, on the local cloud or the real one, with Cloud Scheduler's client."""
+"""`make retrain`: runs the training job now, on the local cloud or the real one, and waits for its verdict.
+
+Exit code: 0 where the run was trained and serves in staging, or nothing changed; 3 where training or the gate refused;
+1 where it failed, or no verdict came in time. Without BUCKET, or with --wait 0, the job is only started.
+"""
 
 import argparse
 import os
@@ -7,13 +11,23 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from infra.options import OneLineParser
+from functions.train.lease import Force
+from infra.operate.served import store_of
+from infra.operate.training import Verdict, Waiting
+from infra.options import OneLineParser, number
+from shared import layout
+from shared.clock import utc_now
+from shared.codec import encode
 from shared.errors import PipelineError
+from shared.store import Store
 
 if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
 
 CALL_SECONDS = 30.0
+VERDICT_SECONDS = 3700.0
+"""A little longer than a call of training may take."""
+EXIT_CODES = {"promoted": 0, "unchanged": 0, "refused": 3, "failed": 1}
 _JOB = re.compile(r"projects/[^/]+/locations/[^/]+/jobs/[A-Za-z0-9_-]+")
 
 
@@ -63,13 +77,38 @@ def run(job: str, host: str | None) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
+    bucket = layout.bucket_name(os.environ.get("BUCKET", ""))
     try:
+        store = store_of(bucket) if bucket else None
+        if options.force and store is not None:
+            force(store)
+        waiting = Waiting(store, options.wait, _say) if store is not None and options.wait else None
         run(options.job, options.host)
-    except CannotRun as error:
+        _say(f"started {options.job}")
+        return _told(waiting.verdict()) if waiting else 0
+    except PipelineError as error:
         print(f"retrain: {error}", file=sys.stderr)
         return 1
-    print(f"started {options.job}")
-    return 0
+    except KeyboardInterrupt:
+        print("retrain: the training goes on; 'make status' tells how it ended", file=sys.stderr)
+        return 130
+
+
+def force(store: Store) -> None:
+    """Let the next call of training train, whatever was trained on before."""
+    asked = encode(Force(asked_at=utc_now()))
+    store.write(layout.FORCE, asked, if_generation=None, content_type="application/json")
+
+
+def _told(verdict: Verdict) -> int:
+    _say(f"{verdict.outcome}: {verdict.headline}" if verdict.outcome not in verdict.headline else verdict.headline)
+    for reason in verdict.reasons:
+        _say(f"    {reason}")
+    return EXIT_CODES[verdict.outcome]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -82,7 +121,17 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=os.environ.get("SCHEDULER_HOST") or None,
         help="HOST:PORT of a local scheduler (environment: SCHEDULER_HOST); without it the real service",
     )
+    parser.add_argument("--force", action="store_true", help="train although nothing changed; needs BUCKET")
+    parser.add_argument(
+        "--wait",
+        type=number(0, 7200),
+        default=VERDICT_SECONDS,
+        metavar="SECONDS",
+        help="for the verdict (3700); 0: not",
+    )
     options = parser.parse_args(arguments)
+    if options.force and not os.environ.get("BUCKET"):
+        parser.error("--force needs BUCKET: 'source .local/env' for the local cloud, or give BUCKET=your-bucket")
     if options.job is None:
         parser.error("no job: give --job, or set JOB (for the local cloud: source .local/env)")
     if not _JOB.fullmatch(options.job):

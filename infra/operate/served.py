@@ -3,15 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from infra.options import OneLineParser
 from shared import layout, pointers
-from shared.documents import Pointer
+from shared.codec import decode
+from shared.documents import Decision, Document, Pointer
 from shared.env import Environment
-from shared.errors import InvalidDocument, PipelineError, SettingsError
+from shared.errors import InvalidDocument, ObjectMissing, PipelineError, SettingsError
 from shared.layout import Stage
 from shared.pointers import Kept
 from shared.store import CloudStore, Store
+
+T = TypeVar("T", bound=Document)
 
 
 class CannotTell(PipelineError):
@@ -41,6 +45,19 @@ def history(store: Store, stage: Stage) -> list[Kept]:
     """Every pointer that served, oldest first, the one of now included. Raises CannotTell as `current` does."""
     with _readable(stage):
         return pointers.history(store, stage)
+
+
+def document(store: Store, key: str, kind: type[T]) -> T | None:
+    """The document at `key`; None where there is none, or none that parses. Raises StorageUnavailable."""
+    try:
+        return decode(store.read(key).data, kind, key)
+    except (ObjectMissing, InvalidDocument):
+        return None
+
+
+def failed_checks(decision: Decision) -> tuple[str, ...]:
+    """A line for each check that the candidate did not pass."""
+    return tuple(f"{check.name}: {check.reason}" for check in decision.checks if check.standing == "failed")
 
 
 @contextmanager

@@ -6,18 +6,14 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeVar
 
-from infra.operate.served import bucket_of, current, history, shown, store_of
+from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
 from infra.options import OneLineParser
 from shared import layout
-from shared.codec import decode
 from shared.documents import Decision, Manifest
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError
+from shared.errors import PipelineError
 from shared.layout import Stage
 from shared.store import Store
-
-T = TypeVar("T", Manifest, Decision)
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def _stage(store: Store, stage: Stage) -> StageStatus:
     if pointer is None:
         return StageStatus(stage)
     key = layout.staged(stage, pointer.run_id, layout.MANIFEST)
-    manifest = _document(store, key, Manifest)
+    manifest = document(store, key, Manifest)
     return StageStatus(
         stage=stage,
         run_id=pointer.run_id,
@@ -80,18 +76,10 @@ def _training(store: Store) -> Training | None:
     if not runs:
         return None
     run_id = max(runs)
-    decision = _document(store, layout.candidate(run_id, layout.DECISION), Decision)
+    decision = document(store, layout.candidate(run_id, layout.DECISION), Decision)
     if decision is None:
         return Training(run_id, "waiting")
-    failed = tuple(f"{check.name}: {check.reason}" for check in decision.checks if check.standing == "failed")
-    return Training(run_id, "passed" if decision.passed else "refused", failed)
-
-
-def _document(store: Store, key: str, kind: type[T]) -> T | None:
-    try:
-        return decode(store.read(key).data, kind, key)
-    except (ObjectMissing, InvalidDocument):
-        return None
+    return Training(run_id, "passed" if decision.passed else "refused", failed_checks(decision))
 
 
 def _next(staging: StageStatus, production: StageStatus, training: Training | None) -> str:

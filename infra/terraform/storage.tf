@@ -33,14 +33,15 @@ resource "google_storage_bucket" "pipeline" {
     }
   }
 
-  # A lease says which candidate the same inputs gave, so it is kept as long as that candidate.
+  # A lease says which candidate the same inputs gave, and runs/ how each call of training ended: both are kept as long as
+  # candidates.
   lifecycle_rule {
     action {
       type = "Delete"
     }
     condition {
       age            = var.candidate_retention_days
-      matches_prefix = ["locks/"]
+      matches_prefix = ["locks/", "runs/"]
       with_state     = "LIVE"
     }
   }
@@ -146,8 +147,8 @@ module "train_access" {
   bucket = google_storage_bucket.pipeline.name
   member = google_service_account.train.member
   roles  = local.roles
-  read   = ["data/", "candidates/", "locks/train/", "mlflow/"]
-  create = ["candidates/", "locks/train/", "mlflow/"]
+  read   = ["data/", "candidates/", "locks/train/", "runs/", "mlflow/"]
+  create = ["data/snapshots/", "candidates/", "locks/train/", "runs/", "mlflow/"]
   remove = ["locks/train/"]
 }
 

@@ -24,6 +24,7 @@ from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
 from functions.train.data.preprocessing import preprocessing
+from functions.train.inputs import RunInputs
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
 from functions.train.search.search import (
@@ -157,13 +158,13 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _inputs() -> pipeline.RunInputs:
+def _inputs() -> RunInputs:
     from functions.train.desk import read_files
 
     return read_files(SAMPLE / "dataset.toml")
 
 
-def _table(inputs: pipeline.RunInputs) -> Any:
+def _table(inputs: RunInputs) -> Any:
     from shared.tables.reading import read_table
 
     table = read_table(inputs.source.data, inputs.spec)

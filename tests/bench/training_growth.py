@@ -21,6 +21,8 @@ import numpy as np
 import pandas as pd
 
 from functions.train import pipeline
+from functions.train.code import code_digest
+from functions.train.inputs import RunInputs
 from functions.train.settings import TrainSettings
 from shared import layout, logs
 from shared.clock import utc_now
@@ -53,9 +55,8 @@ def table(rows: int) -> bytes:
 
 def train(rows: int, budget: float) -> dict[str, Any]:
     """A training run on so many rows: its stages, what was selected, and what was cut by algorithm."""
-    inputs = pipeline.RunInputs(
-        parse_spec(SPEC, "growth.toml"), Download(SPEC, 0), "growth.csv", Download(table(rows), 0)
-    )
+    data = Download(table(rows), 0)
+    inputs = RunInputs(parse_spec(SPEC, "growth.toml"), Download(SPEC, 0), "growth.csv", data, code_digest())
     settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_BUDGET_SECONDS": str(budget)})
     began = time.perf_counter()
     with measured() as stages:

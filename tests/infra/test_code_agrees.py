@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker
 from functions.validate.settings import ValidateSettings
 from shared import layout
-from shared.documents import GateSettings
+from shared.codec import encode
+from shared.documents import Attempt, GateSettings
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
 from shared.serving.loaded_model import NothingPromoted, load
@@ -164,6 +166,9 @@ def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
     assert isinstance(held, Held)
     with pytest.raises(StorageUnavailable), held:
         raise StorageUnavailable("the run ended early")
+    for _ in range(2):  # and how a call ended: a repeated write meets its own object here too
+        ended = Attempt(schema_version=1, ended_at=datetime(2026, 1, 5, tzinfo=UTC), status="later")
+        write_once(store, layout.attempt(run_id(1)), encode(ended), "application/json")
     key = layout.tracked(again.run_id)
     write_once(store, key, bucket.read(key).data, "application/msgpack")  # a repeated upload meets its own object
     assert store.unused() == set()
@@ -293,6 +298,7 @@ def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:
             layout.MARKER,
             layout.REJECTED,
             layout.lease("x"),
+            layout.attempt("x"),
             layout.tracked(run),
             layout.candidate(run, "x"),
         ),

@@ -128,8 +128,12 @@ def test_the_page_is_served(session: Session) -> None:
 
 def test_a_job_run_by_hand_finds_nothing_new(session: Session, store: CloudStore, shell: dict[str, str]) -> None:
     before = store.list("candidates/")
-    done = subprocess.run(["make", "retrain"], cwd=ROOT, env=shell, capture_output=True, timeout=120, check=False)
+    done = subprocess.run(
+        ["make", "retrain"], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
+    serving = pointer(store, "staging").run_id
+    assert f"unchanged: the same data, spec and code gave {serving}" in done.stdout
     train_log = session.settings.state / "logs" / "train.log"
     until(lambda: '"unchanged"' in train_log.read_text(), 60, "train answers unchanged")
     assert store.list("candidates/") == before
@@ -189,8 +193,10 @@ def test_the_flow_completes_whatever_process_is_killed(
 
 
 def retrain(shell: dict[str, str]) -> bool:
-    """`make retrain`: whether the scheduler took the call."""
-    done = subprocess.run(["make", "retrain"], cwd=ROOT, env=shell, capture_output=True, timeout=120, check=False)
+    """`make retrain WAIT=0`: whether the scheduler took the call."""
+    done = subprocess.run(
+        ["make", "retrain", "WAIT=0"], cwd=ROOT, env=shell, capture_output=True, timeout=120, check=False
+    )
     return done.returncode == 0
 
 

@@ -7,7 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
-from functions.train import CODE_VERSION
 from functions.train.candidate.selection import Selected
 from shared.clock import utc_now
 from shared.codec import digest
@@ -21,6 +20,7 @@ from shared.documents import (
     Interval,
     Manifest,
     ModelInfo,
+    TrainingInfo,
 )
 from shared.metrics import SCORINGS, Scoring
 from shared.tables.reading import Table
@@ -30,11 +30,12 @@ LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pan
 
 @dataclass(frozen=True)
 class Origin:
-    """Which run it is, of which data and by which commit."""
+    """Which run it is, of which data, by which code, and how it was made."""
 
     run_id: str
     dataset: DatasetInfo
-    git_sha: str
+    code: CodeInfo
+    training: TrainingInfo
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def build_manifest(
         run_id=origin.run_id,
         created_at=utc_now(),
         dataset=origin.dataset,
-        code=CodeInfo(version=CODE_VERSION, git_sha=origin.git_sha),
+        code=origin.code,
         libraries=installed_versions(),
         model=_model(winner.selected, SCORINGS[spec.tuning.scoring]),
         features=winner.features,
@@ -67,6 +68,7 @@ def build_manifest(
         files={name: digest(data) for name, data in files.items()},
         aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
         dropped=_ignored_names(spec, table),
+        training=origin.training,
     )
 
 

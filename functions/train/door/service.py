@@ -7,7 +7,7 @@ import flask
 import msgspec
 
 from functions.train import pipeline
-from functions.train.door import call
+from functions.train.door import attempts, call
 from functions.train.door.problems import response
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
@@ -38,37 +38,47 @@ class TrainService:
         self._zoo = zoo
 
     def answer(self, request: flask.Request) -> flask.Response:
-        """The answer to a request, whatever happens."""
+        """The answer to a request, whatever happens. How a call ended is kept in the bucket too."""
         try:
-            return self._outcome(request)
-        except Refusal as refusal:
-            return _refused(refusal)
-        except TransientError as error:
-            logs.warning(f"the run ended and may succeed later: {error}")
-            return response(_unavailable(str(error)))
-        except (PreconditionFailed, ObjectMissing) as error:
-            logs.warning(f"the bucket changed during the run: {error}")
-            return response(_unavailable("the bucket changed during the run; call again"))
-        except PermanentError as error:
-            return response(_permanent(error))
-        except Exception as error:  # noqa: BLE001 (the last door: a fault of ours must still be an answer and a log line)
-            return response(_unexpected(error))
+            self._admit(request)
+        except Exception as error:  # noqa: BLE001 (the last door: a fault of ours must still be an answer)
+            return response(_refusal(error))
+        try:
+            asked = call.parse(request.get_data(), self._settings.bucket, self._settings.dataset)
+            summary = pipeline.run(
+                self._store, self._tracker, self._settings, asked.dataset, force=asked.force, zoo=self._zoo
+            )
+        except Exception as error:  # noqa: BLE001 (likewise)
+            refusal = _refusal(error)
+            attempts.keep(self._store, attempts.refused(refusal))
+            return response(refusal)
+        attempts.keep(self._store, attempts.answered(summary))
+        return flask.Response(msgspec.json.encode(summary), 200, content_type="application/json")
 
-    def _outcome(self, request: flask.Request) -> flask.Response:
+    def _admit(self, request: flask.Request) -> None:
+        """Raises Refusal for what is no call of training, or of a stranger; TransientError."""
         if request.path != "/":
             raise refuse(404, "not_found", "there is only one resource here: POST /")
         if request.method != "POST":
             raise refuse(405, "method", f"{request.method} is not allowed; use POST", {"Allow": "POST"})
         self._require_caller(request.headers.get("Authorization"))
-        asked = call.parse(request.get_data(), self._settings.bucket, self._settings.dataset)
-        summary = pipeline.run(
-            self._store, self._tracker, self._settings, asked.dataset, force=asked.force, zoo=self._zoo
-        )
-        return flask.Response(msgspec.json.encode(summary), 200, content_type="application/json")
 
 
-def _refused(refusal: Refusal) -> flask.Response:
-    """The answer to a call that no run was begun for. Alerts are for calls that were meant for this function (an
+def _refusal(error: Exception) -> Refusal:
+    """What an error is answered with; it is logged here."""
+    if isinstance(error, Refusal):
+        return _refused(error)
+    if isinstance(error, TransientError):
+        logs.warning(f"the run ended and may succeed later: {error}")
+        return _unavailable(str(error))
+    if isinstance(error, PreconditionFailed | ObjectMissing):
+        logs.warning(f"the bucket changed during the run: {error}")
+        return _unavailable("the bucket changed during the run; call again")
+    return _permanent(error) if isinstance(error, PermanentError) else _unexpected(error)
+
+
+def _refused(refusal: Refusal) -> Refusal:
+    """The refusal of a call that no run was begun for. Alerts are for calls that were meant for this function (an
     unfit body); strangers and wrong paths are only warnings."""
     problems = "; ".join(problem.message for problem in refusal.problems)[:4000]
     message, reason = f"the call was refused with {refusal.status}: {problems}", refusal.problems[0].code
@@ -76,7 +86,7 @@ def _refused(refusal: Refusal) -> flask.Response:
         logs.error(message, reason=reason, status="refused")
     else:
         logs.warning(message, reason=reason, status="refused")
-    return response(refusal)
+    return refusal
 
 
 def _permanent(error: PermanentError) -> Refusal:

@@ -43,6 +43,7 @@ class LogLines:
     """A log line now and then: how many fits are done, how much time the others need, which algorithms are through."""
 
     def __init__(self, run_id: str) -> None:
+        self.said = ""
         self._run_id = run_id
         self._stage = ""
         self._fits = 0
@@ -77,4 +78,5 @@ class LogLines:
 
     def _say(self, message: str, *, done: int) -> None:
         fields = {"stage": "search", "run_id": self._run_id, "done": done, "fits": self._fits}
-        logs.info(f"search ({self._stage}) {message}", **fields)
+        self.said = f"search ({self._stage}) {message}"
+        logs.info(self.said, **fields)

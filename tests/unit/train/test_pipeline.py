@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from functions.train import pipeline
+from functions.train import inputs, pipeline
 from functions.train.candidate.enclosures import conformal_interval
 from functions.train.candidate.selection import (
     NO_TIME,
@@ -21,7 +22,9 @@ from functions.train.candidate.selection import (
     finish_all,
     select,
 )
-from functions.train.lease import Held, LeaseLost, Taken, claim
+from functions.train.code import code_digest
+from functions.train.inputs import read_inputs
+from functions.train.lease import Force, Held, LeaseLost, Taken, claim
 from functions.train.search import progress
 from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines
@@ -30,7 +33,8 @@ from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking import Tracker
 from shared import layout, logs
-from shared.codec import decode, decode_gzip, digest
+from shared.clock import utc_now
+from shared.codec import decode, decode_gzip, digest, encode
 from shared.dataset import TuningSpec
 from shared.documents import (
     Golden,
@@ -38,7 +42,7 @@ from shared.documents import (
     Manifest,
     Profile,
 )
-from shared.errors import InvalidDataset, PreconditionFailed, StorageUnavailable
+from shared.errors import InvalidDataset, ObjectMissing, PreconditionFailed, StorageUnavailable
 from shared.model_runtime import Model, require_golden
 from shared.store import CREATE_ONLY, ObjectInfo
 from shared.tables.reading import read_table
@@ -174,7 +178,7 @@ def test_a_budget_that_is_too_short_is_told_with_every_algorithm() -> None:
 
 def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> None:
     """Refits that take longer than the rest of the budget: one is made, the best; the others say why not."""
-    inputs = pipeline.read_inputs(seeded(), "b", SETTINGS.dataset)
+    inputs = read_inputs(seeded(), "b", SETTINGS.dataset)
     table = read_table(inputs.source.data, inputs.spec)
     training, held = pipeline.split(table, inputs.spec)
     features = describe_features(table.columns, training, inputs.spec)
@@ -234,6 +238,72 @@ def test_force_trains_again(trained: tuple[MemoryStore, pipeline.Summary]) -> No
     store, first = trained[0].fork(), trained[1]
     time.sleep(1.1)  # run ids have a resolution of a second
     assert run(store, force=True).run_id > first.run_id
+
+
+def ask_for_force(store: MemoryStore, asked_at: datetime) -> None:
+    data = encode(Force(asked_at=asked_at))
+    store.write(layout.FORCE, data, if_generation=None, content_type="application/json")
+
+
+def test_who_asks_for_force_in_the_bucket_gets_one_run(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    """`make retrain FORCE=1`: a scheduler's job has one body, so the wish is an object; a retry does not repeat it."""
+    store, first = trained[0].fork(), trained[1]
+    time.sleep(1.1)
+    ask_for_force(store, utc_now())
+    again = run(store, zoo=SHORTEST)
+    assert again.run_id > first.run_id
+    assert run(store, zoo=SHORTEST) == pipeline.Summary("unchanged", again.run_id)
+
+
+@pytest.mark.parametrize("age", [timedelta(days=2), None])
+def test_an_old_wish_and_one_that_does_not_parse_count_for_nothing(
+    trained: tuple[MemoryStore, pipeline.Summary], age: timedelta | None
+) -> None:
+    store = trained[0].fork()
+    if age is None:
+        store.write(layout.FORCE, b"\xff", if_generation=None, content_type="application/json")
+    else:
+        ask_for_force(store, utc_now() - age)
+    assert run(store).status == "unchanged"
+
+
+def test_what_a_run_was_made_of_is_kept_with_it(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    manifest = manifest_of(store, summary.run_id)
+    assert manifest.training is not None
+    data, spec = (store.read(f"data/{name}").data for name in ("stud.csv", "dataset.toml"))
+    assert store.read(layout.snapshot(manifest.dataset.sha256, ".csv")).data == data
+    assert store.read(layout.snapshot(manifest.training.spec_sha256, ".toml")).data == spec
+
+
+def test_the_manifest_says_how_the_run_was_made(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    manifest = manifest_of(trained[0], trained[1].run_id)
+    assert manifest.training is not None
+    assert manifest.training.spec["split"]["seed"] == 42
+    assert manifest.training.spec["tuning"]["random_iterations"] == 25
+    assert manifest.training.budget_seconds == SETTINGS.search.budget_seconds
+    assert manifest.code.digest == code_digest()
+
+
+def test_code_that_was_edited_gives_another_run(
+    trained: tuple[MemoryStore, pipeline.Summary], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, first = trained[0].fork(), trained[1]
+    monkeypatch.setattr(inputs, "code_digest", lambda: "of another zoo.py")
+    time.sleep(1.1)
+    assert run(store, zoo=SHORTEST).run_id > first.run_id
+
+
+def test_a_table_that_was_replaced_while_it_was_read_is_no_candidate() -> None:
+    class Replaced(MemoryStore):
+        def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
+            raise ObjectMissing(name)
+
+    store = Replaced()
+    seeded(store)
+    with pytest.raises(InvalidDataset, match="was replaced while it was read"):
+        run(store, zoo=SHORTEST)
+    assert store.list("candidates/") == []
 
 
 def test_changed_data_are_trained_again(trained: tuple[MemoryStore, pipeline.Summary]) -> None:

@@ -10,7 +10,9 @@ from rich.console import Console
 from sklearn.tree import DecisionTreeRegressor
 
 from functions.train import pipeline
+from functions.train.candidate.trained import Trained
 from functions.train.desk import leaderboard
+from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
@@ -36,23 +38,23 @@ def table() -> bytes:
     return text.getvalue().encode()
 
 
-def trained(scoring: str) -> pipeline.Trained:
+def trained(scoring: str) -> Trained:
     spec = f'name = "n"\nsource = "n.csv"\ntarget = "y"\n[tuning]\nscoring = "{scoring}"\nfolds = 3\n'.encode()
-    inputs = pipeline.RunInputs(parse_spec(spec), Download(spec, 0), "n.csv", Download(table(), 0))
+    inputs = RunInputs(parse_spec(spec), Download(spec, 0), "n.csv", Download(table(), 0))
     return pipeline.train(inputs, SETTINGS, "20260105T070000Z-0123abcd", ZOO)
 
 
 @pytest.fixture(scope="module")
-def runs() -> dict[str, pipeline.Trained]:
+def runs() -> dict[str, Trained]:
     return {scoring: trained(scoring) for scoring in ("r2", "mae", "RMSE")}
 
 
-def test_the_score_of_the_spec_chooses_the_winner(runs: dict[str, pipeline.Trained]) -> None:
+def test_the_score_of_the_spec_chooses_the_winner(runs: dict[str, Trained]) -> None:
     winners = {scoring: run.selected.result.name for scoring, run in runs.items()}
     assert winners == {"r2": "Means", "mae": "Medians", "RMSE": "Means"}
 
 
-def test_the_manifest_holds_the_score_with_r2_beside_it(runs: dict[str, pipeline.Trained]) -> None:
+def test_the_manifest_holds_the_score_with_r2_beside_it(runs: dict[str, Trained]) -> None:
     model = runs["mae"].manifest.model
     assert model.scoring == "mae"
     assert model.cv.score_mean is not None
@@ -62,9 +64,7 @@ def test_the_manifest_holds_the_score_with_r2_beside_it(runs: dict[str, pipeline
 
 
 @pytest.mark.parametrize(("scoring", "label"), [("r2", "R²"), ("mae", "MAE"), ("RMSE", "RMSE")])
-def test_the_report_and_the_leaderboard_are_in_its_order(
-    runs: dict[str, pipeline.Trained], scoring: str, label: str
-) -> None:
+def test_the_report_and_the_leaderboard_are_in_its_order(runs: dict[str, Trained], scoring: str, label: str) -> None:
     run = runs[scoring]
     report = json.loads(run.files[layout.REPORT])
     page = run.files[layout.REPORT_PAGE].decode()

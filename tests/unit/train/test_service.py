@@ -12,10 +12,12 @@ from functions.train.door.identity import CertificatesUnavailable, require_calle
 from functions.train.door.service import TrainService
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from shared import logs
+from shared import layout, logs
+from shared.codec import decode
+from shared.documents import Attempt
 from shared.errors import SettingsError, StorageUnavailable
 from shared.problems import refuse
-from shared.store import MAX_BYTES, Download
+from shared.store import MAX_BYTES, Download, ObjectInfo
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 from tests.unit.train.test_pipeline import seeded
@@ -162,3 +164,54 @@ def test_a_refused_call_says_why_in_the_log(monkeypatch: pytest.MonkeyPatch) -> 
     meant, stray = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert (meant["severity"], meant["reason"], meant["status"]) == ("ERROR", "other_bucket", "refused")
     assert (stray["severity"], stray["reason"], stray["status"]) == ("WARNING", "method", "refused")
+
+
+def attempts(store: MemoryStore) -> list[Attempt]:
+    return [decode(store.read(info.name).data, Attempt, info.name) for info in store.list(layout.ATTEMPTS)]
+
+
+def test_how_a_call_ended_is_kept_for_those_who_asked_through_a_scheduler() -> None:
+    store = seeded()
+    answers = [answer(store), answer(store), answer(store, data=b'{"force": 1}')]
+    assert [one.status_code for one in answers] == [200, 200, 422]
+    assert answers[0].json is not None
+    run_id = answers[0].json["run_id"]
+    kept = sorted((one.status, one.run_id) for one in attempts(store) if one.run_id)
+    assert kept == [("trained", run_id), ("unchanged", run_id)]
+    (refused,) = [one for one in attempts(store) if not one.run_id]
+    assert (refused.status, refused.problems) == ("refused", ("force must be true or false, found a number",))
+
+
+def test_strangers_and_wrong_paths_leave_nothing() -> None:
+    store = seeded()
+
+    def nobody(_authorization: str | None) -> None:
+        raise refuse(401, "unauthenticated", "no")
+
+    assert answer(store, nobody).status_code == 401
+    assert answer(store, path="/train").status_code == 404
+    assert answer(store, method="GET").status_code == 405
+    assert attempts(store) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(StorageUnavailable("503"), "later"), (RuntimeError("s3cret"), "failed")]
+)
+def test_a_call_that_fails_is_kept_as_what_its_caller_can_do(error: Exception, status: str) -> None:
+    store = Failing(error)
+    answer(store)
+    (kept,) = [json.loads(store._objects[info.name].data) for info in store.list(layout.ATTEMPTS)]
+    assert kept["status"] == status
+    assert "s3cret" not in str(kept)
+
+
+def test_an_attempt_that_cannot_be_kept_changes_no_answer() -> None:
+    class Full(MemoryStore):
+        def write(self, name: str, data: bytes, **options: Any) -> ObjectInfo:
+            if name.startswith(layout.ATTEMPTS):
+                raise StorageUnavailable("503")
+            return super().write(name, data, **options)
+
+    store = Full()
+    seeded(store)
+    assert answer(store).status_code == 200
