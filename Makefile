@@ -138,7 +138,7 @@ destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 
 ## Develop
 
-.PHONY: lint format lock bench bench-train bundle image-test
+.PHONY: lint format lock bench bench-train bench-watch bundle image-test
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
@@ -150,7 +150,7 @@ format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml [UPGRADE=1]
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
-	@for fn in train validate predict; do \
+	@for fn in train validate predict watch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
 
@@ -160,6 +160,9 @@ bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs 
 
 bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
+
+bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
+	@$(BIN)/python -m tests.bench.watch
 
 bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]
 	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict)

@@ -1,0 +1,167 @@
+"""Whether live rows are still those that training saw: counts against counts, with a stated rate of false alarms.
+
+Pure. Arrives: counts of the same cells at training and live. Leaves: a p-value, how far a share moved, and the alarms.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chdtrc
+
+Counts = NDArray[np.float64]
+
+ALARM_P = 1e-4
+"""Of one look at all features together (Holm), whatever their number."""
+ALARM_SHARE = 0.05
+"""A change of a share that is smaller than this matters to nobody, however sure it is."""
+MIN_EFFECTIVE_ROWS = 200.0
+MIN_EXPECTED = 5.0
+"""Below this expectation, chi-square's distribution is not that of the statistic (Cochran 1954)."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The cells of one feature: rows at training, live rows of the window, and live rows by block over four weeks.
+
+    `reference` (k,), `live` (k,), `blocks` (b, k). `ordered`: neighbours are alike, as the bins of a number are.
+    """
+
+    reference: Counts
+    live: Counts
+    blocks: Counts
+    ordered: bool = False
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What one look says of one feature.
+
+    `rows`: live rows; `effective`: so many independent ones are worth as much. `moved`: the largest change of a share,
+    in cell `cell`. `p` is None where there were too few rows for a look; `adjusted` is `p` for all features together.
+    """
+
+    rows: float
+    design_effect: float
+    effective: float
+    moved: float
+    cell: int
+    p: float | None = None
+    adjusted: float | None = None
+
+    @property
+    def looked(self) -> bool:
+        """Whether there were rows enough."""
+        return self.p is not None
+
+    @property
+    def alarms(self) -> bool:
+        """The rule: surely another distribution, and a difference that matters."""
+        return self.adjusted is not None and self.adjusted < ALARM_P and self.moved >= ALARM_SHARE
+
+
+def compare_all(evidence: Mapping[str, Evidence]) -> dict[str, Comparison]:
+    """One look at every feature, by name."""
+    found = {name: compare(entry) for name, entry in evidence.items()}
+    looked = {name: entry.p for name, entry in found.items() if entry.p is not None}
+    adjusted = dict(zip(looked, holm(list(looked.values()), len(found)), strict=True))
+    return {name: _with_adjusted(entry, adjusted.get(name)) for name, entry in found.items()}
+
+
+def compare(evidence: Evidence) -> Comparison:
+    """One feature by itself; without a p-value below MIN_EFFECTIVE_ROWS."""
+    reference, live = evidence.reference, evidence.live
+    rows, known = float(live.sum()), float(reference.sum())
+    effect = design_effect(evidence.blocks)
+    if not rows or not known:
+        return Comparison(rows, effect, 0.0, 0.0, 0)
+    change = np.abs(live / rows - reference / known)
+    cell = int(change.argmax())
+    effective = rows / effect
+    p = None
+    if effective >= MIN_EFFECTIVE_ROWS:
+        order = np.arange(len(reference)) if evidence.ordered else np.argsort(reference, kind="stable")
+        p = two_sample_p(reference[order], live[order] / effect)
+    return Comparison(rows, effect, effective, float(change[cell]), cell, p)
+
+
+def design_effect(blocks: Counts) -> float:
+    """How many times the variance of shares exceeds that of independent rows, from counts by block (b, k); at least 1.
+
+    Rao and Scott's first-order correction: callers ask runs of alike rows, and those tell less than their number says.
+    Source: Rao and Scott, On Simple Adjustments to Chi-Square Tests with Sample Survey Data, 1987.
+    """
+    sizes = blocks.sum(axis=1)
+    blocks, sizes = blocks[sizes > 0], sizes[sizes > 0]
+    if len(blocks) < 2:
+        return 1.0
+    total = sizes.sum()
+    shares = blocks.sum(axis=0) / total
+    inner = (shares > 0) & (shares < 1)
+    if not inner.any():
+        return 1.0
+    shares, blocks = shares[inner], blocks[:, inner]
+    deviations = ((blocks - sizes[:, None] * shares) ** 2).sum(axis=0) * len(blocks) / (len(blocks) - 1) / total**2
+    independent = shares * (1 - shares) / total
+    return max(1.0, float(np.average(deviations / independent, weights=1 - shares)))
+
+
+def two_sample_p(reference: Counts, live: Counts) -> float:
+    """The chi-square test that both counts (k,) come of one distribution, cells joined until both expect 5 rows.
+
+    Counts may be fractions. Two samples, not one: a reference of some hundred rows taken for exact alarms most days.
+    """
+    whole = float(reference.sum() + live.sum())
+    share = min(float(reference.sum()), float(live.sum())) / whole
+    groups = _joined((reference + live) * share)
+    if groups.max() == 0:
+        return 1.0
+    one = np.bincount(groups, weights=reference)
+    other = np.bincount(groups, weights=live)
+    both = one + other
+    expected_one, expected_other = both * one.sum() / whole, both * other.sum() / whole
+    statistic = ((one - expected_one) ** 2 / expected_one).sum() + (
+        (other - expected_other) ** 2 / expected_other
+    ).sum()
+    return float(chdtrc(groups.max(), statistic))
+
+
+def _joined(expected: Counts) -> NDArray[np.intp]:
+    """The group (k,) of each cell, so that every group expects at least MIN_EXPECTED; what is left joins the last."""
+    groups, group, held = [], 0, 0.0
+    for number in expected.tolist():
+        groups.append(group)
+        held += number
+        if held >= MIN_EXPECTED:
+            group, held = group + 1, 0.0
+    last = max(group - 1, 0)
+    return np.minimum(np.array(groups, dtype=np.intp), last)
+
+
+def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
+    """Holm's adjustment for `tests` hypotheses, of which those without a p-value count as 1. Source: Holm 1979."""
+    count = len(p_values) if tests is None else tests
+    adjusted = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (count - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def silence_p(before: Sequence[float], effect: float) -> float:
+    """How probable a day without any row is, after days with `before` rows in runs of about `effect` alike ones.
+
+    A Poisson count's chance of nought; 1 where one of the days before had none, so that a weekend is no silence.
+    """
+    if not before or min(before) <= 0:
+        return 1.0
+    return math.exp(-float(np.mean(before)) / max(effect, 1.0))
+
+
+def _with_adjusted(entry: Comparison, adjusted: float | None) -> Comparison:
+    if adjusted is None:
+        return entry
+    return Comparison(entry.rows, entry.design_effect, entry.effective, entry.moved, entry.cell, entry.p, adjusted)

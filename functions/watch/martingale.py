@@ -1,0 +1,85 @@
+"""Whether labels still agree with what training promised: a bet against it, which grows only where it is broken.
+
+Pure. Each new residual has a p-value among those of training and those that came before it. While nothing has changed,
+such p-values are uniform and independent, and a bettor's wealth exceeds 200 with a probability of at most 1/200 over
+the whole life of a run, however often one looks (Ville's inequality).
+"""
+
+import random
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+ALARM_WEALTH = 200.0
+"""Two bets are held, of signed and of absolute residuals: together at most 1 % false alarms."""
+JUMP = 0.001
+"""Of the wealth, at every label, to all bets alike. A tenth of the source's: changes are seen sooner (labels to a bias
+of 0.36 sd, median and 90 %: 102 and 211, with the source's choice 120 and 242)."""
+ASLEEP = 0.1
+"""So much of the first wealth is not staked, and is there for a change that comes late."""
+
+SIGNED = {-1.0: 0.35, -0.5: 0.1, 0.0: ASLEEP, 0.5: 0.1, 1.0: 0.35}
+"""Stakes, with their share of the first wealth, on residuals that are too high or too low: a bias either way. The smaller
+ones see a small bias: one of 0.2 sd within 3,000 labels in 9 of 10 cases, where stakes of 1 alone see 4."""
+ABSOLUTE = {-1.0: 0.7, -0.5: 0.2, 0.0: ASLEEP}
+"""Stakes on errors that are too large. Smaller errors than were promised alarm nobody."""
+
+
+@dataclass(frozen=True)
+class Bet:
+    """How a bet went. `alarm`: the position of the label at which the wealth reached ALARM_WEALTH, if it did."""
+
+    labels: int
+    wealth: float
+    highest: float
+    alarm: int | None
+
+
+class SimpleJumper:
+    """The Simple Jumper martingale over p-values; `stakes` come with their shares of the first wealth, which add up to 1.
+
+    Source: Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman, Retrain or not retrain: conformal test
+    martingales for change-point detection, 2021, algorithm 1.
+    """
+
+    def __init__(self, stakes: Mapping[float, float]) -> None:
+        self._stakes = tuple(stakes)
+        self._wealths = list(stakes.values())
+
+    def bet(self, p: float) -> float:
+        """The wealth after the p-value `p`."""
+        whole = sum(self._wealths)
+        share = JUMP * whole / len(self._stakes)
+        self._wealths = [
+            ((1 - JUMP) * held + share) * (1 + stake * (p - 0.5))
+            for stake, held in zip(self._stakes, self._wealths, strict=True)
+        ]
+        return sum(self._wealths)
+
+
+def follow(promised: Sequence[float], residuals: Iterable[float], stakes: Mapping[float, float], seed: str) -> Bet:
+    """Bet on each of `residuals` in turn, with p-values among the `promised` ones and those before it.
+
+    Ties are broken at random, by `seed`, so that the same labels always give the same wealth. It ends at an alarm.
+    """
+    generator = random.Random(seed)  # noqa: S311 - breaks ties, keeps no secret
+    seen = sorted(promised)
+    jumper = SimpleJumper(stakes)
+    wealth, highest, labels = 1.0, 1.0, 0
+    for labels, residual in enumerate(residuals, 1):
+        below, upto = bisect_left(seen, residual), bisect_right(seen, residual)
+        p = (len(seen) - upto + generator.random() * (upto - below + 1)) / (len(seen) + 1)
+        insort(seen, residual)
+        wealth = jumper.bet(p)
+        highest = max(highest, wealth)
+        if wealth >= ALARM_WEALTH:
+            return Bet(labels, wealth, highest, labels - 1)
+    return Bet(labels, wealth, highest, None)
+
+
+def signed_and_absolute(promised: Sequence[float], residuals: Sequence[float], seed: str) -> dict[str, Bet]:
+    """Both bets of a run on its labels: `bias` of the signed residuals, `spread` of the absolute ones."""
+    return {
+        "bias": follow(promised, residuals, SIGNED, f"{seed}/bias"),
+        "spread": follow([abs(r) for r in promised], [abs(r) for r in residuals], ABSOLUTE, f"{seed}/spread"),
+    }
