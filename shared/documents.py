@@ -325,6 +325,17 @@ class Holdout(Document, frozen=True, kw_only=True):
     target: list[float]
 
 
+class Background(Document, frozen=True, kw_only=True):
+    """Rows that stand for the training rows when a prediction is explained; `counts`: for how many each of them stands.
+
+    `additive`: the graph adds up one function of each feature, so that effects have a closed form.
+    """
+
+    rows: tuple[dict[str, Cell], ...]
+    counts: tuple[int, ...]
+    additive: bool = False
+
+
 class NumericProfile(Document, frozen=True, kw_only=True):
     """Distribution of a numeric feature over the training rows; `quantiles` at 0, 0.05, … 1."""
 

@@ -29,6 +29,7 @@ MODEL = "model.onnx"
 GOLDEN = "golden.json"
 HOLDOUT = "holdout.json.gz"
 PROFILE = "profile.json"
+BACKGROUND = "background.json"
 REPORT = "report.json"
 REPORT_PAGE = "report.html"
 

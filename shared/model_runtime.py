@@ -48,10 +48,14 @@ class Model:
 
     def predict(self, columns: Mapping[str, Sequence[Cell]]) -> NDArray[np.float64]:
         """Predictions (n,) for equally long columns by feature name, None as missing. Raises KeyError, ValueError."""
+        return self.run(*self.arrays(columns))
+
+    def arrays(self, columns: Mapping[str, Sequence[Cell]]) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """What `run` takes, from columns as `predict` takes them. Raises KeyError, ValueError."""
         numeric = [[np.nan if cell is None else cell for cell in columns[name]] for name in self.numeric]
         categorical = [[MISSING_TEXT if cell is None else cell for cell in columns[name]] for name in self.categorical]
         rows = len((numeric or categorical)[0])
-        return self.run(
+        return (
             np.array(numeric, dtype=np.float64).reshape(len(numeric), rows).T.copy(),
             np.array(categorical, dtype=object).reshape(len(categorical), rows).T.copy(),
         )

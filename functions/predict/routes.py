@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 from functions.predict.contract.description import describe_model, describe_refresh, describe_schema
 from functions.predict.contract.openapi import describe_api
+from functions.predict.explanations import Explanations, explain_batch, sent_rows
 from functions.predict.memory import Memory
 from functions.predict.predictor import Predictor
 from functions.predict.protocols.endpoints import Protocols
@@ -28,6 +29,7 @@ from functions.predict.wire.workbook import ARCHIVE, parse_workbook
 from shared.problems import Problem, refuse
 from shared.serving.assessment import Answer
 from shared.serving.csv_table import parse_csv
+from shared.serving.explanation import Effect
 from shared.serving.loaded_model import LoadedModel
 from shared.serving.reading import ModelInput, Warned
 from shared.serving.rows import Row
@@ -53,6 +55,17 @@ class Prediction(Answer, frozen=True, omit_defaults=True, kw_only=True):
     warnings: tuple[Warned, ...] = ()
 
 
+class ExplainedAnswer(Answer, frozen=True, omit_defaults=True, kw_only=True):
+    """An answer of /predict_batch with the row's largest effects, where `explain=` asked for them."""
+
+    contributions: tuple[Effect, ...]
+
+    @classmethod
+    def of(cls, answer: Answer, effects: tuple[Effect, ...]) -> "ExplainedAnswer":
+        """The answer with `effects`."""
+        return cls(answer.prediction, answer.interval, answer.risk, answer.band, contributions=effects)
+
+
 class RefusedRow(msgspec.Struct, frozen=True):
     """In the place of a row's answer: why there is none. Only where `errors=rows` asked for it."""
 
@@ -75,12 +88,14 @@ class Api:
         self._limits = limits
         self._memory = Memory(limits.remembered_rows)
         self._runs = SharedRuns()
+        self._explanations = Explanations()
 
     def routes(self) -> Routes:
         """Everything that is served beside the page."""
         return {
             "/predict": ("POST", self.predict),
             "/predict_batch": ("POST", self.predict_batch),
+            "/explain": ("POST", self.explain),
             "/health": ("GET", self.health),
             "/ready": ("GET", self.ready),
             "/schema": ("GET", self.schema),
@@ -136,7 +151,18 @@ class Api:
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
         batch = await computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self.model()
+        effects = payload.effects_asked(request)
+        if effects:
+            return await self._explanations.in_turn(lambda: _batch_answer(loaded, batch, wanted, effects, each=each))
         return await computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
+
+    async def explain(self, request: Request) -> ASGIApp:
+        """What each feature adds to the prediction of a row, or of up to 100 rows."""
+        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        payload.media_type(request, (payload.JSON,))
+        sent = await computed(body, lambda: sent_rows(payload.parse_json(body)))
+        loaded = await self.model()
+        return JsonAnswer(await self._explanations.answer(loaded, sent, ModelName(loaded.manifest.run_id)))
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
@@ -198,17 +224,20 @@ def _named(loaded: LoadedModel, answer: Answer, warnings: tuple[Warned, ...] = (
     )
 
 
-def _batch_answer(loaded: LoadedModel, batch: Batch, wanted: str, *, each: bool) -> ASGIApp:
+def _batch_answer(loaded: LoadedModel, batch: Batch, wanted: str, effects: int = 0, *, each: bool) -> ASGIApp:
     if isinstance(batch, SentTable):
         read = read_table(loaded.schema, batch, each=each)
     else:
         read = loaded.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
     answers, run = loaded.answers(read), loaded.manifest.run_id
+    found = [told.contributions[:effects] for told in explain_batch(loaded, read)] if effects else ()
     if wanted == payload.JSON:
+        if found:
+            answers = [ExplainedAnswer.of(answer, few) for answer, few in zip(answers, found, strict=True)]
         return JsonAnswer(Predictions(_entries(answers, read), ModelName(run), read.warnings), [_VARY])
     risk = loaded.manifest.assessment is not None
     rows = batch if isinstance(batch, SentTable) else batch.rows
-    table = table_answer(rows, answers, read, risk=risk, run=run, each=each)
+    table = table_answer(rows, answers, read, risk=risk, run=run, each=each, effects=found, most=effects)
     content = as_csv(table) if wanted == payload.CSV else as_workbook(table)
     return Response(content, headers={"Vary": "Accept"}, media_type=payload.MEDIA_TYPES[wanted])
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from functions.train import CODE_VERSION
+from functions.train.candidate.background import background_document
 from functions.train.candidate.diagnosis import diagnose
 from functions.train.candidate.enclosures import (
     conformal_interval,
@@ -30,6 +31,7 @@ from functions.train.candidate.selection import (
 )
 from functions.train.candidate.trained import Trained
 from functions.train.data.split import held_out
+from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
 from functions.train.lease import Taken, claim, forced_at
 from functions.train.publish import publish
@@ -146,11 +148,13 @@ def train(
         warnings = (*table.warnings, *unseen_categories(features, holdout))
         report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
         golden = golden_document(selected.model, features, training)
+        background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
         files = {
             layout.MODEL: selected.graph,
             layout.HOLDOUT: encode_gzip(holdout_document(holdout, seed)),
             layout.GOLDEN: encode(golden),
             layout.PROFILE: encode(profile_document(features, training, residuals)),
+            layout.BACKGROUND: encode(background),
             layout.REPORT: report_json(report),
             layout.REPORT_PAGE: report_page(report),
         }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import (
+    Background,
     Golden,
     Manifest,
     Pointer,
@@ -18,12 +19,13 @@ from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
 from shared.run_files import promised, staged_manifest, verified
 from shared.serving.assessment import Answer, Assessor
+from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput
 from shared.serving.rows import RequestSchema
 from shared.store import Store
 
 SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)
-"""The files of a run that serving loads, and so verifies."""
+"""The files of a run that serving loads, and so verifies; and `layout.BACKGROUND`, which older runs do not have."""
 
 
 class NothingPromoted(ObjectMissing):
@@ -38,6 +40,7 @@ class VerifiedRun:
     model: Model
     schema: RequestSchema
     assessor: Assessor
+    explainer: Explainer | None = None
 
     def answers(self, inputs: ModelInput) -> list[Answer]:
         """One answer for each row of `inputs`."""
@@ -77,6 +80,7 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
         model=run.model,
         schema=run.schema,
         assessor=run.assessor,
+        explainer=run.explainer,
     )
 
 
@@ -86,14 +90,25 @@ def verified_run(store: Store, stage: Stage, run_id: str, manifest_sha256: str) 
     Raises ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
     """
     manifest, _ = staged_manifest(store, stage, run_id, manifest_sha256)
-    files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in SERVED}
+    names = (*SERVED, *(name for name in (layout.BACKGROUND,) if name in manifest.files))
+    files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in names}
     model = Model(files[layout.MODEL], manifest.features)
     require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
     profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
     return VerifiedRun(
-        manifest=manifest, model=model, schema=RequestSchema(manifest), assessor=Assessor(manifest, profile)
+        manifest=manifest,
+        model=model,
+        schema=RequestSchema(manifest),
+        assessor=Assessor(manifest, profile),
+        explainer=_explainer(manifest, model, files.get(layout.BACKGROUND)),
     )
 
 
 def _same_run(one: Pointer, other: Pointer) -> bool:
     return (one.run_id, one.manifest_sha256) == (other.run_id, other.manifest_sha256)
+
+
+def _explainer(manifest: Manifest, model: Model, background: bytes | None) -> Explainer | None:
+    if background is None:
+        return None
+    return Explainer(manifest, model, decode(background, Background, layout.BACKGROUND))

@@ -10,10 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 from shared.problems import Problem
 from shared.serving.assessment import Answer
+from shared.serving.explanation import Effect
 from shared.serving.reading import ModelInput, Warned
 from shared.serving.sent_table import SentTable
 
@@ -41,16 +43,22 @@ def table_answer(
     risk: bool,
     run: str,
     each: bool = False,
+    effects: Sequence[Sequence[Effect]] = (),
+    most: int = 0,
 ) -> TableAnswer:
-    """The answer; `risk` tells whether the model has such a notion, `run` which model answered."""
+    """The answer; `risk` tells whether the model has such a notion, `run` which model answered.
+
+    `effects`: of each answer the largest ones, which get `most` pairs of columns.
+    """
     table = batch if isinstance(batch, SentTable) else _table(batch)
-    appended = [*ANSWERED, *(ASSESSED if risk else ()), *(TOLD if each else ()), RUN]
+    appended = [*ANSWERED, *(ASSESSED if risk else ()), *_reasons(most), *(TOLD if each else ()), RUN]
     header = [*table.header, *_apart(appended, table.header)]
-    given = iter(answers)
+    given = zip(answers, effects or repeat(()), strict=False)
     lines: list[Sequence[object]] = []
     for position, row in enumerate(table.rows):
         refused = read.refused.get(position, ())
-        cells = [""] * (len(ANSWERED) + (len(ASSESSED) if risk else 0)) if refused else _cells(next(given))
+        width = len(ANSWERED) + (len(ASSESSED) if risk else 0) + 2 * most
+        cells = [""] * width if refused else _cells(*next(given), most)
         if each:
             number = table.numbers[position] if table.numbers else position + 1
             cells += [_in_words(refused), _in_words(read.notes.get(position, ())), number]
@@ -120,11 +128,19 @@ def _apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:
         yield free
 
 
-def _cells(answer: Answer) -> list[object]:
+def _reasons(most: int) -> Iterator[str]:
+    """The names of the columns of so many effects."""
+    for place in range(1, most + 1):
+        yield from (f"feature_{place}", f"effect_{place}")
+
+
+def _cells(answer: Answer, effects: Sequence[Effect], most: int) -> list[object]:
     cells: list[object] = [answer.prediction, answer.interval.low, answer.interval.high]
     if answer.risk is not None:
         cells += [answer.risk.probability, answer.risk.tier, answer.band]
-    return cells
+    for entry in effects:
+        cells += [entry.feature, entry.effect]
+    return cells + [""] * (2 * (most - len(effects)))
 
 
 def _table(rows: Sequence[Any]) -> SentTable:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
+from functions.train.candidate.background import background_document
 from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.preprocessing import preprocessing
-from functions.train.graph.export import columns_of, export, require_parity
+from functions.train.graph.export import columns_of, export, is_additive, require_parity
 from shared import layout
 from shared.codec import digest, encode
 from shared.dataset import parse_spec
@@ -62,7 +63,9 @@ def promote_pipeline(
     golden = columns_of(frame.head(50))
     rows = tuple(dict(zip(golden, cells, strict=True)) for cells in zip(*golden.values(), strict=True))
     residuals = np.quantile(truth - pipeline.predict(frame), np.linspace(0, 1, 201))
+    background = background_document(Rows(frame, truth), additive=is_additive(pipeline.named_steps["model"]), seed=0)
     files = {
+        layout.BACKGROUND: encode(background),
         layout.MODEL: graph,
         layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(model.predict(golden).tolist()))),
         layout.PROFILE: encode(

@@ -43,6 +43,7 @@ class Smoke:
         yield "predictions", self.predictions
         yield "batch", self.batch
         yield "csv", self.table
+        yield "explanation", self.explanation
         yield "refusals", self.refusals
         yield "pages", self.pages
         yield "latency", self.latency
@@ -106,6 +107,22 @@ class Smoke:
             if line[run] == alone["model"]["run_id"]:
                 _require(_equal(alone["prediction"], float(line[len(names)])), f"line {n} of the CSV differs")
         return "the same rows as CSV give the same"
+
+    def explanation(self) -> str:
+        alone = self.service.post("/explain", self.rows[0])
+        if alone.status == 409:  # a run of before explanations still serves
+            return f"none: {alone.json()['detail']}"
+        one = _json(alone, 200)
+        require_adds_up(one, one["base"])
+        if one["model"] == self.answers[0]["model"]:
+            _require(_equal(one["prediction"], self.answers[0]["prediction"]), "it explains another number")
+        named = {entry["feature"] for entry in one["contributions"]}
+        _require(named == {feature["name"] for feature in self.schema["features"]}, "not every feature has an effect")
+        several = _json(self.service.post("/explain", self.rows[:5]), 200)
+        for entry in several["explanations"]:
+            require_adds_up(entry, several["base"])
+        first = one["contributions"][0]["feature"]
+        return f"{one['method']}, by {one['background_rows']} rows; the effects add up, that of {first} is the largest"
 
     def refusals(self) -> str:
         good = self.rows[0]
@@ -182,6 +199,15 @@ def require_sound(answer: dict[str, Any], schema: dict[str, Any]) -> None:
         _require(
             (answer["risk"]["tier"], answer["band"]) == (tier, band), "a tier or band is not where /schema puts it"
         )
+
+
+def require_adds_up(explained: dict[str, Any], base: float) -> None:
+    """The base and the effects are the prediction, and the largest effects come first."""
+    effects = [entry["effect"] for entry in explained["contributions"]]
+    off = abs(base + math.fsum(effects) - explained["prediction"])
+    _require(off <= CLOSE * max(1.0, abs(explained["prediction"])), f"base and effects miss the prediction by {off:g}")
+    sizes = list(map(abs, effects))
+    _require(sizes == sorted(sizes, reverse=True), "the effects are not in the order of their size")
 
 
 def _json(answer: Answer, status: int) -> dict[str, Any]:

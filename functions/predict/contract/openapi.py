@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.predict.contract.description import typical
+from functions.predict.explanations import MOST_ROWS as MOST_EXPLAINED
 from functions.predict.settings import Limits
-from functions.predict.wire.payload import MEDIA_TYPES, TABLE
+from functions.predict.wire.payload import MEDIA_TYPES, MOST_EFFECTS, TABLE
 from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
 from shared.documents import Feature, Manifest
 from shared.problems import MAX_PROBLEMS
@@ -37,6 +38,9 @@ REFUSALS: Mapping[str, str] = {
 }
 """Status and meaning of every refusal of a prediction."""
 
+UNEXPLAINED: Mapping[str, str] = {"409": "The model was trained before explanations were, and has no background.json"}
+"""What an explanation may be refused with besides."""
+
 
 def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool = False) -> Json:
     """The whole document for the model of `manifest`.
@@ -62,6 +66,7 @@ def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool =
         "paths": {
             "/predict": {"post": _predict(manifest)},
             "/predict_batch": {"post": _predict_batch(manifest, limits, tables_are_bytes)},
+            "/explain": {"post": _explain(manifest)},
             **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
         },
         "components": {
@@ -134,7 +139,16 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
                 "in": "query",
                 "description": "`rows`: rows that can be answered are, the others say why not. `all`: one refuses all.",
                 "schema": {"type": "string", "enum": ["all", "rows"], "default": "all"},
-            }
+            },
+            {
+                "name": "explain",
+                "in": "query",
+                "description": (
+                    "So many of the largest effects of each row, as columns or as `contributions`; for as many rows "
+                    "as can be explained in seconds."
+                ),
+                "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EFFECTS},
+            },
         ],
         "requestBody": {
             "required": True,
@@ -145,7 +159,25 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
         },
         "responses": {
             "200": _answer("The predictions, in the order of the rows", answers),
-            **{status: _refusal(status) for status in REFUSALS},
+            **{status: _refusal(status) for status in (*REFUSALS, *UNEXPLAINED)},
+        },
+    }
+
+
+def _explain(manifest: Manifest) -> Json:
+    content = {"application/json": {"schema": _reference("ToExplain"), "example": example_row(manifest)}}
+    told = {"oneOf": [_reference("Explained"), _reference("ExplainedRows")]}
+    return {
+        "operationId": "explain",
+        "summary": f"What each feature adds to the prediction of {manifest.target}",
+        "description": (
+            f"For one row, or up to {MOST_EXPLAINED}: Shapley values against the average of rows that stand for the "
+            "training data. `base` and the effects add up to the prediction; the largest come first."
+        ),
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "200": _answer("The effects, in the target's unit", {"application/json": {"schema": told}}),
+            **{status: _refusal(status) for status in (*REFUSALS, *UNEXPLAINED)},
         },
     }
 
@@ -156,6 +188,7 @@ def _schemas(manifest: Manifest, limits: Limits) -> Json:
         "Row": _row(manifest),
         "Batch": {"oneOf": [_object({"instances": rows}), rows]},
         **_answers(manifest),
+        **_explanations(rows | {"maxItems": MOST_EXPLAINED}),
         "Warning": _object({"pointer": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}),
         "Problem": _problem(),
         "ProblemEntry": _problem_entry(),
@@ -212,14 +245,37 @@ def _answers(manifest: Manifest) -> Json:
         outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
     model = _object({"run_id": {"type": "string"}})
     warnings = {"type": "array", "items": _reference("Warning")}
-    entry = {"anyOf": [_reference("Outcome"), _reference("RefusedRow")]}
+    entry = {"anyOf": [_reference(name) for name in ("Outcome", "ExplainedOutcome", "RefusedRow")]}
     return {
         "Outcome": _object(outcome),
+        "ExplainedOutcome": _object({**outcome, "contributions": {"type": "array", "items": _reference("Effect")}}),
         "Prediction": _object({**outcome, "model": model}, {"warnings": warnings}),
         "Predictions": _object(
             {"predictions": {"type": "array", "items": entry}, "model": model}, {"warnings": warnings}
         ),
         "RefusedRow": _object({"errors": {"type": "array", "items": _reference("ProblemEntry")}}),
+    }
+
+
+def _explanations(rows: Json) -> Json:
+    number: Json = {"type": "number"}
+    effects = {"type": "array", "items": _reference("Effect")}
+    how = {
+        "base": number,
+        "method": {"enum": ["exact", "sampled"]},
+        "background_rows": {"type": "integer", "minimum": 1},
+        "model": _object({"run_id": {"type": "string"}}),
+    }
+    warnings = {"warnings": {"type": "array", "items": _reference("Warning")}}
+    one = {"prediction": number, "contributions": effects}
+    return {
+        "ToExplain": {"oneOf": [_reference("Row"), _object({"instances": rows}), rows]},
+        "ExplainedRow": _object(one),
+        "Effect": _object({"feature": {"type": "string"}, "effect": number}),
+        "Explained": _object({**one, **how}, warnings),
+        "ExplainedRows": _object(
+            {"explanations": {"type": "array", "items": _reference("ExplainedRow")}, **how}, warnings
+        ),
     }
 
 
@@ -259,7 +315,9 @@ def _answer(description: str, content: Json) -> Json:
 
 
 def _refusal(status: str) -> Json:
-    answer = _answer(REFUSALS[status], {"application/problem+json": {"schema": _reference("Problem")}})
+    answer = _answer(
+        {**REFUSALS, **UNEXPLAINED}[status], {"application/problem+json": {"schema": _reference("Problem")}}
+    )
     if status == "503":
         answer["headers"] = {**answer["headers"], "Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     return answer

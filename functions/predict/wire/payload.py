@@ -24,6 +24,7 @@ WORKBOOK = "xlsx"
 TABLE = "table"
 """A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
 MAX_NESTING = 32
+MOST_EFFECTS = 20
 
 MEDIA_TYPES: Mapping[str, str] = {
     JSON: "application/json",
@@ -40,6 +41,7 @@ _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.ASCII | re.IGNORECASE)
 _WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_FEW = re.compile(r"\d{1,2}", re.ASCII)
 _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"()"))
 
@@ -140,6 +142,19 @@ def errors_by_row(request: Request) -> bool:
     if any(value not in ("rows", "all") for value in values):
         raise refuse(400, "bad_query", "expected errors=rows or errors=all in the address")
     return values[-1:] == ["rows"]
+
+
+def effects_asked(request: Request) -> int:
+    """How many of each row's largest effects `?explain=` asks for, 0 where it does not.
+
+    Raises Refusal (400) for anything but a number from 1 to 20.
+    """
+    if not request.scope["query_string"]:
+        return 0
+    values = request.query_params.getlist("explain")
+    if any(not _FEW.fullmatch(value) or not 1 <= int(value) <= MOST_EFFECTS for value in values):
+        raise refuse(400, "bad_query", f"expected explain= with a number from 1 to {MOST_EFFECTS} in the address")
+    return int(values[-1]) if values else 0
 
 
 def _weight(name: str, weights: Mapping[str, float]) -> float:

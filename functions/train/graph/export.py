@@ -95,6 +95,11 @@ def random_rows(features: Sequence[Feature], rows: int, seed: int) -> pd.DataFra
     return pd.DataFrame(columns)
 
 
+def is_additive(estimator: Any) -> bool:
+    """Whether the graph of a pipeline with such an estimator adds up one function of each feature."""
+    return type(estimator).__name__ in LINEAR
+
+
 def _catboost(estimator: Any, graph: Graph, features: str) -> None:
     from catboost.utils import convert_to_onnx_object
 

@@ -16,6 +16,7 @@ from shared.codec import digest, encode
 from shared.documents import (
     SCHEMA_VERSION,
     Assessment,
+    Background,
     Bands,
     Cell,
     CodeInfo,
@@ -191,6 +192,7 @@ def run_files(base: float = BASE) -> dict[str, bytes]:
         layout.MODEL: graph(base),
         layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(by_hand(row, base) for row in rows))),
         layout.PROFILE: encode(profile),
+        layout.BACKGROUND: encode(Background(rows=rows, counts=tuple(range(1, len(rows) + 1)), additive=True)),
     }
 
 

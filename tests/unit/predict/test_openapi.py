@@ -105,7 +105,7 @@ def component(api: dict[str, Any], name: str) -> dict[str, Any]:
 def test_the_document_is_openapi_3_1_with_every_route_that_answers_json(api: dict[str, Any]) -> None:
     assert (api["openapi"], api["info"]["version"]) == ("3.1.0", "1.0")
     assert api["info"]["x-run-id"] == FIRST
-    assert set(api["paths"]) == {"/health", "/ready", "/schema", "/meta", "/predict", "/predict_batch"}
+    assert set(api["paths"]) == {"/health", "/ready", "/schema", "/meta", "/predict", "/predict_batch", "/explain"}
     operations = [operation for methods in api["paths"].values() for operation in methods.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
@@ -156,7 +156,7 @@ def test_every_row_that_the_service_accepts_fits_and_what_it_refuses_does_not(
 def test_every_example_is_accepted_and_every_answer_is_as_described(
     client: Client, api: dict[str, Any], kind: str
 ) -> None:
-    for path in ("/predict", "/predict_batch"):
+    for path in ("/predict", "/predict_batch", "/explain"):
         operation = api["paths"][path]["post"]
         if kind not in operation["requestBody"]["content"]:
             continue
@@ -165,6 +165,17 @@ def test_every_example_is_accepted_and_every_answer_is_as_described(
         answer = client.post(path, content, {"Content-Type": kind})
         described = operation["responses"]["200"]["content"]["application/json"]["schema"]
         assert (answer.status_code, mistakes(answer.json(), described, api)) == (200, [])
+
+
+def test_every_form_of_an_explanation_is_as_described(client: Client, api: dict[str, Any]) -> None:
+    operation = api["paths"]["/explain"]["post"]
+    described = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    for sent in (dict(ROW), [dict(ROW)] * 2, {"instances": [dict(ROW)]}, {**ROW, "math_score": 1}):
+        assert mistakes(sent, component(api, "ToExplain"), api) == []
+        assert mistakes(client.post("/explain", json.dumps(sent)).json(), described, api) == []
+    batch = client.post("/predict_batch?explain=2", json.dumps([ROW])).json()
+    assert mistakes(batch, component(api, "Predictions"), api) == []
+    assert mistakes(batch["predictions"][0], component(api, "ExplainedOutcome"), api) == []
 
 
 REFUSED = [("{", JSON, 400), ("{}", CSV, 415), ("[]", JSON, 422), (" " * 5000, JSON, 413)]

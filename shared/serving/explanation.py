@@ -1,0 +1,201 @@
+"""Why a prediction is what it is: Shapley values against background rows, through the serving graph itself.
+
+Arrives: the graph's input. Leaves: for each row its prediction and what each feature adds to the average of the
+background; the two add up. What is explained is the number that is answered, clipped to the target's range.
+"""
+
+import math
+from functools import cached_property
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.documents import Background, Manifest
+from shared.errors import IntegrityError
+from shared.model_runtime import Model
+from shared.serving.coalitions import Coalitions, coalitions
+from shared.serving.reading import ModelInput
+
+EXACT = "exact"
+SAMPLED = "sampled"
+TOLERANCE = 1e-9
+"""Of the prediction's size, at least 1: so far effects may be from adding up to it."""
+
+ROWS_AT_ONCE = 2_000
+"""Graph rows of one run, for a graph that adds up."""
+
+Vector = NDArray[np.float64]
+
+
+class Effect(msgspec.Struct, frozen=True, gc=False):
+    """What a feature adds to the prediction, in the target's unit."""
+
+    feature: str
+    effect: float
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A prediction and its effects, the largest first."""
+
+    prediction: float
+    contributions: tuple[Effect, ...]
+
+
+class Explainer:
+    """Explains the answers of one model. May be used by several threads at once."""
+
+    def __init__(self, manifest: Manifest, model: Model, background: Background) -> None:
+        """Raises IntegrityError where the background does not fit the model."""
+        self.names = model.numeric + model.categorical
+        self.rows = len(background.rows)
+        self._model = model
+        self._low = -math.inf if manifest.target_range.min is None else manifest.target_range.min
+        self._high = math.inf if manifest.target_range.max is None else manifest.target_range.max
+        _require_usable(background, self.names)
+        self._numeric, self._categorical = _arrays(model, background)
+        self._shares = np.array(background.counts, dtype=np.float64) / sum(background.counts)
+        self._said = self._answers(self._numeric, self._categorical)
+        self.base = float(self._shares @ self._said)
+        self._additive = background.additive
+
+    @cached_property
+    def method(self) -> str:
+        """EXACT or SAMPLED: of a graph that adds up always the former."""
+        return EXACT if self._mean_gains is not None or self._coalitions.exact else SAMPLED
+
+    @cached_property
+    def graph_rows(self) -> int:
+        """Rows of the graph that explaining one row takes."""
+        if self._mean_gains is not None:
+            return len(self.names) + 1
+        return len(self._coalitions.masks) + 1
+
+    def explain(self, inputs: ModelInput) -> list[Explanation]:
+        """One explanation for each row. Raises IntegrityError where the graph's answers are no finite numbers."""
+        if not inputs.rows:
+            return []
+        predicted = self._answers(inputs.numeric, inputs.categorical)
+        effects = self.effects(inputs, predicted)
+        return [self._explanation(said, row) for said, row in zip(predicted.tolist(), effects, strict=True)]
+
+    def effects(self, inputs: ModelInput, predicted: Vector | None = None) -> Vector:
+        """The effects (n, d) in the order of `names`; `predicted` are the answers, where they are known."""
+        if predicted is None:
+            predicted = self._answers(inputs.numeric, inputs.categorical)
+        found = np.empty((inputs.rows, len(self.names)))
+        by_coalitions = np.ones(inputs.rows, dtype=bool)
+        if self._mean_gains is not None:
+            gains = self._gains(inputs.numeric, inputs.categorical)
+            found = gains - self._mean_gains
+            off = np.abs(self.base + found.sum(axis=1) - predicted)
+            by_coalitions = self._clipped_somewhere(gains) | (off > _allowed(predicted))
+        for row in np.flatnonzero(by_coalitions):
+            found[row] = self._weighted(inputs, int(row), float(predicted[row]))
+        off = np.abs(self.base + found.sum(axis=1) - predicted)
+        if not (off <= _allowed(predicted)).all():
+            raise IntegrityError("the effects do not add up to the prediction")
+        return found
+
+    def _clipped_somewhere(self, gains: Vector) -> NDArray[np.bool_]:
+        """Whether some mixture of a row with a background row is beyond the target's range, (n,) from gains (n, d)."""
+        if math.isinf(self._low) and math.isinf(self._high):
+            return np.zeros(len(gains), dtype=bool)
+        others = self._gains_of_background
+        return np.array(
+            [
+                (self._first + np.minimum(row, others).sum(axis=1)).min() < self._low
+                or (self._first + np.maximum(row, others).sum(axis=1)).max() > self._high
+                for row in gains
+            ],
+            dtype=bool,
+        )
+
+    @cached_property
+    def _coalitions(self) -> Coalitions:
+        return coalitions(len(self.names), self._shares.tolist())
+
+    @cached_property
+    def _others(self) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        """The background row of each coalition, by kind."""
+        return self._numeric[self._coalitions.background], self._categorical[self._coalitions.background]
+
+    @cached_property
+    def _first(self) -> float:
+        """What the graph says of the first background row."""
+        return float(self._raw(self._numeric[:1], self._categorical[:1])[0])
+
+    @cached_property
+    def _gains_of_background(self) -> Vector:
+        return self._gains(self._numeric, self._categorical)
+
+    @cached_property
+    def _mean_gains(self) -> Vector | None:
+        """Of a graph that adds up: what each feature (d,) gains on average over the background; else None."""
+        if not self._additive:
+            return None
+        off = np.abs(self._first + self._gains_of_background.sum(axis=1) - self._raw(self._numeric, self._categorical))
+        mean: Vector = self._shares @ self._gains_of_background
+        return mean if (off <= _allowed(self._said)).all() else None
+
+    def _gains(self, numeric: NDArray[np.float64], categorical: NDArray[np.object_]) -> Vector:
+        """What (n, d) is gained where one feature of a row takes the place of the first background row's."""
+        features, wide = len(self.names), len(self._model.numeric)
+        step = max(1, ROWS_AT_ONCE // features)
+        parts = []
+        for start in range(0, len(numeric), step):
+            numbers, words = numeric[start : start + step], categorical[start : start + step]
+            masks = np.tile(np.eye(features, dtype=bool), (len(numbers), 1))
+            said = self._raw(
+                np.where(masks[:, :wide], numbers.repeat(features, axis=0), self._numeric[0]),
+                np.where(masks[:, wide:], words.repeat(features, axis=0), self._categorical[0]),
+            )
+            parts.append(said.reshape(-1, features) - self._first)
+        return np.concatenate(parts)
+
+    def _weighted(self, inputs: ModelInput, row: int, predicted: float) -> Vector:
+        """The effects (d,) of one row by the coalitions."""
+        plan, wide = self._coalitions, len(self._model.numeric)
+        effects: Vector = plan.full * predicted + plan.empty @ self._said
+        if len(plan.masks):
+            numbers, words = self._others
+            said = self._answers(
+                np.where(plan.masks[:, :wide], inputs.numeric[row], numbers),
+                np.where(plan.masks[:, wide:], inputs.categorical[row], words),
+            )
+            effects = effects + plan.weights @ said
+        return effects
+
+    def _answers(self, numeric: NDArray[np.float64], categorical: NDArray[np.object_]) -> Vector:
+        clipped: Vector = np.clip(self._raw(numeric, categorical), self._low, self._high) + 0.0
+        return clipped
+
+    def _raw(self, numeric: NDArray[np.float64], categorical: NDArray[np.object_]) -> Vector:
+        said = self._model.run(numeric, categorical)
+        if not np.isfinite(said).all():
+            raise IntegrityError("the model predicted a number that is not finite")
+        return said
+
+    def _explanation(self, predicted: float, effects: Vector) -> Explanation:
+        order = np.argsort(-np.abs(effects), kind="stable")
+        return Explanation(predicted, tuple(Effect(self.names[place], float(effects[place]) + 0.0) for place in order))
+
+
+def _arrays(model: Model, background: Background) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+    names = model.numeric + model.categorical
+    try:
+        return model.arrays({name: [row[name] for row in background.rows] for name in names})
+    except (TypeError, ValueError) as error:
+        raise IntegrityError(f"the background rows do not fit the features: {type(error).__name__}") from error
+
+
+def _require_usable(background: Background, names: tuple[str, ...]) -> None:
+    if not background.rows or len(background.rows) != len(background.counts) or min(background.counts) < 1:
+        raise IntegrityError("the background must have rows, and for each the number of rows that it stands for")
+    missing = [name for name in names if any(name not in row for row in background.rows)]
+    if missing:
+        raise IntegrityError(f"the background rows lack {', '.join(missing)}")
+
+
+def _allowed(predicted: Vector) -> Vector:
+    return TOLERANCE * np.maximum(1.0, np.abs(predicted))

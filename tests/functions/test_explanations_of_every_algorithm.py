@@ -1,0 +1,109 @@
+"""Explanations of every algorithm's graph against the exact explainer of shap, which knows nothing of ours.
+
+Its masker takes the values of a coalition from the row and the others from background rows, each in turn, as ours does
+(shap/maskers/_tabular.py). It takes every background row once, so ours stand for one row each here.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from functions.train.candidate.background import background_document
+from functions.train.candidate.selection import Rows, describe_features
+from functions.train.graph.export import columns_of, export, is_additive
+from functions.train.search.zoo import Algorithm
+from shared.documents import Background
+from shared.model_runtime import Model
+from shared.serving.explanation import Explainer
+from shared.serving.reading import ModelInput
+from tests.functions.test_predict_every_algorithm import ALGORITHMS, Data, fitted, mixed
+from tests.unit.predict.promoted import FIRST, manifest
+
+ROWS = 12
+EXACT = 1e-6
+SAMPLED = {"KNN": 0.08, "DecisionTree": 0.08}
+"""Of the largest effect, on average over rows: the answers of these two jump, and depend on many features at once."""
+SAMPLED_OF_OTHERS = 0.03
+Vector = NDArray[np.float64]
+
+
+def narrow() -> Data:
+    """Five features of both kinds, missing cells among them: all coalitions are within the budget."""
+    return columns_only(("bmi", "s5", "bp", "place", "other"))
+
+
+def wide() -> Data:
+    """Eight features: orders are sampled."""
+    return columns_only(("bmi", "s5", "bp", "place", "other", "age", "income", "s3"))
+
+
+def columns_only(names: tuple[str, ...]) -> Data:
+    spec, columns, frame, target = mixed()
+    return spec, tuple(column for column in columns if column.name in names), frame[list(names)], target
+
+
+def explainer(entry: Algorithm, data: Data) -> tuple[Explainer, Model, Background]:
+    spec, columns, frame, target = data
+    pipeline = fitted(entry, data)
+    features = describe_features(columns, Rows(frame, target), spec)
+    model = Model(export(pipeline), features)
+    additive = is_additive(pipeline.named_steps["model"])
+    found = background_document(Rows(frame, target), additive=additive, seed=0)
+    background = msgspec.structs.replace(found, counts=(1,) * len(found.rows))
+    described = manifest(FIRST, {}, features=features, target_range=spec.target_range)
+    return Explainer(described, model, background), model, background
+
+
+def inputs(model: Model, frame: pd.DataFrame) -> ModelInput:
+    return ModelInput(*model.arrays(columns_of(frame)), len(frame))
+
+
+def judged(model: Model, background: Background, frame: pd.DataFrame) -> tuple[Vector, float]:
+    """shap's effects (n, d) in the model's order, and its base. It takes numbers, so words go in as their places."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import shap
+    names = [*model.numeric, *model.categorical]
+    words: list[Any] = [*sorted({cell for name in model.categorical for cell in frame[name].dropna()}), ""]
+    words += [cell for row in background.rows for cell in row.values() if isinstance(cell, str) and cell not in words]
+
+    def coded(numbers: Vector, texts: NDArray[np.object_]) -> Vector:
+        return np.hstack([numbers, np.vectorize(words.index, otypes=[float])(texts)])
+
+    def predict(cells: Vector) -> Vector:
+        numbers, places = cells[:, : len(model.numeric)], cells[:, len(model.numeric) :].astype(int)
+        return model.run(np.ascontiguousarray(numbers), np.array(words, dtype=object)[places])
+
+    others = coded(*model.arrays({name: [row[name] for row in background.rows] for name in names}))
+    asked = coded(*model.arrays(columns_of(frame)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        masker = shap.maskers.Independent(others, max_samples=len(others))
+        told = shap.explainers.ExactExplainer(predict, masker)(asked, silent=True)
+    return told.values, float(told.base_values[0])
+
+
+@pytest.mark.parametrize("entry", ALGORITHMS, ids=lambda entry: entry.name)
+@pytest.mark.parametrize("table", [narrow, wide], ids=lambda table: str(table.__name__))
+def test_the_effects_are_those_of_shap(entry: Algorithm, table: Callable[[], Data]) -> None:
+    data = table()
+    found, model, background = explainer(entry, data)
+    frame = data[2].iloc[100 : 100 + ROWS].reset_index(drop=True)
+    effects = found.effects(inputs(model, frame))
+    expected, base = judged(model, background, frame)
+    scale = max(1.0, float(np.abs(expected).max()))
+    assert found.base == pytest.approx(base, rel=EXACT)
+    off = np.abs(effects - expected)
+    linear = entry.name in ("LinearRegression", "Ridge", "Lasso")
+    assert found.method == ("exact" if linear or table is narrow else "sampled")
+    if found.method == "exact":
+        assert off.max() <= EXACT * scale
+    else:
+        largest = np.abs(expected).max(axis=1)
+        assert float((off.max(axis=1) / largest).mean()) <= SAMPLED.get(entry.name, SAMPLED_OF_OTHERS)

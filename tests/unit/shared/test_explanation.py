@@ -1,0 +1,125 @@
+"""Explanations of one model: effects in the target's unit that add up to the served answer."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from shared import layout
+from shared.codec import decode
+from shared.documents import Background, Manifest, TargetRange
+from shared.errors import IntegrityError
+from shared.model_runtime import Model
+from shared.serving.explanation import Explainer
+from shared.serving.reading import ModelInput
+from tests.unit.predict.promoted import BASE, EFFECTS, FEATURES, FIRST, ROW, SLOPES, graph, manifest, run_files
+
+FILES = run_files()
+MANIFEST = manifest(FIRST, FILES)
+BACKGROUND = decode(FILES[layout.BACKGROUND], Background, layout.BACKGROUND)
+
+
+def explainer(background: Background = BACKGROUND, base: float = BASE, **changes: Any) -> Explainer:
+    changed: Manifest = msgspec.structs.replace(MANIFEST, **changes)
+    return Explainer(changed, Model(graph(base), FEATURES), background)
+
+
+def inputs(*rows: dict[str, Any]) -> ModelInput:
+    model = Model(graph(), FEATURES)
+    arrays = model.arrays({feature.name: [row[feature.name] for row in rows] for feature in FEATURES})
+    return ModelInput(*arrays, len(rows))
+
+
+def of_cell(name: str, cell: Any) -> float:
+    """What a cell adds to the graph's sum, the missing one imputed."""
+    feature = next(feature for feature in FEATURES if feature.name == name)
+    known = feature.imputed if cell is None else cell
+    return EFFECTS[name][known] if isinstance(known, str) else SLOPES[name] * known
+
+
+@pytest.mark.parametrize("additive", [True, False])
+def test_the_effects_of_a_sum_are_its_terms_less_their_means(additive: bool) -> None:
+    """The closed form and the coalitions alike."""
+    found = explainer(msgspec.structs.replace(BACKGROUND, additive=additive))
+    (told,) = found.explain(inputs(dict(ROW)))
+    total = sum(BACKGROUND.counts)
+    for entry in told.contributions:
+        cells = [of_cell(entry.feature, row[entry.feature]) for row in BACKGROUND.rows]
+        mean = sum(c * n for c, n in zip(cells, BACKGROUND.counts, strict=True)) / total
+        assert entry.effect == pytest.approx(of_cell(entry.feature, ROW[entry.feature]) - mean, abs=1e-9)
+    effects = [entry.effect for entry in told.contributions]
+    assert found.base + sum(effects) == pytest.approx(told.prediction, abs=1e-9)
+    assert [abs(effect) for effect in effects] == sorted(map(abs, effects), reverse=True)
+    assert found.method == "exact"
+    assert found.graph_rows < 10 or not additive
+
+
+@pytest.mark.parametrize("highest", [60.0, 66.5, 70.0, 74.5])
+def test_a_clipped_answer_is_explained_as_it_is_answered(highest: float) -> None:
+    """The number that was answered, not the one that the graph had said; the sum of a clipped graph is none."""
+    row = {**ROW, "age": 20}  # 71
+    told = [
+        explainer(msgspec.structs.replace(BACKGROUND, additive=additive), target_range=TargetRange(max=highest))
+        for additive in (True, False)
+    ]
+    closed, by_coalitions = [one.explain(inputs(row))[0] for one in told]
+    assert closed.prediction == min(71.0, highest)
+    assert told[0].base + sum(entry.effect for entry in closed.contributions) == pytest.approx(closed.prediction)
+    effects = [{entry.feature: entry.effect for entry in one.contributions} for one in (closed, by_coalitions)]
+    assert effects[0] == pytest.approx(effects[1], abs=1e-9)
+
+
+def test_a_graph_that_is_called_a_sum_and_is_none_is_explained_by_coalitions() -> None:
+    class Product(Model):
+        def run(self, numeric: Any, categorical: Any) -> Any:
+            return numeric[:, 0] * np.nan_to_num(numeric[:, 1], nan=10.0)
+
+    both = {**ROW, "age": 20.0, "hours": 9.0}
+    others = msgspec.structs.replace(BACKGROUND, rows=(*BACKGROUND.rows, both), counts=(*BACKGROUND.counts, 1))
+    for background in (BACKGROUND, others):  # the former's rows differ from the first one in one feature only
+        found = Explainer(MANIFEST, Product(graph(), FEATURES), background)
+        (told,) = found.explain(inputs({**ROW, "age": 20, "hours": 5}))
+        assert found.base + sum(entry.effect for entry in told.contributions) == pytest.approx(told.prediction)
+    assert found.graph_rows > len(FEATURES) + 1
+
+
+def test_missing_cells_have_effects_too() -> None:
+    rows = [{**ROW, "lunch": None, "hours": None}, dict(ROW)]
+    told = explainer().explain(inputs(*rows))
+    lunch = [next(e.effect for e in one.contributions if e.feature == "lunch") for one in told]
+    assert lunch[0] - lunch[1] == pytest.approx(EFFECTS["lunch"]["free/reduced"] - EFFECTS["lunch"]["standard"])
+
+
+def test_a_row_like_the_only_background_row_has_no_effects() -> None:
+    """A constant feature, and all the others: nothing differs, so nothing has an effect."""
+    alone = Background(rows=(dict(ROW),), counts=(7,), additive=True)
+    (told,) = explainer(alone).explain(inputs(dict(ROW)))
+    assert {entry.effect for entry in told.contributions} == {0.0}
+    assert told.prediction == explainer(alone).base
+
+
+def test_no_value_of_a_row_is_in_an_explanation() -> None:
+    text = json.dumps(msgspec.to_builtins(explainer().explain(inputs(dict(ROW)))))
+    assert not [cell for cell in ROW.values() if isinstance(cell, str) and cell in text]
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        Background(rows=(), counts=()),
+        Background(rows=(dict(ROW),), counts=(1, 1)),
+        Background(rows=(dict(ROW),), counts=(0,)),
+        Background(rows=({"gender": "male"},), counts=(1,)),
+        Background(rows=({**ROW, "age": "old"},), counts=(1,)),
+    ],
+)
+def test_a_background_that_does_not_fit_is_refused(spoilt: Background) -> None:
+    with pytest.raises(IntegrityError, match="background"):
+        explainer(spoilt)
+
+
+def test_a_graph_that_answers_nan_is_not_explained() -> None:
+    with pytest.raises(IntegrityError, match="not finite"):
+        explainer().explain(ModelInput(np.full((1, 2), np.inf), inputs(dict(ROW)).categorical, 1))
