@@ -91,7 +91,7 @@ def test_a_sound_service_passes_whatever_its_dataset(store: CloudStore, tmp_path
         done = smoke(function.url)
     assert (done.returncode, done.stderr) == (0, "")
     assert "p99" in done.stdout and "does what it must" in done.stdout
-    assert done.stdout.count("  ok   ") == 9
+    assert done.stdout.count("  ok   ") == 10
 
 
 def edited(answer: bytes, **changes: Any) -> bytes:
@@ -128,6 +128,13 @@ FAULTS: dict[str, tuple[Change, str]] = {
             else answer,
         ),
         "differs from the same row alone",
+    ),
+    "effects miss the prediction": (
+        lambda path, _, status, answer: (
+            status,
+            edited(answer, base=json.loads(answer)["base"] + 1.0) if path == "/explain" and status == 200 else answer,
+        ),
+        "base and effects miss the prediction",
     ),
     "bad input accepted": (
         lambda _path, _, status, answer: (200 if status == 415 else status, answer),

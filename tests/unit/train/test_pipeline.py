@@ -100,6 +100,7 @@ def test_the_candidate_is_what_its_manifest_says(trained: tuple[MemoryStore, pip
         layout.HOLDOUT,
         layout.GOLDEN,
         layout.PROFILE,
+        layout.BACKGROUND,
         layout.REPORT,
         layout.REPORT_PAGE,
     }
