@@ -18,7 +18,7 @@ from infra.delivery.commands import do, find
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
 from infra.delivery.rollout import roll_out
-from infra.delivery.terraform import ROOT, Deployment, commit
+from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
 SPEC = "data/dataset.toml"
@@ -41,7 +41,7 @@ class Deploy:
     digests: dict[str, str] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     image: str = ""
-    stored: variables.Stored = variables.NOTHING
+    stored: dict[Root, variables.Stored] = field(default_factory=dict)
 
     def stages(self) -> list[tuple[str, Callable[[], None]]]:
         return [
@@ -49,6 +49,7 @@ class Deploy:
             ("the deployment's settings", self._settings),
             ("the agents of Google's services", self.target.make_agents),
             ("the bundles of the functions", self._bundles),
+            ("what only an owner may change", lambda: self._root(OWNERS)),
             ("the infrastructure", self._infrastructure),
             ("undeliverable events", self._dead_letters),
             ("the dataset", self._dataset),
@@ -80,29 +81,33 @@ class Deploy:
         )
 
     def _settings(self) -> None:
-        self.stored = variables.settle(self.target.state_bucket, variables.typed)
+        for root in ROOTS:
+            self.stored[root] = variables.settle(self.target.state_bucket, root, variables.typed)
 
     def _bundles(self) -> None:
         for fn in bundles.FUNCTIONS:
             self.digests[fn] = bundles.build(fn)
             print(f"  build/{fn}.zip {self.digests[fn][:12]}")
 
+    def _root(self, root: Root) -> None:
+        self.target.init(root)
+        self._apply(root)
+        variables.keep(self.target.state_bucket, root, self.stored[root])
+
     def _infrastructure(self) -> None:
-        self.target.init()
-        self._apply()
-        variables.keep(self.target.state_bucket, self.stored)
+        self._root(DELIVERYS)
         self.outputs = self.target.outputs()
 
-    def _apply(self) -> None:
+    def _apply(self, root: Root) -> None:
         """A second time where the first one failed: in a new project a grant may reach the builds of the functions
         only minutes after Terraform waited for it (https://github.com/hashicorp/terraform-provider-google/issues/20571);
         what was made stays made."""
         try:
-            self.target.apply()
+            self.target.apply(root)
         except Stopped as first:
             print(f"  {first}; once more in {self.retry_seconds:g} s, since grants may not have spread", flush=True)
             time.sleep(self.retry_seconds)
-            self.target.apply()
+            self.target.apply(root)
 
     def _dead_letters(self) -> None:
         print(f"  {dead_letters.connect(self.target.project, self.target.region, self.target.name)}")

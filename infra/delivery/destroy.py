@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from infra.delivery import bundles, options, variables
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_tools
-from infra.delivery.terraform import Deployment
+from infra.delivery.terraform import ROOTS, Deployment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,8 +30,9 @@ def _destroy(given: argparse.Namespace) -> int:
         raise Stopped("not confirmed; nothing was changed")
     for fn in bundles.FROM_SOURCE:
         bundles.build(fn)
-    variables.settle(target.state_bucket, variables.typed)
-    target.init()
+    for root in ROOTS:
+        variables.settle(target.state_bucket, root, variables.typed)
+        target.init(root)
     target.destroy(given.data)
     print(f"gone. What is left of it: gcloud storage rm --recursive gs://{target.state_bucket}")
     if not given.data:

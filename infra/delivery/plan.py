@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from infra.delivery import bundles, options, variables
 from infra.delivery.errors import exit_code
 from infra.delivery.preflight import require_tools
-from infra.delivery.terraform import Deployment
+from infra.delivery.terraform import ROOTS, Deployment
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -21,12 +21,14 @@ def _plan(given: argparse.Namespace) -> int:
         bundles.build(fn)
     target = Deployment(given.project, given.region, given.name)
     if target.has_state():
-        variables.settle(target.state_bucket, variables.typed)
-        target.init()
-        target.plan()
+        for root in ROOTS:
+            variables.settle(target.state_bucket, root, variables.typed)
+            target.init(root)
+            target.plan(root)
     else:
         print(f"there is no gs://{target.state_bucket} yet, so this is a first deploy", flush=True)
-        target.first_plan()
+        for root in ROOTS:
+            target.first_plan(root)
     return 0
 
 

@@ -1,7 +1,11 @@
-"""Terraform over `infra/terraform/` for one deployment, with its state in the deployment's own bucket."""
+"""Terraform over the two roots of `infra/terraform/` for one deployment, with their states in a bucket of its own.
+
+`owner/` holds what only an owner may change: a person applies it, first. The rest is the delivery's: a build applies it
+too. Each has its own state and its own file of settings.
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +16,30 @@ from infra.delivery.errors import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
-OVERRIDE = INFRA / "first_plan_override.tf"
 AGENT_APIS = ("pubsub", "eventarc", "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
-KEPT = ("google_storage_bucket.", "google_project_service.", "data.")
-"""What a destroy that keeps the data leaves in the state: the bucket and what it stands on."""
+KEPT = ("google_storage_bucket.", "data.")
+"""What a destroy that keeps the data leaves in the state: the bucket."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder of Terraform's. Its state is kept below `prefix`, its settings as `key`; some know the code's commit."""
+
+    folder: Path
+    prefix: str
+    key: str
+    knows_commit: bool
+
+    @property
+    def settings(self) -> Path:
+        """The file of variables that people edit."""
+        return self.folder / "terraform.tfvars"
+
+
+OWNERS = Root(INFRA / "owner", "owner", "owner.tfvars", knows_commit=False)
+DELIVERYS = Root(INFRA, "terraform", "terraform.tfvars", knows_commit=True)
+ROOTS = (OWNERS, DELIVERYS)
+"""In the order in which they are applied."""
 
 
 @dataclass(frozen=True)
@@ -62,55 +86,63 @@ class Deployment:
             do("gcloud", "beta", "services", "identity", "create", f"--service={api}.googleapis.com", self._project)
         do("gcloud", "storage", "service-agent", self._project)
 
-    def init(self) -> None:
-        backend = (f"-backend-config=bucket={self.state_bucket}", "-backend-config=prefix=terraform")
-        do(*self._terraform, "init", "-input=false", "-reconfigure", *backend)
+    def init(self, root: Root) -> None:
+        backend = (f"-backend-config=bucket={self.state_bucket}", f"-backend-config=prefix={root.prefix}")
+        _run(root, "init", "-input=false", "-reconfigure", *backend)
 
-    def plan(self) -> None:
-        do(*self._terraform, "plan", "-input=false", "-lock-timeout=60s", *self._variables())
+    def plan(self, root: Root) -> None:
+        _run(root, "plan", "-input=false", "-lock-timeout=60s", *self._variables(root))
 
-    def first_plan(self) -> None:
+    def first_plan(self, root: Root) -> None:
         """A plan against nothing, where there is no state yet; nothing is kept of it."""
-        with _local_backend() as environment:
-            do(*self._terraform, "init", "-input=false", "-reconfigure", environment=environment)
-            do(*self._terraform, "plan", "-input=false", *self._variables(), environment=environment)
+        with _local_backend(root) as environment:
+            _run(root, "init", "-input=false", "-reconfigure", environment=environment)
+            _run(root, "plan", "-input=false", *self._variables(root), environment=environment)
 
-    def apply(self) -> None:
-        do(*self._terraform, "apply", "-input=false", "-auto-approve", "-lock-timeout=60s", *self._variables())
+    def apply(self, root: Root) -> None:
+        _run(root, "apply", "-input=false", "-auto-approve", "-lock-timeout=60s", *self._variables(root))
 
     def outputs(self) -> dict[str, Any]:
         """Raises Stopped where there are none."""
-        found = {name: entry["value"] for name, entry in ask_json(*self._terraform, "output", "-json").items()}
+        answer = ask_json(*_command(DELIVERYS, "output", "-json"))
+        found = {name: entry["value"] for name, entry in answer.items()}
         if not found:
             raise Stopped("Terraform has no outputs: was it applied to the end?")
         return found
 
     def destroy(self, data: bool) -> None:
         """All of it, or all but the bucket of the data. Raises Stopped where anything else is left."""
-        variables = self._variables()
+        variables = self._variables(DELIVERYS)
         if data:
             variables = (*variables, "-var=deletion_protection=false")
             target = "-target=google_storage_bucket.pipeline"
-            do(*self._terraform, "apply", "-input=false", "-auto-approve", target, *variables)
+            _run(DELIVERYS, "apply", "-input=false", "-auto-approve", target, *variables)
         try:
-            do(*self._terraform, "destroy", "-input=false", "-auto-approve", *variables)
+            _run(DELIVERYS, "destroy", "-input=false", "-auto-approve", *variables)
         except Stopped as stopped:
-            left = ask(*self._terraform, "state", "list").split()
+            left = ask(*_command(DELIVERYS, "state", "list")).split()
             strangers = [address for address in left if not address.startswith(KEPT)]
             if data or strangers:
                 raise Stopped(f"{stopped}. Still there: {', '.join(strangers or left)}") from stopped
+        _run(OWNERS, "destroy", "-input=false", "-auto-approve", *self._variables(OWNERS))
 
-    def _variables(self) -> tuple[str, ...]:
-        values = {"project": self.project, "region": self.region, "name": self.name, "git_sha": commit() or "unknown"}
+    def _variables(self, root: Root) -> tuple[str, ...]:
+        values = {"project": self.project, "region": self.region, "name": self.name}
+        if root.knows_commit:
+            values["git_sha"] = commit() or "unknown"
         return tuple(f"-var={name}={value}" for name, value in values.items())
 
     @property
     def _project(self) -> str:
         return f"--project={self.project}"
 
-    @property
-    def _terraform(self) -> tuple[str, str]:
-        return "terraform", f"-chdir={INFRA}"
+
+def _command(root: Root, *arguments: str) -> tuple[str, ...]:
+    return ("terraform", f"-chdir={root.folder}", *arguments)
+
+
+def _run(root: Root, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+    do(*_command(root, *arguments), environment=environment)
 
 
 def commit() -> str | None:
@@ -123,11 +155,12 @@ def commit() -> str | None:
 
 
 @contextmanager
-def _local_backend() -> Iterator[dict[str, str]]:
-    folder = ROOT / "build" / "first-plan"
+def _local_backend(root: Root) -> Iterator[dict[str, str]]:
+    folder = ROOT / "build" / "first-plan" / root.prefix
     folder.mkdir(parents=True, exist_ok=True)
-    OVERRIDE.write_text('terraform {\n  backend "local" {\n    path = "../../build/first-plan/none.tfstate"\n  }\n}\n')
+    override = root.folder / "first_plan_override.tf"
+    override.write_text(f'terraform {{\n  backend "local" {{\n    path = "{folder}/none.tfstate"\n  }}\n}}\n')
     try:
         yield {**os.environ, "TF_DATA_DIR": str(folder)}
     finally:
-        OVERRIDE.unlink(missing_ok=True)
+        override.unlink(missing_ok=True)

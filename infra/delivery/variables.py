@@ -9,14 +9,12 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.delivery.commands import ask, do, find
 from infra.delivery.errors import Stopped, exit_code
+from infra.delivery.terraform import DELIVERYS, ROOT, Root
 from infra.options import OneLineParser
 
-KEY = "terraform.tfvars"
-FILE = Path(__file__).resolve().parents[1] / "terraform" / KEY
 ABSENT = "0"
 """The generation of an object that is not there."""
 
@@ -34,27 +32,27 @@ class Stored:
 NOTHING = Stored(ABSENT, None)
 
 
-def stored(bucket: str) -> Stored:
+def stored(bucket: str, root: Root) -> Stored:
     """What is kept in the state's bucket. Raises Stopped where that cannot be told."""
-    address = f"gs://{bucket}/{KEY}"
+    address = f"gs://{bucket}/{root.key}"
     generation = find("gcloud", "storage", "objects", "describe", address, "--format=value(generation)")
     if generation is None:
         return NOTHING
     return Stored(generation, ask("gcloud", "storage", "cat", f"{address}#{generation}") + "\n")
 
 
-def settle(bucket: str, answer: Answer, file: Path = FILE) -> Stored:
-    """Make `file` what this deployment is to be applied with; what was stored before. Raises Stopped.
+def settle(bucket: str, root: Root, answer: Answer) -> Stored:
+    """Make the root's file what this deployment is to be applied with; what was stored before. Raises Stopped.
 
     A stored file is fetched where there is none here; where the two differ a person says which one holds.
     """
-    kept = stored(bucket)
+    file, kept = root.settings, stored(bucket, root)
     here = file.read_text(encoding="utf-8") if file.is_file() else None
     if kept.text is None or (here is not None and here.strip() == kept.text.strip()):
         return kept
     if here is None:
         file.write_text(kept.text, encoding="utf-8")
-        print(f"  the deployment's own {file.name} was fetched from gs://{bucket}", flush=True)
+        print(f"  the deployment's own {root.key} was fetched from gs://{bucket}", flush=True)
         return kept
     print("".join(_difference(kept.text, here)), flush=True)
     said = answer("'-' is what the deployment has, '+' what is here. Apply with (s)tored, (h)ere, or stop: ").strip()
@@ -62,9 +60,10 @@ def settle(bucket: str, answer: Answer, file: Path = FILE) -> Stored:
         file.with_suffix(".tfvars.before").write_text(here, encoding="utf-8")
         file.write_text(kept.text, encoding="utf-8")
     elif said != "h":
+        place = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
         raise Stopped(
-            f"{file.name} here differs from the one that the deployment was made with; nothing was changed. To take the"
-            f" deployment's: gcloud storage cp gs://{bucket}/{KEY} infra/terraform/{KEY}; to change it, run this again"
+            f"{place} differs from the one that the deployment was made with; nothing was changed. To take the"
+            f" deployment's: gcloud storage cp gs://{bucket}/{root.key} {place}; to change it, run this again"
             " and answer h"
         )
     return kept
@@ -83,21 +82,22 @@ def typed(question: str) -> str:
         return ""
 
 
-def keep(bucket: str, before: Stored, file: Path = FILE) -> None:
+def keep(bucket: str, root: Root, before: Stored) -> None:
     """Store the file that was applied, unless somebody stored another one since `before`. Raises Stopped."""
+    file = root.settings
     if not file.is_file() or file.read_text(encoding="utf-8").strip() == (before.text or "").strip():
         return
     condition = f"--if-generation-match={before.generation}"
-    do("gcloud", "storage", "cp", condition, str(file), f"gs://{bucket}/{KEY}")
+    do("gcloud", "storage", "cp", condition, str(file), f"gs://{bucket}/{root.key}")
 
 
-def fetch(bucket: str, file: Path = FILE) -> bool:
+def fetch(bucket: str, root: Root = DELIVERYS) -> bool:
     """The stored file in the place where Terraform reads it; False where none was stored. Raises Stopped."""
-    kept = stored(bucket)
+    kept = stored(bucket, root)
     if kept.text is None:
-        file.unlink(missing_ok=True)
+        root.settings.unlink(missing_ok=True)
         return False
-    file.write_text(kept.text, encoding="utf-8")
+    root.settings.write_text(kept.text, encoding="utf-8")
     return True
 
 

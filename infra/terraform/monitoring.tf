@@ -49,7 +49,6 @@ resource "google_monitoring_notification_channel" "email" {
   display_name = "${var.name}: ${var.notification_email}"
   type         = "email"
   labels       = { email_address = var.notification_email }
-  depends_on   = [google_project_service.api]
 }
 
 module "log_alert" {
@@ -61,7 +60,6 @@ module "log_alert" {
   resource_type = each.value.resource_type
   documentation = "${each.value.documentation}\n\n${local.runbook}"
   channels      = local.channels
-  depends_on    = [google_project_service.api]
 }
 
 # "No successful training in 8 days" cannot be asked directly: an absence is seen for at most 23.5 hours. What makes it true
@@ -71,7 +69,6 @@ resource "google_monitoring_alert_policy" "job_stopped" {
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = local.channels
-  depends_on            = [google_project_service.api]
 
   conditions {
     display_name = "the job was paused or deleted"
@@ -101,7 +98,6 @@ resource "google_monitoring_alert_policy" "platform" {
   combiner              = "OR"
   severity              = "ERROR"
   notification_channels = local.channels
-  depends_on            = [google_project_service.api]
 
   conditions {
     display_name = "more than 10 failed deliveries in an hour"
@@ -134,7 +130,6 @@ resource "google_monitoring_alert_policy" "undelivered" {
   combiner              = "OR"
   severity              = "ERROR"
   notification_channels = local.channels
-  depends_on            = [google_project_service.api]
 
   conditions {
     display_name = "events in the dead letter topic"
@@ -162,7 +157,6 @@ resource "google_monitoring_alert_policy" "errors" {
   combiner              = "OR"
   severity              = "CRITICAL"
   notification_channels = local.channels
-  depends_on            = [google_project_service.api]
 
   conditions {
     display_name = "more than 1 % of the answers are 5xx"
@@ -197,7 +191,6 @@ resource "google_monitoring_alert_policy" "latency" {
   combiner              = "OR"
   severity              = "WARNING"
   notification_channels = local.channels
-  depends_on            = [google_project_service.api]
 
   conditions {
     display_name = "p99 above ${var.latency_p99_ms} ms"
@@ -222,7 +215,6 @@ resource "google_monitoring_alert_policy" "latency" {
 }
 
 resource "google_monitoring_dashboard" "pipeline" {
-  depends_on = [google_project_service.api]
   dashboard_json = jsonencode({
     displayName = "${var.name}: pipeline"
     mosaicLayout = {
@@ -281,26 +273,4 @@ locals {
       aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = []
     }],
   )
-}
-
-resource "google_billing_budget" "monthly" {
-  count           = var.monthly_budget > 0 ? 1 : 0
-  billing_account = var.billing_account
-  display_name    = "${var.name}: monthly"
-  depends_on      = [google_project_service.api]
-
-  budget_filter {
-    projects = ["projects/${data.google_project.this.number}"]
-  }
-  amount {
-    specified_amount {
-      units = tostring(floor(var.monthly_budget))
-    }
-  }
-  dynamic "threshold_rules" {
-    for_each = [0.5, 0.9, 1.0]
-    content {
-      threshold_percent = threshold_rules.value
-    }
-  }
 }

@@ -35,7 +35,7 @@ output "job" {
 
 output "repository" {
   description = "Where the images are."
-  value       = local.repository
+  value       = module.names.repository.address
 }
 
 output "dashboard" {

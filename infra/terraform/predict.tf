@@ -9,13 +9,6 @@ locals {
   placeholder = "us-docker.pkg.dev/cloudrun/container/hello"
 }
 
-resource "google_service_account" "predict" {
-  for_each     = local.stages
-  account_id   = "${var.name}-${each.key}" # at most 30 characters
-  display_name = "${var.name}: serves ${each.key}"
-  depends_on   = [google_project_service.api]
-}
-
 module "predict" {
   source          = "./modules/predict"
   for_each        = local.stages
@@ -24,7 +17,7 @@ module "predict" {
   stage           = each.key
   bucket          = google_storage_bucket.pipeline.name
   image           = coalesce(var.image, local.placeholder)
-  service_account = google_service_account.predict[each.key].email
+  service_account = local.accounts[each.key].email
   min_instances   = each.value.min_instances
   max_instances   = var.predict_max_instances
   concurrency     = var.predict_concurrency
@@ -32,7 +25,7 @@ module "predict" {
   refresh_seconds = var.refresh_seconds
   allowed_origins = var.allowed_origins
   public          = var.public && each.key == "production"
-  depends_on      = [module.predict_access, google_project_service.api]
+  depends_on      = [module.predict_access]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "callers" {

@@ -1,16 +1,10 @@
 # The weekly POST, with a token for the training function alone.
 
-resource "google_service_account" "scheduler" {
-  account_id   = "${var.name}-scheduler"
-  display_name = "${var.name}: calls train"
-  depends_on   = [google_project_service.api]
-}
-
 resource "google_cloud_run_v2_service_iam_member" "scheduler_calls_train" {
   location = var.region
   name     = google_cloudfunctions2_function.train.name
   role     = "roles/run.invoker"
-  member   = google_service_account.scheduler.member
+  member   = local.accounts.scheduler.member
 }
 
 resource "google_cloud_scheduler_job" "train" {
@@ -37,7 +31,7 @@ resource "google_cloud_scheduler_job" "train" {
     body        = base64encode("{}")
 
     oidc_token {
-      service_account_email = google_service_account.scheduler.email
+      service_account_email = local.accounts.scheduler.email
       audience              = google_cloudfunctions2_function.train.service_config[0].uri
     }
   }

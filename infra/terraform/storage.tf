@@ -1,17 +1,15 @@
 # One bucket holds the data, the models and the pointers; another the functions' sources, so that a deploy is no event.
 
 locals {
-  bucket   = "${var.project}-${var.name}"
   location = upper(coalesce(var.bucket_location, var.region))
 }
 
 resource "google_storage_bucket" "pipeline" {
-  name                        = local.bucket
+  name                        = module.names.buckets.pipeline
   location                    = local.location
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = !var.deletion_protection
-  depends_on                  = [google_project_service.api]
 
   versioning {
     enabled = true
@@ -82,12 +80,11 @@ resource "google_storage_bucket" "pipeline" {
 }
 
 resource "google_storage_bucket" "sources" {
-  name                        = "${local.bucket}-sources"
+  name                        = module.names.buckets.sources
   location                    = local.location
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
   force_destroy               = true # only bundles, which `make bundle` makes again
-  depends_on                  = [google_project_service.api]
 
   versioning {
     enabled = true
@@ -117,35 +114,12 @@ resource "google_storage_bucket_object" "bundle" {
 }
 
 # ---- who may do what with which objects ------------------------------------------------------------------------------
-# Google's ready-made roles are wider than any of this needs, so there are four of one or two permissions each. A condition
-# on the object's name narrows each grant to prefixes. Listing is a permission on the bucket, and without it Cloud Storage
-# answers 403 instead of 404 for an object that is not there; it shows names, never contents.
-
-locals {
-  object_roles = {
-    lister  = { title = "list object names", permissions = ["storage.objects.list"] }
-    reader  = { title = "read objects", permissions = ["storage.objects.get"] }
-    creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
-    remover = { title = "overwrite and delete objects", permissions = ["storage.objects.delete"] }
-  }
-}
-
-resource "google_project_iam_custom_role" "object" {
-  for_each    = local.object_roles
-  role_id     = "${replace(var.name, "-", "_")}_object_${each.key}"
-  title       = "${var.name}: ${each.value.title}"
-  permissions = each.value.permissions
-  depends_on  = [google_project_service.api]
-}
-
-locals {
-  roles = { for key, role in google_project_iam_custom_role.object : key => role.id }
-}
+# Each of the roles has one permission (modules/names), and a condition on the object's name narrows each grant to prefixes.
 
 module "train_access" {
   source = "./modules/object_access"
   bucket = google_storage_bucket.pipeline.name
-  member = google_service_account.train.member
+  member = local.accounts.train.member
   roles  = local.roles
   read   = ["data/", "candidates/", "locks/train/", "runs/", "mlflow/"]
   create = ["data/snapshots/", "candidates/", "locks/train/", "runs/", "mlflow/"]
@@ -155,7 +129,7 @@ module "train_access" {
 module "validate_access" {
   source = "./modules/object_access"
   bucket = google_storage_bucket.pipeline.name
-  member = google_service_account.validate.member
+  member = local.accounts.validate.member
   roles  = local.roles
   read   = ["candidates/", "staging/", "production/", "promote/"]
   create = [
@@ -175,7 +149,7 @@ module "predict_access" {
   source   = "./modules/object_access"
   for_each = local.stages
   bucket   = google_storage_bucket.pipeline.name
-  member   = google_service_account.predict[each.key].member
+  member   = local.accounts[each.key].member
   roles    = local.roles
   read     = ["${each.key}/"]
 }

@@ -1,42 +1,22 @@
 # The validation function: an event for every object that is finished in the bucket, tried again until it is acknowledged.
 
-resource "google_service_account" "validate" {
-  account_id   = "${var.name}-validate"
-  display_name = "${var.name}: validates and promotes"
-  depends_on   = [google_project_service.api]
-}
-
-# Delivers the events; may call validate and nothing else.
-resource "google_service_account" "events" {
-  account_id   = "${var.name}-events"
-  display_name = "${var.name}: delivers the bucket's events"
-  depends_on   = [google_project_service.api]
-}
-
-resource "google_project_iam_member" "validate_receives_events" {
-  project = var.project
-  role    = "roles/eventarc.eventReceiver"
-  member  = google_service_account.events.member
-}
-
 resource "google_cloud_run_v2_service_iam_member" "events_call_validate" {
   location = var.region
   name     = google_cloudfunctions2_function.validate.name
   role     = "roles/run.invoker"
-  member   = google_service_account.events.member
+  member   = local.accounts.events.member
 }
 
 resource "google_cloudfunctions2_function" "validate" {
   name        = "${var.name}-validate"
   location    = var.region
   description = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
-  depends_on  = [terraform_data.grants_have_spread]
 
   build_config {
     runtime           = "python311"
     entry_point       = "validate"
-    service_account   = google_service_account.build.id
-    docker_repository = google_artifact_registry_repository.images.id
+    service_account   = local.accounts.build.id
+    docker_repository = module.names.repository.id
     source {
       storage_source {
         bucket = google_storage_bucket.sources.name
@@ -46,7 +26,7 @@ resource "google_cloudfunctions2_function" "validate" {
   }
 
   service_config {
-    service_account_email            = google_service_account.validate.email
+    service_account_email            = local.accounts.validate.email
     timeout_seconds                  = var.validate_timeout_seconds
     available_cpu                    = "1"
     available_memory                 = "512Mi"
@@ -67,7 +47,7 @@ resource "google_cloudfunctions2_function" "validate" {
     trigger_region        = var.region
     event_type            = "google.cloud.storage.object.v1.finalized"
     retry_policy          = "RETRY_POLICY_RETRY"
-    service_account_email = google_service_account.events.email
+    service_account_email = local.accounts.events.email
     event_filters {
       attribute = "bucket"
       value     = google_storage_bucket.pipeline.name
@@ -83,7 +63,6 @@ resource "google_cloudfunctions2_function" "validate" {
 resource "google_pubsub_topic" "undelivered" {
   name                       = "${var.name}-undelivered"
   message_retention_duration = "604800s"
-  depends_on                 = [google_project_service.api]
 }
 
 resource "google_pubsub_subscription" "undelivered" {

@@ -304,54 +304,6 @@ variable "latency_p99_ms" {
   }
 }
 
-variable "monthly_budget" {
-  description = "Amount in the billing account's currency at which its owners are told. 0: no budget."
-  type        = number
-  default     = 0
-  validation {
-    condition     = var.monthly_budget == 0 || (var.monthly_budget >= 1 && var.billing_account != "")
-    error_message = "monthly_budget must be 0, or at least 1 together with billing_account, such as 012345-6789AB-CDEF01."
-  }
-}
-
-variable "billing_account" {
-  description = "The billing account that the budget belongs to."
-  type        = string
-  default     = ""
-  validation {
-    condition     = var.billing_account == "" || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
-    error_message = "billing_account must look like 012345-6789AB-CDEF01 (gcloud billing accounts list)."
-  }
-}
-
-# ---- delivering --------------------------------------------------------------------------------------------------
-
-variable "repository_connection" {
-  description = "The repository that Cloud Build is connected to: projects/P/locations/R/connections/C/repositories/N. Empty: no triggers."
-  type        = string
-  default     = ""
-  validation {
-    condition     = var.repository_connection == "" || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+/repositories/[^/]+$", var.repository_connection))
-    error_message = "repository_connection must be projects/P/locations/R/connections/C/repositories/N (gcloud builds repositories list)."
-  }
-}
-
-variable "github_repository" {
-  description = "owner/name of a GitHub repository whose workflows may deploy without a key. Empty: none."
-  type        = string
-  default     = ""
-  validation {
-    condition     = var.github_repository == "" || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
-    error_message = "github_repository must be owner/name."
-  }
-}
-
-variable "state_bucket" {
-  description = "The bucket of this state, which the delivery reads and writes. Empty: <project>-<name>-tfstate."
-  type        = string
-  default     = ""
-}
-
 variable "deletion_protection" {
   description = "Whether `terraform destroy` refuses to take the bucket with its models. `make destroy` turns it off when asked."
   type        = bool

@@ -13,7 +13,19 @@ terraform {
 provider "google" {
   project = var.project
   region  = var.region
-  # Budgets and a few other APIs count their quota against the project of the caller.
-  user_project_override = true
-  billing_project       = var.project
 }
+
+# Accounts, roles and the repository are made by the owner's root (owner/); here they are named.
+module "names" {
+  source  = "./modules/names"
+  project = var.project
+  region  = var.region
+  name    = var.name
+}
+
+locals {
+  accounts = module.names.accounts
+  roles    = module.names.object_roles
+}
+
+data "google_project" "this" {}

@@ -8,6 +8,7 @@ import pytest
 from infra.delivery import variables
 from infra.delivery.commands import find
 from infra.delivery.errors import Stopped
+from infra.delivery.terraform import Root
 from tests.contract import command_line
 from tests.local_storage import LocalStorage
 
@@ -36,14 +37,15 @@ def test_a_storage_that_does_not_answer_is_a_failure(bucket: Any, monkeypatch: p
 
 
 def test_the_settings_of_a_deployment_go_there_and_come_back(bucket: Any, tmp_path: Path) -> None:
-    file = tmp_path / "terraform.tfvars"
+    root = Root(tmp_path, "terraform", "terraform.tfvars", knows_commit=False)
+    file = root.settings
     file.write_text("public = true\n")
-    before = variables.settle(bucket.name, pytest.fail, file)
-    variables.keep(bucket.name, before, file)
+    before = variables.settle(bucket.name, root, pytest.fail)
+    variables.keep(bucket.name, root, before)
     file.unlink()
-    assert variables.settle(bucket.name, pytest.fail, file).text == "public = true\n"
+    assert variables.settle(bucket.name, root, pytest.fail).text == "public = true\n"
     assert file.read_text() == "public = true\n"
     file.write_text("public = false\n")
     with pytest.raises(Stopped, match="cp"):
-        variables.keep(bucket.name, before, file)  # somebody stored another one since
-    assert variables.stored(bucket.name).text == "public = true\n"
+        variables.keep(bucket.name, root, before)  # somebody stored another one since
+    assert variables.stored(bucket.name, root).text == "public = true\n"

@@ -100,17 +100,18 @@ run "made" {
     error_message = "the token's audience must be the function's own address"
   }
   assert {
-    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].service_account_email == google_service_account.scheduler.email
+    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].service_account_email == local.accounts.scheduler.email
     error_message = "the schedule calls as its own account"
   }
   assert {
     condition = length(distinct([
       google_cloudfunctions2_function.train.service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.service_config[0].service_account_email,
-      google_service_account.predict["staging"].email, google_service_account.predict["production"].email,
-      google_service_account.scheduler.email, google_service_account.events.email, google_service_account.build.email,
-      google_service_account.delivery.email,
-    ])) == 8
+      google_cloudfunctions2_function.validate.event_trigger[0].service_account_email,
+      google_cloudfunctions2_function.train.build_config[0].service_account,
+      local.accounts.staging.email, local.accounts.production.email, local.accounts.scheduler.email,
+      local.accounts.delivery.email, local.accounts.checks.email,
+    ])) == 9
     error_message = "each identity has one purpose"
   }
 }

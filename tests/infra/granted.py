@@ -15,14 +15,15 @@ from tests.infra.terraform import of_type
 from tests.memory_store import MemoryStore
 
 ROLES = ("reader", "creator", "remover")
-_PREFIX = re.compile(r'resource\.name\.startsWith\("projects/_/buckets/[^/]+/objects/([^"]+)"\)')
+_PREFIX = re.compile(r'resource\.name\.startsWith\("projects/_/buckets/[^/]+/objects/([^"]*)"\)')
 Grants = Mapping[str, tuple[str, ...]]
 
 
 def grants(plan: dict[str, Any], module: str) -> Grants:
     """Role → the prefixes for which `module` grants it."""
     found: dict[str, tuple[str, ...]] = {}
-    name = f"module.{module}.google_storage_bucket_iam_member"
+    owners = "owner." if f"owner.module.{module}.google_storage_bucket_iam_member.list" in plan else ""
+    name = f"{owners}module.{module}.google_storage_bucket_iam_member"
     members = of_type(plan, "google_storage_bucket_iam_member")
     for address, values in members.items():
         role = re.fullmatch(re.escape(f"{name}.objects") + r'\["(\w+)"\]', address)

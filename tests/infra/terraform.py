@@ -29,18 +29,19 @@ class Result:
 
 
 class Workspace:
-    """A copy of infra/terraform/ in `folder` that may be changed. Its state is local: the backend is left out."""
+    """A copy of infra/terraform/ in `folder` that may be changed, at the delivery's root or the owner's.
 
-    def __init__(self, folder: Path) -> None:
+    Its state is local: the backend is left out.
+    """
+
+    def __init__(self, folder: Path, root: str = ".") -> None:
         self.terraform = require("terraform", source=SOURCE)
         python = require(str(TOOLS / "python"), source="make test installs it")
-        self.infra = folder / "infra" / "terraform"
-        self.infra.mkdir(parents=True)
-        for path in sorted(INFRA.glob("*.tf")):
-            shutil.copy(path, self.infra)
-        shutil.copytree(INFRA / "modules", self.infra / "modules")
+        copy = folder / "infra" / "terraform"
+        shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfvars", "*override.tf"))
+        self.infra = (copy / root).resolve()
         self.change("versions.tf", '  backend "gcs" {}\n', "")
-        self._leave_commands_out()
+        _leave_commands_out(copy)
         bundles = folder / "build"
         bundles.mkdir()
         for name in ("train", "validate"):
@@ -53,12 +54,6 @@ class Workspace:
         text = path.read_text()
         assert old in text, f"{name} does not hold {old!r} any more"
         path.write_text(text.replace(old, new))
-
-    def _leave_commands_out(self) -> None:
-        """`terraform test` runs provisioners even where the provider is a mock: no test may call gcloud, nor wait."""
-        for path in sorted(self.infra.rglob("*.tf")):
-            path.write_text(PROVISIONER.sub("", path.read_text()))
-        assert not any("local-exec" in path.read_text() for path in self.infra.rglob("*.tf"))
 
     def run(self, *arguments: str) -> Result:
         """One command of terraform; lines broken to the terminal's width are joined."""
@@ -102,6 +97,28 @@ class Workspace:
         given = {**NEEDED, **variables}
         (self.infra / "terraform.tfvars.json").write_text(json.dumps(given))
         return self.run("plan", "-no-color", "-input=false", "-out=plan")
+
+
+OWNERS_SETTINGS = {
+    "monthly_budget": 20,
+    "billing_account": "012345-6789AB-CDEF01",
+    "repository_connection": "projects/p/locations/europe-west1/connections/c/repositories/r",
+    "github_repository": "owner/name",
+}
+"""Everything that the owner's root may be asked for."""
+
+
+def owners_plan(folder: Path, **variables: Any) -> dict[str, Any]:
+    """The owner's root planned with all of its settings; its addresses begin with `owner.`."""
+    planned = Workspace(folder, "owner").get().plan(**{**OWNERS_SETTINGS, **variables})
+    return {f"owner.{address}": values for address, values in planned.items()}
+
+
+def _leave_commands_out(folder: Path) -> None:
+    """`terraform test` runs provisioners even where the provider is a mock: no test may call gcloud, nor wait."""
+    for path in sorted(folder.rglob("*.tf")):
+        path.write_text(PROVISIONER.sub("", path.read_text()))
+    assert not any("local-exec" in path.read_text() for path in folder.rglob("*.tf"))
 
 
 def of_type(plan: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import yaml
 from infra.delivery import newest, release, staging, variables
 from infra.delivery.bundles import FUNCTIONS
 from infra.delivery.errors import Stopped
+from infra.delivery.terraform import ROOTS, Root
 from tests.infra.fake_cloud import ROOT, FakeCloud
 
 BUILDS = ("cloudbuild.yaml", "infra/delivery/cloudbuild-release.yaml")
@@ -137,50 +138,62 @@ def nobody(question: str) -> str:
     pytest.fail(f"nothing was to be asked: {question}")
 
 
-def test_the_variables_of_a_deployment_come_back_and_an_old_file_does_not_stay(tmp_path: Path, kept: FakeCloud) -> None:
-    file = tmp_path / "terraform.tfvars"
-    variables.keep("state", variables.NOTHING, file)
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    """A root in a folder of the test's own."""
+    return Root(tmp_path, "terraform", "terraform.tfvars", knows_commit=False)
+
+
+def test_the_variables_of_a_deployment_come_back_and_an_old_file_does_not_stay(root: Root, kept: FakeCloud) -> None:
+    file = root.settings
+    variables.keep("state", root, variables.NOTHING)
     assert kept.state["buckets"]["gs://state"] == []
     file.write_text("public = true\n")
-    assert variables.fetch("state", file) is False
+    assert variables.fetch("state", root) is False
     assert not file.exists()
     file.write_text("public = true\n")
-    variables.keep("state", variables.NOTHING, file)
+    variables.keep("state", root, variables.NOTHING)
     file.unlink()
-    assert variables.fetch("state", file) is True
+    assert variables.fetch("state", root) is True
     assert file.read_text() == "public = true\n"
 
 
-def test_a_fresh_clone_gets_the_settings_that_the_deployment_was_made_with(tmp_path: Path, kept: FakeCloud) -> None:
+def test_a_fresh_clone_gets_the_settings_that_the_deployment_was_made_with(root: Root, kept: FakeCloud) -> None:
     """Defaults in their place once took triggers, promoters, callers and the budget away."""
-    file = tmp_path / "terraform.tfvars"
-    assert variables.settle("state", nobody, file) == variables.NOTHING
+    file = root.settings
+    assert variables.settle("state", root, nobody) == variables.NOTHING
     assert not file.exists()
     file.write_text("public = true\n")
-    variables.keep("state", variables.settle("state", nobody, file), file)
+    variables.keep("state", root, variables.settle("state", root, nobody))
     file.unlink()
-    assert variables.settle("state", nobody, file).text == "public = true\n"
+    assert variables.settle("state", root, nobody).text == "public = true\n"
     assert file.read_text() == "public = true\n"
-    assert variables.settle("state", nobody, file).text == "public = true\n"  # alike: nothing to ask
+    assert variables.settle("state", root, nobody).text == "public = true\n"  # alike: nothing to ask
 
 
 @pytest.mark.parametrize(
     ("answer", "holds"), [("s", "public = true\n"), ("h", "public = false\n"), ("", None), ("y", None)]
 )
 def test_settings_that_differ_are_shown_and_asked_about(
-    tmp_path: Path, kept: FakeCloud, capfd: pytest.CaptureFixture[str], answer: str, holds: str | None
+    root: Root, kept: FakeCloud, capfd: pytest.CaptureFixture[str], answer: str, holds: str | None
 ) -> None:
-    file = tmp_path / "terraform.tfvars"
+    file = root.settings
     file.write_text("public = true\n")
-    variables.keep("state", variables.NOTHING, file)
+    variables.keep("state", root, variables.NOTHING)
     file.write_text("public = false\n")
     if holds is None:
         with pytest.raises(Stopped, match="differs from the one that the deployment was made with"):
-            variables.settle("state", lambda _: answer, file)
+            variables.settle("state", root, lambda _: answer)
         assert file.read_text() == "public = false\n"
     else:
-        before = variables.settle("state", lambda _: answer, file)
+        before = variables.settle("state", root, lambda _: answer)
         assert file.read_text() == holds
-        variables.keep("state", before, file)
+        variables.keep("state", root, before)
         assert kept.state["contents"]["gs://state/terraform.tfvars"] == holds.strip()
     assert "-public = true\n+public = false" in capfd.readouterr().out
+
+
+def test_what_the_owner_set_and_what_the_delivery_applies_are_kept_apart() -> None:
+    """The delivery's account may read its own settings and state, and may not even read the owner's."""
+    assert [root.key for root in ROOTS] == ["owner.tfvars", "terraform.tfvars"]
+    assert len({root.prefix for root in ROOTS} | {root.settings for root in ROOTS}) == 4

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.fake_cloud import ROOT, FakeCloud
+from tests.infra.terraform import INFRA
 from tests.tools import require
 
 PROJECT, REGION = "my-project", "europe-west1"
@@ -94,7 +95,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         "gcloud beta services identity",
         "gcloud pubsub subscriptions update",
     ]
-    assert ["apply" in line for line in after if line.startswith("terraform")] == [True]
+    assert ["apply" in line for line in after if line.startswith("terraform")] == [True, True]
     assert "does what it must" in again.stdout  # staging is asked again
 
 
@@ -102,7 +103,8 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
     ("fails", "stage"),
     [
         ("buckets create", "the bucket of Terraform's state"),
-        ("terraform -chdir", "the infrastructure"),
+        ("terraform/owner init", "what only an owner may change"),
+        ("infra/terraform init", "the infrastructure"),
         (" output ", "the infrastructure"),
         ("pubsub subscriptions update", "undeliverable events"),
         ("gcloud storage cp", "the dataset"),
@@ -185,11 +187,11 @@ def test_a_first_plan_needs_no_state_and_leaves_nothing(cloud: FakeCloud) -> Non
     done = call(cloud, "plan")
     assert done.returncode == 0, done.stderr
     assert "a first deploy" in done.stdout
-    assert not (ROOT / "infra" / "terraform" / "first_plan_override.tf").exists()
+    assert not list(INFRA.rglob("first_plan_override.tf"))
     assert cloud.changes() == []
     cloud.change(fail=["terraform -chdir"])
     assert call(cloud, "plan").returncode == 1
-    assert not (ROOT / "infra" / "terraform" / "first_plan_override.tf").exists()
+    assert not list(INFRA.rglob("first_plan_override.tf"))
 
 
 def test_a_plan_of_a_deployment_uses_its_state(cloud: FakeCloud) -> None:
@@ -209,12 +211,15 @@ def test_destroy_does_nothing_until_the_project_is_typed(cloud: FakeCloud, typed
 
 
 def test_destroy_keeps_the_data_and_says_so(cloud: FakeCloud) -> None:
-    kept = ["google_storage_bucket.pipeline", 'google_project_service.api["storage"]', "data.google_project.this"]
-    cloud.change(buckets={STATE: []}, fail=["destroy"], left=kept)  # the bucket is not empty and protected
+    kept = ["google_storage_bucket.pipeline", "data.google_project.this"]
+    cloud.change(
+        buckets={STATE: []}, fail=["infra/terraform destroy"], left=kept
+    )  # the bucket is not empty and protected
     done = call(cloud, "destroy", typed=f"{PROJECT}\n")
     assert done.returncode == 0, done.stderr
     assert f"the data stays in gs://{BUCKET}" in done.stdout
     assert not any("deletion_protection=false" in line for line in cloud.calls)
+    assert "infra/terraform/owner destroy" in cloud.calls[-1]  # accounts and roles last: the rest acts by them
 
 
 def test_destroy_names_what_it_could_not_take_down(cloud: FakeCloud) -> None:
@@ -231,6 +236,7 @@ def test_destroy_takes_the_data_only_when_told(cloud: FakeCloud) -> None:
     assert "FOR GOOD" in done.stdout
     lines = [line for line in cloud.calls if "deletion_protection=false" in line]
     assert [" apply " in lines[0], " destroy " in lines[1]] == [True, True]
+    assert not any("/owner" in line for line in lines)  # a variable that a root does not have is an error
 
 
 @pytest.mark.parametrize("target", ["deploy", "plan", "destroy", "release"])
@@ -275,7 +281,7 @@ def test_an_apply_that_fails_once_is_made_again(cloud: FakeCloud) -> None:
     cloud.change(once=[" apply "])
     done = deploy(cloud)
     assert done.returncode == 0, done.stderr
-    assert len([line for line in cloud.calls if " apply " in line]) == 2
+    assert len([line for line in cloud.calls if " apply " in line]) == 3  # the owner's root twice, then the rest
 
 
 @pytest.mark.parametrize("fails", ["objects describe", "buckets describe"])

@@ -12,25 +12,17 @@ import pytest
 from infra.delivery.doctor import ROOT
 from tests.infra import api_descriptions
 from tests.infra.google_rules import CHECKS, Plan
-from tests.infra.terraform import Workspace, of_type
+from tests.infra.terraform import Workspace, of_type, owners_plan
 
 RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_rules.toml").read_text())["rule"]}
 
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return (
-        Workspace(tmp_path_factory.mktemp("rules"))
-        .get()
-        .plan(
-            promoters=["user:ada@example.com"],
-            notification_email="ml@example.com",
-            monthly_budget=20,
-            billing_account="012345-6789AB-CDEF01",
-            repository_connection="projects/p/locations/europe-west1/connections/c/repositories/r",
-            github_repository="owner/name",
-        )
-    )
+    """What both roots make."""
+    delivery = Workspace(tmp_path_factory.mktemp("rules")).get()
+    planned = delivery.plan(promoters=["user:ada@example.com"], notification_email="ml@example.com")
+    return {**owners_plan(tmp_path_factory.mktemp("owner")), **planned}
 
 
 def one(plan: Plan, kind: str, part: str = "") -> Any:

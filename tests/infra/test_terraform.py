@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.infra.provider.build_schema import used
-from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace, of_type
+from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace, of_type, owners_plan
 from tests.tools import require
 
 PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
@@ -25,14 +25,13 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture(scope="module")
 def plan(workspace: Workspace) -> dict[str, Any]:
     return workspace.plan(
-        promoters=["user:ada@example.com"],
-        callers=["group:school@example.com"],
-        notification_email="ml@example.com",
-        monthly_budget=20,
-        billing_account="012345-6789AB-CDEF01",
-        repository_connection="projects/p/locations/europe-west1/connections/c/repositories/r",
-        github_repository="owner/name",
+        promoters=["user:ada@example.com"], callers=["group:school@example.com"], notification_email="ml@example.com"
     )
+
+
+@pytest.fixture(scope="module")
+def owners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return owners_plan(tmp_path_factory.mktemp("owner"))
 
 
 def test_the_files_are_formatted() -> None:
@@ -61,9 +60,9 @@ def test_the_expectations_hold(workspace: Workspace) -> None:
     assert "0 failed" in result.text
 
 
-def test_nobody_has_a_primitive_role_and_nothing_is_public(plan: dict[str, Any]) -> None:
-    bindings = [values for address, values in plan.items() if "_iam_member." in address]
-    assert len(bindings) > 30
+def test_nobody_has_a_primitive_role_and_nothing_is_public(plan: dict[str, Any], owners: dict[str, Any]) -> None:
+    bindings = [values for address, values in {**plan, **owners}.items() if "_iam_member." in address]
+    assert len(bindings) > 40
     for binding in bindings:
         assert binding.get("role") not in PRIMITIVE, binding
         assert binding.get("member") not in PUBLIC, binding
@@ -76,7 +75,9 @@ def test_every_grant_on_objects_is_conditional_except_for_names(plan: dict[str, 
         conditional = bool(grant["condition"])
         assert conditional == (".objects[" in address), f"{address}: only listing names may be unconditional"
         for condition in grant["condition"]:
-            assert "projects/_/buckets/my-project-tabular/objects/" in condition["expression"]
+            assert f"projects/_/buckets/{grant['bucket']}/objects/" in condition["expression"]
+    unconditional = {grant["role"].rpartition("/")[2] for grant in grants.values() if not grant["condition"]}
+    assert unconditional == {"tabular_object_lister", "tabular_bucket_keeper"}  # neither reads or writes an object
 
 
 def test_no_rule_deletes_a_live_file_of_a_stage(plan: dict[str, Any]) -> None:
@@ -146,7 +147,6 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
         ({"allowed_origins": ["https://example.org/page"]}, "allowed_origins must be origins"),
         ({"region": "europe-west1-b"}, "region must be a region's name"),
         ({"dataset": "candidates/x.toml"}, "dataset must be a key below data/"),
-        ({"monthly_budget": 20}, "monthly_budget must be 0, or at least 1 together with billing_account"),
     ],
 )
 def test_an_impossible_wish_is_refused_with_a_sentence(
@@ -155,6 +155,21 @@ def test_an_impossible_wish_is_refused_with_a_sentence(
     result = workspace.refused_or_planned(**variables)
     assert result.status == 1
     assert sentence in result.text.replace("│ ", "")
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"monthly_budget": 20}, "monthly_budget must be 0, or at least 1 together with billing_account"),
+        ({"github_repository": "name"}, "github_repository must be owner/name"),
+        ({"repository_connection": "main"}, "repository_connection must be projects/P"),
+    ],
+)
+def test_an_impossible_wish_of_an_owner_is_refused_with_a_sentence(
+    tmp_path: Path, variables: dict[str, Any], sentence: str
+) -> None:
+    result = Workspace(tmp_path, "owner").get().refused_or_planned(**variables)
+    assert (result.status, sentence in result.text.replace("│ ", "")) == (1, True), result.text
 
 
 def test_every_variable_and_output_is_described_and_every_variable_typed() -> None:

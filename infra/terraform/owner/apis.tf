@@ -36,17 +36,3 @@ resource "google_project_iam_member" "eventarc_agent" {
   member     = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-eventarc.iam.gserviceaccount.com"
   depends_on = [google_project_service.api]
 }
-
-# Grants take a while to be known everywhere: a trigger or a build that acts by one too early is refused (provider issue
-# 20571: after 60 s half of the builds still were). Whatever acts by a grant waits for this, once, before it is made first.
-resource "terraform_data" "grants_have_spread" {
-  input = [
-    google_project_iam_member.storage_publishes.id, google_project_iam_member.eventarc_agent.id,
-    google_project_iam_member.validate_receives_events.id, google_project_iam_member.build.id,
-    google_project_iam_member.build_reads_sources.id, google_artifact_registry_repository_iam_member.build_pushes.id,
-  ]
-
-  provisioner "local-exec" {
-    command = "sleep 180"
-  }
-}

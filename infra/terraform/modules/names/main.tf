@@ -1,0 +1,98 @@
+# What everything is called. Two roots use it: the owner's makes the accounts and roles, the delivery's names them. So the
+# delivery reads nothing that only an owner may read, and every name is known before anything is made.
+
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+}
+
+variable "region" {
+  description = "Where the functions run."
+  type        = string
+}
+
+variable "name" {
+  description = "Prefix of everything that is made."
+  type        = string
+}
+
+locals {
+  # Each identity and its one purpose. A new function's own account is one more line; what it may do on the whole project,
+  # if anything, stands in owner/accounts.tf.
+  purposes = {
+    build      = "builds functions and the image"
+    checks     = "lints and tests a push"
+    delivery   = "delivers"
+    events     = "delivers the bucket's events"
+    production = "serves production"
+    scheduler  = "calls train"
+    staging    = "serves staging"
+    train      = "trains"
+    validate   = "validates and promotes"
+  }
+
+  # Google's ready-made roles are wider than any of this needs, so there are some of one or two permissions each.
+  # A condition on the object's name narrows each grant to prefixes. Listing is a permission on the bucket, and without it
+  # Cloud Storage answers 403 instead of 404 for an object that is not there; it shows names, never contents.
+  custom_roles = {
+    object_lister  = { title = "list object names", permissions = ["storage.objects.list"] }
+    object_reader  = { title = "read objects", permissions = ["storage.objects.get"] }
+    object_creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
+    object_remover = { title = "overwrite and delete objects", permissions = ["storage.objects.delete"] }
+    bucket_keeper = {
+      title       = "change a bucket's settings and grants, no object"
+      permissions = ["storage.buckets.get", "storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy", "storage.buckets.update"]
+    }
+  }
+
+  bucket = "${var.project}-${var.name}"
+  emails = { for key in keys(local.purposes) : key => "${var.name}-${key}@${var.project}.iam.gserviceaccount.com" }
+  ids    = { for key in keys(local.custom_roles) : key => "${replace(var.name, "-", "_")}_${key}" }
+}
+
+output "accounts" {
+  description = "Every account by its key: account_id, email, member (as grants name it), id (as resources name it), purpose."
+  value = {
+    for key, email in local.emails : key => {
+      account_id = "${var.name}-${key}" # at most 30 characters
+      email      = email
+      member     = "serviceAccount:${email}"
+      id         = "projects/${var.project}/serviceAccounts/${email}"
+      purpose    = local.purposes[key]
+    }
+  }
+}
+
+output "custom_roles" {
+  description = "Every custom role by its key: role_id, id (as grants name it), title, permissions."
+  value = {
+    for key, role in local.custom_roles : key => merge(role, {
+      role_id = local.ids[key]
+      id      = "projects/${var.project}/roles/${local.ids[key]}"
+    })
+  }
+}
+
+output "object_roles" {
+  description = "Ids of the roles lister, reader, creator and remover, as modules/object_access takes them."
+  value = {
+    for key in ["lister", "reader", "creator", "remover"] : key => "projects/${var.project}/roles/${local.ids["object_${key}"]}"
+  }
+}
+
+output "buckets" {
+  description = "Names of the buckets: pipeline, sources, state."
+  value = {
+    pipeline = local.bucket
+    sources  = "${local.bucket}-sources"
+    state    = "${local.bucket}-tfstate"
+  }
+}
+
+output "repository" {
+  description = "The images' repository: id (as resources name it) and address (as docker does)."
+  value = {
+    id      = "projects/${var.project}/locations/${var.region}/repositories/${var.name}"
+    address = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
+  }
+}

@@ -1,0 +1,55 @@
+variable "project" {
+  description = "Id of the Google Cloud project that everything is made in."
+  type        = string
+}
+
+variable "region" {
+  description = "Where the functions run, such as europe-west1."
+  type        = string
+}
+
+variable "name" {
+  description = "Prefix of everything that is made; another name makes a second, separate pipeline."
+  type        = string
+  default     = "tabular"
+}
+
+variable "repository_connection" {
+  description = "The repository that Cloud Build is connected to: projects/P/locations/R/connections/C/repositories/N. Empty: no triggers."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.repository_connection == "" || can(regex("^projects/[^/]+/locations/[^/]+/connections/[^/]+/repositories/[^/]+$", var.repository_connection))
+    error_message = "repository_connection must be projects/P/locations/R/connections/C/repositories/N (gcloud builds repositories list)."
+  }
+}
+
+variable "github_repository" {
+  description = "owner/name of a GitHub repository whose workflows may deploy without a key. Empty: none."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.github_repository == "" || can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.github_repository))
+    error_message = "github_repository must be owner/name."
+  }
+}
+
+variable "monthly_budget" {
+  description = "Amount in the billing account's currency at which its owners are told. 0: no budget."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.monthly_budget == 0 || (var.monthly_budget >= 1 && var.billing_account != "")
+    error_message = "monthly_budget must be 0, or at least 1 together with billing_account, such as 012345-6789AB-CDEF01."
+  }
+}
+
+variable "billing_account" {
+  description = "The billing account that the budget belongs to."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.billing_account == "" || can(regex("^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", var.billing_account))
+    error_message = "billing_account must look like 012345-6789AB-CDEF01 (gcloud billing accounts list)."
+  }
+}

@@ -1,0 +1,29 @@
+# What only an owner may change: APIs, accounts, what each may do on the project, who builds, and the budget. A person
+# applies it (`make deploy` does, before the rest); no build can, and the delivery's account may not even read its state.
+
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "~> 8.0"
+    }
+  }
+  # The state's bucket is given at init: `make deploy` makes it and names it.
+  backend "gcs" {}
+}
+
+provider "google" {
+  project = var.project
+  region  = var.region
+  # Budgets and a few other APIs count their quota against the project of the caller.
+  user_project_override = true
+  billing_project       = var.project
+}
+
+module "names" {
+  source  = "../modules/names"
+  project = var.project
+  region  = var.region
+  name    = var.name
+}
