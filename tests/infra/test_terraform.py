@@ -89,12 +89,12 @@ def test_no_rule_deletes_a_live_file_of_a_stage(plan: dict[str, Any]) -> None:
     assert [c["days_since_noncurrent_time"] for c in deleting if c["with_state"] == "ARCHIVED"] == [30]
 
 
-def test_those_who_may_promote_may_write_the_marker_and_nothing_else(plan: dict[str, Any]) -> None:
+def test_those_who_may_promote_may_write_the_markers_and_nothing_else(plan: dict[str, Any]) -> None:
     grants = {address: values for address, values in plan.items() if address.startswith("module.promoter_access")}
     for role in ("creator", "remover"):
         (grant,) = [values for address, values in grants.items() if f'["{role}"]' in address]
         prefixes = re.findall(r"/objects/([^\"]*)", grant["condition"][0]["expression"])
-        assert prefixes == ["promote/production.json"]
+        assert prefixes == ["promote/production.json", "promote/production.challenger.json"]
 
 
 def test_the_predict_services_are_probed_and_boosted(plan: dict[str, Any]) -> None:
