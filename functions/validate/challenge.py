@@ -46,7 +46,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
         return Outcome("marker_replaced", "a newer marker is there; its own event decides", stage="production")
     terms = read_terms(request.metadata)
     if terms == STOP:
-        return _stopped(store, request, event.generation, clock)
+        return stop(store, request, event.generation, clock)
     champion = pointers.read_current(store, "production").pointer
     if champion is None:
         refuse("no_champion", "production serves nothing yet: promote a run instead of trying it beside nothing")
@@ -57,7 +57,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
     _require_people(run, terms)
     pointers.record(store, request.pointer, request.data)
     copy_files(store, "production", _release(request, run))
-    return _begun(store, _challenge(request, run, champion, terms, event.generation, clock), clock)
+    return begin(store, _challenge(request, run, champion, terms, event.generation, clock), clock)
 
 
 def _acted_before(store: Store, event: StorageEvent) -> Outcome | None:
@@ -73,7 +73,7 @@ def _acted_before(store: Store, event: StorageEvent) -> Outcome | None:
     return Outcome("unchanged", f"the challenge of {current.run_id} is known already", current.run_id, "production")
 
 
-def _begun(store: Store, challenge: Challenge, clock: Clock) -> Outcome:
+def begin(store: Store, challenge: Challenge, clock: Clock) -> Outcome:
     """Put the challenge where no other one is in force; one that is over is kept first."""
     for _ in range(ATTEMPTS):
         current = challenges.read_current(store)
@@ -97,7 +97,8 @@ def _begun(store: Store, challenge: Challenge, clock: Clock) -> Outcome:
     raise TransientError(f"{layout.CHALLENGER} was replaced {ATTEMPTS} times by others; the next delivery tries again")
 
 
-def _stopped(store: Store, request: Request, generation: int, clock: Clock) -> Outcome:
+def stop(store: Store, request: Request, generation: int, clock: Clock) -> Outcome:
+    """End the challenge that runs, as somebody asked. Raises MarkerRefused where none does."""
     for _ in range(ATTEMPTS):
         current = challenges.read_current(store)
         running = current.challenge
