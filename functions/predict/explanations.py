@@ -15,7 +15,7 @@ import msgspec
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from shared.problems import refuse
 from shared.serving.explanation import Effect, Explainer, Explanation
-from shared.serving.loaded_model import LoadedModel
+from shared.serving.loaded_model import LoadedModel, VerifiedRun
 from shared.serving.reading import ModelInput, Warned
 
 MOST_ROWS = 100
@@ -75,7 +75,7 @@ def sent_rows(value: Any) -> Sent:
     return batch_rows(value, MOST_ROWS) if isinstance(value, list) or wrapped else dict(single_row(value))
 
 
-def required(loaded: LoadedModel) -> Explainer:
+def required(loaded: VerifiedRun) -> Explainer:
     """The run's explainer. Raises Refusal (409) where the run is from before explanations."""
     if loaded.explainer is None:
         message = (
@@ -86,7 +86,7 @@ def required(loaded: LoadedModel) -> Explainer:
     return loaded.explainer
 
 
-def explain_batch(loaded: LoadedModel, inputs: ModelInput) -> list[Explanation]:
+def explain_batch(loaded: VerifiedRun, inputs: ModelInput) -> list[Explanation]:
     """The explanations of a batch's rows. Equal rows are explained once.
 
     Raises Refusal: 409 where the run has no background, 413 where it would take too long.

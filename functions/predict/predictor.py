@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 
+from functions.predict.challenger import Challengers
 from shared import logs
 from shared.clock import utc_now
 from shared.errors import ObjectMissing, PermanentError, TransientError
@@ -51,6 +52,7 @@ class Predictor:
         """`on_first_model` is called once, in the look's thread, before the first model answers."""
         self.stage = stage
         self.refresh = Refresh()
+        self.challengers = Challengers(store, stage)
         self._store = store
         self._refresh_seconds = refresh_seconds
         self._clock = clock
@@ -92,6 +94,7 @@ class Predictor:
             self._failed(error)
         else:
             self._succeeded(found)
+            self.challengers.look(found)
         finally:
             look.set_result(None)
 

@@ -13,7 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from functions.predict.contract.description import describe_model, describe_refresh, describe_schema
+from functions.predict.arms import Answered, Wish, answered, wish_of
+from functions.predict.challenger import Arm, Challenger, unit_of
+from functions.predict.contract.description import (
+    describe_challenger,
+    describe_model,
+    describe_refresh,
+    describe_schema,
+)
 from functions.predict.contract.openapi import describe_api
 from functions.predict.explanations import Explanations, explain_batch, sent_rows
 from functions.predict.memory import Memory
@@ -30,7 +37,7 @@ from shared.problems import Problem, refuse
 from shared.serving.assessment import Answer
 from shared.serving.csv_table import parse_csv
 from shared.serving.explanation import Effect
-from shared.serving.loaded_model import LoadedModel
+from shared.serving.loaded_model import LoadedModel, VerifiedRun
 from shared.serving.reading import ModelInput, Warned
 from shared.serving.rows import Row
 from shared.serving.sent_table import SentTable
@@ -42,10 +49,11 @@ _VARY = (b"vary", b"Accept")
 Batch = SentTable | JsonRows
 
 
-class ModelName(msgspec.Struct, frozen=True):
-    """Which model answered."""
+class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which model answered; `arm` only where callers are divided between two, or one was asked for by its name."""
 
     run_id: str
+    arm: Arm | None = None
 
 
 class Prediction(Answer, frozen=True, omit_defaults=True, kw_only=True):
@@ -123,7 +131,9 @@ class Api:
     async def meta(self, _: Request) -> ASGIApp:
         """What answers, and how it came here."""
         loaded = await self.model()
-        return JsonAnswer({**describe_model(loaded), **describe_refresh(self._predictor.refresh)})
+        challenger = self._predictor.challengers.against(loaded)
+        tried = describe_challenger(challenger) if challenger else {}
+        return JsonAnswer({**describe_model(loaded), **tried, **describe_refresh(self._predictor.refresh)})
 
     async def openapi(self, _: Request) -> ASGIApp:
         """The same as /schema and more, for generators of clients and documentation."""
@@ -139,10 +149,14 @@ class Api:
         payload.media_type(request, (payload.JSON,))
         if len(body) < OFF_LOOP_BYTES:
             row = single_row(payload.parse_json(body))
-            return await self._answer(await self.model(), row)
-        row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
-        loaded = await self.model()
-        return await anyio.to_thread.run_sync(lambda: _read_answer(loaded, row))
+            loaded = await self.model()
+            if not self._divided(loaded, request):
+                return await self._answer(loaded, row)
+        else:
+            row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
+            loaded = await self.model()
+        wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
+        return await computed(body, lambda: _row_answer(loaded, challenger, wish, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
@@ -152,9 +166,17 @@ class Api:
         batch = await computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self.model()
         effects = payload.effects_asked(request)
-        if effects:
-            return await self._explanations.in_turn(lambda: _batch_answer(loaded, batch, wanted, effects, each=each))
-        return await computed(body, lambda: _batch_answer(loaded, batch, wanted, each=each))
+        wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
+
+        def work() -> ASGIApp:
+            found = answered(loaded, challenger, wish, lambda run: _read(run, batch, each=each), lambda _: body)
+            return _batch_answer(found, batch, wanted, effects, each=each)
+
+        return await (self._explanations.in_turn(work) if effects else computed(body, work))
+
+    def _divided(self, loaded: LoadedModel, request: Request) -> bool:
+        """Whether somebody else than the model in hand may have to answer."""
+        return bool(request.scope["query_string"]) or self._predictor.challengers.against(loaded) is not None
 
     async def explain(self, request: Request) -> ASGIApp:
         """What each feature adds to the prediction of a row, or of up to 100 rows."""
@@ -206,7 +228,7 @@ def application(predictor: Predictor, limits: Limits, origins: Sequence[str] = (
         envelope,
         allow_origins=origins,
         allow_methods=["GET", "POST"],
-        allow_headers=["Content-Type", "Authorization", "X-Request-ID", "X-Purpose"],
+        allow_headers=["Content-Type", "Authorization", "X-Request-ID", "X-Purpose", "X-Unit"],
         expose_headers=["X-Request-ID", "Retry-After"],
     )
 
@@ -217,25 +239,33 @@ def _read_answer(loaded: LoadedModel, row: Row) -> ASGIApp:
     return _named(loaded, answer, read.warnings)
 
 
-def _named(loaded: LoadedModel, answer: Answer, warnings: tuple[Warned, ...] = ()) -> ASGIApp:
-    named = ModelName(loaded.manifest.run_id)
+def _named(run: VerifiedRun, answer: Answer, warnings: tuple[Warned, ...] = (), arm: Arm | None = None) -> ASGIApp:
+    named = ModelName(run.manifest.run_id, arm)
     return JsonAnswer(
         Prediction(answer.prediction, answer.interval, answer.risk, answer.band, model=named, warnings=warnings)
     )
 
 
-def _batch_answer(loaded: LoadedModel, batch: Batch, wanted: str, effects: int = 0, *, each: bool) -> ASGIApp:
+def _row_answer(loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
+    found = answered(loaded, challenger, wish, lambda run: run.schema.read_row(row), unit_of)
+    (answer,) = found.answers
+    return _named(found.run, answer, found.read.warnings, found.arm)
+
+
+def _read(run: VerifiedRun, batch: Batch, *, each: bool) -> ModelInput:
     if isinstance(batch, SentTable):
-        read = read_table(loaded.schema, batch, each=each)
-    else:
-        read = loaded.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
-    answers, run = loaded.answers(read), loaded.manifest.run_id
-    found = [told.contributions[:effects] for told in explain_batch(loaded, read)] if effects else ()
+        return read_table(run.schema, batch, each=each)
+    return run.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
+
+
+def _batch_answer(answering: Answered, batch: Batch, wanted: str, effects: int = 0, *, each: bool) -> ASGIApp:
+    read, answers, run = answering.read, answering.answers, answering.run.manifest.run_id
+    found = [told.contributions[:effects] for told in explain_batch(answering.run, read)] if effects else ()
     if wanted == payload.JSON:
         if found:
             answers = [ExplainedAnswer.of(answer, few) for answer, few in zip(answers, found, strict=True)]
-        return JsonAnswer(Predictions(_entries(answers, read), ModelName(run), read.warnings), [_VARY])
-    risk = loaded.manifest.assessment is not None
+        return JsonAnswer(Predictions(_entries(answers, read), ModelName(run, answering.arm), read.warnings), [_VARY])
+    risk = answering.run.manifest.assessment is not None
     rows = batch if isinstance(batch, SentTable) else batch.rows
     table = table_answer(rows, answers, read, risk=risk, run=run, each=each, effects=found, most=effects)
     content = as_csv(table) if wanted == payload.CSV else as_workbook(table)

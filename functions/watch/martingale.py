@@ -19,8 +19,8 @@ ASLEEP = 0.1
 """So much of the first wealth is not staked, and is there for a change that comes late."""
 
 SIGNED = {-1.0: 0.35, -0.5: 0.1, 0.0: ASLEEP, 0.5: 0.1, 1.0: 0.35}
-"""Stakes, with their share of the first wealth, on residuals that are too high or too low: a bias either way. The smaller
-ones see a small bias: one of 0.2 sd within 3,000 labels in 9 of 10 cases, where stakes of 1 alone see 4."""
+"""Stakes, with their share of the first wealth, on residuals that are too high or too low: a bias either way. The
+smaller ones see a small bias: one of 0.2 sd within 3,000 labels in 9 of 10 cases, where stakes of 1 alone see 4."""
 ABSOLUTE = {-1.0: 0.7, -0.5: 0.2, 0.0: ASLEEP}
 """Stakes on errors that are too large. Smaller errors than were promised alarm nobody."""
 
@@ -36,7 +36,7 @@ class Bet:
 
 
 class SimpleJumper:
-    """The Simple Jumper martingale over p-values; `stakes` come with their shares of the first wealth, which add up to 1.
+    """The Simple Jumper martingale over p-values; `stakes` come with their shares of the first wealth, 1 together.
 
     Source: Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman, Retrain or not retrain: conformal test
     martingales for change-point detection, 2021, algorithm 1.

@@ -34,7 +34,8 @@ def test_generated_requests_find_nothing(url: str, tmp_path: Path) -> None:
     document = json.loads(httpx.get(f"{url}/openapi.json").text.replace('"x-categories"', '"enum"'))
     bodies = document["paths"]["/predict_batch"]["post"]["requestBody"]["content"]
     del bodies[WORKBOOK]  # no generator writes one
-    (errors,) = document["paths"]["/predict_batch"]["post"]["parameters"]
+    parameters = document["paths"]["/predict_batch"]["post"]["parameters"]
+    (errors,) = [parameter for parameter in parameters if parameter["name"] == "errors"]
     errors["schema"]["enum"] = ["all"]  # with errors=rows a wrong row is answered, and says why it is wrong
     bodies["text/csv"]["schema"] = {"type": "string", "enum": [bodies["text/csv"]["example"]]}
     described.write_text(json.dumps(document), encoding="utf-8")

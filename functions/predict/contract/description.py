@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from functions.predict.challenger import Challenger
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
 from shared.documents import Feature, Manifest
@@ -47,6 +48,22 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
         },
         "code": manifest.code,
         "libraries": manifest.libraries,
+    }
+
+
+def describe_challenger(challenger: Challenger) -> dict[str, Any]:
+    """What is tried beside the model: how, since when and until when at the most."""
+    challenge = challenger.challenge
+    return {
+        "challenger": {
+            "run_id": challenge.run_id,
+            "mode": challenge.mode,
+            "percent": challenge.percent,
+            "started_at": challenge.started_at,
+            "until": challenge.until,
+            "algorithm": challenger.run.manifest.model.algorithm,
+            "faults": challenger.faults,
+        }
     }
 
 

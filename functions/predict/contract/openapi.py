@@ -3,9 +3,10 @@
 The schema is strict: what it admits is accepted. Serving is more lenient in spelling (case, space, aliases).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from functions.predict.arms import MOST_UNIT_CHARACTERS
 from functions.predict.contract.description import typical
 from functions.predict.explanations import MOST_ROWS as MOST_EXPLAINED
 from functions.predict.settings import Limits
@@ -29,8 +30,25 @@ PATHS: tuple[tuple[str, str, str, str], ...] = (
 )
 """Path, operation id, summary and component of the routes that take nothing."""
 
+ARMS: Sequence[Json] = (
+    {
+        "name": "run",
+        "in": "query",
+        "description": "The run that shall answer: the one that serves, or the one that is tried beside it",
+        "schema": {"type": "string"},
+    },
+    {
+        "name": "X-Unit",
+        "in": "header",
+        "description": "Who or what the rows are about: where two runs divide the callers, one unit keeps its run",
+        "schema": {"type": "string", "maxLength": MOST_UNIT_CHARACTERS},
+    },
+)
+"""Parameters by which a caller has a say in who answers."""
+
 REFUSALS: Mapping[str, str] = {
     "400": "The body is empty, or no well-formed JSON or CSV",
+    "404": "The run that was asked for does not answer here",
     "413": "The body has too many bytes or too many rows",
     "415": "The media type, its charset or a Content-Encoding is not accepted",
     "422": "The fields do not fit the model; every problem is listed",
@@ -107,6 +125,7 @@ def _predict(manifest: Manifest) -> Json:
     return {
         "operationId": "predict",
         "summary": f"Predict {manifest.target} for one row",
+        "parameters": list(ARMS),
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _answer("The prediction", {"application/json": {"schema": _reference("Prediction")}}),
@@ -149,6 +168,7 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
                 ),
                 "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EFFECTS},
             },
+            *ARMS,
         ],
         "requestBody": {
             "required": True,
@@ -243,7 +263,8 @@ def _answers(manifest: Manifest) -> Json:
         tier = {"enum": ["low", "medium", "high"]}
         below = f"Probability that {manifest.target} is below {manifest.assessment.at_risk_below:g}"
         outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
-    model = _object({"run_id": {"type": "string"}})
+    arm = {"enum": ["champion", "challenger"], "description": "Where callers are divided between two runs"}
+    model = _object({"run_id": {"type": "string"}}, {"arm": arm})
     warnings = {"type": "array", "items": _reference("Warning")}
     entry = {"anyOf": [_reference(name) for name in ("Outcome", "ExplainedOutcome", "RefusedRow")]}
     return {

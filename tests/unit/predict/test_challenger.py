@@ -1,0 +1,238 @@
+"""Two runs in one service: who answers, that one unit keeps its arm, and what happens where the challenger fails."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from functions.predict.challenger import Challenger, share_of
+from functions.predict.predictor import Predictor
+from shared import challenges, layout
+from shared.codec import digest, encode
+from shared.documents import SCHEMA_VERSION, Challenge, Mode, Pointer
+from shared.model_runtime import Model
+from tests.memory_store import MemoryStore
+from tests.unit.predict.client import CSV, JSON, Client, log_records
+from tests.unit.predict.promoted import FIRST, ROW, SECOND, promote, write_pointer
+
+NOW = datetime.now(UTC)
+OTHER_LEVEL = 50.0
+
+
+def tried(
+    mode: Mode = "canary", percent: float = 10.0, *, days: float = 14.0, champion: str = FIRST, **files: Any
+) -> MemoryStore:
+    """FIRST serves in production, and SECOND, of another level, is tried beside it."""
+    store = MemoryStore()
+    second = promote(store, "production", SECOND, base=OTHER_LEVEL, **files)
+    promote(store, "production", FIRST)
+    write_challenge(store, second, mode, percent, days, champion)
+    return store
+
+
+def write_challenge(
+    store: MemoryStore, second: Pointer, mode: Mode, percent: float, days: float = 14.0, champion: str = FIRST
+) -> None:
+    challenge = Challenge(
+        schema_version=SCHEMA_VERSION,
+        run_id=second.run_id,
+        manifest_sha256=second.manifest_sha256,
+        champion_run_id=champion,
+        mode=mode,
+        percent=percent,
+        then="report",
+        salt=f"{second.run_id}/7",
+        started_at=NOW - timedelta(days=1),
+        until=NOW - timedelta(days=1) + timedelta(days=days),
+        source=layout.pointer("staging"),
+        max_r2_drop=0.02,
+        marker_generation=7,
+    )
+    store.write(layout.CHALLENGER, encode(challenge), if_generation=None, content_type="application/json")
+
+
+def client(store: MemoryStore) -> Client:
+    """A client whose first look is done, the challenger's included."""
+    made = Client(store, "production")
+    assert made.get("/ready").status_code == 200
+    made.predictor.look().result(10)
+    return made
+
+
+def ask(asked: Client, *, unit: str | None = None, run: str | None = None, **changes: Any) -> httpx.Response:
+    headers = {**JSON, **({"X-Unit": unit} if unit is not None else {})}
+    path = "/predict" if run is None else f"/predict?run={run}"
+    return asked.post(path, json.dumps({**ROW, **changes}), headers)
+
+
+def model(answer: httpx.Response) -> dict[str, str]:
+    assert answer.status_code == 200, answer.text
+    found: dict[str, str] = answer.json()["model"]
+    return found
+
+
+def test_a_canary_answers_its_share_and_a_unit_keeps_its_arm() -> None:
+    asked = client(tried(percent=30))
+    arms = {unit: model(ask(asked, unit=unit))["arm"] for unit in map(str, range(200))}
+    assert 35 <= Counter(arms.values())["challenger"] <= 85
+    again = client(tried(percent=30))
+    assert all(model(ask(again, unit=unit))["arm"] == arm for unit, arm in list(arms.items())[:60])
+
+
+def test_the_answer_is_that_of_the_run_which_it_names() -> None:
+    asked = client(tried(percent=50))
+    prediction = {
+        model(answer)["run_id"]: answer.json()["prediction"] for answer in (ask(asked, unit=str(n)) for n in range(40))
+    }
+    assert set(prediction) == {FIRST, SECOND}
+    assert prediction[SECOND] != prediction[FIRST]
+    assert {run: ask(asked, run=run).json()["prediction"] for run in (FIRST, SECOND)} == prediction
+
+
+def test_ten_percent_are_ten_percent() -> None:
+    """100,000 units, as the issue's figure asks."""
+    chosen = sum(share_of("salt", str(number).encode()) < 1000 for number in range(100_000))
+    assert abs(chosen / 1000 - 10) <= 0.3
+
+
+def test_without_a_unit_the_row_itself_keeps_its_arm_however_it_is_spelt() -> None:
+    asked = client(tried(percent=50))
+    plain = model(ask(asked))
+    spelt = {key: value.upper() if isinstance(value, str) else value for key, value in reversed(list(ROW.items()))}
+    assert model(asked.post("/predict", json.dumps(spelt))) == plain
+
+
+def test_a_shadow_answers_nobody() -> None:
+    asked = client(tried("shadow", 0.0))
+    assert {json.dumps(model(ask(asked, unit=str(number)))) for number in range(50)} == {json.dumps({"run_id": FIRST})}
+    assert model(ask(asked, run=SECOND)) == {"run_id": SECOND, "arm": "challenger"}
+
+
+def test_a_batch_is_answered_by_one_run() -> None:
+    asked = client(tried(percent=50))
+    body = json.dumps({"instances": [ROW] * 3})
+    answers = [asked.post("/predict_batch", body, {**JSON, "X-Unit": str(number)}) for number in range(20)]
+    assert {model(answer)["arm"] for answer in answers} == {"champion", "challenger"}
+    table = asked.post(f"/predict_batch?run={SECOND}", ",".join(ROW) + "\n" + ",".join(map(str, ROW.values())), CSV)
+    assert table.json()["model"] == {"run_id": SECOND, "arm": "challenger"}
+
+
+def test_a_run_that_is_not_here_is_named_with_those_that_are() -> None:
+    answer = ask(client(tried()), run="20200101T000000Z-00000000")
+    assert answer.status_code == 404
+    assert FIRST in answer.json()["detail"]
+    assert SECOND in answer.json()["detail"]
+
+
+def failing(challenger: Challenger, monkeypatch: pytest.MonkeyPatch, rows: Any) -> None:
+    """Let the challenger's graph give `rows` instead of numbers, or raise where that is an error."""
+    theirs, run = challenger.run.model, Model.run
+
+    def broken(self: Model, *inputs: Any) -> Any:
+        if self is not theirs:
+            return run(self, *inputs)
+        if isinstance(rows, Exception):
+            raise rows
+        return np.full(len(inputs[0]), rows)
+
+    monkeypatch.setattr(Model, "run", broken)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("no such kernel"), float("nan"), float("inf")], ids=str)
+def test_where_the_challenger_fails_the_champion_answers_and_it_is_counted(
+    fault: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tried(percent=100)
+    asked = client(store)
+    held = asked.predictor.challengers.against(asked.predictor.current or pytest.fail("no model"))
+    assert held is not None
+    failing(held, monkeypatch, fault)
+    with log_records() as records:
+        answers = [ask(asked, unit=str(number)) for number in range(20)]
+    assert {model(answer)["run_id"] for answer in answers} == {FIRST}
+    assert held.faults == 20
+    assert [record.levelname for record in records] == ["ERROR"]
+    assert ask(asked, run=SECOND).status_code == 503
+    assert asked.get("/meta").json()["challenger"]["faults"] == 21
+
+
+def test_the_champion_decides_what_is_refused() -> None:
+    asked = client(tried(percent=100))
+    answer = ask(asked, gender="martian")
+    assert answer.status_code == 422
+    held = asked.predictor.challengers.against(asked.predictor.current or pytest.fail("no model"))
+    assert held is not None
+    assert held.faults == 0
+
+
+@pytest.mark.parametrize("broken", ["its days are over", "of another champion", "ended", "gone"])
+def test_what_is_not_in_force_answers_nobody(broken: str) -> None:
+    days = 0.5 if broken == "its days are over" else 14.0
+    store = tried(percent=100, days=days, champion=SECOND if broken == "of another champion" else FIRST)
+    if broken == "gone":
+        store.delete(layout.CHALLENGER, if_generation=challenges.read_current(store).generation)
+    if broken == "ended":
+        current = challenges.read_current(store)
+        assert current.challenge is not None
+        over = challenges.why_over(current.challenge, "nobody", NOW)
+        assert over is not None
+        assert challenges.end(store, current, over)
+    asked = client(store)
+    assert model(ask(asked)) == {"run_id": FIRST}
+    assert ask(asked, run=SECOND).status_code == 404
+    assert "challenger" not in asked.get("/meta").json()
+
+
+def test_a_challenger_that_cannot_be_loaded_is_reported_once_and_nobody_waits_for_it() -> None:
+    store = tried(percent=100, corrupt={layout.MODEL: b"no graph"})
+    with log_records() as records:
+        asked = client(store)
+        asked.predictor.look().result(10)
+    errors = [record.getMessage() for record in records if record.levelname == "ERROR"]
+    assert len(errors) == 1
+    assert "the challenger cannot be tried" in errors[0]
+    assert model(ask(asked)) == {"run_id": FIRST}
+
+
+def test_another_champion_ends_it_at_the_next_look_and_so_does_a_rollback_to_it() -> None:
+    store = tried(percent=100)
+    asked = client(store)
+    assert model(ask(asked))["run_id"] == SECOND
+    third = promote(store, "production", "20260107T070000Z-0123abcd", base=40.0)
+    asked.predictor.look().result(10)
+    assert model(ask(asked)) == {"run_id": third.run_id}
+    first = promote(store, "production", FIRST)
+    write_pointer(store, "production", first)
+    asked.predictor.look().result(10)
+    assert model(ask(asked))["run_id"] == SECOND
+
+
+def test_staging_tries_nothing() -> None:
+    store = MemoryStore()
+    promote(store, "staging", FIRST)
+    write_challenge(store, promote(store, "production", SECOND), "canary", 100)
+    predictor = Predictor(store, "staging", 3600)
+    predictor.look().result(10)
+    assert predictor.current is not None
+    assert predictor.challengers.against(predictor.current) is None
+
+
+def test_the_digest_in_the_challenge_is_that_of_the_manifest() -> None:
+    store = tried()
+    current = challenges.read_current(store).challenge
+    assert current is not None
+    manifest = store.read(layout.staged("production", SECOND, layout.MANIFEST)).data
+    assert current.manifest_sha256 == digest(manifest).sha256
+
+
+def test_meta_says_what_is_tried() -> None:
+    found = client(tried(percent=12.5)).get("/meta").json()["challenger"]
+    assert (found["run_id"], found["mode"], found["percent"], found["faults"]) == (SECOND, "canary", 12.5, 0)
+
+
+def test_a_unit_has_its_limit() -> None:
+    assert ask(client(tried()), unit="x" * 257).status_code == 422
