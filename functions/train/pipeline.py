@@ -48,6 +48,7 @@ from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import digest, encode, encode_gzip
 from shared.dataset import DatasetSpec
+from shared.deployment import of_another_table, staging_serves
 from shared.documents import CodeInfo, DatasetInfo, TrainingInfo
 from shared.errors import InvalidDataset
 from shared.store import Store
@@ -86,6 +87,7 @@ def run(
     """
     began = time.monotonic()
     inputs = read_inputs(store, settings.bucket, dataset)
+    _require_same_table(store, inputs.spec)
     run_id = layout.new_run_id(utc_now())
     lease = claim(store, inputs.fingerprint, run_id, settings.lease_seconds, force=force, forced_at=forced_at(store))
     if isinstance(lease, Taken):
@@ -164,6 +166,14 @@ def train(
     return Trained(manifest, files, golden, results, selected, warnings)
 
 
+def _require_same_table(store: Store, spec: DatasetSpec) -> None:
+    """Before an hour is spent: the gate would refuse a model of another table than the one that staging serves."""
+    served = staging_serves(store)
+    problem = of_another_table(spec.name, spec.gate, served) if served else ""
+    if problem:
+        raise InvalidDataset([problem])
+
+
 def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
     """The rows to train on and those held out. Raises InvalidDataset where either would be empty."""
     out = held_out(table, spec.split.holdout, spec.split.seed)
@@ -172,7 +182,7 @@ def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
         raise InvalidDataset(["the rows are so alike that none, or all, would be held out: add rows that differ"])
     return (
         Rows(table.features[~out].reset_index(drop=True), target[~out]),
-        Rows(table.features[out].reset_index(drop=True), target[out]),
+        Rows(table.features[out].reset_index(drop=True), target[out], table.others[out].reset_index(drop=True)),
     )
 
 

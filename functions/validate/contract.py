@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.dataset import folded
+from shared.deployment import takes_the_place
 from shared.documents import Feature, Manifest
 
 
@@ -18,10 +19,9 @@ class Break:
 
 def breaks(served: Manifest, candidate: Manifest) -> tuple[Break, ...]:
     """Everything that calls of today would meet, unless the candidate's spec accepts it or replaces the run."""
-    gate = candidate.gate
-    if gate.replaces in (served.run_id, served.dataset.name):
+    if takes_the_place(candidate.gate, served):
         return ()
-    return tuple(found for found in _all(served, candidate) if found.code not in gate.accepts)
+    return tuple(found for found in _all(served, candidate) if found.code not in candidate.gate.accepts)
 
 
 def to_write(found: tuple[Break, ...], served: Manifest) -> str:

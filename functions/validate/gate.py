@@ -12,6 +12,7 @@ from math import isfinite
 import numpy as np
 
 from functions.validate import bootstrap, contract
+from functions.validate.reading import as_read_by, readable_by
 from shared import layout
 from shared.codec import decode, decode_gzip
 from shared.documents import (
@@ -53,7 +54,7 @@ class Case:
     @property
     def _width(self) -> int:
         """Values of a row, its target and its share of the document's own names among them."""
-        return len(self.manifest.features) + 2
+        return len(self.manifest.features) + len(self.manifest.dropped) + 2
 
     @cached_property
     def model(self) -> Model:
@@ -222,7 +223,8 @@ def _champion(case: Case) -> Check:
     if manifest is None or absence:
         return check("champion", True, None, least, f"not compared: {absence}", "not_compared")
     champion = Model(case.incumbent.graph, manifest.features)
-    reference = _one_per_row(champion.predict(case.holdout.columns), case.target)
+    columns = {feature.name: as_read_by(feature, case.holdout.columns[feature.name]) for feature in manifest.features}
+    reference = _one_per_row(champion.predict(columns), case.target)
     bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference, scoring.name)
     served, score = case.score(reference), case.score(case.predicted)
     passed = isfinite(bound) and isfinite(served) and bound >= least
@@ -257,8 +259,7 @@ OPENING = ("manifest", "run_time", "newest")
 def _incomparable(case: Case, served: Manifest) -> str:
     if served.target != case.manifest.target:
         return f"{served.run_id} predicts {served.target!r}, the candidate {case.manifest.target!r}"
-    here = {feature.name: feature.kind for feature in case.manifest.features}
-    strange = [f.name for f in served.features if here.get(f.name) != f.kind or f.name not in case.holdout.columns]
+    strange = [one.name for one in served.features if not readable_by(one, case.holdout.columns.get(one.name))]
     return f"{served.run_id} needs features that the candidate has not: {', '.join(strange)}" if strange else ""
 
 

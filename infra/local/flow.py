@@ -19,7 +19,8 @@ from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
-from shared.documents import Decision, Golden, Manifest, Pointer
+from shared.deployment import of_another_table, staging_serves
+from shared.documents import Decision, Golden, Pointer
 from shared.errors import ObjectMissing, PipelineError
 from shared.store import CREATE_ONLY, Store
 
@@ -113,20 +114,14 @@ class Flow:
         return spec
 
     def _require_same_table(self, spec: DatasetSpec) -> None:
-        """Raises StageFailed where staging serves another table's model: the gate would refuse this one's."""
-        try:
-            pointer = self.pointer()
-            key = layout.staged("staging", pointer.run_id, layout.MANIFEST)
-            served = decode(self._store.read(key).data, Manifest, key)
-        except ObjectMissing:
-            return
-        name = served.dataset.name
-        if spec.name != name and spec.gate.replaces not in (name, served.run_id):
+        """Raises StageFailed where staging serves another table's model: training would refuse this one."""
+        served = staging_serves(self._store)
+        problem = of_another_table(spec.name, spec.gate, served, "local cloud") if served else ""
+        if problem:
             raise StageFailed(
                 "data",
-                f"this local cloud serves {name!r}, whose callers a model of {spec.name!r} would break. Forget it with"
-                f" 'make clean-local'; keep both with LOCAL_STATE=.local-{spec.name} and other ports; or write"
-                f' [gate] replaces = "{name}" into the spec',
+                f"{problem}; or forget it with 'make clean-local', or keep both with LOCAL_STATE=.local-{spec.name} and"
+                " other ports",
             )
 
     def fire(self) -> None:

@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,8 @@ class Table:
     """`features` (n, k) in the order of `columns`, `target` (n,), and what a person should know of the reading.
 
     `contents` (n,): what decides each row's side of the split, whatever the order of the columns and the spelling of
-    its cells. `dropped`: the columns that the table has and a model does not use.
+    its cells. `dropped`: the columns that the table has and a model does not use; `others` (n, …): what they say, as
+    text, NaN missing.
     """
 
     features: pd.DataFrame
@@ -49,6 +50,7 @@ class Table:
     contents: tuple[str, ...]
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def read_table(data: bytes, spec: DatasetSpec) -> Table:
@@ -70,13 +72,21 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
         problems.append("no usable feature is left: every column is the target, dropped, empty or constant")
     if problems:
         raise InvalidDataset(problems)
+    dropped = tuple(name for name in sheet.columns if name not in features and name != spec.target)
     return Table(
         features=pd.DataFrame(features),
         target=pd.Series(target, name=spec.target),
         columns=tuple(columns),
         contents=_contents(sheet, spec),
-        dropped=tuple(name for name in sheet.columns if name not in features and name != spec.target),
+        dropped=dropped,
         warnings=tuple(warnings),
+        others=pd.DataFrame({name: _as_text(sheet.columns[name]) for name in dropped}, index=range(len(target))),
+    )
+
+
+def _as_text(cells: Cells) -> pd.Series:
+    return pd.Series(
+        [math.nan if cell is None or not cell.strip() else normalized(cell) for cell in cells], dtype=object
     )
 
 

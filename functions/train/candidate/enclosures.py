@@ -24,17 +24,33 @@ from shared.model_runtime import Model
 GOLDEN_ROWS = 50
 GOLDEN_WITH_MISSING = 5
 MAX_HOLDOUT_ROWS = 50_000
+MAX_OTHER_CHARACTERS = 16 * 2**20
 LEVEL = 0.9
 RESIDUAL_QUANTILES = 201
 Vector = NDArray[np.float64]
 
 
 def holdout_document(rows: Rows, seed: int) -> Holdout:
-    """The rows held out; a seeded sample of them where there are more than 50,000."""
+    """The rows held out, with every column of the table; a seeded sample of them where there are more than 50,000.
+
+    What this model does not use stands there as text, so that one that does can be scored on the same rows.
+    """
     if len(rows.target) > MAX_HOLDOUT_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_HOLDOUT_ROWS, replace=False))
-        rows = Rows(rows.features.iloc[chosen], rows.target[chosen])
-    return Holdout(columns=columns_of(rows.features), target=rows.target.tolist())
+        rows = Rows(rows.features.iloc[chosen], rows.target[chosen], rows.others.iloc[chosen])
+    return Holdout(columns={**columns_of(rows.features), **_bounded(rows.others)}, target=rows.target.tolist())
+
+
+def _bounded(others: pd.DataFrame) -> dict[str, list[Cell]]:
+    """The columns that fit, the shortest first: texts of any length must not make a document that nobody reads."""
+    columns, left = columns_of(others), MAX_OTHER_CHARACTERS
+    sizes = {name: sum(len(str(cell)) for cell in cells if cell is not None) for name, cells in columns.items()}
+    kept = set()
+    for name in sorted(sizes, key=lambda name: sizes[name]):
+        left -= sizes[name]
+        if left >= 0:
+            kept.add(name)
+    return {name: cells for name, cells in columns.items() if name in kept}
 
 
 def golden_document(model: Model, features: Sequence[Feature], training: Rows) -> Golden:

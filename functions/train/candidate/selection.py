@@ -5,7 +5,7 @@ import pickle
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import call
 
@@ -39,10 +39,11 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """One side of the split."""
+    """One side of the split. `others`: the columns that the model does not use, as text, for models that do."""
 
     features: pd.DataFrame
     target: Vector
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 @dataclass(frozen=True)
