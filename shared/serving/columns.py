@@ -11,6 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shared.dataset import folded, normalized
 from shared.documents import Feature
 from shared.model_runtime import MISSING_TEXT
@@ -155,6 +158,10 @@ class NumericColumn:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
         return _cells(found, self.missing), _findings(found)
+
+    def plain(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of many numbers (n,) are within the range, so that nothing is to be said of them."""
+        return (numbers >= self._low) & (numbers <= self._high)
 
     def from_text(self, cells: Sequence[str], *, decimal_comma: bool = False) -> list[object]:
         """Cells of a table as cells of JSON: a number must parse whole, else the cell stays text and is refused.
