@@ -33,6 +33,17 @@ BACKGROUND = "background.json"
 REPORT = "report.json"
 REPORT_PAGE = "report.html"
 
+BATCH_INPUT = "batch/in/"
+BATCH_OUTPUT = "batch/out/"
+BATCH_FORMATS = ("csv", "parquet")
+PLAN = "plan.json"
+OUTCOME = "outcome.json"
+SUCCESS = "_SUCCESS.json"
+BATCH_REJECTED = "rejected.json"
+BATCH_ERRORS = "errors.jsonl"
+MAX_KEY_BYTES = 1024
+"""Cloud Storage takes no longer name."""
+
 _RUN_TIME = "%Y%m%dT%H%M%SZ"
 _RUN_ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}", re.ASCII)
 _MANIFEST_KEY = re.compile(rf"candidates/({_RUN_ID.pattern})/manifest\.json", re.ASCII)
@@ -111,6 +122,32 @@ def snapshot(sha256: str, ending: str) -> str:
 def attempt(moment_id: str) -> str:
     """Key under which is kept how one call of training ended; its name is made as a run id is, and sorts by time."""
     return f"{ATTEMPTS}{moment_id}.json"
+
+
+def batch_format(key: str) -> str | None:
+    """csv or parquet for a key below `batch/in/` that ends so, in any case; "" for any other file there; else None."""
+    name = key.removeprefix(BATCH_INPUT)
+    if name == key or not name or name.endswith("/"):
+        return None
+    suffix = name.rpartition(".")[2].lower()
+    return suffix if suffix in BATCH_FORMATS and len(name) > len(suffix) + 1 else ""
+
+
+def batch_folder(key: str, generation: int) -> str:
+    """The folder of the answer to one generation of a key below `batch/in/`."""
+    name = key.removeprefix(BATCH_INPUT)
+    stem = name.rpartition(".")[0] if batch_format(key) else name
+    return f"{BATCH_OUTPUT}{stem}.{generation}/"
+
+
+def batch_part(folder: str, number: int, suffix: str) -> str:
+    """Key of one part of an answer."""
+    return f"{folder}part-{number:05}.{suffix}"
+
+
+def batch_progress(folder: str, number: int | None = None) -> str:
+    """Key of what is noted of a part that is written; the prefix of all of them when no number is given."""
+    return f"{folder}progress/" + ("" if number is None else f"{number:05}.json")
 
 
 GS = "gs://"

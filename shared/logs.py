@@ -5,12 +5,17 @@ Fields never carry values of rows or secrets: the callers pass names, counts, ke
 
 import json
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TextIO
 
 LOGGER = logging.getLogger("pipeline")
 _FIELDS = "pipeline_fields"
+NO_TRACE: Mapping[str, str] = MappingProxyType({})
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
 
 
 class JsonFormatter(logging.Formatter):
@@ -55,3 +60,11 @@ def warning(message: str, **fields: object) -> None:
 def error(message: str, *, reason: str, **fields: object) -> None:
     """One thing that needs a person; `reason` is the code that alerts match on."""
     LOGGER.error(message, extra={_FIELDS: {"reason": reason, **fields}})
+
+
+def trace_of(traceparent: str, project: str | None) -> Mapping[str, str]:
+    """The field by which Cloud Logging shows a line with its request; empty without a well-formed `traceparent`."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    if found is None:
+        return NO_TRACE
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}" if project else found[1]}

@@ -19,19 +19,16 @@ run_id, stage; event_id, bucket, name, generation: those of the event; logging.g
 """
 
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
 
 import functions_framework
 from cloudevents.http import CloudEvent
 from flask import request
 
 from functions.validate.challenge import act_on_challenge
-from functions.validate.deadline import DeadlineStore
 from functions.validate.marker import act_on_marker
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock
@@ -39,6 +36,7 @@ from functions.validate.settings import ValidateSettings
 from functions.validate.verdict import judge_candidate
 from shared import logs
 from shared.clock import utc_now
+from shared.deadline import DeadlineStore
 from shared.errors import PermanentError, PipelineError, SettingsError
 from shared.events import Action, CandidateArrived, PromotionAsked, StorageEvent, action, parse
 from shared.store import CloudStore, Store
@@ -49,10 +47,6 @@ CALL_DEADLINE_SECONDS = 20.0
 """A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
 
 
-NO_TRACE: Mapping[str, str] = MappingProxyType({})
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}", re.ASCII)
-
-
 @dataclass(frozen=True)
 class Validator:
     """The function with its adapters: the one place where they meet."""
@@ -61,7 +55,7 @@ class Validator:
     store: Store
     clock: Clock = utc_now
 
-    def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = NO_TRACE) -> None:
+    def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
         try:
             event = parse(attributes, data)
@@ -93,7 +87,7 @@ class Validator:
 def validate(event: CloudEvent) -> None:
     """The deployed function."""
     validator = _validator()
-    trace = logged_trace(request.headers.get("traceparent", ""), validator.settings.project)
+    trace = logs.trace_of(request.headers.get("traceparent", ""), validator.settings.project)
     validator.receive(event.get_attributes(), event.data, trace)
 
 
@@ -116,14 +110,6 @@ def _failure(asked: Action, error: PermanentError) -> Outcome:
     if isinstance(asked, CandidateArrived):
         return Outcome(error.reason, str(error), asked.run_id, "staging", failed=True)
     return Outcome(error.reason, str(error), stage="production", failed=True)
-
-
-def logged_trace(traceparent: str, project: str | None) -> dict[str, str]:
-    """The field by which Cloud Logging shows a line with its request; empty without a well-formed `traceparent`."""
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
-        return {}
-    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{found[1]}" if project else found[1]}
 
 
 def _log(outcome: Outcome, event: StorageEvent, trace: Mapping[str, str]) -> None:

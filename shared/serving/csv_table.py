@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -21,7 +21,7 @@ SAMPLE_LINES = 50
 CHARSETS = frozenset({"utf-8", "utf-16", "cp1252", "iso8859-1", "ascii"})
 """Charsets that may be declared, by Python's names for them."""
 
-_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -32,11 +32,15 @@ def parse_csv(body: bytes, max_rows: int, charset: str | None = None) -> SentTab
     Raises Refusal: 400 for what is no such table, with every ragged row; 413 for more than `max_rows` rows.
     """
     text = _text(body, charset)
-    told = _SEPARATOR_LINE.match(text)
-    delimiter = told.group(1) if told else _delimiter(text)
+    told = SEPARATOR_LINE.match(text)
+    delimiter = told.group(1) if told else delimiter_in(text)
     records = list(_records(text[told.end() :] if told else text, delimiter, 2 if told else 1))
-    comma = delimiter != "," and any(_WITH_COMMA.fullmatch(cell.strip()) for _, cells in records for cell in cells)
-    return assemble(records, max_rows, decimal_comma=comma)
+    return assemble(records, max_rows, decimal_comma=delimiter != "," and has_decimal_commas(records))
+
+
+def has_decimal_commas(records: Iterable[Record]) -> bool:
+    """Whether a cell is a number with a comma, where commas do not part the cells."""
+    return any(_WITH_COMMA.fullmatch(cell.strip()) for _, cells in records for cell in cells)
 
 
 def _records(text: str, delimiter: str, first: int) -> Iterator[Record]:
@@ -48,7 +52,7 @@ def _records(text: str, delimiter: str, first: int) -> Iterator[Record]:
         raise refuse(400, "malformed_csv", f"line {line} is not valid CSV: {error}") from None
 
 
-def _delimiter(text: str) -> str:
+def delimiter_in(text: str) -> str:
     """What parts the most lines into equally many cells, more than one; of equals, the widest, then the comma."""
 
     def parted(delimiter: str) -> tuple[int, int]:

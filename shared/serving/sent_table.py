@@ -33,13 +33,13 @@ def assemble(records: Iterable[Record], max_rows: int, *, decimal_comma: bool = 
     Raises Refusal: 400 for what is no table, with every ragged row; 413 for more than `max_rows` rows.
     """
     filled = [(number, cells) for number, cells in records if any(map(str.strip, cells))]
-    above, header = _header(filled)
+    above, header = header_of(filled)
     rest = filled[above:]
     if len(rest) > max_rows:
         raise too_many_rows(max_rows)
-    rows = [_fitted(cells, len(header)) for _, cells in rest]
+    rows = [fitted(cells, len(header)) for _, cells in rest]
     ragged = [
-        _ragged(row, line, len(cells), len(header))
+        ragged_row(row, line, len(cells), len(header))
         for row, ((line, _), cells) in enumerate(zip(rest, rows, strict=True))
         if len(cells) != len(header)
     ]
@@ -53,7 +53,7 @@ def too_many_rows(max_rows: int) -> Refusal:
     return refuse(413, "too_many_rows", f"the batch has more than the {max_rows} rows that are accepted")
 
 
-def _header(records: Sequence[Record]) -> tuple[int, tuple[str, ...]]:
+def header_of(records: Sequence[Record]) -> tuple[int, tuple[str, ...]]:
     """How many records the header and the titles above it are, and the header's names."""
     if not records:
         return 0, ()
@@ -75,12 +75,12 @@ def _filled(cells: Sequence[str]) -> int:
     return sum(1 for cell in cells if cell.strip())
 
 
-def _fitted(cells: list[str], width: int) -> list[str]:
+def fitted(cells: list[str], width: int) -> list[str]:
     """The cells without empty ones beyond the header."""
     return cells if len(cells) <= width or any(map(str.strip, cells[width:])) else cells[:width]
 
 
-def _ragged(row: int, line: int, found: int, expected: int) -> Problem:
+def ragged_row(row: int, line: int, found: int, expected: int) -> Problem:
     return Problem(
         json_pointer(row), "ragged_row", f"row {line} has {found} cells, the header has {expected}", row=line
     )

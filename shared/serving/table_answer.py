@@ -52,7 +52,7 @@ def table_answer(
     """
     table = batch if isinstance(batch, SentTable) else _table(batch)
     appended = [*ANSWERED, *(ASSESSED if risk else ()), *_reasons(most), *(TOLD if each else ()), RUN]
-    header = [*table.header, *_apart(appended, table.header)]
+    header = [*table.header, *apart(appended, table.header)]
     given = zip(answers, effects or repeat(()), strict=False)
     lines: list[Sequence[object]] = []
     for position, row in enumerate(table.rows):
@@ -119,7 +119,7 @@ def _for_people(told: Problem | Warned) -> str:
     return told.message
 
 
-def _apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:
+def apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:
     """The names, changed where a column of the caller has one of them."""
     for name in names:
         free = name

@@ -4,7 +4,7 @@ Headers are matched in any case and with spaces for underscores, as the page lab
 does not know pass through to an answer in the table's own form.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.dataset import folded, nearest, normalized
 from shared.problems import Problem, json_pointer, refuse, shortened
@@ -21,7 +21,7 @@ def read_table(schema: RequestSchema, table: SentTable, *, each: bool = False) -
 
     With `each`, rows that cannot be answered are told in the result's `refused` instead.
     """
-    names = _names(schema, table)
+    names = field_names(schema, table.header)
     _require_shared(schema, names)
     if not table.rows:
         return model_input(schema.columns, {column.name: [] for column in schema.columns}, 0)
@@ -31,14 +31,14 @@ def read_table(schema: RequestSchema, table: SentTable, *, each: bool = False) -
     return reading.finish(schema.columns)
 
 
-def _names(schema: RequestSchema, table: SentTable) -> Mapping[str, str]:
+def field_names(schema: RequestSchema, header: Sequence[str]) -> Mapping[str, str]:
     """The field that each header of the table names, for those that name one."""
     exact = {normalized(spelling): name for spelling, name in schema.names.items()}
     labels: dict[str, str | None] = {}
     for spelling, name in schema.names.items():
         label = _label(spelling)
         labels[label] = name if labels.get(label, name) == name else None  # two fields are not told apart by their case
-    found = {header: exact.get(header) or labels.get(_label(header)) for header in table.header}
+    found = {header: exact.get(header) or labels.get(_label(header)) for header in header}
     return {header: name for header, name in found.items() if name is not None}
 
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from functions.validate.deadline import DeadlineStore
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import layout
+from shared.deadline import DeadlineStore
 from shared.errors import SettingsError, StorageUnavailable, TransientError
 from tests.candidates import build, run_id
 from tests.memory_store import MemoryStore

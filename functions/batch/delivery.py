@@ -1,0 +1,70 @@
+"""One delivery of a file's event: what was decided before stands, what is missing is done."""
+
+from functions.batch.outcome import decided, reject
+from functions.batch.planning import plan
+from functions.batch.rows import BatchRefused
+from functions.batch.settings import BatchSettings
+from functions.batch.stretch import gone
+from functions.batch.work import work
+from shared import layout
+from shared.batches import BatchInput, BatchOutcome, BatchPlan
+from shared.codec import decode, encode
+from shared.errors import IntegrityError, ObjectMissing, PermanentError, PreconditionFailed
+from shared.events import StorageEvent
+from shared.pointers import JSON
+from shared.store import CREATE_ONLY, ObjectInfo, Store
+
+LONGEST_SUFFIX = len("progress/00000.json")
+
+
+def act(store: Store, event: StorageEvent, settings: BatchSettings) -> BatchOutcome:
+    """Answer the file of the event. A refusal is written beside the answer. Raises TransientError, PermanentError."""
+    _require_room(event)
+    ended = decided(store, layout.batch_folder(event.name, event.generation))
+    if ended is not None:
+        return ended
+    info = store.stat(event.name)
+    size = info.size if info is not None and info.generation == event.generation else 0
+    try:
+        pinned = _pinned(store, event, info, settings)
+        return work(store, pinned, settings.threads)
+    except (PermanentError, ObjectMissing) as error:  # the latter: a file of the run is gone
+        refused = error if isinstance(error, BatchRefused) else BatchRefused(_reason(error), [str(error)])
+        return reject(store, BatchInput(name=event.name, generation=event.generation, size=size), refused)
+
+
+def _reason(error: PermanentError | ObjectMissing) -> str:
+    return error.reason if isinstance(error, PermanentError) else IntegrityError.reason
+
+
+def _require_room(event: StorageEvent) -> None:
+    longest = len(layout.batch_folder(event.name, event.generation).encode()) + LONGEST_SUFFIX
+    if longest > layout.MAX_KEY_BYTES:
+        over = longest - layout.MAX_KEY_BYTES
+        message = f"the file's name is {over} bytes too long for the names of its answer; give it a shorter one"
+        raise PermanentError(message, reason="name_too_long")
+
+
+def _pinned(store: Store, event: StorageEvent, info: ObjectInfo | None, settings: BatchSettings) -> BatchPlan:
+    """The plan that the first delivery made. Raises BatchRefused and what a damaged run raises."""
+    key = layout.batch_folder(event.name, event.generation) + layout.PLAN
+    found = _read(store, key)
+    if found is None:
+        if info is None or info.generation != event.generation:
+            raise gone()
+        made = plan(store, info, settings)
+        try:
+            store.write(key, encode(made), if_generation=CREATE_ONLY, content_type=JSON)
+            return made
+        except PreconditionFailed:
+            found = _read(store, key)
+    if found is None or found.input.name != event.name:
+        raise BatchRefused("name_taken", ["another file of this name and generation has an answer; rename this one"])
+    return found
+
+
+def _read(store: Store, key: str) -> BatchPlan | None:
+    try:
+        return decode(store.read(key).data, BatchPlan, key)
+    except ObjectMissing:
+        return None

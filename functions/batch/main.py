@@ -1,0 +1,100 @@
+"""The event entry of batches: a file below `batch/in/` comes, its answer goes to `batch/out/`, and one log line tells.
+
+Faults that no delivery can heal are logged and acknowledged, with the reason beside the answer; whatever may heal is
+raised, so that the event comes again and goes on from the parts that are written.
+
+Fields of the one line that every event acted on leaves, for alerts to match on:
+severity   INFO; ERROR where a person should look; WARNING for what is delivered again
+reason     answered, started (on Dataflow); ERROR: no_model, unknown_format, no_csv, empty_body, malformed_csv,
+           malformed_parquet, invalid_encoding, duplicate_header, no_known_column, missing, duplicate_field,
+           wrong_column_type, bad_metadata, unknown_keep, too_many_bad_rows, input_gone, name_too_long, integrity,
+           invalid_document, invalid_event, bad_settings; WARNING: transient
+run_id, rows, refused; event_id, bucket, name, generation: those of the event
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import functions_framework
+from cloudevents.http import CloudEvent
+from flask import request
+
+from functions.batch.delivery import act
+from functions.batch.settings import BatchSettings
+from shared import layout, logs
+from shared.batches import BatchOutcome
+from shared.deadline import DeadlineStore
+from shared.errors import PermanentError, PipelineError, SettingsError
+from shared.events import FINALIZED, StorageEvent, parse
+from shared.store import CloudStore, Store
+
+SERVICE = "batch"
+CALL_TIMEOUT_SECONDS = 15.0
+CALL_DEADLINE_SECONDS = 20.0
+"""A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
+
+
+@dataclass(frozen=True)
+class Batcher:
+    """The function with its adapters: the one place where they meet."""
+
+    settings: BatchSettings
+    store: Store
+    clock: Callable[[], float] = time.monotonic
+
+    def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
+        """Act on one event. Returns for what is done or can never be, raises for what may heal."""
+        try:
+            event = parse(attributes, data)
+        except PermanentError as error:
+            logs.error(str(error), reason=error.reason, **trace)
+            return
+        ours = event.type == FINALIZED and event.bucket == self.settings.bucket
+        if ours and layout.batch_format(event.name) is not None:
+            self._act(event, {**_fields(event), **trace})
+
+    def _act(self, event: StorageEvent, fields: Mapping[str, object]) -> None:
+        store = DeadlineStore(self.store, self.settings.deadline_seconds, self.clock)
+        try:
+            _log(act(store, event, self.settings), fields)
+        except PermanentError as error:
+            logs.error(str(error), reason=error.reason, **fields)
+        except PipelineError as error:
+            logs.warning(f"will be delivered again: {error}", reason="transient", **fields)
+            raise
+
+
+@functions_framework.cloud_event
+def batch(event: CloudEvent) -> None:
+    """The deployed function."""
+    batcher = _batcher()
+    trace = logs.trace_of(request.headers.get("traceparent", ""), batcher.settings.project)
+    batcher.receive(event.get_attributes(), event.data, trace)
+
+
+@cache
+def _batcher() -> Batcher:
+    """Made at the first event, in the worker that serves it."""
+    logs.configure(SERVICE)
+    try:
+        settings = BatchSettings.from_env(os.environ)
+    except SettingsError as error:
+        logs.error(str(error), reason=error.reason)
+        raise
+    logs.configure(SERVICE, settings.log_level)
+    return Batcher(settings, CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS))
+
+
+def _log(outcome: BatchOutcome, fields: Mapping[str, object]) -> None:
+    told = {"run_id": outcome.run_id, "rows": outcome.rows, "refused": outcome.refused, **fields}
+    if outcome.status == "succeeded":
+        logs.info(f"{outcome.rows} rows answered in {len(outcome.parts)} parts", reason="answered", **told)
+    else:
+        logs.error(f"the file was refused: {'; '.join(outcome.problems)}", reason=outcome.reason or "", **told)
+
+
+def _fields(event: StorageEvent) -> dict[str, object]:
+    return {"event_id": event.id, "bucket": event.bucket, "name": event.name, "generation": event.generation}
