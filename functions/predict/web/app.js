@@ -6,9 +6,11 @@ import { drawForm, markField, readForm, setField } from "./form.js";
 import { drawScale } from "./scale.js";
 import { markOldTable, prepareTable, runOf } from "./table.js";
 import { drawWhatIf, variations } from "./whatif.js";
+import { drawWhy, hideWhy } from "./why.js";
 
 const PAUSE = 120; // milliseconds of quiet before a change is sent
 const WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+const WHAT_IF = { "X-Purpose": "what-if" };
 const MARKS = { low: "●", medium: "◆", high: "▲" };
 const form = byId("form");
 let schema = null;
@@ -95,7 +97,8 @@ async function askTable(file) {
 async function askFile(file, accept) {
   const packed = (await file.slice(0, 2).text()) === "PK"; // a workbook is a zip archive, whatever its name says
   const headers = { "Content-Type": packed ? WORKBOOK : "text/csv", Accept: accept };
-  return fetchAnswer("predict_batch?errors=rows", { method: "POST", headers, body: file });
+  const reasons = byId("reasons").checked ? "&explain=3" : "";
+  return fetchAnswer(`predict_batch?errors=rows${reasons}`, { method: "POST", headers, body: file });
 }
 
 async function askWorkbook(file) {
@@ -121,7 +124,7 @@ async function predict() {
   try {
     const asked = variations(schema, row);
     const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
-    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows }, { "X-Purpose": "what-if" })]);
+    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows }, WHAT_IF)]);
     if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
       await start(); // another model serves now: its fields may be others
       return;
@@ -129,9 +132,24 @@ async function predict() {
     notice("");
     showAnswer(answer);
     drawWhatIf(schema, row, answer, asked, batch.predictions, choose);
+    await explain(row, answer);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(await modelChanged(error))) showProblems(error);
+  }
+}
+
+// After the answer: an explanation may take longer, and a model from before there were any has none.
+async function explain(row, answer) {
+  try {
+    const told = await post("explain", row, WHAT_IF);
+    if (told.model.run_id === answer.model.run_id) drawWhy(schema, row, answer, told);
+    byId("reasons-choice").hidden = false;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    hideWhy();
+    byId("reasons-choice").hidden = true;
+    byId("reasons").checked = false;
   }
 }
 

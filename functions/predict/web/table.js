@@ -1,10 +1,12 @@
 // A CSV file goes to the service as it is and comes back with the prediction's columns appended: shown, and to be saved.
 import { byId, element, formatter, percentApart, words } from "./dom.js";
 import { inUserWords } from "./problems.js";
+import { signed } from "./why.js";
 
 const MOST_LINES = 200;
 const MOST_PROBLEMS = 20;
-const APPENDED = ["prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band", "error", "warning", "row", "run_id"];
+const REASONS = [1, 2, 3].map((place) => [`feature_${place}`, `effect_${place}`]);
+const APPENDED = ["prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band", ...REASONS.flat(), "error", "warning", "row", "run_id"];
 const CSV = { type: "text/csv" };
 const RANK = { high: 0, medium: 1, low: 2 };
 
@@ -139,24 +141,25 @@ function byRisk(rows, { risk_tier: tier, risk_probability: probability }) {
 function drawTable(schema, header, rows, place, most) {
   const first = place.prediction;
   const risky = place.risk_tier > first;
+  const explained = place.feature_1 > first;
   const thresholds = Object.values(schema.assessment?.tiers || {});
   const made = document.createElement("table");
   made.append(element("caption", `Predicted ${words(schema.target)}`, "unseen"));
-  const names = ["row", words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...header.slice(0, first).map(words)];
+  const names = ["row", words(schema.target), "likely range", ...(risky ? ["risk"] : []), ...(explained ? ["what matters most"] : []), ...header.slice(0, first).map(words)];
   const head = document.createElement("tr");
   head.append(...names.map((name) => Object.assign(element("th", name), { scope: "col" })));
   const widths = rows.slice(0, MOST_LINES).filter((row) => !row[place.error]).map((row) => row[place.interval_high] - row[place.interval_low]);
   const number = formatter(Math.max(...widths, 0));
-  made.append(head, ...rows.slice(0, most).map((row) => drawLine(row, place, risky, number, thresholds)));
+  made.append(head, ...rows.slice(0, most).map((row) => drawLine(row, place, risky, explained, number, thresholds)));
   return made;
 }
 
-function drawLine(row, place, risky, number, thresholds) {
+function drawLine(row, place, risky, explained, number, thresholds) {
   const line = document.createElement("tr");
   line.append(element("td", row[place.row], "figure"));
   const rest = row.slice(0, place.prediction).map((cell) => element("td", cell));
   if (row[place.error]) {
-    line.append(Object.assign(element("td", row[place.error], "unanswered"), { colSpan: risky ? 3 : 2 }), ...rest);
+    line.append(Object.assign(element("td", row[place.error], "unanswered"), { colSpan: 2 + risky + explained }), ...rest);
     return line;
   }
   const [prediction, low, high] = ["prediction", "interval_low", "interval_high"].map((name) => Number(row[place[name]]));
@@ -167,9 +170,16 @@ function drawLine(row, place, risky, number, thresholds) {
     cell.append(element("span", `${tier}, ${percentApart(Number(row[place.risk_probability]), thresholds)}`, `tier ${`tier-${tier}`}`));
     line.append(cell);
   }
+  if (explained) line.append(element("td", reasonsOf(row, place, number)));
   if (row[place.warning]) line.lastChild.append(element("span", row[place.warning], "warning"));
   line.append(...rest);
   return line;
+}
+
+function reasonsOf(row, place, number) {
+  return REASONS.filter(([feature]) => row[place[feature]])
+    .map(([feature, effect]) => `${words(row[place[feature]])} ${signed(Number(row[place[effect]]), number)}`)
+    .join(", ");
 }
 
 // RFC 4180, as the service writes it.

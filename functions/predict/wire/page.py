@@ -12,13 +12,10 @@ from starlette.responses import Response
 from functions.predict.wire.envelope import Routes
 
 FOLDER = Path(__file__).parents[1] / "web"
-SCRIPTS = ("app", "dom", "form", "problems", "scale", "table", "whatif")
+SCRIPTS = ("app", "dom", "form", "problems", "scale", "table", "whatif", "why")
 FILES = {
     "/": ("index.html", "text/html"),
-    **{
-        f"/{name}.js": (f"{name}.js", "text/javascript")
-        for name in ("app", "dom", "form", "problems", "scale", "table", "whatif")
-    },
+    **{f"/{name}.js": (f"{name}.js", "text/javascript") for name in SCRIPTS},
     "/style.css": ("style.css", "text/css"),
     "/docs": ("docs.html", "text/html"),
     "/docs.js": ("docs.js", "text/javascript"),
