@@ -311,6 +311,13 @@ class Attempt(Document, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+class GivenUp(Document, frozen=True, kw_only=True):
+    """That the process which ran a candidate was ended, and why."""
+
+    given_up_at: datetime
+    reason: str
+
+
 class Golden(Document, frozen=True, kw_only=True):
     """Rows with the predictions that the serving runtime must reproduce, missing values included."""
 

@@ -79,6 +79,11 @@ def candidate(run_id: str, name: str = "") -> str:
     return f"candidates/{run_id}/{name}"
 
 
+def given_up(run_id: str, attempt: int) -> str:
+    """Key of the note that validation gave a candidate up, by the number of the attempt."""
+    return candidate(run_id, f"given_up-{attempt}.json")
+
+
 def staged(stage: Stage, run_id: str, name: str = "") -> str:
     """Key of a stage's copy of a run's file; its folder when no name is given."""
     return f"{stage}/{run_id}/{name}"

@@ -14,7 +14,8 @@ from shared.layout import Stage
 from shared.store import ObjectInfo, Store
 
 MAX_MANIFEST_BYTES = 8 * 2**20
-MAX_FILE_BYTES = 512 * 2**20
+MAX_FILE_BYTES = 128 * 2**20
+"""A graph of this size takes fourteen times as much memory to load."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from functions.validate import contract
 from functions.validate.evidence import StagedRun, staged_run
+from functions.validate.isolation import Examiner
 from shared import layout, pointers
 from shared.codec import decode
 from shared.documents import Pointer
@@ -130,12 +131,12 @@ def _holds(store: Store, key: str, data: bytes) -> bool:
         return False
 
 
-def verified_run(store: Store, pointer: Pointer) -> StagedRun:
+def verified_run(store: Store, pointer: Pointer, examiner: Examiner) -> StagedRun:
     """The run as production holds it, or else as staging does. Raises MarkerRefused with the problems of both."""
     problems = []
     for stage in _SOURCES:
         try:
-            return staged_run(store, stage, pointer.run_id, pointer.manifest_sha256)
+            return staged_run(store, stage, pointer.run_id, pointer.manifest_sha256, examiner.reproduce)
         except (IntegrityError, InvalidDocument) as error:
             problems.append(str(error))
     raise MarkerRefused("run_not_verified", problems)

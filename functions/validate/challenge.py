@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from functions.validate.asked import MarkerRefused, Request, read_request, refuse, require_contract, verified_run
 from functions.validate.evidence import StagedRun
+from functions.validate.isolation import Examiner
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import ATTEMPTS, Clock, Release, copy_files
 from functions.validate.rejection import keep_newest
@@ -20,10 +21,10 @@ from shared.events import ChallengeAsked, StorageEvent
 from shared.store import Store
 
 
-def act_on_challenge(store: Store, asked: ChallengeAsked, clock: Clock) -> Outcome:
+def act_on_challenge(store: Store, asked: ChallengeAsked, clock: Clock, examiner: Examiner) -> Outcome:
     """Begin or stop a challenge as the marker says. A refusal is written to the bucket. Raises TransientError."""
     try:
-        return _acted(store, asked.event, clock)
+        return _acted(store, asked.event, clock, examiner)
     except PermanentError as error:
         problems = error.problems if isinstance(error, MarkerRefused) else (str(error),)
         rejection = Rejection(
@@ -37,7 +38,7 @@ def act_on_challenge(store: Store, asked: ChallengeAsked, clock: Clock) -> Outco
         return Outcome(error.reason, f"the challenger's marker was refused: {error}", stage="production", failed=True)
 
 
-def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
+def _acted(store: Store, event: StorageEvent, clock: Clock, examiner: Examiner) -> Outcome:
     before = _acted_before(store, event)
     if before is not None:
         return before
@@ -50,7 +51,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
     champion = pointers.read_current(store, "production").pointer
     if champion is None:
         refuse("no_champion", "production serves nothing yet: promote a run instead of trying it beside nothing")
-    run = verified_run(store, request.pointer)
+    run = verified_run(store, request.pointer, examiner)
     if run.manifest.run_id == champion.run_id:
         refuse("same_run", f"{champion.run_id} is what production serves already")
     require_contract(store, run, champion)

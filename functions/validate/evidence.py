@@ -11,12 +11,15 @@ from shared import layout
 from shared.codec import decode
 from shared.documents import FileDigest, Golden, Manifest
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
+from shared.graph_rules import require_known
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
 from shared.run_files import staged_manifest, verified_object
 from shared.store import ObjectInfo, Store
 
 REQUIRED = (layout.MODEL, layout.GOLDEN, layout.HOLDOUT, layout.PROFILE)
+Reproduce = Callable[[Manifest, Mapping[str, bytes], str], None]
+"""Requires the golden rows of a manifest, its files and their folder, as `reproduce` does."""
 _JUDGED = frozenset({layout.MODEL, layout.GOLDEN, layout.HOLDOUT})
 
 
@@ -72,7 +75,13 @@ class StagedRun:
 
 
 def staged_run(
-    store: Store, stage: Stage, run_id: str, manifest_sha256: str, *, only: Callable[[str], bool] = lambda _: True
+    store: Store,
+    stage: Stage,
+    run_id: str,
+    manifest_sha256: str,
+    require_golden_rows: Reproduce,
+    *,
+    only: Callable[[str], bool] = lambda _: True,
 ) -> StagedRun:
     """The run below `<stage>/<run_id>/`: manifest digest, the digests of the files that `only` admits, golden rows.
 
@@ -87,7 +96,7 @@ def staged_run(
     found = gather(store, folder, {name: entry for name, entry in files.items() if only(name)})
     if found.problems:
         raise IntegrityError(f"{folder}: {'; '.join(found.problems)}")
-    require_reproduced(manifest, found.files, folder)
+    require_golden_rows(manifest, found.files, folder)
     return StagedRun(manifest, manifest_digest, found.files[layout.MODEL], found.sources)
 
 
@@ -96,12 +105,16 @@ def needed_to_serve(name: str) -> bool:
     return name in (layout.MODEL, layout.GOLDEN)
 
 
-def require_reproduced(manifest: Manifest, files: Mapping[str, bytes], folder: str) -> None:
-    """The golden rows, by the serving runtime. Raises IntegrityError, InvalidDocument."""
+def reproduce(manifest: Manifest, files: Mapping[str, bytes], folder: str) -> None:
+    """The golden rows, by the serving runtime, from a graph that holds nothing else than ours do.
+
+    Raises IntegrityError, InvalidDocument.
+    """
     absent = [name for name in (layout.MODEL, layout.GOLDEN) if name not in files]
     if absent:
         raise IntegrityError(f"{folder}: the manifest does not list {', '.join(absent)}")
     try:
+        require_known(files[layout.MODEL])
         golden = decode(files[layout.GOLDEN], Golden, folder + layout.GOLDEN)
         require_golden(Model(files[layout.MODEL], manifest.features), golden)
     except (IntegrityError, InvalidDocument, MemoryError):

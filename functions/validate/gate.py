@@ -4,7 +4,7 @@ Pure. R² is that of the graph's own predictions, not clipped to `target_range`:
 manifest claims. Every comparison is written so that NaN fails it. Add a check as one row of `CHECKS`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
@@ -13,7 +13,7 @@ import numpy as np
 
 from functions.validate import bootstrap, contract
 from functions.validate.reading import as_read_by, readable_by
-from shared import layout
+from shared import graph_rules, layout
 from shared.codec import decode, decode_gzip
 from shared.documents import (
     Check,
@@ -29,6 +29,8 @@ from shared.model_runtime import Model, require_golden, tolerance
 MIN_HOLDOUT_ROWS = 30
 MAX_GOLDEN_ROWS = 10_000
 REPORTED_TOLERANCE = 1e-3
+GIVEN_UP = "given_up"
+"""Code of a check that no process survived."""
 
 Shown = float | str | None
 
@@ -106,14 +108,35 @@ class Case:
 
 def judge(opening: Sequence[Check], case: Case | None) -> Decision:
     """The verdict. `opening`: the checks made before any file was read; `case` is needed only if they all passed."""
-    checks = list(opening)
-    for name, needs, examine in CHECKS:
-        failed = [check for check in checks if not check.passed and check.name in (*OPENING, *needs)]
-        if failed or case is None:
-            checks.append(_not_run(name, failed))
-        else:
-            checks.append(_examined(name, examine, case))
+    return decision(tuple(examine(opening, case)))
+
+
+def decision(checks: Sequence[Check]) -> Decision:
+    """The verdict that `checks` make together."""
     return Decision(passed=all(check.passed for check in checks), checks=tuple(checks))
+
+
+def examine(opening: Sequence[Check], case: Case | None) -> Iterator[Check]:
+    """Every check of the decision, each as soon as it is made."""
+    yield from opening
+    checks = list(opening)
+    for name, needs, examination in CHECKS:
+        failed = [check for check in checks if not check.passed and check.name in (*OPENING, *needs)]
+        made = _not_run(name, failed) if failed or case is None else _examined(name, examination, case)
+        checks.append(made)
+        yield made
+
+
+def may_be_run(case: Case) -> bool:
+    """Whether the files are sound and the graph holds nothing strange; else no check looks further."""
+    return not case.problems and _examined("graph", _graph, case).passed
+
+
+def given_up(made: Sequence[Check], reason: str) -> Decision:
+    """The verdict where the process of the checks was ended after `made`: the one under way failed."""
+    missing = [name for name, _, _ in CHECKS if name not in [one.name for one in made]]
+    ended = [check(name, False, None, None, reason, GIVEN_UP) for name in missing[:1]]
+    return decision([*made, *ended, *(_not_run(name, ended) for name in missing[1:])])
 
 
 def check(name: str, passed: bool, observed: Shown, threshold: Shown, reason: str, code: str = "") -> Check:
@@ -137,6 +160,11 @@ def _integrity(case: Case) -> Check:
     sound = total - len(case.problems)
     reason = "; ".join(case.problems) or "every file is present with its size and sha256"
     return check("integrity", not case.problems, float(sound), float(total), reason)
+
+
+def _graph(case: Case) -> Check:
+    graph_rules.require_known(case.files[layout.MODEL])
+    return check("graph", True, None, None, "it holds what the exporters write, and nothing else")
 
 
 def _golden(case: Case) -> Check:
@@ -242,12 +270,13 @@ def _champion(case: Case) -> Check:
 
 CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("integrity", (), _integrity),
-    ("golden", ("integrity",), _golden),
-    ("holdout_size", ("integrity",), _holdout_size),
+    ("graph", ("integrity",), _graph),
+    ("golden", ("integrity", "graph"), _golden),
+    ("holdout_size", ("integrity", "graph"), _holdout_size),
     ("score", ("integrity", "golden", "holdout_size"), _score),
     ("better_than_mean", ("integrity", "golden", "holdout_size"), _better_than_mean),
     ("reported", ("integrity", "golden", "holdout_size"), _reported),
-    ("contract", ("integrity",), _contract),
+    ("contract", ("integrity", "graph"), _contract),
     ("champion", ("integrity", "golden", "holdout_size"), _champion),
 )
 """Name, the checks without which it cannot run, and the check itself, in the order of the decision."""

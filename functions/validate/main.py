@@ -21,7 +21,7 @@ run_id, stage; event_id, bucket, name, generation: those of the event; logging.g
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import functions_framework
@@ -29,6 +29,8 @@ from cloudevents.http import CloudEvent
 from flask import request
 
 from functions.validate.challenge import act_on_challenge
+from functions.validate.isolation import Apart, Examiner, Here
+from functions.validate.lanes import Lanes
 from functions.validate.marker import act_on_marker
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock
@@ -54,6 +56,8 @@ class Validator:
     settings: ValidateSettings
     store: Store
     clock: Clock = utc_now
+    examiner: Examiner = field(default_factory=Here)
+    lanes: Lanes = field(default_factory=Lanes)
 
     def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
@@ -70,11 +74,14 @@ class Validator:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, time.monotonic)
         try:
             if isinstance(asked, CandidateArrived):
-                outcome = judge_candidate(store, asked, self.clock)
+                with self.lanes.candidate():
+                    outcome = judge_candidate(store, asked, self.clock, self.examiner)
             elif isinstance(asked, PromotionAsked):
-                outcome = act_on_marker(store, asked, self.clock)
+                with self.lanes.marker():
+                    outcome = act_on_marker(store, asked, self.clock, self.examiner)
             else:
-                outcome = act_on_challenge(store, asked, self.clock)
+                with self.lanes.marker():
+                    outcome = act_on_challenge(store, asked, self.clock, self.examiner)
         except PermanentError as error:
             outcome = _failure(asked, error)
         except PipelineError as error:
@@ -102,7 +109,10 @@ def _validator() -> Validator:
         raise
     logs.configure(SERVICE, settings.log_level)
     return Validator(
-        settings, CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS)
+        settings,
+        CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS),
+        examiner=Apart(settings.examined_bytes),
+        lanes=Lanes(settings.threads, settings.deadline_seconds),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functions.validate.approvals import ANOTHER_PERSON, require_people
 from functions.validate.asked import MarkerRefused, Request, read_request, require_contract, verified_run
 from functions.validate.evidence import StagedRun
+from functions.validate.isolation import Examiner
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
 from functions.validate.rejection import keep_newest
@@ -21,11 +22,11 @@ from shared.pointers import Current
 from shared.store import Store
 
 
-def act_on_marker(store: Store, asked: PromotionAsked, clock: Clock) -> Outcome:
+def act_on_marker(store: Store, asked: PromotionAsked, clock: Clock, examiner: Examiner) -> Outcome:
     """Promote what the marker names. A refusal is written to the bucket. Raises TransientError."""
     event = asked.event
     try:
-        return _acted(store, event, clock)
+        return _acted(store, event, clock, examiner)
     except PermanentError as error:
         problems = error.problems if isinstance(error, MarkerRefused) else (str(error),)
         _reject(store, event, error.reason, problems, clock)
@@ -34,7 +35,7 @@ def act_on_marker(store: Store, asked: PromotionAsked, clock: Clock) -> Outcome:
         return Outcome(error.reason, f"the promotion marker {said}: {error}", stage="production", failed=not waits)
 
 
-def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
+def _acted(store: Store, event: StorageEvent, clock: Clock, examiner: Examiner) -> Outcome:
     current = pointers.read_current(store, "production")
     newest = None if current.pointer else pointers.newest(store, "production")
     if marker_standing(event.generation, current.pointer, newest) != "newer":
@@ -42,7 +43,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock) -> Outcome:
     request = read_request(store, event)
     if request is None:
         return Outcome("marker_replaced", "a newer marker is there; its own event decides", stage="production")
-    run = verified_run(store, request.pointer)
+    run = verified_run(store, request.pointer, examiner)
     require_contract(store, run, current.pointer)
     require_people(store, run, request, event.generation, clock)
     return _outcome(run.manifest.run_id, promote(store, "production", _release(request, run, event.generation), clock))

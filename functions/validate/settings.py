@@ -1,11 +1,17 @@
 """What validation is told from outside: the bucket, how long one event may take, and how much is logged."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from shared.env import Environment
 
+OWN_MIB = 448
+"""This process, the files of one run, and the copy of them that is handed on."""
+LEAST_MIB = 1024
+THREADS = 4 * (os.cpu_count() or 1)
+"""The framework's own default."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -13,21 +19,35 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 class ValidateSettings:
     """`deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
 
-    `project`: named in the log lines' traces.
+    `project`: named in the log lines' traces. `memory_mib`: of the container. `threads`: requests at once, as the
+    framework reads THREADS too.
     """
 
     bucket: str
     deadline_seconds: float
     log_level: str
     project: str | None = None
+    memory_mib: int = 1024
+    threads: int = THREADS
+
+    @property
+    def examined_bytes(self) -> int:
+        """What a process may take that runs a candidate's graph, or a marker's beside it."""
+        return (self.memory_mib - OWN_MIB) * 2**20 // 2
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """BUCKET, DEADLINE_SECONDS (500), LOG_LEVEL (INFO), GOOGLE_CLOUD_PROJECT. Raises SettingsError naming it."""
+        """BUCKET, DEADLINE_SECONDS (500), LOG_LEVEL (INFO), GOOGLE_CLOUD_PROJECT, MEMORY_MIB (1024), THREADS (four
+        for each processor).
+
+        Raises SettingsError naming the variable.
+        """
         environment = Environment(environ)
         return cls(
             bucket=environment.text("BUCKET"),
             deadline_seconds=environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
             log_level=environment.choice("LOG_LEVEL", "INFO", LEVELS),
             project=environment.optional("GOOGLE_CLOUD_PROJECT"),
+            memory_mib=environment.integer("MEMORY_MIB", 1024, minimum=LEAST_MIB, maximum=32768),
+            threads=environment.integer("THREADS", THREADS, minimum=3, maximum=1000),
         )

@@ -4,10 +4,12 @@ Arrives: the event of `candidates/<run_id>/manifest.json`. Leaves: a decision be
 staging serving the run. A decision that is there already is honoured, so a redelivery never judges twice.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from functions.validate import evidence, gate
+from functions.validate.giving_up import ATTEMPTS, give_up
+from functions.validate.isolation import Examiner, GivenUp
 from functions.validate.older_decisions import with_status
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
@@ -38,13 +40,13 @@ class ReadManifest:
     problem: str = ""
 
 
-def judge_candidate(store: Store, arrived: CandidateArrived, clock: Clock) -> Outcome:
+def judge_candidate(store: Store, arrived: CandidateArrived, clock: Clock, examiner: Examiner) -> Outcome:
     """Decide on the run and act on the decision. Raises PermanentError, TransientError."""
     run_id = arrived.run_id
     candidate = _read_candidate(store, arrived)
     if candidate is None:
         return Outcome("manifest_gone", f"the manifest of {run_id} is gone or was replaced since the event", run_id)
-    decision, found = _decided(store, candidate, clock)
+    decision, found = _decided(store, candidate, clock, examiner)
     if not decision.passed:
         return _refused(run_id, decision)
     _require_same_manifest(decision, candidate)
@@ -74,12 +76,14 @@ def _read_candidate(store: Store, arrived: CandidateArrived) -> ReadManifest | N
         return ReadManifest(info, arrived.run_id, data, None, str(error))
 
 
-def _decided(store: Store, candidate: ReadManifest, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+def _decided(
+    store: Store, candidate: ReadManifest, clock: Clock, examiner: Examiner
+) -> tuple[Decision, evidence.Evidence | None]:
     """The decision that stands, and what was read for it if it was made now."""
     recorded = _recorded(store, candidate.run_id)
     if recorded is not None:
         return recorded, None
-    decision, found = _judged(store, candidate, clock)
+    decision, found = _judged(store, candidate, clock, examiner)
     key = layout.candidate(candidate.run_id, layout.DECISION)
     try:
         write_once(store, key, encode(decision), "application/json")
@@ -97,15 +101,23 @@ def _recorded(store: Store, run_id: str) -> Decision | None:
         return None
 
 
-def _judged(store: Store, candidate: ReadManifest, clock: Clock) -> tuple[Decision, evidence.Evidence | None]:
+def _judged(
+    store: Store, candidate: ReadManifest, clock: Clock, examiner: Examiner
+) -> tuple[Decision, evidence.Evidence | None]:
     serving, unreadable = _serving(store)
     opening = _opening(candidate, serving, unreadable, clock)
     if candidate.manifest is None or not all(check.passed for check in opening):
         return gate.judge(opening, None), None
     found = evidence.gather_candidate(store, candidate.manifest)
-    incumbent = _incumbent(store, candidate.run_id, serving)
-    case = gate.Case(candidate.manifest, found.files, found.problems, incumbent)
-    return gate.judge(opening, case), found
+    case = gate.Case(candidate.manifest, found.files, found.problems, gate.Incumbent(None, b"", "it was not read"))
+    if gate.may_be_run(case):
+        case = replace(case, incumbent=_incumbent(store, candidate.run_id, serving, examiner))
+    try:
+        return examiner.judge(opening, case), found
+    except GivenUp as ended:
+        if not give_up(store, candidate.run_id, str(ended), clock):
+            raise
+        return gate.given_up(ended.checks, f"given up {ATTEMPTS} times: {ended}"), found
 
 
 def _serving(store: Store) -> tuple[Pointer | None, str]:
@@ -151,12 +163,17 @@ def _opening(candidate: ReadManifest, serving: Pointer | None, unreadable: str, 
     ]
 
 
-def _incumbent(store: Store, run_id: str, serving: Pointer | None) -> gate.Incumbent:
+def _incumbent(store: Store, run_id: str, serving: Pointer | None, examiner: Examiner) -> gate.Incumbent:
     if serving is None or serving.run_id == run_id:
         return gate.Incumbent(None, b"", "staging serves no other run")
     try:
         run = evidence.staged_run(
-            store, "staging", serving.run_id, serving.manifest_sha256, only=evidence.needed_to_serve
+            store,
+            "staging",
+            serving.run_id,
+            serving.manifest_sha256,
+            examiner.reproduce,
+            only=evidence.needed_to_serve,
         )
     except (IntegrityError, InvalidDocument) as error:
         return gate.Incumbent(None, b"", f"what staging serves does not verify: {error}")

@@ -1,5 +1,9 @@
 # The validation function: an event for every object that is finished in the bucket, tried again until it is acknowledged.
 
+locals {
+  validate_threads = 4
+}
+
 resource "google_cloud_run_v2_service_iam_member" "events_call_validate" {
   location = var.region
   name     = google_cloudfunctions2_function.validate.name
@@ -29,10 +33,10 @@ resource "google_cloudfunctions2_function" "validate" {
     service_account_email            = local.accounts.validate.email
     timeout_seconds                  = var.validate_timeout_seconds
     available_cpu                    = "1"
-    available_memory                 = "512Mi"
+    available_memory                 = "${var.validate_memory_mib}Mi"
     min_instance_count               = 0
     max_instance_count               = var.validate_max_instances
-    max_instance_request_concurrency = 1
+    max_instance_request_concurrency = local.validate_threads # one candidate at a time, and room for markers beside it
     ingress_settings                 = "ALLOW_INTERNAL_ONLY"
     all_traffic_on_latest_revision   = true
     environment_variables = {
@@ -40,6 +44,8 @@ resource "google_cloudfunctions2_function" "validate" {
       DEADLINE_SECONDS     = tostring(var.validate_timeout_seconds - 40) # no new storage call later than this
       LOG_LEVEL            = "INFO"
       GOOGLE_CLOUD_PROJECT = var.project
+      MEMORY_MIB           = tostring(var.validate_memory_mib)
+      THREADS              = tostring(local.validate_threads)
     }
   }
 

@@ -142,6 +142,16 @@ variable "validate_timeout_seconds" {
   }
 }
 
+variable "validate_memory_mib" {
+  description = "Memory of one validation instance in MiB; what is left beside its own runs candidates, each within a limit."
+  type        = number
+  default     = 1024
+  validation {
+    condition     = var.validate_memory_mib >= 1024 && var.validate_memory_mib <= 4096
+    error_message = "validate_memory_mib must be from 1024 to 4096: candidates are run in processes of their own beside the function's."
+  }
+}
+
 variable "validate_max_instances" {
   description = "How many events are worked on at once. Promotions exclude each other by conditional writes, not by this."
   type        = number

@@ -56,7 +56,7 @@ run "plan" {
     error_message = "validate must end by itself before the platform ends it"
   }
   assert {
-    condition     = google_cloudfunctions2_function.validate.service_config[0].max_instance_request_concurrency == 1 && google_cloudfunctions2_function.validate.service_config[0].max_instance_count <= 20
+    condition     = google_cloudfunctions2_function.validate.service_config[0].max_instance_request_concurrency == tonumber(google_cloudfunctions2_function.validate.service_config[0].environment_variables["THREADS"]) && google_cloudfunctions2_function.validate.service_config[0].max_instance_count <= 20
     error_message = "validate's concurrency is bounded"
   }
   assert {

@@ -18,6 +18,8 @@ from functions.train.graph.encoding import Encoding
 from functions.train.graph.graph import Graph, NotExportable
 from functions.train.graph.neighbours import k_nearest
 from shared.documents import Cell, Feature
+from shared.errors import IntegrityError
+from shared.graph_rules import require_known
 from shared.model_runtime import PREDICTION, Model, tolerance
 
 OPSETS = (helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3))
@@ -47,9 +49,11 @@ def export(pipeline: Pipeline) -> bytes:
     model = helper.make_model(proto, opset_imports=OPSETS, ir_version=IR_VERSION, producer_name="train")
     try:
         onnx.checker.check_model(model)
-        return bytes(model.SerializeToString())
-    except ValueError as error:  # protobuf holds 2 GB at most
+        data = bytes(model.SerializeToString())
+        require_known(data)  # or validation would refuse it
+    except (ValueError, IntegrityError) as error:  # protobuf holds 2 GB at most
         raise NotExportable(f"the graph cannot be written: {error}") from None
+    return data
 
 
 def require_parity(

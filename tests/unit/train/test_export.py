@@ -1,5 +1,8 @@
 """One graph predicts what the fitted pipeline predicts, for every algorithm on every kind of table."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pandas as pd
@@ -21,6 +24,7 @@ from functions.train.graph.export import (
 from functions.train.graph.graph import NotExportable
 from functions.train.search.neighbours import TiedNeighbours
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
+from shared import graph_rules
 from shared.dataset import DatasetSpec
 from shared.model_runtime import Model
 from shared.tables.reading import Column
@@ -260,3 +264,25 @@ def test_an_estimator_without_an_exporter_is_named() -> None:
     entry = Algorithm("SVR", lambda _: SVR())
     with pytest.raises(NotExportable, match="no ONNX exporter for SVR"):
         export(fitted(entry, mixed()))
+
+
+def test_every_operator_that_is_allowed_is_one_that_an_exporter_writes() -> None:
+    """The list is no longer than it must be: each operator more is another way in. `export` itself holds to it."""
+    folder = Path(trees.__file__).parent
+    calls = [node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    written = {
+        part.value
+        for call in calls
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "node"
+        for part in call.args[:1]
+        if isinstance(part, ast.Constant)
+    }
+    assert {operator for _, operator in graph_rules.OPERATORS} == written
+
+
+def test_a_graph_with_another_operator_is_not_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {kind: names for kind, names in graph_rules.OPERATORS.items() if kind != ("", "Gemm")}
+    monkeypatch.setattr(graph_rules, "OPERATORS", known)
+    ridge = next(entry for entry in MODEL_ZOO if entry.name == "Ridge")
+    with pytest.raises(NotExportable, match="the operator 'Gemm'"):
+        export(fitted(ridge, TABLES["numeric"]))

@@ -28,7 +28,7 @@ from tests.candidates import FEATURES, Candidate, build, graph, run_id
 NOBODY = Incumbent(None, b"", "staging serves nothing yet")
 OPENING = [gate.check(name, True, None, None, "fine") for name in gate.OPENING]
 SCORED = ["score", "better_than_mean", "reported", "contract", "champion"]
-NAMES = [*gate.OPENING, "integrity", "golden", "holdout_size", *SCORED]
+NAMES = [*gate.OPENING, "integrity", "graph", "golden", "holdout_size", *SCORED]
 
 
 def decided(candidate: Candidate, problems: tuple[str, ...] = (), incumbent: Incumbent = NOBODY) -> Decision:
@@ -93,10 +93,11 @@ def test_golden_predictions_of_another_model_fail() -> None:
 
 
 @pytest.mark.parametrize("model", [b"", b"\x00" * 100, b"{}", encode(Golden(rows=(), predictions=()))])
-def test_bytes_that_are_no_graph_fail_golden(model: bytes) -> None:
+def test_bytes_that_are_no_graph_are_never_loaded(model: bytes) -> None:
     decision = decided(build(run_id(1)).with_file(layout.MODEL, model))
-    assert failed(decision) == ["golden"]
-    assert "cannot load" in found(decision, "golden").reason
+    assert failed(decision) == ["graph"]
+    assert "no ONNX model" in found(decision, "graph").reason
+    assert found(decision, "golden").reason == "not run: graph failed"
 
 
 def test_a_graph_for_other_features_fails_golden() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from functions.validate.isolation import Examiner, Here
 from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import challenges, layout, logs
@@ -44,6 +45,7 @@ class World:
 
     bucket: MemoryStore = field(default_factory=MemoryStore)
     seconds: Iterator[int] = field(default_factory=itertools.count)
+    examiner: Examiner = field(default_factory=Here)
 
     def clock(self) -> datetime:
         """A second later at every look."""
@@ -59,7 +61,7 @@ class World:
         logs.configure("validate", stream=stream)
         settings = ValidateSettings(bucket=BUCKET, deadline_seconds=500.0, log_level="INFO")
         try:
-            Validator(settings, store or self.bucket, self.clock).receive(about, data)
+            Validator(settings, store or self.bucket, self.clock, self.examiner).receive(about, data)
         finally:
             logs.LOGGER.handlers = outer  # deliveries nest where one interrupts another
         return [json.loads(line) for line in stream.getvalue().splitlines()]
