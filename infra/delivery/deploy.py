@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import bundles, dead_letters, options, variables
-from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
+from infra.delivery import builds, bundles, dead_letters, options, variables
+from infra.delivery.cloud_run import IMAGE, CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.commands import do, find
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
@@ -23,7 +23,6 @@ from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment,
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
 SPEC = "data/dataset.toml"
 POINTER = "staging/current.json"
-BUILD = ROOT / "infra" / "delivery" / "cloudbuild-image.yaml"
 FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 120.0
@@ -129,23 +128,15 @@ class Deploy:
         do("gcloud", "storage", "cp", "--if-generation-match=0", str(file), f"gs://{self.outputs['bucket']}/{key}")
 
     def _image(self) -> None:
-        bundle = bundles.BUILD / "predict.zip"
         tag = f"src-{self.digests['predict'][:16]}"
         repository = self.outputs["repository"]
         found = find_image(repository, tag)
         if found is None:
-            project, region = self.target.project, self.target.region
-            account = f"{self.target.name}-build@{project}.iam.gserviceaccount.com"
-            do(
-                *("gcloud", "builds", "submit", str(bundle), f"--config={BUILD}", f"--project={project}"),
-                *(f"--region={region}", "--quiet", f"--substitutions=_IMAGE={repository}/predict:{tag}"),
-                # The account may read the sources' bucket and no other, and logs without a bucket.
-                f"--gcs-source-staging-dir=gs://{project}-{self.target.name}-sources/image",
-                f"--service-account=projects/{project}/serviceAccounts/{account}",
-            )
+            target = self.target
+            builds.build_image(target.project, target.region, target.name, f"{repository}/{IMAGE}:{tag}")
             found = find_image(repository, tag)
         if found is None:
-            raise Stopped(f"the build ended well, but {repository}/predict:{tag} is not there")
+            raise Stopped(f"the build ended well, but {repository}/{IMAGE}:{tag} is not there")
         self.image = found
         print(f"  {found}")
 

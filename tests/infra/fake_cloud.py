@@ -143,8 +143,8 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
         case ["artifacts", "docker", *rest]:
             return _registry(rest, state)
         case ["builds", "submit", *rest]:
-            image = (_option(rest, "--substitutions") or "").partition("_IMAGE=")[2]
-            state["images"][image] = "sha256:" + "b" * 64
+            if image := (_option(rest, "--substitutions") or "").partition("_IMAGE=")[2]:
+                state["images"][image] = "sha256:" + "b" * 64
             return "built"
         case ["storage", *rest]:
             return _storage(rest, state)
