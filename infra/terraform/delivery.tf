@@ -20,15 +20,6 @@ module "delivery_sources" {
   remove = [""]
 }
 
-# The smoke test asks the private services.
-resource "google_cloud_run_v2_service_iam_member" "delivery_asks" {
-  for_each = local.stages
-  location = var.region
-  name     = module.predict[each.key].name
-  role     = "roles/run.invoker"
-  member   = local.accounts.delivery.member
-}
-
 # Once the delivery's own grants are there; a person who deploys has theirs on the project (`make doctor` names them).
 module "owners_only" {
   source     = "./modules/owners_only"

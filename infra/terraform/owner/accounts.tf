@@ -10,7 +10,7 @@ locals {
     # What `terraform apply` of the delivery's root, infra/delivery and the builds ask for: tests/infra/test_permissions.py
     # compares each step with what these roles hold.
     delivery = [
-      "roles/browser", "roles/cloudbuild.builds.editor", "roles/cloudfunctions.developer", "roles/cloudscheduler.admin",
+      "roles/cloudbuild.builds.editor", "roles/cloudfunctions.developer", "roles/cloudscheduler.admin",
       "roles/logging.configWriter", "roles/logging.logWriter", "roles/monitoring.editor",
       "roles/pubsub.admin", "roles/run.admin", "roles/serviceusage.serviceUsageConsumer",
     ]
