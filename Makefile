@@ -20,7 +20,7 @@ export no_proxy := $(NO_PROXY)
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
 KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FN FORCE JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
-         TO TOKEN UPGRADE URL WAIT WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
+         TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
          PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
@@ -70,24 +70,31 @@ NEEDS = test -n "$($(1))" || { echo "usage: make $@ $(2)" >&2; exit 2; }
 .PHONY: check-data train
 check-data: ## say everything that is wrong with a table: DATASET=file
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml)
-	@$(MAKE) $(VENV)/.local-installed
+	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
 
 train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml OUT=folder)
 	@$(call NEEDS,OUT,DATASET=path/to/dataset.toml OUT=folder)
-	@$(MAKE) $(VENV)/.local-installed
+	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(BUDGET),--budget "$(BUDGET)")
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-.PHONY: status history promote rollback retrain mlflow smoke
+.PHONY: status history compare promote rollback retrain mlflow smoke
 status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
 	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
 
-history: $(VENV)/.local-installed ## what served, since when, why [STAGE=staging AT=2026-11-01]
-	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)")
+history: $(VENV)/.local-installed ## what served, since when, why [STAGE=x AT=2026-11-01 ALL=1]
+	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)") \
+	  $(if $(filter 1 true yes,$(ALL)),--all)
+
+compare: ## two runs side by side, on the same rows: RUN=a WITH=b
+	@$(call NEEDS,RUN,RUN=run_id WITH=run_id)
+	@$(call NEEDS,WITH,RUN=run_id WITH=run_id)
+	@$(MAKE) -s $(VENV)/.local-installed
+	@$(BIN)/python -m infra.operate.compare --run "$(RUN)" --other "$(WITH)"
 
 promote: $(VENV)/.local-installed ## production serves what staging serves; wait for the verdict
 	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")

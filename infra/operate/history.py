@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from infra.operate.served import CannotTell, bucket_of, current, history, shown, store_of
+from infra.operate.unserved import unserved
 from infra.options import OneLineParser
 from shared import layout
 from shared.documents import Pointer
@@ -25,9 +26,26 @@ def listing(store: Store, stage: Stage) -> Iterator[str]:
     if not entries:
         raise CannotTell(f"{stage} has not served anything yet")
     for entry in entries:
-        serves = now is not None and entry.pointer.promoted_at == now.promoted_at
-        yield from _headline(entry.pointer, "  serves now" if serves else "")
-        yield from (f"    {check.reason}" for check in entry.pointer.decision.checks if check.name in SUMMARY)
+        yield from _entry(entry, now)
+
+
+def everything(store: Store, stage: Stage) -> Iterator[str]:
+    """The history, and in its order whatever was trained or asked for and never served there."""
+    entries, now = history(store, stage), current(store, stage)
+    told = [*((entry.pointer.promoted_at, _entry(entry, now)) for entry in entries), *unserved(store, entries)]
+    if not told:
+        raise CannotTell("nothing was trained yet: make retrain")
+    for _, lines in sorted(told, key=lambda one: one[0]):
+        yield from lines
+
+
+def _entry(entry: Kept, now: Pointer | None) -> list[str]:
+    serves = now is not None and entry.pointer.promoted_at == now.promoted_at
+    checks = entry.pointer.decision.checks
+    return [
+        *_headline(entry.pointer, "  serves now" if serves else ""),
+        *(f"    {check.reason}" for check in checks if check.name in SUMMARY),
+    ]
 
 
 def moment(store: Store, stage: Stage, when: datetime) -> Iterator[str]:
@@ -47,6 +65,8 @@ def moment(store: Store, stage: Stage, when: datetime) -> Iterator[str]:
 def _headline(pointer: Pointer, remark: str) -> Iterator[str]:
     replaced = f"replaced {pointer.previous_run_id}" if pointer.previous_run_id else "replaced nothing"
     yield f"{shown(pointer.promoted_at)}  {pointer.run_id}  {replaced}{remark}"
+    if pointer.by or pointer.why:
+        yield f"    asked by {pointer.by or 'somebody'}{': ' if pointer.why else ''}{pointer.why}"
 
 
 def _first(entries: Sequence[Kept]) -> str:
@@ -65,11 +85,15 @@ def instant(text: str) -> datetime:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="history", description=__doc__)
     parser.add_argument("--stage", choices=layout.STAGES, default="production", help="which stage (production)")
+    parser.add_argument("--all", action="store_true", help="also what never served: refused candidates and calls")
     parser.add_argument("--at", type=instant, metavar="MOMENT", help="what served then, e.g. 2026-11-01T00:00:00Z")
     options = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
     try:
-        lines = moment(store, options.stage, options.at) if options.at else listing(store, options.stage)
+        if options.at:
+            lines = moment(store, options.stage, options.at)
+        else:
+            lines = everything(store, options.stage) if options.all else listing(store, options.stage)
         for line in lines:
             print(line)
     except PipelineError as error:

@@ -14,15 +14,15 @@ from shared.pointers import Kept
 from shared.store import Store
 
 
-def target(store: Store, run_id: str | None) -> Kept:
-    """The entry to go back to: the newest of `run_id`, or what served before the run of now first did.
+def target(store: Store, to: str | None) -> Kept:
+    """The entry to go back to: the newest of the run `to`, or what served before the run of now first did.
 
     Raises CannotTell where there is none.
     """
     now, entries = current(store, "production"), history(store, "production")
     if not entries:
         raise CannotTell("production has not served anything yet: there is nothing to roll back to")
-    wanted = run_id or (before(entries) if now else entries[-1].pointer.run_id)
+    wanted = to or (before(entries) if now else entries[-1].pointer.run_id)
     if wanted is None:
         served = entries[-1].pointer.run_id
         if {entry.pointer.run_id for entry in entries} == {served}:
@@ -55,7 +55,8 @@ def _nearest(wanted: str, pointers: Sequence[Pointer]) -> str:
     return f"; did you mean {near[0]}?" if near else f"; these did, newest first: {', '.join(known[:5])}"
 
 
-def _run_id(text: str) -> str:
+def run_id(text: str) -> str:
+    """An argument type: a run id."""
     if not layout.is_run_id(text):
         raise argparse.ArgumentTypeError(f"expected a run id such as 20260105T070000Z-0123abcd, found {text!r}")
     return text
@@ -63,7 +64,7 @@ def _run_id(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="rollback", description=__doc__)
-    parser.add_argument("--to", type=_run_id, metavar="RUN_ID", help="a run that served ('make history' lists them)")
+    parser.add_argument("--to", type=run_id, metavar="RUN_ID", help="a run that served ('make history' lists them)")
     return ask_and_wait(parser, arguments, lambda store, options: target(store, options.to).key)
 
 
