@@ -145,7 +145,7 @@ destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 
 ## Develop
 
-.PHONY: lint format lock bench bench-train bench-watch bundle image-test
+.PHONY: lint format lock bench bench-train bench-explain bench-watch bundle image-test
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
@@ -167,6 +167,9 @@ bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs 
 
 bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
+
+bench-explain: $(VENV)/.tests-installed ## measure explanations [ARGS=--slices: simulate the gate's]
+	@$(BIN)/python -m tests.bench.explaining $(ARGS)
 
 bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
 	@$(BIN)/python -m tests.bench.watch

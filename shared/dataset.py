@@ -17,6 +17,7 @@ from shared.documents import (
     GateSettings,
     Kind,
     Reaction,
+    SliceSettings,
     TargetRange,
 )
 from shared.errors import InvalidDataset
@@ -87,6 +88,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     tuning: TuningSpec = TuningSpec()
     algorithms: AlgorithmsSpec = AlgorithmsSpec()
     gate: GateSettings = GateSettings()
+    slices: SliceSettings = SliceSettings()
     target_range: TargetRange = TargetRange()
     assessment: Assessment | None = None
 
@@ -157,6 +159,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "tuning": TuningSpec,
     "algorithms": AlgorithmsSpec,
     "gate": GateSettings,
+    "slices": SliceSettings,
     "target_range": TargetRange,
     "assessment": Assessment,
 }
@@ -209,6 +212,9 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         (spec.gate.min_r2 <= 1, f"gate.min_r2 must be at most 1, found {spec.gate.min_r2}"),
         (spec.gate.max_r2_drop >= 0, f"gate.max_r2_drop must not be negative, found {spec.gate.max_r2_drop}"),
         (1 <= spec.gate.requires <= 5, f"gate.requires must be from 1 to 5 people, found {spec.gate.requires}"),
+        (spec.slices.max_drop >= 0, f"slices.max_drop must not be negative, found {spec.slices.max_drop}"),
+        (spec.slices.min_rows >= 10, f"slices.min_rows must be at least 10, found {spec.slices.min_rows}"),
+        (spec.target not in spec.slices.by, f"slices.by names the target {spec.target!r}"),
         (_ordered(bounds.min, bounds.max), "target_range.min must be below target_range.max"),
     ]
     for name, feature in spec.features.items():

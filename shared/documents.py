@@ -171,6 +171,16 @@ class GateSettings(Document, frozen=True, kw_only=True):
     requires: int = 1
 
 
+class SliceSettings(Document, frozen=True, kw_only=True):
+    """Columns whose groups of rows are judged each for itself: in none may a candidate's mean absolute error surely be
+    larger than that of the model of now by more than the share `max_drop`. Slices of fewer rows are not judged.
+    """
+
+    by: tuple[str, ...] = ()
+    max_drop: float = 0.05
+    min_rows: int = 30
+
+
 class Manifest(Document, frozen=True, kw_only=True):
     """A run, complete: written last, so that its presence means that everything it names is there."""
 
@@ -191,6 +201,7 @@ class Manifest(Document, frozen=True, kw_only=True):
     aliases: dict[str, str] = {}
     dropped: tuple[str, ...] = ()
     training: TrainingInfo | None = None
+    slices: SliceSettings = SliceSettings()
 
 
 class Check(Document, frozen=True, kw_only=True):

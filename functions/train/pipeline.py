@@ -30,6 +30,7 @@ from functions.train.candidate.selection import (
     unseen_categories,
 )
 from functions.train.candidate.trained import Trained
+from functions.train.data.slices import require_slices
 from functions.train.data.split import held_out
 from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
@@ -131,6 +132,7 @@ def train(
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
     with _stage("ingest", run_id):
         table = read_table(inputs.source.data, spec)
+        require_slices(table, spec)
     with _stage("split", run_id):
         training, holdout = split(table, spec)
         features = describe_features(table.columns, training, spec)

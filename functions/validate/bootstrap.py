@@ -55,6 +55,11 @@ def _r2_difference_lower_bound(target: Vector, predicted: Vector, reference: Vec
     return _lower_bound(0.0 - _over_resamples(target.size, score))
 
 
+def resampled_means(values: Vector) -> Vector:
+    """The means of `values` (n,) over the resamples of the rows."""
+    return _over_resamples(values.size, lambda rows: values[rows].mean(axis=1))
+
+
 def _ratio(numerator: Vector, centred: Vector, *, undefined: float) -> Vector:
     """`numerator` over the resample's own total sum of squares, (b,) from (b,) and (b, n)."""
     total = np.einsum("ij,ij->i", centred, centred) - centred.sum(axis=1) ** 2 / centred.shape[1]

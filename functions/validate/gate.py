@@ -11,7 +11,7 @@ from math import isfinite
 
 import numpy as np
 
-from functions.validate import bootstrap, contract
+from functions.validate import bootstrap, contract, slices
 from functions.validate.reading import as_read_by, readable_by
 from shared import graph_rules, layout
 from shared.codec import decode, decode_gzip
@@ -87,6 +87,15 @@ class Case:
     def predicted(self) -> Vector:
         """The graph's predictions (n,) for the rows held out."""
         return _one_per_row(self.model.predict(self.holdout.columns), self.target)
+
+    @cached_property
+    def reference(self) -> Vector:
+        """The predictions (n,) of what staging serves for the same rows; only where the two can be compared."""
+        served = self.incumbent.manifest
+        if served is None:
+            raise InvalidDocument(f"nothing is served: {self.incumbent.absence}")
+        columns = {feature.name: as_read_by(feature, self.holdout.columns[feature.name]) for feature in served.features}
+        return _one_per_row(Model(self.incumbent.graph, served.features).predict(columns), self.target)
 
     @cached_property
     def r2(self) -> float:
@@ -250,9 +259,7 @@ def _champion(case: Case) -> Check:
     absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
     if manifest is None or absence:
         return check("champion", True, None, least, f"not compared: {absence}", "not_compared")
-    champion = Model(case.incumbent.graph, manifest.features)
-    columns = {feature.name: as_read_by(feature, case.holdout.columns[feature.name]) for feature in manifest.features}
-    reference = _one_per_row(champion.predict(columns), case.target)
+    reference = case.reference
     bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference, scoring.name)
     served, score = case.score(reference), case.score(case.predicted)
     passed = isfinite(bound) and isfinite(served) and bound >= least
@@ -268,6 +275,25 @@ def _champion(case: Case) -> Check:
     return check("champion", passed, bound, least, reason)
 
 
+def _slices(case: Case) -> Check:
+    """No group of rows that the spec names is served surely worse than by the model of now."""
+    asked = case.manifest.slices
+    if not asked.by:
+        return check("slices", True, None, None, "no slices are asked for, by [slices] in the spec", "not_asked")
+    absent = [name for name in asked.by if name not in case.holdout.columns]
+    if absent:
+        reason = f"the rows held out have no column {', '.join(absent)}, which slices.by names"
+        return check("slices", False, None, asked.max_drop, reason, "no_such_slice")
+    manifest = case.incumbent.manifest
+    absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
+    if manifest is None or absence:
+        return check("slices", True, None, asked.max_drop, f"not compared: {absence}", "not_compared")
+    found = slices.compare(case.holdout.columns, case.target, case.predicted, case.reference, asked)
+    worst = max((one.increase for one in found if one.p is not None), default=None)
+    passed = not any(one.worse for one in found)
+    return check("slices", passed, worst, asked.max_drop, slices.told(found, asked, manifest.run_id))
+
+
 CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("integrity", (), _integrity),
     ("graph", ("integrity",), _graph),
@@ -278,6 +304,7 @@ CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
     ("reported", ("integrity", "golden", "holdout_size"), _reported),
     ("contract", ("integrity", "graph"), _contract),
     ("champion", ("integrity", "golden", "holdout_size"), _champion),
+    ("slices", ("integrity", "golden", "holdout_size"), _slices),
 )
 """Name, the checks without which it cannot run, and the check itself, in the order of the decision."""
 

@@ -65,6 +65,7 @@ def build_manifest(
         assessment=spec.assessment,
         interval=winner.interval,
         gate=spec.gate,
+        slices=spec.slices,
         files={name: digest(data) for name, data in files.items()},
         aliases={alias: name for alias, name in spec.aliases.items() if name in table.features.columns},
         dropped=_ignored_names(spec, table),

@@ -27,7 +27,7 @@ from tests.candidates import FEATURES, Candidate, build, graph, run_id
 
 NOBODY = Incumbent(None, b"", "staging serves nothing yet")
 OPENING = [gate.check(name, True, None, None, "fine") for name in gate.OPENING]
-SCORED = ["score", "better_than_mean", "reported", "contract", "champion"]
+SCORED = ["score", "better_than_mean", "reported", "contract", "champion", "slices"]
 NAMES = [*gate.OPENING, "integrity", "graph", "golden", "holdout_size", *SCORED]
 
 

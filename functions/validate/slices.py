@@ -1,0 +1,118 @@
+"""Whether a candidate serves some group of rows surely worse than the model of now. Pure.
+
+For each slice a paired bootstrap of the mean absolute error against the champion, on the same rows; Holm's correction
+over all slices, so that many of them do not make a refusal more likely. Doubt speaks for the candidate here: the check
+of the champion has asked whether it is worse on the whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from functions.validate.bootstrap import resampled_means
+from shared.documents import Cell, SliceSettings
+from shared.metrics import Vector
+from shared.slices import labels
+
+ALPHA = 0.10
+"""The chance that a slice is called surely worse although all are worse by just what is allowed. Equal models are not
+worse at all, so fewer than 5 % of them are refused; at 0.05 too many that serve 100 rows 30 % worse would pass. Both
+are simulated by `make bench-explain ARGS=--slices`."""
+
+MOST_TESTED = 100
+"""More slices than so many are not tested: the 100 with the most rows are. The resamples are too few to tell more."""
+MOST_TOLD = 10
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One group of rows: both mean absolute errors, in the target's unit, and whether the candidate's is surely worse.
+
+    `p` is the chance to see this where the candidate is worse by no more than allowed; None where it was not tested.
+    """
+
+    column: str
+    label: str
+    rows: int
+    mae: float
+    served: float
+    p: float | None = None
+    worse: bool = False
+
+    @property
+    def increase(self) -> float:
+        """By which share of the champion's error the candidate's is larger."""
+        if self.served > 0:
+            return self.mae / self.served - 1
+        return 0.0 if self.mae == 0 else float("inf")
+
+    @property
+    def sentence(self) -> str:
+        """The slice in words."""
+        return (
+            f"{self.column} = {self.label}: mean absolute error {self.served:.4g} → {self.mae:.4g} "
+            f"({self.increase:+.0%}) on {self.rows} rows"
+        )
+
+
+def compare(
+    columns: Mapping[str, Sequence[Cell]], target: Vector, predicted: Vector, served: Vector, settings: SliceSettings
+) -> list[Slice]:
+    """Every slice of the columns that the settings name; those with too few rows are not tested."""
+    mine, theirs = np.abs(target - predicted), np.abs(target - served)
+    found: list[tuple[Slice, Vector]] = []
+    for column in settings.by:
+        names = np.array(labels(columns[column]), dtype=object)
+        for label in sorted(set(names.tolist())):
+            of = names == label
+            one = Slice(column, label, int(of.sum()), float(mine[of].mean()), float(theirs[of].mean()))
+            found.append((one, mine[of] - (1 + settings.max_drop) * theirs[of]))
+    able = [place for place, (one, _) in enumerate(found) if one.rows >= settings.min_rows]
+    tested = sorted(able, key=lambda place: -found[place][0].rows)[:MOST_TESTED]
+    chances = {place: _chance(found[place][1]) for place in tested}
+    sure = _holm(chances)
+    return [
+        Slice(one.column, one.label, one.rows, one.mae, one.served, chances.get(place), place in sure)
+        for place, (one, _) in enumerate(found)
+    ]
+
+
+def told(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
+    """The verdict as one sentence, the worst slices first."""
+    worse = sorted([one for one in slices if one.worse], key=lambda one: -one.increase)
+    allowed = f"more than {settings.max_drop:.0%} worse than {run_id}"
+    if worse:
+        return f"surely {allowed}: {_listed([one.sentence for one in worse])}"
+    tested = [one for one in slices if one.p is not None]
+    parts = []
+    if tested:
+        last = max(tested, key=lambda one: one.increase)
+        parts.append(f"of {len(tested)} slices none is surely {allowed}; the worst is {last.sentence}")
+    few = [f"{one.column} = {one.label}: {one.rows}" for one in slices if one.rows < settings.min_rows]
+    if few:
+        parts.append(f"too few rows to tell, {settings.min_rows} are needed: {_listed(few)}")
+    return "; ".join(parts) or "there are no slices"
+
+
+def _chance(excess: Vector) -> float:
+    """One-sided: the share of resamples in which the error is worse by no more than allowed, `excess` (n,)."""
+    if excess.mean() <= 0:
+        return 1.0
+    means = resampled_means(excess)
+    return float((1 + np.count_nonzero(means <= 0)) / (1 + means.size))
+
+
+def _holm(chances: Mapping[int, float]) -> frozenset[int]:
+    """Which hypotheses fall at ALPHA, by Holm, Scandinavian Journal of Statistics 6, 1979."""
+    fallen = []
+    for rank, place in enumerate(sorted(chances, key=lambda place: chances[place])):
+        if chances[place] > ALPHA / (len(chances) - rank):
+            break
+        fallen.append(place)
+    return frozenset(fallen)
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    rest = len(sentences) - MOST_TOLD
+    return "; ".join(sentences[:MOST_TOLD]) + (f"; and {rest} more" if rest > 0 else "")
