@@ -21,6 +21,7 @@ from rich.table import Table as TextTable
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
+from functions.train.data.suspicions import suspicions
 from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
@@ -105,7 +106,7 @@ def check(dataset: Path, console: Console) -> Table:
         found.add_row(column.name, column.kind, str(int(values.isna().sum())), span)
     console.print(found, markup=False)
     console.print(f"target {inputs.spec.target}: {table.target.min():g} to {table.target.max():g}", markup=False)
-    for warning in table.warnings:
+    for warning in (*table.warnings, *suspicions(table)):
         console.print(f"warning: {warning}", markup=False)
     return table
 

@@ -32,6 +32,7 @@ from functions.train.candidate.selection import (
 from functions.train.candidate.trained import Trained
 from functions.train.data.slices import require_slices
 from functions.train.data.split import held_out
+from functions.train.data.suspicions import suspicions
 from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
 from functions.train.lease import Taken, claim, forced_at
@@ -149,7 +150,7 @@ def train(
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
-        warnings = (*table.warnings, *unseen_categories(features, holdout))
+        warnings = (*table.warnings, *suspicions(table, seed), *unseen_categories(features, holdout))
         report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
         golden = golden_document(selected.model, features, training)
         background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)

@@ -85,25 +85,38 @@ def importance(
 
 
 def groups(features: Sequence[Feature], rows: Rows, predicted: Vector) -> list[dict[str, Any]]:
-    """R², mean absolute and mean error (target − predicted) of each category, or of each quarter of a number."""
+    """R², mean absolute and mean error (target − predicted) of each category, or of each quarter of a number.
+
+    Who is served worst comes first, but for groups of so few rows that chance decides; of one feature those are joined.
+    """
     found = []
     for feature in features:
-        labels = _labels(feature, rows.features[feature.name])
+        labels = _joined(_labels(feature, rows.features[feature.name]))
         for label in dict.fromkeys(sorted(labels.unique(), key=str)):
             of = (labels == label).to_numpy()
-            target, guess = rows.target[of], predicted[of]
-            r2 = metrics.r2(target, guess) if len(target) >= MIN_GROUP and len(set(target.tolist())) > 1 else None
-            found.append(
-                {
-                    "feature": feature.name,
-                    "group": str(label),
-                    "rows": int(of.sum()),
-                    "r2": r2,
-                    "mae": float(np.abs(target - guess).mean()),
-                    "bias": float((target - guess).mean()),
-                }
-            )
-    return found
+            found.append(_group(feature.name, str(label), rows.target[of], predicted[of]))
+    return sorted(found, key=lambda group: (group["rows"] < MIN_GROUP, -float(group["mae"])))
+
+
+def _group(feature: str, label: str, target: Vector, predicted: Vector) -> dict[str, Any]:
+    told = len(target) >= MIN_GROUP and len(set(target.tolist())) > 1
+    return {
+        "feature": feature,
+        "group": label,
+        "rows": len(target),
+        "r2": metrics.r2(target, predicted) if told else None,
+        "mae": float(np.abs(target - predicted).mean()),
+        "bias": float((target - predicted).mean()),
+    }
+
+
+def _joined(labels: pd.Series) -> pd.Series:
+    """Groups of fewer than MIN_GROUP rows under one label, where there are several."""
+    counts = labels.value_counts()
+    small = counts.index[counts < MIN_GROUP]
+    if len(small) < 2:
+        return labels
+    return labels.where(~labels.isin(small), f"({len(small)} groups of fewer than {MIN_GROUP} rows)")
 
 
 def _shuffled(columns: Mapping[str, list[Cell]], feature: Feature, generator: np.random.Generator) -> list[Cell]:

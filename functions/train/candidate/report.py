@@ -208,7 +208,8 @@ R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them
 <h2>What the model leans on</h2>
 <figure><img alt="Permutation importance" src="{importance}"></figure>
 <h2>Who is served worse</h2>
-<p>R² within a group is measured against that group's own mean. Bias is actual − predicted.</p>
+<p>The largest mean absolute error first. R² within a group is measured against that group's own mean. Bias is
+actual − predicted.</p>
 <div class="scroll"><table>
 <thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th></tr></thead>
 <tbody>{groups}</tbody></table></div>

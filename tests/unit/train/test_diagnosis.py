@@ -63,6 +63,25 @@ def test_groups_count_every_row_once_by_feature_and_small_ones_have_no_r2() -> N
     assert len([group for group in found if group["feature"] == "idle"]) == 4
 
 
+def test_small_groups_are_joined_and_the_worst_served_come_first() -> None:
+    words = ["often"] * 60 + ["usual"] * 60 + [f"rare {number}" for number in range(25)]
+    frame = pd.DataFrame({"word": pd.Series(words, dtype=object)})
+    target = np.arange(len(words), dtype=float)
+    error = np.array([9.0 if word.startswith("rare") else 3.0 if word == "usual" else 1.0 for word in words])
+    rows = Rows(frame, target)
+    (feature,) = describe_features(
+        (Column("word", "categorical", False),), rows, DatasetSpec(name="n", source="t.csv", target="y")
+    )
+    found = groups([feature], rows, target - error)
+    assert [(group["group"], group["rows"]) for group in found] == [
+        ("(25 groups of fewer than 10 rows)", 25),
+        ("usual", 60),
+        ("often", 60),
+    ]
+    few = groups([feature], Rows(frame[:123], target[:123]), (target - error)[:123])
+    assert [group["group"] for group in few] == ["usual", "often", "(3 groups of fewer than 10 rows)"]  # though worse
+
+
 def test_coverage_is_that_of_the_interval_as_it_is_served_clipped() -> None:
     target, predicted = np.array([0.0, 1.0, 2.0, 9.0]), np.array([0.5, 1.5, 2.5, 3.5])
     assert coverage(target, predicted, INTERVAL, TargetRange())["share"] == 0.75
