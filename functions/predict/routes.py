@@ -6,7 +6,6 @@ type (415), its syntax (400), its shape (422), a model at all (503), its fields 
 
 from collections.abc import Sequence
 
-import anyio.to_thread
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -29,8 +28,9 @@ from functions.predict.protocols.endpoints import Protocols
 from functions.predict.settings import Limits
 from functions.predict.shared_runs import SharedRuns
 from functions.predict.wire import page, payload
+from functions.predict.wire.bodies import Bodies
 from functions.predict.wire.envelope import Envelope, Routes
-from functions.predict.wire.json_answer import OFF_LOOP_BYTES, JsonAnswer, computed
+from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from functions.predict.wire.workbook import ARCHIVE, parse_workbook
 from shared.problems import Problem, refuse
@@ -94,6 +94,7 @@ class Api:
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self._predictor = predictor
         self._limits = limits
+        self.bodies = Bodies(limits)
         self._memory = Memory(limits.remembered_rows)
         self._runs = SharedRuns()
         self._explanations = Explanations()
@@ -145,22 +146,32 @@ class Api:
 
     async def predict(self, request: Request) -> ASGIApp:
         """One row."""
-        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        limits = self._limits
+        if 0 <= payload.declared(request) < payload.SMALL_BYTES:
+            body = await payload.read(request, limits.max_bytes, limits.body_seconds)
+            return await self._one(request, body)
+        async with self.bodies.of(request) as body:
+            return await self._one(request, body)
+
+    async def _one(self, request: Request, body: bytes) -> ASGIApp:
         payload.media_type(request, (payload.JSON,))
-        if len(body) < OFF_LOOP_BYTES:
+        if len(body) < payload.SMALL_BYTES:
             row = single_row(payload.parse_json(body))
             loaded = await self.model()
             if not self._divided(loaded, request):
                 return await self._answer(loaded, row)
         else:
-            row = await anyio.to_thread.run_sync(lambda: single_row(payload.parse_json(body)))
+            row = await computed(body, lambda: single_row(payload.parse_json(body, self._limits.max_values)))
             loaded = await self.model()
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
         return await computed(body, lambda: _row_answer(loaded, challenger, wish, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
-        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        async with self.bodies.of(request) as body:
+            return await self._many(request, body)
+
+    async def _many(self, request: Request, body: bytes) -> ASGIApp:
         kind, charset = payload.media_type(request, payload.BATCHES)
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
         batch = await computed(body, lambda: self._batch(kind, body, charset))
@@ -180,18 +191,19 @@ class Api:
 
     async def explain(self, request: Request) -> ASGIApp:
         """What each feature adds to the prediction of a row, or of up to 100 rows."""
-        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
-        payload.media_type(request, (payload.JSON,))
-        sent = await computed(body, lambda: sent_rows(payload.parse_json(body)))
-        loaded = await self.model()
+        async with self.bodies.of(request) as body:
+            payload.media_type(request, (payload.JSON,))
+            sent = await computed(body, lambda: sent_rows(payload.parse_json(body, self._limits.max_values)))
+            loaded = await self.model()
         return JsonAnswer(await self._explanations.answer(loaded, sent, ModelName(loaded.manifest.run_id)))
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
-            return parse_workbook(body, self._limits.max_rows)
+            return parse_workbook(body, self._limits.max_rows, self._limits.max_cells)
         if kind in (payload.CSV, payload.TABLE):
+            payload.require_few_cells(body, self._limits.max_cells)
             return parse_csv(body, self._limits.max_rows, charset)
-        return batch_rows(payload.parse_json(body), self._limits.max_rows)
+        return batch_rows(payload.parse_json(body, self._limits.max_values), self._limits.max_rows)
 
     async def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)
@@ -218,7 +230,7 @@ class Api:
 def application(predictor: Predictor, limits: Limits, origins: Sequence[str] = ()) -> Envelope | CORSMiddleware:
     """The whole service as an ASGI application. Pages of `origins` may ask it from a browser ("*": of all)."""
     api = Api(predictor, limits)
-    protocols = Protocols(api.model, limits)
+    protocols = Protocols(api.model, limits, api.bodies)
     routes = api.routes()
     versioned = {f"/v1{path}": route for path, route in routes.items()}
     envelope = Envelope({**versioned, **routes, **protocols.routes(), **page.routes()}, protocols.find)

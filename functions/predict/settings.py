@@ -11,20 +11,39 @@ from shared.layout import STAGES, Stage
 
 MEBIBYTE = 2**20
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.ASCII)
+OWN_MIB = 192
+"""What a worker takes without a large body: the interpreter, the runtime, two small models, a hundred connections."""
+
+WORK_PER_BYTE = 8
+"""Memory that one byte of a large body may take while it is worked on; `Limits` bounds what it holds accordingly."""
+
+BYTES_PER_VALUE = 128
+BYTES_PER_CELL = 96
 PLATFORM_LIMIT = 32 * MEBIBYTE
 """Cloud Run refuses larger requests and responses by itself."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_bytes` of a body, `max_rows` of a batch, `body_seconds` that a body may take to arrive, and the number of
-    single rows whose answers are remembered.
+    """`max_bytes` of a body, `max_rows` of a batch, `body_seconds` that a body may take to arrive, the number of
+    single rows whose answers are remembered, and `work_bytes` that large bodies may take together.
     """
 
     max_bytes: int = 8 * MEBIBYTE
     max_rows: int = 10_000
     body_seconds: float = 30.0
     remembered_rows: int = 4096
+    work_bytes: int = 320 * MEBIBYTE
+
+    @property
+    def max_values(self) -> int:
+        """Values of a JSON body: a hundred bytes each, so that they stay within the work of its bytes."""
+        return self.max_bytes * WORK_PER_BYTE // BYTES_PER_VALUE
+
+    @property
+    def max_cells(self) -> int:
+        """Cells of a table: texts of their own."""
+        return self.max_bytes * WORK_PER_BYTE // BYTES_PER_CELL
 
 
 @dataclass(frozen=True)
@@ -43,18 +62,35 @@ class PredictSettings:
     def from_env(cls, environ: Mapping[str, str]) -> "PredictSettings":
         """The settings in `environ`. Raises SettingsError naming the variable, what was expected and found."""
         env = Environment(environ)
+        max_bytes = env.integer("MAX_BODY_BYTES", 8 * MEBIBYTE, minimum=1024, maximum=PLATFORM_LIMIT)
         return cls(
             bucket=env.text("BUCKET"),
             stage=cast(Stage, env.choice("STAGE", "staging", STAGES)),
             refresh_seconds=env.number("REFRESH_SECONDS", 15, minimum=0.1, maximum=3600),
             limits=Limits(
-                max_bytes=env.integer("MAX_BODY_BYTES", 8 * MEBIBYTE, minimum=1024, maximum=PLATFORM_LIMIT),
+                max_bytes=max_bytes,
                 max_rows=env.integer("MAX_BATCH_ROWS", 10_000, minimum=1, maximum=1_000_000),
                 body_seconds=env.number("BODY_SECONDS", 30, minimum=0.1, maximum=3600),
                 remembered_rows=env.integer("REMEMBERED_ROWS", 4096, minimum=0, maximum=100_000),
+                work_bytes=_work_bytes(env.integer("MEMORY_MIB", 512, minimum=256, maximum=32768), max_bytes),
             ),
             origins=_origins(env.optional("ALLOWED_ORIGINS") or ""),
         )
+
+
+def least_memory_mib(max_bytes: int) -> int:
+    """Memory of a container whose worker accepts bodies of `max_bytes`: its own, and one body in each of two halves."""
+    return OWN_MIB + -(-2 * WORK_PER_BYTE * max_bytes // MEBIBYTE)
+
+
+def _work_bytes(memory_mib: int, max_bytes: int) -> int:
+    least = least_memory_mib(max_bytes)
+    if memory_mib < least:
+        raise SettingsError(
+            f"environment variable MEMORY_MIB must be at least {least} for bodies of MAX_BODY_BYTES={max_bytes},"
+            f" found {memory_mib}"
+        )
+    return (memory_mib - OWN_MIB) * MEBIBYTE
 
 
 def _origins(text: str) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 MOST_TITLES = 10
 """So many lines may stand above the header."""
 
+MOST_COLUMNS = 16_384
+"""As many as a sheet of a spreadsheet has."""
+
 Record = tuple[int, list[str]]
 """A line's number, as a spreadsheet counts lines from 1, and its cells."""
 
@@ -60,6 +63,8 @@ def header_of(records: Sequence[Record]) -> tuple[int, tuple[str, ...]]:
     first = records[: MOST_TITLES + 1]
     wide = max(_filled(cells) for _, cells in first) > 1
     place = next(place for place, (_, cells) in enumerate(first) if not wide or _filled(cells) > 1)
+    if len(records[place][1]) > MOST_COLUMNS:
+        raise refuse(413, "too_many_columns", f"the table has more than the {MOST_COLUMNS} columns that are accepted")
     header = tuple(normalized(name) for name in records[place][1])
     twice = [name for name, count in Counter(header).items() if name and count > 1]
     if twice:

@@ -21,7 +21,12 @@ def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
         "aliases": manifest.aliases,
         "ignored": [manifest.target, *manifest.dropped],
         "assessment": manifest.assessment,
-        "limits": {"max_rows": limits.max_rows, "max_bytes": limits.max_bytes},
+        "limits": {
+            "max_rows": limits.max_rows,
+            "max_bytes": limits.max_bytes,
+            "max_values": limits.max_values,
+            "max_cells": limits.max_cells,
+        },
     }
 
 

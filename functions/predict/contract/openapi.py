@@ -49,7 +49,7 @@ ARMS: Sequence[Json] = (
 REFUSALS: Mapping[str, str] = {
     "400": "The body is empty, or no well-formed JSON or CSV",
     "404": "The run that was asked for does not answer here",
-    "413": "The body has too many bytes or too many rows",
+    "413": "The body has too many bytes, rows, values or cells",
     "415": "The media type, its charset or a Content-Encoding is not accepted",
     "422": "The fields do not fit the model; every problem is listed",
     "503": "No model is loaded yet; try again after the seconds in Retry-After",

@@ -12,6 +12,7 @@ from functions.predict.protocols.inference import MODEL_PATH, describe_tensors, 
 from functions.predict.protocols.invocations import Scores, invocation_rows, parse_invocation
 from functions.predict.settings import Limits
 from functions.predict.wire import payload
+from functions.predict.wire.bodies import Bodies
 from functions.predict.wire.envelope import Endpoint, Routes
 from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows
@@ -25,9 +26,10 @@ FindModel = Callable[[], Awaitable[LoadedModel]]
 class Protocols:
     """MLflow's scoring protocol and the Open Inference Protocol over one model."""
 
-    def __init__(self, model: FindModel, limits: Limits) -> None:
+    def __init__(self, model: FindModel, limits: Limits, bodies: Bodies) -> None:
         """`model` finds the model in hand, or raises Refusal (503)."""
         self._model = model
+        self._bodies = bodies
         self._limits = limits
 
     def routes(self) -> Routes:
@@ -80,9 +82,12 @@ class Protocols:
             return Response(body, refusal.status, refusal.headers, MEDIA_TYPE)
 
     async def _infer(self, request: Request) -> ASGIApp:
-        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
+        async with self._bodies.of(request) as body:
+            return await self._inferred(request, body)
+
+    async def _inferred(self, request: Request, body: bytes) -> ASGIApp:
         payload.media_type(request, (payload.JSON,), unsaid=payload.JSON)  # tritonclient says nothing of it
-        value, batch = await computed(body, lambda: _parsed(body, self._limits.max_rows))
+        value, batch = await computed(body, lambda: _parsed(body, self._limits))
         loaded = await self._named(request)
 
         def work() -> ASGIApp:
@@ -93,9 +98,15 @@ class Protocols:
 
     async def invocations(self, request: Request) -> ASGIApp:
         """Rows in MLflow's forms."""
-        body = await payload.read(request, self._limits.max_bytes, self._limits.body_seconds)
-        payload.media_type(request, (payload.JSON,))
-        batch = await computed(body, lambda: invocation_rows(parse_invocation(body), self._limits.max_rows))
+        async with self._bodies.of(request) as body:
+            payload.media_type(request, (payload.JSON,))
+            return await self._invoked(body)
+
+    async def _invoked(self, body: bytes) -> ASGIApp:
+        limits = self._limits
+        batch = await computed(
+            body, lambda: invocation_rows(parse_invocation(body, limits.max_values), limits.max_rows)
+        )
         loaded = await self._model()
 
         def work() -> ASGIApp:
@@ -113,6 +124,6 @@ class Protocols:
         return loaded
 
 
-def _parsed(body: bytes, max_rows: int) -> tuple[Any, JsonRows]:
-    value = payload.parse_json(body)
-    return value, inference_rows(value, max_rows)
+def _parsed(body: bytes, limits: Limits) -> tuple[Any, JsonRows]:
+    value = payload.parse_json(body, limits.max_values)
+    return value, inference_rows(value, limits.max_rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from functions.predict.wire.payload import parse_json
+from functions.predict.wire.payload import parse_json, require_few_values
 from functions.predict.wire.shape import JsonRows
 from shared.problems import json_pointer, refuse
 from shared.serving.reading import Locate
@@ -27,17 +27,18 @@ class Scores(msgspec.Struct, frozen=True):
     predictions: Sequence[float]
 
 
-def parse_invocation(body: bytes) -> Any:
+def parse_invocation(body: bytes, max_values: int) -> Any:
     """The value in `body`, with null for NaN: MLflow's own client writes missing numbers so, although JSON has no NaN.
 
-    Raises Refusal (400) for what else is no strict JSON.
+    Raises Refusal: 400 for what else is no strict JSON, 413 for more than `max_values` values.
     """
     if b"NaN" not in body:
-        return parse_json(body)
+        return parse_json(body, max_values)
+    require_few_values(body, max_values)
     try:
-        return parse_json(json.dumps(json.loads(body, parse_constant=_missing)).encode())
+        return parse_json(json.dumps(json.loads(body, parse_constant=_missing)).encode(), max_values)
     except (ValueError, RecursionError):
-        return parse_json(body)  # says what is wrong with it
+        return parse_json(body, max_values)  # says what is wrong with it
 
 
 def _missing(constant: str) -> None:

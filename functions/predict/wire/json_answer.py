@@ -7,8 +7,7 @@ import anyio.to_thread
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-OFF_LOOP_BYTES = 32 * 1024
-"""Bodies from this size on take milliseconds, which the event loop is not kept waiting for."""
+from functions.predict.wire.payload import SMALL_BYTES
 
 T = TypeVar("T")
 
@@ -31,6 +30,6 @@ class JsonAnswer:
 
 async def computed(body: bytes, work: Callable[[], T]) -> T:
     """The result of `work`, off the event loop where `body` is large."""
-    if len(body) < OFF_LOOP_BYTES:
+    if len(body) < SMALL_BYTES:
         return work()
     return await anyio.to_thread.run_sync(work)

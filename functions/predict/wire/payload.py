@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
+from functions.predict.wire.structure import Structure, cells, structure
+from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse, shortened
 from shared.serving.csv_table import CHARSETS
 
 JSON = "json"
@@ -24,6 +25,8 @@ WORKBOOK = "xlsx"
 TABLE = "table"
 """A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
 MAX_NESTING = 32
+SMALL_BYTES = 32 * 1024
+"""Bodies below are read at once on the event loop; larger ones take milliseconds, which it is not kept waiting for."""
 MOST_EFFECTS = 20
 
 MEDIA_TYPES: Mapping[str, str] = {
@@ -32,6 +35,9 @@ MEDIA_TYPES: Mapping[str, str] = {
     WORKBOOK: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     TABLE: "application/octet-stream",
 }
+MAX_VALUES = 2**19
+"""Values of a JSON body where the settings say nothing else."""
+
 BATCHES = (JSON, CSV, WORKBOOK, TABLE)
 _TABLE_TYPES = {name: kind for kind, name in MEDIA_TYPES.items() if kind != JSON}
 _BOM = b"\xef\xbb\xbf"
@@ -51,15 +57,25 @@ async def read(request: Request, max_bytes: int, seconds: float) -> bytes:
 
     Raises ClientDisconnect where the caller hangs up before its end.
     """
-    declared = _header(request, b"content-length")
-    if declared.isdigit() and int(declared[:20]) > max_bytes:
-        raise _too_large(max_bytes)
+    require_accepted(declared(request), max_bytes)
     try:
         async with asyncio.timeout(seconds):
             return await _received(request, max_bytes)
     except TimeoutError:
         message = f"the body did not arrive within {seconds:g} seconds"
         raise refuse(408, "slow_body", message, {"Connection": "close"}) from None
+
+
+def declared(request: Request) -> int:
+    """The size of the body by its header, -1 where that says nothing."""
+    said = _header(request, b"content-length")
+    return int(said[:20]) if said.isdigit() else -1
+
+
+def require_accepted(size: int, max_bytes: int) -> None:
+    """Raises Refusal (413)."""
+    if size > max_bytes:
+        raise _too_large(max_bytes)
 
 
 async def _received(request: Request, max_bytes: int) -> bytes:
@@ -162,16 +178,37 @@ def _weight(name: str, weights: Mapping[str, float]) -> float:
     return next((weights[key] for key in (name, family, "*/*") if key in weights), 0.0)
 
 
-def parse_json(body: bytes) -> Any:
-    """The value in `body`. Raises Refusal (400) for what is not strict JSON."""
+def parse_json(body: bytes, max_values: int = MAX_VALUES) -> Any:
+    """The value in `body`. Raises Refusal: 400 for what is not strict JSON, 413 for more than `max_values` values."""
     data = body.removeprefix(_BOM)
     if not data.strip():
         raise refuse(400, "empty_body", "expected a JSON document, found an empty body")
+    found = require_few_values(data, max_values) if len(data) >= SMALL_BYTES else None
     value = _decoded(data)
     containers, keys = _flat_counts(value)
-    if data.count(b":") != keys or data.count(b"{") + data.count(b"[") != containers:
+    if found is not None:
+        if found.keys != keys and found.keys != _count_keys(value):
+            raise Refusal(400, _duplicates(data))
+    elif data.count(b":") != keys or data.count(b"{") + data.count(b"[") != containers:
         _check_closely(data, value)
     return value
+
+
+def require_few_values(data: bytes, max_values: int = MAX_VALUES) -> Structure:
+    """What `data` holds, before it is parsed. Raises Refusal: 400 where it nests too deep, 413 for too many values."""
+    found = structure(data)
+    if found.depth > MAX_NESTING:
+        raise _too_deep()
+    if found.values > max_values:
+        raise _too_many("values", found.values, max_values)
+    return found
+
+
+def require_few_cells(body: bytes, max_cells: int) -> None:
+    """Raises Refusal (413) for a CSV that may have more cells than are accepted."""
+    found = cells(body) if len(body) >= SMALL_BYTES else 0
+    if found > max_cells:
+        raise _too_many("cells", found, max_cells)
 
 
 def _decoded(data: bytes) -> Any:
@@ -244,13 +281,13 @@ def _count_keys(value: Any) -> int:
 def _duplicates(data: bytes) -> list[Problem]:
     names: dict[str, None] = {}
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, item in pairs:
-            if name in found:
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        """Keeps the names that come twice, and nothing of the document."""
+        found: set[str] = set()
+        for name, _ in pairs:
+            if name in found and len(names) <= MAX_PROBLEMS:
                 names[name] = None
-            found[name] = item
-        return found
+            found.add(name)
 
     json.loads(data, object_pairs_hook=note)
     return [
@@ -261,6 +298,11 @@ def _duplicates(data: bytes) -> list[Problem]:
 
 def _too_deep() -> Refusal:
     return refuse(400, "too_deep", f"the JSON is nested more than {MAX_NESTING} levels deep")
+
+
+def _too_many(what: str, found: int, most: int) -> Refusal:
+    message = f"the body holds about {found} {what}, at most {most} are accepted: send fewer rows at once"
+    return refuse(413, f"too_many_{what}", message)
 
 
 def _too_large(max_bytes: int) -> Refusal:

@@ -17,15 +17,19 @@ from shared.serving.sent_table import Record, SentTable, assemble
 ARCHIVE = b"PK\x03\x04"
 """What every workbook begins with."""
 
-MOST_UNPACKED = 128 * 2**20
-MOST_CELLS = 5_000_000
+MOST_UNPACKED = 48 * 2**20
+"""Bytes of all its parts: some twenty times as much as the cells that are accepted need."""
+
+MOST_CELLS = 2**19
+CHUNK = 2**20
+LONGEST_CELL = 16
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
 _CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
 
 
-def parse_workbook(body: bytes, max_rows: int) -> SentTable:
+def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> SentTable:
     """The table in `body`. Raises Refusal: 400 for what is no such file, 413 for one that is too large."""
-    _require_small(body)
+    _require_small(body, max_cells)
     import python_calamine
 
     try:
@@ -58,25 +62,36 @@ def _text(cell: object) -> str:
     return str(cell)
 
 
-def _require_small(body: bytes) -> None:
+def _require_small(body: bytes, max_cells: int) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > MOST_UNPACKED:
                 raise _too_large()
             for entry in archive.infolist():
-                if _SHEET.fullmatch(entry.filename) and _extent(archive.read(entry)) > MOST_CELLS:
-                    raise _too_large()
+                if _SHEET.fullmatch(entry.filename):
+                    _require_few_cells(archive, entry, max_cells)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise _malformed() from error  # RuntimeError: it is encrypted
 
 
-def _extent(sheet: bytes) -> int:
-    """The cells of the rectangle that the sheet's cells span."""
-    rows = columns = 0
-    for letters, digits in _CELL.findall(sheet):
-        rows = max(rows, int(digits))
-        columns = max(columns, functools.reduce(lambda column, letter: 26 * column + letter - 64, letters, 0))
-    return rows * columns
+def _require_few_cells(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: int) -> None:
+    """The rectangle that a sheet's cells span, read piece by piece. What a piece cuts in two stands in the next one."""
+    rows = columns = cells = 0
+    with archive.open(entry) as sheet:
+        kept = b""
+        while piece := sheet.read(CHUNK):
+            cells += piece.count(b"<c ")
+            if cells > max_cells:
+                raise _too_large()
+            for found in _CELL.finditer(kept + piece):
+                rows, columns = max(rows, int(found[2])), max(columns, _column(found[1]))
+            if rows * columns > max_cells:
+                raise _too_large()
+            kept = piece[-LONGEST_CELL:]
+
+
+def _column(letters: bytes) -> int:
+    return functools.reduce(lambda column, letter: 26 * column + letter - 64, letters, 0)
 
 
 def _malformed() -> Refusal:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from functions.predict.settings import Limits
-from functions.predict.wire.json_answer import OFF_LOOP_BYTES
+from functions.predict.wire.payload import SMALL_BYTES
 from shared import logs
 from shared.documents import Cell
 from shared.errors import StorageUnavailable
@@ -123,7 +123,7 @@ def test_a_batch_is_answered_row_by_row_as_the_runtime_and_the_single_route_do(c
 def test_a_large_batch_leaves_the_event_loop_and_gives_the_same(client: Client) -> None:
     rows = [row(age=5 + position % 21) for position in range(10_000)]
     content = json.dumps(rows)
-    assert len(content) > OFF_LOOP_BYTES
+    assert len(content) > SMALL_BYTES
     found = client.post("/predict_batch", content).json()["predictions"]
     expected = served_model().predict_rows([{**entry, "age": float(entry["age"])} for entry in rows])
     np.testing.assert_allclose([entry["prediction"] for entry in found], expected)
@@ -383,7 +383,7 @@ def test_schema_tells_what_a_request_must_hold(small: Client) -> None:
     open_number = {"name": "hours", "kind": "numeric", "nullable": True, "typical": 10.0}
     assert hours == open_number | dict.fromkeys(("min", "max", "lowest", "highest"))
     assert schema["target"] == "math_score"
-    assert schema["limits"] == {"max_rows": 5, "max_bytes": 4096}
+    assert schema["limits"] == {"max_rows": 5, "max_bytes": 4096, "max_values": 256, "max_cells": 341}
 
 
 def test_meta_tells_where_the_model_comes_from(client: Client, store: MemoryStore) -> None:

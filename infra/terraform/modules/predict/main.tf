@@ -53,6 +53,10 @@ resource "google_cloud_run_v2_service" "this" {
         value = join(",", var.allowed_origins)
       }
       env {
+        name  = "MEMORY_MIB"
+        value = tostring(var.memory_mib)
+      }
+      env {
         name  = "MAX_BODY_BYTES"
         value = tostring(var.max_body_bytes)
       }

@@ -1,0 +1,108 @@
+"""Bodies that cost more to refuse than to send, each of at most `size` bytes: by name, the type and the bytes."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+
+JSON = "application/json"
+CSV = "text/csv"
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+SIZE = 8 * 2**20
+
+
+def _filled(opening: bytes, item: bytes, closing: bytes, size: int) -> bytes:
+    room = (size - len(opening) - len(closing) - len(item)) // (len(item) + 1)
+    return opening + (item + b",") * room + item + closing
+
+
+def bad_bodies(size: int = SIZE) -> Iterator[tuple[str, str, bytes]]:
+    """Every kind once."""
+    arrays = {
+        "texts": b'"a"',
+        "longer texts": b'"abc"',
+        "empty objects": b"{}",
+        "empty arrays": b"[]",
+        "numbers": b"1.5",
+        "objects": b'{"a":1}',
+        "nested objects": b'{"a":{"a":[{}]}}',
+        "escapes": b'"\\\\\\""',
+        "infinities": b"1e999",
+        "nulls": b"null",
+    }
+    for name, item in arrays.items():
+        yield f"array of {name}", JSON, _filled(b"[", item, b"]", size)
+    yield "one key again and again", JSON, _filled(b"{", b'"a":1', b"}", size)
+    yield "rows of equal keys", JSON, _filled(b"[", b'{"a":1,"a":1}', b"]", size)
+    yield "deep arrays", JSON, b"[" * (size // 2) + b"]" * (size // 2)
+    yield "deep objects", JSON, b'{"a":' * (size // 8) + b"1" + b"}" * (size // 8)
+    yield "an error at the end", JSON, _filled(b"[", b'{"a":1.5}', b",]", size)
+    yield "an endless text", JSON, b'["' + b"a" * (size - 3)
+    yield "backslashes", JSON, b'["' + b"\\" * (size - 4) + b'"]'
+    yield "wide characters", JSON, b'["' + "\U0001f600".encode() * ((size - 4) // 4) + b'"]'
+    keys = b",".join(b'"k%07d":1' % number for number in range(size // 12 - 1))
+    yield "strange keys", JSON, b"{" + keys + b"}"
+    yield "numbers of thousands of digits", JSON, _filled(b'{"a":', b"9" * 100_000, b"}", size)[:size]
+    yield "instances of texts", JSON, _filled(b'{"instances":[', b'"a"', b"]}", size)
+    yield "cells", CSV, b"a,b\n" + b"1," * ((size - 4) // 2)
+    yield "lines", CSV, b"a,b\n" + b"1,2\n" * ((size - 4) // 4)
+    yield "empty lines", CSV, b"a,b\n" + b"\n" * (size - 4)
+    yield "an open quote", CSV, b'a,b\n"' + b"1," * ((size - 6) // 2)
+    yield "tabs", CSV, b"a\tb\n" + b"1\t" * ((size - 4) // 2)
+    yield "headers", CSV, b",".join(b"h%07d" % number for number in range(size // 9))
+    yield "zeros", CSV, b"\0" * size
+    yield (
+        "a far cell",
+        WORKBOOK,
+        workbook(b'<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'),
+    )
+    yield "a sheet of zeros", WORKBOOK, workbook(b"<row/>" * 30_000_000)
+    yield "many cells", WORKBOOK, workbook(many_cells(6000, 200))
+    yield "an archive of anything", WORKBOOK, archive({"xl/worksheets/sheet1.xml": b"\0" * (200 * 2**20)})
+    yield "no archive", WORKBOOK, b"PK\x03\x04" + b"\0" * (size - 4)
+
+
+def many_cells(rows: int, columns: int) -> bytes:
+    """Rows of numbers, as a sheet has them."""
+    letters = [_letters(column) for column in range(columns)]
+    lines = []
+    for row in range(1, rows + 1):
+        cells = b"".join(b'<c r="%b%d"><v>1</v></c>' % (letter, row) for letter in letters)
+        lines.append(b'<row r="%d">%b</row>' % (row, cells))
+    return b"".join(lines)
+
+
+def _letters(column: int) -> bytes:
+    name = b""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        name = bytes([65 + rest]) + name
+    return name
+
+
+def workbook(rows: bytes) -> bytes:
+    """A workbook of one sheet with these rows."""
+    main = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+    relations = b'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
+    office = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    sheet = b'<sheet name="s" sheetId="1" r:id="rId1"/>'
+    return archive(
+        {
+            "[Content_Types].xml": b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
+            "_rels/.rels": b'<Relationships %b><Relationship Id="rId1" Type="%b/officeDocument" '
+            b'Target="xl/workbook.xml"/></Relationships>' % (relations, office),
+            "xl/workbook.xml": b'<workbook %b xmlns:r="%b"><sheets>%b</sheets></workbook>' % (main, office, sheet),
+            "xl/_rels/workbook.xml.rels": b'<Relationships %b><Relationship Id="rId1" Type="%b/worksheet" '
+            b'Target="worksheets/sheet1.xml"/></Relationships>' % (relations, office),
+            "xl/worksheets/sheet1.xml": b"<worksheet %b><sheetData>%b</sheetData></worksheet>" % (main, rows),
+        }
+    )
+
+
+def archive(parts: dict[str, bytes]) -> bytes:
+    """A compressed archive of these files."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
+        for name, data in parts.items():
+            file.writestr(name, data)
+    return packed.getvalue()
