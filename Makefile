@@ -19,9 +19,9 @@ export no_proxy := $(NO_PROXY)
 
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
-KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FN FORCE JOB JOBS JSON MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
+KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON KEEP MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
          TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
-         PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
+         PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT BATCH_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
@@ -82,7 +82,7 @@ train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-.PHONY: status history compare promote rollback retrain mlflow smoke
+.PHONY: status history compare promote rollback retrain batch mlflow smoke
 status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
 	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
 
@@ -105,6 +105,11 @@ rollback: $(VENV)/.local-installed ## production serves what it served before [T
 retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
 	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \
 	  $(if $(filter 1 true yes,$(FORCE)),--force)
+
+batch: $(VENV)/.local-installed ## answer a file: FILE=x.csv [KEEP=id STAGE=staging OUT=y.csv]
+	@$(call NEEDS,FILE,FILE=path/to/rows.csv [KEEP=id STAGE=staging OUT=file])
+	@$(BIN)/python -m infra.operate.batch "$(FILE)" $(if $(KEEP),--keep "$(KEEP)") $(if $(STAGE),--stage "$(STAGE)") \
+	  $(if $(OUT),--out "$(OUT)") $(if $(WAIT),--wait "$(WAIT)")
 
 mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page [BUCKET=name]
 	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
@@ -145,7 +150,7 @@ destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 
 ## Develop
 
-.PHONY: lint format lock bench bench-train bench-explain bench-watch bundle image-test
+.PHONY: lint format lock bench bench-train bench-batch bench-explain bench-watch bundle image-test
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
@@ -157,7 +162,7 @@ format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml [UPGRADE=1]
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
-	@for fn in train validate predict watch; do \
+	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
 
@@ -171,11 +176,14 @@ bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whol
 bench-explain: $(VENV)/.tests-installed ## measure explanations [ARGS=--slices: simulate the gate's]
 	@$(BIN)/python -m tests.bench.explaining $(ARGS)
 
+bench-batch: $(VENV)/.tests-installed ## measure batches: rows a second, memory [ARGS="--rows 9999"]
+	@$(BIN)/python -m tests.bench.batch $(ARGS)
+
 bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
 	@$(BIN)/python -m tests.bench.watch
 
 bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]
-	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict)
+	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict batch)
 
 image-test: $(VENV)/.tests-installed ## build the predict image, run it without root, smoke it
 	@$(BIN)/pytest -s tests/infra/test_image.py

@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.errors import NotPermitted, ObjectMissing, ObjectTooLarge, PreconditionFailed, StorageUnavailable
@@ -150,6 +151,14 @@ class CloudStore:
             blob.upload_from_string(
                 data, content_type=content_type, if_generation_match=if_generation, checksum="crc32c", **self._options()
             )
+            return _info(blob)
+
+    def upload(self, name: str, path: Path, metadata: Mapping[str, str]) -> ObjectInfo:
+        """Write a file of any size as people do: whatever is there is replaced, `metadata` is noted on it."""
+        with _translated(name):
+            blob = self._handle().blob(name)
+            blob.metadata = dict(metadata)
+            blob.upload_from_filename(str(path), checksum="crc32c", **self._options())
             return _info(blob)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:

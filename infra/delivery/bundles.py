@@ -19,8 +19,8 @@ from pathlib import Path
 from infra.delivery.errors import Stopped, exit_code
 from infra.options import OneLineParser
 
-FUNCTIONS = ("train", "validate", "predict")
-FROM_SOURCE = ("train", "validate")
+FUNCTIONS = ("train", "validate", "predict", "batch")
+FROM_SOURCE = ("train", "validate", "batch")
 """What Terraform deploys from its bundle; the bundle of predict is what its image is built from."""
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"

@@ -1,6 +1,6 @@
-"""Connects the subscription behind validate's trigger with the topic for events that were never acknowledged.
+"""Connects the subscriptions behind the event triggers with the topic for events that were never acknowledged.
 
-Eventarc makes that subscription by itself, and Terraform has no argument for its dead letter topic. Doing it again
+Eventarc makes these subscriptions by itself, and Terraform has no argument for its dead letter topic. Doing it again
 changes nothing, so every deployment does it: a trigger that was made anew has a new subscription.
 """
 
@@ -14,12 +14,17 @@ from infra.delivery.errors import Stopped, exit_code
 
 ATTEMPTS = 100
 """The most that Pub/Sub allows: with Eventarc's pauses of up to 10 minutes, most of a day."""
+BY_EVENT = ("validate", "batch")
+"""The functions that have a trigger."""
 
 
-def connect(project: str, region: str, name: str) -> str:
-    """The subscription, which now gives events up to the topic `<name>-undelivered`. Raises Stopped."""
+def connect(project: str, region: str, name: str) -> list[str]:
+    """The subscriptions, which now give events up to the topic `<name>-undelivered`. Raises Stopped."""
+    return [_connected(project, region, name, f"{name}-{key}") for key in BY_EVENT]
+
+
+def _connected(project: str, region: str, name: str, function: str) -> str:
     where = (f"--project={project}", "--quiet")
-    function = f"{name}-validate"
     trigger = ask(
         *("gcloud", "functions", "describe", function, "--v2", f"--region={region}", *where),
         "--format=value(eventTrigger.trigger)",
@@ -45,14 +50,14 @@ def connect(project: str, region: str, name: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = options.parser("dead_letters", "Let validate's trigger give events up to the dead letter topic.")
+    parser = options.parser("dead_letters", "Let the event triggers give events up to the dead letter topic.")
     given = parser.parse_args(arguments)
     return exit_code("dead_letters", lambda: _connect(given))
 
 
 def _connect(given: argparse.Namespace) -> int:
-    subscription = connect(given.project, given.region, given.name)
-    print(f"{subscription} gives up to {given.name}-undelivered after {ATTEMPTS} attempts")
+    for subscription in connect(given.project, given.region, given.name):
+        print(f"{subscription} gives up to {given.name}-undelivered after {ATTEMPTS} attempts")
     return 0
 
 

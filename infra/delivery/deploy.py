@@ -109,7 +109,8 @@ class Deploy:
             self.target.apply(root)
 
     def _dead_letters(self) -> None:
-        print(f"  {dead_letters.connect(self.target.project, self.target.region, self.target.name)}")
+        for subscription in dead_letters.connect(self.target.project, self.target.region, self.target.name):
+            print(f"  {subscription}")
 
     def _dataset(self) -> None:
         bucket = self.outputs["bucket"]

@@ -24,6 +24,7 @@ def all_services(settings: LocalSettings) -> list[ManagedProcess]:
             settings, "train", "train", ports.train, {**settings.train_environment(), "GIT_SHA": commit() or "unknown"}
         ),
         _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
+        _function(settings, "batch", "batch", ports.batch, settings.common_environment(), "cloudevent"),
         _function(
             settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"
         ),
@@ -73,13 +74,14 @@ def create_weekly_job(settings: LocalSettings) -> None:
 
 def _stand_ins(settings: LocalSettings) -> list[ManagedProcess]:
     ports = settings.ports
-    trigger = f"validate={FINALIZED},{settings.bucket},{settings.validate_url}"
+    urls = {"validate": settings.validate_url, "batch": settings.batch_url}
+    triggers = [f"--trigger={name}={FINALIZED},{settings.bucket},{url}" for name, url in urls.items()]
     storage = ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https))
     scheduler = ("--port", str(ports.scheduler), "--certs-port", str(ports.certs))
     url = f"{settings.storage_url}/storage/v1/b?project={PROJECT}"
     return [
         _module("storage", settings, storage, lambda: _answers(url)),
-        _module("eventarc", settings, ("--trigger", trigger, "--max-backoff", "10"), lambda: True),  # somebody watches
+        _module("eventarc", settings, (*triggers, "--max-backoff", "10"), lambda: True),  # somebody watches
         _module(
             "scheduler",
             settings,

@@ -27,6 +27,7 @@ class Ports:
     predict_production: int = 8090
     train: int = 8081
     validate: int = 8082
+    batch: int = 8083
     storage_https: int = 8443
     storage_http: int = 8480
     scheduler: int = 8470
@@ -79,6 +80,10 @@ class LocalSettings:
     @property
     def validate_url(self) -> str:
         return self.url(self.ports.validate)
+
+    @property
+    def batch_url(self) -> str:
+        return self.url(self.ports.batch)
 
     @property
     def staging_url(self) -> str:
@@ -135,6 +140,7 @@ class LocalSettings:
             "GOOGLE_CLOUD_PROJECT": PROJECT,
             "TRAIN_URL": self.train_url,
             "VALIDATE_URL": self.validate_url,
+            "BATCH_URL": self.batch_url,
             "STAGING_URL": self.staging_url,
             "PRODUCTION_URL": self.production_url,
             "SCHEDULER_HOST": f"{HOST}:{self.ports.scheduler}",

@@ -30,7 +30,7 @@ def bucket_of(parser: OneLineParser, environ: "dict[str, str]") -> str:
         parser.error("BUCKET is not set: 'source .local/env' for the local cloud, or give BUCKET=your-bucket")
 
 
-def store_of(bucket: str) -> Store:
+def store_of(bucket: str) -> CloudStore:
     """The bucket, of the local cloud where STORAGE_EMULATOR_HOST says so."""
     return CloudStore(bucket, timeout=15.0, deadline=20.0)
 

@@ -10,6 +10,8 @@ locals {
   train_logs    = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.train.name}\""
   validate_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
 
+  batch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.batch.name}\""
+
   log_alerts = {
     training-failed = {
       title         = "${var.name}: training failed"
@@ -34,6 +36,12 @@ locals {
       resource_type = "cloud_run_revision"
       filter        = "${local.validate_logs} AND severity >= ERROR AND jsonPayload.stage = \"production\""
       documentation = "A promotion marker was refused; production goes on serving what it served. `promote/production.rejected.json` says why."
+    }
+    batch-refused = {
+      title         = "${var.name}: a file was not answered"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.batch_logs} AND severity >= ERROR"
+      documentation = "A file below batch/in/ was refused as a whole, or the batch function cannot work. `rejected.json` beside where its answer would be lists every problem, `errors.jsonl` the rows."
     }
     validation-broken = {
       title         = "${var.name}: validation cannot work"

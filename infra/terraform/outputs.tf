@@ -13,6 +13,11 @@ output "validate" {
   value       = google_cloudfunctions2_function.validate.name
 }
 
+output "batch" {
+  description = "The batch function's name."
+  value       = google_cloudfunctions2_function.batch.name
+}
+
 output "staging_url" {
   description = "Predictions from staging."
   value       = module.predict["staging"].url

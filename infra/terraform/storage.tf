@@ -44,6 +44,18 @@ resource "google_storage_bucket" "pipeline" {
     }
   }
 
+  # Files to answer and their answers: both hold rows of the data.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = var.batch_retention_days
+      matches_prefix = ["batch/"]
+      with_state     = "LIVE"
+    }
+  }
+
   # Overwritten pointers and whatever was deleted. The models of staging/ and production/ have no rule by age: a rule knows
   # only how old a file is, and the oldest may be the one that serves. They move to a cheaper class instead.
   lifecycle_rule {
@@ -107,7 +119,7 @@ resource "google_storage_bucket" "sources" {
 
 # The digest in the name is what makes new code redeploy and unchanged code stay.
 resource "google_storage_bucket_object" "bundle" {
-  for_each = toset(["train", "validate"])
+  for_each = toset(["train", "validate", "batch"])
   bucket   = google_storage_bucket.sources.name
   name     = "${each.key}/${filesha256("${var.bundle_dir}/${each.key}.zip")}.zip"
   source   = "${var.bundle_dir}/${each.key}.zip"
@@ -152,6 +164,15 @@ module "predict_access" {
   member   = local.accounts[each.key].member
   roles    = local.roles
   read     = ["${each.key}/"]
+}
+
+module "batch_access" {
+  source = "./modules/object_access"
+  bucket = google_storage_bucket.pipeline.name
+  member = local.accounts.batch.member
+  roles  = local.roles
+  read   = ["batch/", "staging/", "production/"]
+  create = ["batch/out/"]
 }
 
 module "promoter_access" {

@@ -47,7 +47,7 @@ variable "dataset" {
 }
 
 variable "bundle_dir" {
-  description = "Folder with train.zip and validate.zip, as `make bundle` writes them."
+  description = "Folder with train.zip, validate.zip and batch.zip, as `make bundle` writes them."
   type        = string
   default     = "../../build"
 }
@@ -159,6 +159,38 @@ variable "validate_max_instances" {
   validation {
     condition     = var.validate_max_instances >= 1 && var.validate_max_instances <= 20
     error_message = "validate_max_instances must be from 1 to 20."
+  }
+}
+
+# ---- batches -----------------------------------------------------------------------------------------------------
+
+variable "batch_max_instances" {
+  description = "How many files are answered at once."
+  type        = number
+  default     = 3
+  validation {
+    condition     = var.batch_max_instances >= 1 && var.batch_max_instances <= 20
+    error_message = "batch_max_instances must be from 1 to 20."
+  }
+}
+
+variable "batch_tolerate" {
+  description = "The share of a file's rows that may have no answer; with more the whole file is refused. A file may say its own."
+  type        = number
+  default     = 0.01
+  validation {
+    condition     = var.batch_tolerate >= 0 && var.batch_tolerate <= 1
+    error_message = "batch_tolerate must be a share from 0 to 1."
+  }
+}
+
+variable "batch_retention_days" {
+  description = "Days after which a dropped file and its answer are deleted: both hold rows of the data."
+  type        = number
+  default     = 90
+  validation {
+    condition     = var.batch_retention_days >= 1
+    error_message = "batch_retention_days must be 1 or more."
   }
 }
 

@@ -64,6 +64,20 @@ run "plan" {
     error_message = "validate is not reached from outside"
   }
 
+  # batch
+  assert {
+    condition     = google_cloudfunctions2_function.batch.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.batch.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location) && google_cloudfunctions2_function.batch.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY"
+    error_message = "batch acts on finalized objects, in the bucket's region, until it has answered"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.batch.service_config[0].timeout_seconds <= 540 && tonumber(google_cloudfunctions2_function.batch.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= google_cloudfunctions2_function.batch.service_config[0].timeout_seconds - 35
+    error_message = "batch must end by itself before the platform ends it"
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.batch.service_config[0].max_instance_request_concurrency == 1 && google_cloudfunctions2_function.batch.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "batch answers one file at a time and is not reached from outside"
+  }
+
   # who: nobody is everybody
   assert {
     condition     = !module.predict["staging"].public && !module.predict["production"].public
@@ -108,10 +122,11 @@ run "made" {
       google_cloudfunctions2_function.train.service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.event_trigger[0].service_account_email,
+      google_cloudfunctions2_function.batch.service_config[0].service_account_email,
       google_cloudfunctions2_function.train.build_config[0].service_account,
       local.accounts.staging.email, local.accounts.production.email, local.accounts.scheduler.email,
       local.accounts.delivery.email, local.accounts.checks.email,
-    ])) == 9
+    ])) == 10
     error_message = "each identity has one purpose"
   }
 }

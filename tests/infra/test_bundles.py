@@ -1,6 +1,7 @@
 """Bundles: the same bytes for the same sources, and train and validate start with their own packages alone."""
 
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import sys
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +21,11 @@ import requests
 
 from infra.delivery import bundles
 from infra.delivery.errors import Stopped
+from shared.store import CloudStore
 from tests.infra.container import ROOT, free_port
 from tests.local_storage import running_storage
+from tests.unit.batch.world import as_csv, rows
+from tests.unit.predict.promoted import promote
 
 pytestmark = pytest.mark.timeout(900)
 UV = Path(sys.executable).parent / "uv"
@@ -203,6 +207,55 @@ def test_the_validate_bundle_acknowledges_an_event_in_an_environment_of_its_own(
         assert broken.status_code in (200, 204), broken.text
     log = (tmp_path / "validate.log").read_text()
     assert "invalid_event" in log
+
+
+def test_the_batch_bundle_answers_a_file_in_an_environment_of_its_own(
+    tmp_path: Path, bucket_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And `make batch` drops the file, waits, and brings the answer back."""
+    bundle = deployed("batch", tmp_path)
+    for name, value in bucket_environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = bucket_environment["BUCKET"]
+    store = CloudStore(bucket)
+    promote(store, "production")
+    table = rows(150)
+    table[149][2] = "old"
+    file = tmp_path / "scores of März #7.csv"
+    file.write_bytes(as_csv(table))
+    command = [sys.executable, "-m", "infra.operate.batch", str(file), "--keep", "id", "--wait", str(PATIENCE)]
+    asked = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE)
+    with bundle.running("batch", bucket_environment, "--signature-type", "cloudevent") as url:
+        name = f"batch/in/{file.name}"
+        until(lambda: store.stat(name) is not None)
+        info = store.stat(name)
+        assert info is not None
+        headers = {
+            "ce-specversion": "1.0",
+            "ce-id": "1",
+            "ce-type": "google.cloud.storage.object.v1.finalized",
+            "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
+            "Content-Type": "application/json",
+        }
+        event = {"bucket": bucket, "name": name, "generation": str(info.generation)}
+        answered = httpx.post(url, headers=headers, content=json.dumps(event), timeout=PATIENCE)
+        assert answered.status_code in (200, 204), (tmp_path / "batch.log").read_text()[-3000:]
+        said = asked.communicate(timeout=PATIENCE)[0].decode()
+    assert asked.returncode == 0, said
+    with (tmp_path / "scores of März #7.answered.csv").open(newline="") as lines:
+        answer = list(csv.DictReader(lines))
+    assert [row["id"] for row in answer] == [row[0] for row in table]
+    assert [position for position, row in enumerate(answer) if not row["prediction"]] == [149]
+    errors = (tmp_path / "scores of März #7.answered.csv.errors.jsonl").read_text()
+    assert json.loads(errors) == {"row": 151, "pointer": "/149/age", "code": "wrong_type"}
+    assert "150 rows answered by run" in said
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_a_bundle_without_one_of_its_modules_does_not_start(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from functions.batch.settings import BatchSettings
 from functions.predict.settings import PredictSettings
 from functions.train import pipeline
 from functions.train.lease import Held, claim
@@ -26,6 +27,8 @@ from tests.candidates import build, run_id
 from tests.infra.granted import GrantedStore, grants
 from tests.infra.terraform import Workspace, of_type, owners_plan
 from tests.memory_store import MemoryStore
+from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
+from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.validate.world import WatchedStore, World
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,6 +44,7 @@ LEFT_TO_THEIR_DEFAULT = {
         "LEASE_SECONDS": "60",
     },
     "validate": {},
+    "batch": {},
     "predict": {
         "REMEMBERED_ROWS": "what the service's memory is sized for",
         "BODY_SECONDS": "well within the service's own time-out",
@@ -93,6 +97,7 @@ def service_environment(plan: Plan, stage: str) -> dict[str, str]:
     [
         ("train", TrainSettings, lambda plan: function_environment(plan, "train")),
         ("validate", ValidateSettings, lambda plan: function_environment(plan, "validate")),
+        ("batch", BatchSettings, lambda plan: function_environment(plan, "batch")),
         ("predict", PredictSettings, lambda plan: service_environment(plan, "staging")),
         ("predict", PredictSettings, lambda plan: service_environment(plan, "production")),
     ],
@@ -137,10 +142,11 @@ def test_each_service_serves_its_own_stage_from_the_pipelines_bucket(plan: Plan)
     assert TrainSettings.from_env(function_environment(plan, "train")).dataset == f"gs://{bucket}/{layout.SPEC}"
 
 
-def test_validation_gives_up_before_the_platform_ends_it(plan: Plan) -> None:
-    config = of_type(plan, "google_cloudfunctions2_function")["google_cloudfunctions2_function.validate"]
+@pytest.mark.parametrize(("name", "settings"), [("validate", ValidateSettings), ("batch", BatchSettings)])
+def test_a_function_of_events_gives_up_before_the_platform_ends_it(plan: Plan, name: str, settings: Any) -> None:
+    config = of_type(plan, "google_cloudfunctions2_function")[f"google_cloudfunctions2_function.{name}"]
     timeout = config["service_config"][0]["timeout_seconds"]
-    deadline = ValidateSettings.from_env(function_environment(plan, "validate")).deadline_seconds
+    deadline = settings.from_env(function_environment(plan, name)).deadline_seconds
     assert deadline <= timeout - 30
 
 
@@ -244,6 +250,35 @@ def test_predict_reads_its_own_stage_and_nothing_else(plan: Plan, stage: Stage) 
         load(store, other)
 
 
+def test_batch_may_do_what_an_answer_needs_and_nothing_else(plan: Plan) -> None:
+    world = BatchWorld()
+    promote(world.bucket, "staging", FIRST)
+    store = GrantedStore(world.bucket, grants(plan, "batch_access"))
+    table = rows(200)
+    table[3][2] = "old"
+    dropped = world.drop("a b.csv", as_csv(table))
+    for _ in range(2):
+        assert [line["reason"] for line in world.deliver(dropped, store)] == ["answered"]
+    staged = world.drop("b.parquet", as_parquet(rows(50)), stage="staging")
+    assert [line["reason"] for line in world.deliver(staged, store)] == ["answered"]
+    assert [line["reason"] for line in world.deliver(world.drop("c.csv", b""), store)] == ["empty_body"]
+    crashed = world.drop("d.csv", as_csv(table))
+
+    def killed(_: int, kind: str, name: str) -> None:
+        if kind == "write" and name.endswith(layout.OUTCOME):
+            raise StorageUnavailable("killed")
+
+    with pytest.raises(StorageUnavailable):
+        world.deliver(crashed, WatchedStore(store, before=killed))
+    assert [line["reason"] for line in world.deliver(crashed, store)] == ["answered"]
+    assert store.unused() == set()
+    for name in (dropped.name, layout.pointer("production"), "batch/in/new.csv"):
+        with pytest.raises(NotPermitted):
+            store.write(name, b"", if_generation=None, content_type="text/plain")
+    with pytest.raises(NotPermitted):
+        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
 def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
     world = World()
     world.stage(1)
@@ -282,6 +317,7 @@ def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path
     modules = {
         "NAME-train": "train_access",
         "NAME-validate": "validate_access",
+        "NAME-batch": "batch_access",
         "NAME-staging": 'predict_access["staging"]',
         "NAME-production": 'predict_access["production"]',
         "promoters": 'promoter_access["user:ada@example.org"]',
@@ -300,6 +336,7 @@ def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:
     keys = [
         *(
             layout.SPEC,
+            layout.batch_folder("batch/in/x.csv", 1),
             layout.MARKER,
             layout.REJECTED,
             layout.lease("x"),

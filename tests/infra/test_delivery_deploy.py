@@ -74,8 +74,13 @@ def test_a_first_deploy_goes_from_an_empty_project_to_a_tested_staging(cloud: Fa
 
 def test_the_trigger_s_subscription_gives_up_to_the_dead_letter_topic(cloud: FakeCloud) -> None:
     assert deploy(cloud).returncode == 0
-    bound, updated = [line for line in cloud.calls if line.startswith("gcloud pubsub subscriptions")]
-    subscription = "subscriptions/of-of-tabular-validate"
+    told = [line for line in cloud.calls if line.startswith("gcloud pubsub subscriptions")]
+    assert len(told) == 4
+    for name, bound, updated in (("validate", *told[:2]), ("batch", *told[2:])):
+        require_given_up(f"subscriptions/of-of-tabular-{name}", bound, updated)
+
+
+def require_given_up(subscription: str, bound: str, updated: str) -> None:
     assert bound.startswith(f"gcloud pubsub subscriptions add-iam-policy-binding {subscription} ")
     assert "--member=serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com" in bound
     assert updated.startswith(f"gcloud pubsub subscriptions update {subscription} ")
@@ -93,6 +98,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         "gcloud services enable pubsub.googleapis.com",
         "gcloud beta services identity",
         "gcloud beta services identity",
+        "gcloud pubsub subscriptions update",
         "gcloud pubsub subscriptions update",
     ]
     assert ["apply" in line for line in after if line.startswith("terraform")] == [True, True]

@@ -20,6 +20,7 @@ from tests.candidates import build, run_id
 from tests.infra.terraform import Workspace, of_type
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
+from tests.unit.batch.world import BatchWorld, as_csv, rows
 from tests.unit.train.test_pipeline import seeded
 from tests.unit.validate.world import World
 
@@ -86,7 +87,7 @@ def logged(service: str) -> Iterator[list[Entry]]:
 
 def test_the_platform_s_own_line_about_a_5xx_counts_nowhere(filters: dict[str, str]) -> None:
     """It has the same resource and severity ERROR, and most of what it tells heals by itself."""
-    for service in ("tabular-train", "tabular-validate"):
+    for service in ("tabular-train", "tabular-validate", "tabular-batch"):
         line = {
             "logName": "projects/my-project/logs/run.googleapis.com%2Frequests",
             "resource": {"type": "cloud_run_revision", "labels": {"service_name": service}},
@@ -183,6 +184,21 @@ def test_validation_without_its_settings_is_told(filters: dict[str, str]) -> Non
 def test_an_event_that_is_none_is_told(filters: dict[str, str]) -> None:
     lines = World().receive({"id": "1"}, None)
     assert fired(filters, "tabular-validate", lines) == {"tabular-validation-broken"}
+
+
+# ---- batches ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_answered_tells_nobody(filters: dict[str, str]) -> None:
+    world = BatchWorld()
+    info = world.drop("a.csv", as_csv(rows(50)))
+    assert fired(filters, "tabular-batch", [*world.deliver(info), *world.deliver(info)]) == set()
+
+
+def test_a_refused_file_and_an_event_that_is_none_are_told(filters: dict[str, str]) -> None:
+    world = BatchWorld()
+    for lines in (world.deliver(world.drop("a.csv", b"length,width\n1,2\n")), world.receive(None)):
+        assert fired(filters, "tabular-batch", lines) == {"tabular-batch-refused"}
 
 
 def test_another_services_errors_are_not_counted(filters: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """A `make run` that stays up: what it serves, how gsutil promotes, and what survives `kill -9`."""
 
+import io
 import os
 import shutil
 import signal
@@ -93,6 +94,22 @@ def test_every_combination_is_predicted_as_the_fitted_pipeline_does(session: Ses
     assert (
         len({round(value, 6) for row, value in zip(rows, served, strict=True) if others(row) == others(rows[0])}) == 5
     )
+
+
+def test_make_batch_answers_a_file_as_the_service_does(session: Session, shell: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "students.csv"
+    file.write_bytes(TABLE.read_bytes())
+    command = ["make", "batch", f"FILE={file}", "STAGE=staging", "KEEP=gender", f"OUT={tmp_path / 'answer.csv'}"]
+    done = subprocess.run(command, cwd=ROOT, env=shell, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    headers = {"Content-Type": "text/csv", "Accept": "text/csv"}
+    served = requests.post(
+        f"{session.settings.staging_url}/predict_batch", data=TABLE.read_bytes(), headers=headers, timeout=60
+    )
+    expected = pd.read_csv(io.StringIO(served.text))
+    answer = pd.read_csv(tmp_path / "answer.csv")
+    for name in ("gender", "prediction", "interval_low", "interval_high", "risk_probability", "risk_tier", "band"):
+        pd.testing.assert_series_equal(answer[name], expected[name], check_exact=True)
 
 
 def others(row: dict[str, Any]) -> dict[str, Any]:

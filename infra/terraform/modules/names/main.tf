@@ -20,6 +20,7 @@ locals {
   # Each identity and its one purpose. A new function's own account is one more line; what it may do on the whole project,
   # if anything, stands in owner/accounts.tf.
   purposes = {
+    batch      = "answers files"
     build      = "builds functions and the image"
     checks     = "lints and tests a push"
     delivery   = "delivers"
