@@ -14,6 +14,7 @@ import msgspec
 
 from shared.documents import (
     Assessment,
+    CellFormat,
     GateSettings,
     Kind,
     Reaction,
@@ -21,6 +22,7 @@ from shared.documents import (
     TargetRange,
 )
 from shared.errors import InvalidDataset
+from shared.formats import FormatSpec, ReadingSpec, cell_format, format_rules
 from shared.metrics import R2, SCIKIT_LEARN_NAMES, SCORINGS
 
 MAX_SPEC_BYTES = 256 * 2**10
@@ -28,13 +30,13 @@ MAX_KEY_DOTS = 32
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 
 
-class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the spec fixes of a feature; the rest is inferred from the data and frozen into the manifest.
+class FeatureSpec(FormatSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the spec fixes of a column; the rest is inferred from the data and frozen into the manifest.
 
-    `on_range` and `on_unknown` stand for the table's own where they are given.
+    Its format, `on_range` and `on_unknown` stand for the table's own where they are given.
     """
 
-    kind: Kind
+    kind: Kind | None = None
     min: float | None = None
     max: float | None = None
     on_range: Reaction | None = None
@@ -84,6 +86,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     on_unknown: Reaction = "refuse"
     aliases: dict[str, str] = {}
     features: dict[str, FeatureSpec] = {}
+    reading: ReadingSpec = ReadingSpec()
     split: SplitSpec = SplitSpec()
     tuning: TuningSpec = TuningSpec()
     algorithms: AlgorithmsSpec = AlgorithmsSpec()
@@ -91,6 +94,15 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     slices: SliceSettings = SliceSettings()
     target_range: TargetRange = TargetRange()
     assessment: Assessment | None = None
+
+    def kind_of(self, name: str) -> Kind | None:
+        """The kind that the spec says a column to be of; None where it is inferred."""
+        asked = self.features.get(name, FeatureSpec())
+        return asked.kind or asked.format_kind
+
+    def format_of(self, name: str) -> CellFormat:
+        """How the column's cells are written."""
+        return cell_format(self.features.get(name, FeatureSpec()), self.reading, self.kind_of(name))
 
 
 def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
@@ -155,6 +167,7 @@ def nearest(name: str, known: Collection[str]) -> str | None:
 
 _DOTTED_I_LETTERS = frozenset("\u0130\u0131")
 _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "reading": ReadingSpec,
     "split": SplitSpec,
     "tuning": TuningSpec,
     "algorithms": AlgorithmsSpec,
@@ -219,7 +232,15 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
     ]
     for name, feature in spec.features.items():
         rules.append((_ordered(feature.min, feature.max), f"features.{name}: min must be below max"))
-        rules.append((name not in (spec.target, *spec.drop), f"features.{name} is the target or listed in drop"))
+        rules.append((name not in spec.drop, f"features.{name} is listed in drop"))
+        beyond = msgspec.structs.replace(feature, **dict.fromkeys(FormatSpec.__struct_fields__))
+        rules.append(
+            (name != spec.target or beyond == FeatureSpec(), f"features.{name} is the target: only its format")
+        )
+        numeric = feature.min is None and feature.max is None
+        rules.append((numeric or spec.kind_of(name) in (None, "numeric"), f"features.{name}: only numbers have bounds"))
+    for name in ("", *spec.features):
+        rules += format_rules(spec.format_of(name), f"features.{name}" if name else "reading")
     if spec.assessment is not None:
         tiers, bands = spec.assessment.tiers, spec.assessment.bands
         rules.append((0 < tiers.medium < tiers.high < 1, "assessment.tiers must satisfy 0 < medium < high < 1"))

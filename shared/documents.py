@@ -14,8 +14,8 @@ from shared.layout import Stage
 
 SCHEMA_VERSION = 1
 
-Kind = Literal["numeric", "categorical"]
-Cell = float | str | None
+Kind = Literal["numeric", "categorical", "boolean", "date"]
+Cell = bool | float | str | None
 Reaction = Literal["refuse", "warn"]
 CheckStatus = Literal["passed", "failed", "not_run"]
 Mode = Literal["shadow", "canary"]
@@ -94,8 +94,28 @@ class ModelInfo(Document, frozen=True, kw_only=True):
     scoring: str = "r2"
 
 
+class CellFormat(Document, frozen=True, kw_only=True):
+    """How the cells of a column are written in a text file, where not as programs do; `shared.cells` reads them.
+
+    `missing`: words that mean no value. `thousands` and `decimal` part the digits of numbers, `unit` may stand before
+    or after them; `signs`: U+2212 and accounting's brackets are minus signs. `date_format` as strptime has it. `true`
+    and `false`: words for them, in any case.
+    """
+
+    missing: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+    unit: str = ""
+    signs: bool = False
+    date_format: str | None = None
+    true: tuple[str, ...] = ()
+    false: tuple[str, ...] = ()
+
+
 class Feature(Document, frozen=True, kw_only=True):
     """One input column. `categories` in trained spelling, or `min`/`max` as seen (or as the spec limits them).
+
+    A date's `min`, `max` and limits are days since 1970-01-01. `format`: how a text file writes the column.
 
     `nullable`: training saw missing values. `imputed`: what a missing value is replaced with. `lowest`/`highest`: a
     number beyond is refused, one between them and `min`/`max` is answered with a warning; where absent, `min`/`max`
@@ -105,13 +125,14 @@ class Feature(Document, frozen=True, kw_only=True):
     name: str
     kind: Kind
     nullable: bool
-    imputed: float | str
+    imputed: bool | float | str
     categories: tuple[str, ...] | None = None
     min: float | None = None
     max: float | None = None
     lowest: float | None = None
     highest: float | None = None
     on_unknown: Reaction = "refuse"
+    format: CellFormat = CellFormat()
 
 
 class TargetRange(Document, frozen=True, kw_only=True):

@@ -1,7 +1,8 @@
 """The serving runtime: one ONNX graph with preprocessing inside, the same for parity, validation and prediction.
 
-The graph's contract: input `numeric` double (n, k), missing = NaN; input `categorical` string (n, c), missing = "";
-columns in the manifest's order within their kind, an input without columns absent; output `prediction` double (n, 1).
+The graph's contract: input `numeric` double (n, k), missing = NaN, of every feature that is not categorical: numbers,
+truth values as 0 and 1, dates as days since 1970-01-01; input `categorical` string (n, c), missing = ""; columns in the
+manifest's order within their input, an input without columns absent; output `prediction` double (n, 1).
 The only home of onnxruntime. It is imported with the first model, not with this module: it starts threads when it is
 imported, and a server that forks after that gets workers which hang or abort when they end.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.cells import number_of
 from shared.documents import Cell, Feature, Golden
 from shared.errors import IntegrityError
 
@@ -31,7 +33,7 @@ class Model:
 
     def __init__(self, graph: bytes, features: Sequence[Feature], *, threads: int = 1) -> None:
         """Load `graph` for `features`. Raises IntegrityError where the two do not fit."""
-        self.numeric = tuple(feature.name for feature in features if feature.kind == "numeric")
+        self.numeric = tuple(feature.name for feature in features if feature.kind != "categorical")
         self.categorical = tuple(feature.name for feature in features if feature.kind == "categorical")
         self._session = _session(graph, threads)
         self._require_inputs()
@@ -47,12 +49,15 @@ class Model:
         return output.reshape(-1)
 
     def predict(self, columns: Mapping[str, Sequence[Cell]]) -> NDArray[np.float64]:
-        """Predictions (n,) for equally long columns by feature name, None as missing. Raises KeyError, ValueError."""
+        """Predictions (n,) for equally long columns by feature name, None as missing; a date as text or in days.
+
+        Raises KeyError, ValueError.
+        """
         return self.run(*self.arrays(columns))
 
     def arrays(self, columns: Mapping[str, Sequence[Cell]]) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
         """What `run` takes, from columns as `predict` takes them. Raises KeyError, ValueError."""
-        numeric = [[np.nan if cell is None else cell for cell in columns[name]] for name in self.numeric]
+        numeric = [[number_of(cell) for cell in columns[name]] for name in self.numeric]
         categorical = [[MISSING_TEXT if cell is None else cell for cell in columns[name]] for name in self.categorical]
         rows = len((numeric or categorical)[0])
         return (

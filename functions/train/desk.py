@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as TextTable
@@ -26,9 +27,11 @@ from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
+from shared.cells import day_text
 from shared.clock import utc_now
 from shared.codec import encode
 from shared.dataset import parse_spec
+from shared.documents import Kind
 from shared.errors import InvalidDataset, PermanentError
 from shared.metrics import R2, SCORINGS, significant
 from shared.store import Download
@@ -102,13 +105,21 @@ def check(dataset: Path, console: Console) -> Table:
     found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
     for column in table.columns:
         values = table.features[column.name]
-        span = f"{values.min():g} to {values.max():g}" if column.kind == "numeric" else f"{values.nunique()} categories"
-        found.add_row(column.name, column.kind, str(int(values.isna().sum())), span)
+        found.add_row(column.name, column.kind, str(int(values.isna().sum())), _span(column.kind, values))
     console.print(found, markup=False)
     console.print(f"target {inputs.spec.target}: {table.target.min():g} to {table.target.max():g}", markup=False)
     for warning in (*table.warnings, *suspicions(table)):
         console.print(f"warning: {warning}", markup=False)
     return table
+
+
+def _span(kind: Kind, values: "pd.Series[Any]") -> str:
+    if kind == "categorical":
+        return f"{values.nunique()} categories"
+    if kind == "boolean":
+        return f"{values.mean():.0%} true"
+    low, high = values.min(), values.max()
+    return f"{day_text(low)} to {day_text(high)}" if kind == "date" else f"{low:g} to {high:g}"
 
 
 def train(dataset: Path, out: Path, settings: SearchSettings, console: Console) -> None:

@@ -156,7 +156,7 @@ def train(
         background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
         files = {
             layout.MODEL: selected.graph,
-            layout.HOLDOUT: encode_gzip(holdout_document(holdout, seed)),
+            layout.HOLDOUT: encode_gzip(holdout_document(features, holdout, seed)),
             layout.GOLDEN: encode(golden),
             layout.PROFILE: encode(profile_document(features, training, residuals)),
             layout.BACKGROUND: encode(background),

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from functions.train.search.workers import end_with_parent
 from functions.train.tracked import TrackedModel, TrackedRun, decode_run, encode_run
 from shared import layout, logs
+from shared.cells import number_of
 from shared.documents import Feature
 from shared.errors import PipelineError
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION
@@ -156,7 +157,8 @@ def _log_models(model: TrackedModel, run: str) -> str:
 
     example = pd.DataFrame(list(model.example), columns=[feature.name for feature in model.features])
     for feature in model.features:
-        example[feature.name] = example[feature.name].astype("float64" if feature.kind == "numeric" else "object")
+        cells = example[feature.name].astype("object")
+        example[feature.name] = cells if feature.kind == "categorical" else cells.map(number_of).astype("float64")
     with mlflow.start_run(run_id=run), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.onnx.log_model(
@@ -229,8 +231,10 @@ def _dataset(run: TrackedRun) -> Any:
 
 
 def _columns(features: Sequence[Feature]) -> list[dict[str, Any]]:
-    kinds = {"numeric": "double", "categorical": "string"}
-    return [{"type": kinds[one.kind], "name": one.name, "required": not one.nullable} for one in features]
+    return [
+        {"type": "string" if one.kind == "categorical" else "double", "name": one.name, "required": not one.nullable}
+        for one in features
+    ]
 
 
 def _signature(features: Sequence[Feature]) -> Any:
@@ -247,8 +251,8 @@ def _graph_signature(features: Sequence[Feature]) -> Any:
     from mlflow.types import Schema, TensorSpec
 
     tensors = []
-    for kind, name, dtype in (("numeric", NUMERIC, "float64"), ("categorical", CATEGORICAL, "str")):
-        width = sum(feature.kind == kind for feature in features)
+    for words, name, dtype in ((False, NUMERIC, "float64"), (True, CATEGORICAL, "str")):
+        width = sum((feature.kind == "categorical") == words for feature in features)
         if width:
             tensors.append(TensorSpec(np.dtype(dtype), (-1, width), name))
     return ModelSignature(Schema(tensors), Schema([TensorSpec(np.dtype("float64"), (-1, 1), PREDICTION)]))

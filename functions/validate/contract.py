@@ -64,8 +64,11 @@ def _of_field(served: Feature, candidate: Feature) -> Iterator[Break]:
         gone = [category for category in served.categories or () if folded(category) not in known]
         if gone:
             yield Break(f"categories:{name}", f"{len(gone)} of the categories of {name!r} would be refused")
-    if served.kind == "numeric" and not _covers(served, candidate):
-        yield Break(f"range:{name}", f"numbers that {name!r} has had so far would be refused")
+    if served.kind in ("numeric", "date") and not _covers(served, candidate):
+        yield Break(
+            f"range:{name}",
+            f"{'dates' if served.kind == 'date' else 'numbers'} that {name!r} has had so far would be refused",
+        )
 
 
 def _covers(served: Feature, candidate: Feature) -> bool:

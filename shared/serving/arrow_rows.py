@@ -4,8 +4,9 @@ The rules are those of `columns`, cell by cell. Here they are asked of whole col
 at once, texts once for each different one, and only what is left is asked cell by cell.
 """
 
+import datetime
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from shared.problems import Problem, json_pointer, shortened
-from shared.serving.columns import CategoricalColumn, Column, Defect, NumericColumn
+from shared.serving.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, NumericColumn, TextTable
+from shared.serving.findings import Defect
 from shared.serving.rows import RequestSchema
 
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
@@ -74,7 +76,7 @@ def read_arrow(
     answered = np.arange(rows)
     if found.refused:
         answered = np.setdiff1d(answered, np.fromiter(found.refused, dtype=np.int64), assume_unique=True)
-    numbers = [cells[column.name] for column in schema.columns if isinstance(column, NumericColumn)]
+    numbers = [cells[column.name] for column in schema.columns if not isinstance(column, CategoricalColumn)]
     words = [cells[column.name] for column in schema.columns if isinstance(column, CategoricalColumn)]
     return ArrowInput(
         numeric=_stacked(numbers, answered, rows, np.dtype(np.float64)),
@@ -90,14 +92,28 @@ def meaningless(column: Column, kind: pa.DataType) -> str | None:
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_null(plain) or _is_text(plain):
         return None
-    expected = "numbers" if isinstance(column, NumericColumn) else "texts"
+    expected, is_one = _EXPECTED[type(column)]
     binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or pa.types.is_fixed_size_binary(plain)
     if pa.types.is_nested(plain) or binary or pa.types.is_duration(plain):
         return f"expected {expected}, found a column of type {shortened(str(plain))}"
-    numbers = pa.types.is_integer(plain) or pa.types.is_floating(plain) or pa.types.is_decimal(plain)
-    if isinstance(column, NumericColumn) and not numbers:
-        return f"expected {expected}, found a column of type {shortened(str(plain))}"
-    return None
+    return None if is_one(plain) else f"expected {expected}, found a column of type {shortened(str(plain))}"
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def _is_day(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_date(kind) or pa.types.is_timestamp(kind))
+
+
+_EXPECTED: Mapping[type[Column], tuple[str, Callable[[pa.DataType], bool]]] = {
+    NumericColumn: ("numbers", _is_number),
+    CategoricalColumn: ("texts", lambda _: True),
+    BooleanColumn: ("truth values", pa.types.is_boolean),
+    DateColumn: ("dates", _is_day),
+}
+"""What a typed column must hold for each kind of feature."""
 
 
 def _stacked(columns: Sequence[NDArray[Any]], answered: NDArray[np.int64], rows: int, kind: np.dtype[Any]) -> Any:
@@ -109,21 +125,20 @@ def _stacked(columns: Sequence[NDArray[Any]], answered: NDArray[np.int64], rows:
 
 def _accepted(column: Column, cells: pa.Array, found: _Found, decimal_comma: bool) -> NDArray[Any]:
     cells = cells.combine_chunks() if isinstance(cells, pa.ChunkedArray) else cells
-    if (
-        isinstance(column, NumericColumn)
-        and not pa.types.is_dictionary(cells.type)
-        and not pa.types.is_null(cells.type)
-    ):
-        return _numbers(column, cells, found, decimal_comma)
-    return _by_value(column, cells, found, decimal_comma)
+    textual = _is_text(cells.type)
+    table = TextTable(decimal_comma, typed=not textual)
+    encoded = pa.types.is_dictionary(cells.type) or pa.types.is_null(cells.type)
+    if isinstance(column, NumericColumn) and not encoded and not (textual and column.told):
+        return _numbers(column, cells, found, table)
+    return _by_value(column, cells, found, table)
 
 
 # ---- numbers --------------------------------------------------------------------------------------------------------
 
 
-def _numbers(column: NumericColumn, cells: pa.Array, found: _Found, decimal_comma: bool) -> NDArray[np.float64]:
+def _numbers(column: NumericColumn, cells: pa.Array, found: _Found, table: TextTable) -> NDArray[np.float64]:
     textual = _is_text(cells.type)
-    numbers = _from_text(cells, decimal_comma) if textual else _from_numbers(cells)
+    numbers = _from_text(cells, table.decimal_comma) if textual else _from_numbers(cells)
     fine = column.plain(numbers)
     if not isinstance(column.accepts(None), Defect):
         fine |= _missing(cells, numbers, textual)
@@ -131,7 +146,7 @@ def _numbers(column: NumericColumn, cells: pa.Array, found: _Found, decimal_comm
         return numbers
     left = np.flatnonzero(~fine)
     if textual:
-        asked = column.from_text(cells.take(pa.array(left)).fill_null("").to_pylist(), decimal_comma=decimal_comma)
+        asked = column.from_text(cells.take(pa.array(left)).fill_null("").to_pylist(), table)
     else:
         asked = [None if np.isnan(number) else number for number in numbers[left].tolist()]
     numbers = numbers.copy()
@@ -189,16 +204,18 @@ def _missing(cells: pa.Array, numbers: NDArray[np.float64], textual: bool) -> Ma
 # ---- texts, and whatever has few different values -------------------------------------------------------------------
 
 
-def _by_value(column: Column, cells: pa.Array, found: _Found, decimal_comma: bool) -> NDArray[Any]:
+def _by_value(column: Column, cells: pa.Array, found: _Found, table: TextTable) -> NDArray[Any]:
     """Each different cell is asked once."""
     encoded = cells if pa.types.is_dictionary(cells.type) else pc.dictionary_encode(cells)
+    if _is_text(encoded.dictionary.type):
+        table = TextTable(table.decimal_comma)
     texts = [_text(cell) for cell in encoded.dictionary]
-    asked = [*column.from_text(texts, decimal_comma=decimal_comma), None]
+    asked = [*column.from_text(texts, table), None]
     accepted, findings = column.accepts_each(asked)
     codes = pc.fill_null(pc.cast(encoded.indices, pa.int64()), len(texts)).to_numpy(zero_copy_only=False)
     _tell(column, dict(findings), codes, found)
-    numeric = isinstance(column, NumericColumn)
-    values = np.empty(len(accepted), dtype=np.float64 if numeric else object)
+    categorical = isinstance(column, CategoricalColumn)
+    values = np.empty(len(accepted), dtype=object if categorical else np.float64)
     values[:] = accepted
     cells_of_rows: NDArray[Any] = values[codes]
     return cells_of_rows
@@ -222,6 +239,8 @@ def _text(cell: pa.Scalar) -> str:
     value = cell.as_py()
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return ""
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
     return str(np.float32(value)) if pa.types.is_float32(cell.type) or pa.types.is_float16(cell.type) else str(value)
 
 

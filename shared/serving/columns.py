@@ -4,62 +4,45 @@
 is plainly good, so that only the others cost time.
 """
 
+import datetime
 import math
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.cells import PLAIN, day_in, day_text, is_missing, number_in, truth_in
 from shared.dataset import folded, normalized
-from shared.documents import Feature
+from shared.documents import Feature, Kind
 from shared.model_runtime import MISSING_TEXT
 from shared.problems import Bounds
+from shared.serving.findings import Defect, Findings, Unusual, accepted_cells, has_findings, told, without_value
 
 MAX_ALLOWED_LISTED = 100
 _LARGEST = sys.float_info.max
 _DECIMAL_COMMA = str.maketrans({",": ".", ".": ","})
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_JSON_NAMES: Mapping[type, str] = {bool: "a boolean", str: "text", dict: "an object", list: "an array"}
-
-
-class Absent:
-    """The cell of a field that the row does not have."""
-
-
-class Skipped:
-    """The cell of a row or a column about which a problem was found already."""
-
-
-ABSENT = Absent()
-SKIPPED = Skipped()
+_EXAMPLE = datetime.date(2024, 5, 31)
+NO_DATE = "not in the format of the spec"
+"""In the place of a table's cell that is no date as the table writes dates, whatever else it may be."""
 
 
 @dataclass(frozen=True)
-class Defect:
-    """Why a cell was refused."""
+class TextTable:
+    """How a file of text was found to be written, beyond what the spec says of its columns.
 
-    code: str
-    message: str
-    allowed: tuple[str, ...] | Bounds | None = None
+    `decimal_comma`: its cells are parted by something else, and its numbers have commas. `typed`: a program wrote its
+    numbers and dates by their type.
+    """
 
-
-@dataclass(frozen=True)
-class Unusual:
-    """A cell that is answered although training has not seen its like, with what to tell the caller."""
-
-    cell: float | str
-    code: str
-    message: str
+    decimal_comma: bool = False
+    typed: bool = False
 
 
-Findings = Iterator[tuple[int, Defect | Unusual]]
-"""What there is to say of cells, with their positions."""
-
-_FINDINGS = frozenset({Defect, Unusual})
+TEXT = TextTable()
 
 
 class CategoricalColumn:
@@ -78,6 +61,7 @@ class CategoricalColumn:
         self._longest = 16 + 4 * max(map(len, self._folded), default=0)
         self._unknown = _unknown_category(categories)
         self._on_unknown = feature.on_unknown
+        self._form = feature.format
 
     def accepts(self, cell: object) -> str | Defect | Unusual:
         """The graph's cell for `cell`, or why it is refused."""
@@ -97,16 +81,18 @@ class CategoricalColumn:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         texts = {cell: self.accepts(cell) for cell in {cell for cell in cells if isinstance(cell, str)}}
         found = [texts[cell] if isinstance(cell, str) else self.accepts(cell) for cell in cells]
-        return _cells(found, self.missing), _findings(found)
+        return accepted_cells(found, self.missing), told(found)
 
-    def from_text(self, cells: Sequence[str], *, decimal_comma: bool = False) -> list[object]:  # noqa: ARG002
-        """Cells of a table as cells of JSON: only the empty one is missing."""
-        return [cell if cell.strip() else None for cell in cells]
+    def from_text(self, cells: Sequence[str], _table: TextTable = TEXT) -> list[object]:
+        """Cells of a table as cells of JSON: the empty one is missing, and what the spec names so."""
+        if not self._form.missing:
+            return [cell if cell.strip() else None for cell in cells]
+        return [None if is_missing(cell, self._form) else cell for cell in cells]
 
     def _accepts_closely(self, cell: object) -> str | Defect | Unusual:
         if isinstance(cell, str):
             return self._trained_spelling(cell) or self._unseen(cell)
-        return _without_value(cell, "text", self._unknown.allowed) or self.missing
+        return without_value(cell, "text", self._unknown.allowed) or self.missing
 
     def _unseen(self, text: str) -> Defect | Unusual:
         plain = normalized(text)
@@ -128,6 +114,8 @@ class NumericColumn:
 
     def __init__(self, feature: Feature) -> None:
         self.name = feature.name
+        self._form = feature.format
+        self.told = msgspec.structs.replace(feature.format, missing=()) != PLAIN
         self._nullable = feature.nullable
         self._low = -_LARGEST if feature.min is None else feature.min
         self._high = _LARGEST if feature.max is None else feature.max
@@ -144,7 +132,7 @@ class NumericColumn:
             return cell if self._low <= cell <= self._high else self._beyond(cell)
         if cell is None and self._nullable:
             return self.missing
-        return _without_value(cell, "a number", None) or self.missing
+        return without_value(cell, "a number", None) or self.missing
 
     def accepts_all(self, cells: Sequence[object]) -> Sequence[float] | None:
         """The graph's cells, or None where one of them is no number within the range."""
@@ -152,25 +140,33 @@ class NumericColumn:
             return None
         numbers: Sequence[float] = cells  # type: ignore[assignment]
         ends = (min(numbers), max(numbers)) if numbers else ()
-        return None if any(type(self.accepts(end)) in _FINDINGS for end in ends) else numbers
+        return None if has_findings([self.accepts(end) for end in ends]) else numbers
 
     def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
-        return _cells(found, self.missing), _findings(found)
+        return accepted_cells(found, self.missing), told(found)
 
     def plain(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of many numbers (n,) are within the range, so that nothing is to be said of them."""
         return (numbers >= self._low) & (numbers <= self._high)
 
-    def from_text(self, cells: Sequence[str], *, decimal_comma: bool = False) -> list[object]:
+    def from_text(self, cells: Sequence[str], table: TextTable = TEXT) -> list[object]:
         """Cells of a table as cells of JSON: a number must parse whole, else the cell stays text and is refused.
 
         Where the file has decimal commas, a cell with a point is no number: it might mean thousands.
         """
-        if decimal_comma:
-            return [_parsed(cell.strip().translate(_DECIMAL_COMMA)) for cell in cells]
-        return [_parsed(cell.strip()) for cell in cells]
+        comma = table.decimal_comma and not self.told
+        if not (comma or self.told or self._form.missing):
+            return [_parsed(cell.strip()) for cell in cells]
+        written = [cell.strip().translate(_DECIMAL_COMMA) for cell in cells] if comma else cells
+        return [None if is_missing(cell, self._form) else self._number(cell.strip(), table) for cell in written]
+
+    def _number(self, cell: str, table: TextTable) -> object:
+        number = number_in(cell, PLAIN if table.typed or not self.told else self._form)
+        if number is None and table.typed and self.told:
+            number = number_in(cell, self._form)
+        return cell if number is None else number
 
     def _beyond(self, cell: float) -> Defect | Unusual:
         if self._lowest <= cell <= self._highest:
@@ -178,17 +174,109 @@ class NumericColumn:
         return self._out_of_range
 
 
-Column = CategoricalColumn | NumericColumn
+class BooleanColumn:
+    """JSON's true and false, which the graph reads as 1 and 0."""
+
+    missing = math.nan
+
+    def __init__(self, feature: Feature) -> None:
+        self.name = feature.name
+        self._form = feature.format
+        self._nullable = feature.nullable
+
+    def accepts(self, cell: object) -> float | Defect | Unusual:
+        """The graph's cell for `cell`, or why it is refused."""
+        if cell is True or cell is False:
+            return float(cell)
+        if cell is None and self._nullable:
+            return self.missing
+        return without_value(cell, "true or false", None) or self.missing
+
+    def accepts_all(self, cells: Sequence[object]) -> Sequence[float] | None:
+        """The graph's cells, or None where one of them is no truth value."""
+        return [float(cell is True) for cell in cells] if set(map(type, cells)) <= {bool} else None
+
+    def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
+        """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
+        found = [self.accepts(cell) for cell in cells]
+        return accepted_cells(found, self.missing), told(found)
+
+    def from_text(self, cells: Sequence[str], _table: TextTable = TEXT) -> list[object]:
+        """Cells of a table as cells of JSON: true and false in any case, and the words that the spec has for them."""
+        truths = [None if is_missing(cell, self._form) else truth_in(cell, self._form) for cell in cells]
+        return [
+            cell if truth is None and not is_missing(cell, self._form) else truth
+            for cell, truth in zip(cells, truths, strict=True)
+        ]
+
+
+class DateColumn:
+    """Dates as ISO 8601 writes them, which the graph reads as days; with a warning outside what training saw."""
+
+    missing = math.nan
+
+    def __init__(self, feature: Feature) -> None:
+        self.name = feature.name
+        self._form = feature.format
+        self._nullable = feature.nullable
+        self._low, self._high = feature.min or 0.0, feature.max or 0.0
+        lowest, highest = limits(feature)
+        self._lowest, self._highest = lowest or 0.0, highest or 0.0
+        written = self._form.date_format and f", in a table as {_EXAMPLE.strftime(self._form.date_format)}"
+        self._expected = f"a date such as {_EXAMPLE.isoformat()}{written or ''}"
+        self._seen = f"from {day_text(self._low)} to {day_text(self._high)}"
+
+    def accepts(self, cell: object) -> float | Defect | Unusual:
+        """The graph's cell for `cell`, or why it is refused."""
+        if isinstance(cell, str):
+            days = day_in(cell)
+            if days is None:
+                return Defect("not_a_date", f"expected {self._expected}")
+            return days if self._low <= days <= self._high else self._beyond(days)
+        if cell is None and self._nullable:
+            return self.missing
+        return without_value(cell, self._expected, None) or self.missing
+
+    def accepts_all(self, cells: Sequence[object]) -> Sequence[float] | None:
+        """The graph's cells, or None where one of them is no date that training saw the like of."""
+        found = [self.accepts(cell) for cell in cells]
+        numbers: Sequence[float] = found  # type: ignore[assignment]
+        return None if set(map(type, cells)) - {str} or has_findings(found) else numbers
+
+    def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
+        """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
+        found = [self.accepts(cell) for cell in cells]
+        return accepted_cells(found, self.missing), told(found)
+
+    def from_text(self, cells: Sequence[str], table: TextTable = TEXT) -> list[object]:
+        """Cells of a table as cells of JSON: a date in the spec's format becomes ISO's."""
+        return [None if is_missing(cell, self._form) else self._date(cell, table) for cell in cells]
+
+    def _date(self, cell: str, table: TextTable) -> str:
+        if self._form.date_format is None or (table.typed and day_in(cell) is not None):
+            return cell
+        days = day_in(cell, self._form)
+        return NO_DATE if days is None else day_text(days)
+
+    def _beyond(self, days: float) -> Defect | Unusual:
+        if self._lowest <= days <= self._highest:
+            return Unusual(days, "outside_training_range", f"outside the dates that training saw, {self._seen}")
+        return Defect("out_of_range", f"expected a date {self._seen}")
+
+
+Column = CategoricalColumn | NumericColumn | BooleanColumn | DateColumn
+
+_COLUMNS: Mapping[Kind, Callable[[Feature], Column]] = {
+    "categorical": CategoricalColumn,
+    "numeric": NumericColumn,
+    "boolean": BooleanColumn,
+    "date": DateColumn,
+}
 
 
 def column(feature: Feature) -> Column:
     """The column that reads `feature`."""
-    return CategoricalColumn(feature) if feature.kind == "categorical" else NumericColumn(feature)
-
-
-def has_findings(cells: Sequence[object]) -> bool:
-    """Whether anything is to be said of accepted cells."""
-    return not _FINDINGS.isdisjoint(map(type, cells))
+    return _COLUMNS[feature.kind](feature)
 
 
 def limits(feature: Feature) -> tuple[float | None, float | None]:
@@ -197,28 +285,6 @@ def limits(feature: Feature) -> tuple[float | None, float | None]:
         feature.min if feature.lowest is None else feature.lowest,
         feature.max if feature.highest is None else feature.highest,
     )
-
-
-def _cells(found: Sequence[object], missing: float | str) -> list[object]:
-    if not has_findings(found):
-        return list(found)
-    return [missing if type(cell) is Defect else cell.cell if type(cell) is Unusual else cell for cell in found]
-
-
-def _findings(found: Sequence[object]) -> Findings:
-    return ((position, cell) for position, cell in enumerate(found) if isinstance(cell, Defect | Unusual))
-
-
-def _without_value(cell: object, expected: str, allowed: tuple[str, ...] | Bounds | None) -> Defect | None:
-    """What to say of a cell that is neither text nor a number where one is expected; None where all was said."""
-    if cell is None:
-        message = f"expected {expected}, found null; the training data had no missing values here"
-        return Defect("null", message, allowed)
-    if cell is ABSENT:
-        return Defect("missing", f"this field is required; expected {expected}", allowed)
-    if cell is SKIPPED:
-        return None
-    return Defect("wrong_type", f"expected {expected}, found {_JSON_NAMES.get(type(cell), 'a number')}", allowed)
 
 
 def _unknown_category(categories: Sequence[str]) -> Defect:
@@ -241,6 +307,5 @@ def _range_words(low: float | None, high: float | None) -> str:
 
 
 def _parsed(cell: str) -> object:
-    if not cell:
-        return None
-    return float(cell) if _NUMBER.fullmatch(cell) else cell
+    number = number_in(cell) if cell else None
+    return (cell or None) if number is None else number

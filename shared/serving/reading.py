@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, shortened
-from shared.serving.columns import CategoricalColumn, Column, NumericColumn, Unusual
+from shared.serving.columns import CategoricalColumn, Column
+from shared.serving.findings import Unusual
 
 COLUMN = -1
 """In the place of a row's position: what is said is said of a whole column."""
@@ -155,7 +156,7 @@ def _by_row(found: Sequence[tuple[int, Found]]) -> dict[int, list[Found]]:
 
 def model_input(columns: Sequence[Column], cells: Mapping[str, Sequence[object]], rows: int) -> ModelInput:
     """The graph's input from accepted cells by feature, `rows` of each."""
-    numbers = [cells[column.name] for column in columns if isinstance(column, NumericColumn)]
+    numbers = [cells[column.name] for column in columns if not isinstance(column, CategoricalColumn)]
     words = [cells[column.name] for column in columns if isinstance(column, CategoricalColumn)]
     numeric = np.empty((rows, len(numbers)), dtype=np.float64)
     for place, column_cells in enumerate(numbers):

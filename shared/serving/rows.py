@@ -6,7 +6,8 @@ from typing import Any
 from shared.dataset import nearest
 from shared.documents import Manifest
 from shared.problems import Problem, shortened
-from shared.serving.columns import ABSENT, SKIPPED, CategoricalColumn, Column, NumericColumn, column, has_findings
+from shared.serving.columns import CategoricalColumn, Column, column
+from shared.serving.findings import ABSENT, SKIPPED, has_findings
 from shared.serving.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
 
 Row = Mapping[str, Any]
@@ -17,7 +18,7 @@ class RequestSchema:
 
     def __init__(self, manifest: Manifest) -> None:
         self.columns: tuple[Column, ...] = tuple(column(feature) for feature in manifest.features)
-        self._numeric = [entry for entry in self.columns if isinstance(entry, NumericColumn)]
+        self._numeric = [entry for entry in self.columns if not isinstance(entry, CategoricalColumn)]
         self._categorical = [entry for entry in self.columns if isinstance(entry, CategoricalColumn)]
         features = {entry.name: entry.name for entry in self.columns}
         self.ignored = frozenset({manifest.target, *manifest.dropped, *manifest.aliases.values()} - features.keys())

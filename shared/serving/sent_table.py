@@ -22,15 +22,21 @@ Record = tuple[int, list[str]]
 
 @dataclass(frozen=True)
 class SentTable:
-    """Header names as compared (stripped, normalised), rows of equally many cells as sent, and the rows' numbers."""
+    """Header names as compared (stripped, normalised), rows of equally many cells as sent, and the rows' numbers.
+
+    `typed`: a program wrote numbers and dates by their type, whatever the table's own way of writing them.
+    """
 
     header: tuple[str, ...]
     rows: Sequence[Sequence[str]]
     numbers: Sequence[int] | None = None
     decimal_comma: bool = False
+    typed: bool = False
 
 
-def assemble(records: Iterable[Record], max_rows: int, *, decimal_comma: bool = False) -> SentTable:
+def assemble(
+    records: Iterable[Record], max_rows: int, *, decimal_comma: bool = False, typed: bool = False
+) -> SentTable:
     """The table that `records` hold.
 
     Raises Refusal: 400 for what is no table, with every ragged row; 413 for more than `max_rows` rows.
@@ -48,7 +54,7 @@ def assemble(records: Iterable[Record], max_rows: int, *, decimal_comma: bool = 
     ]
     if ragged:
         raise Refusal(400, ragged)
-    return SentTable(header, rows, [line for line, _ in rest], decimal_comma)
+    return SentTable(header, rows, [line for line, _ in rest], decimal_comma, typed)
 
 
 def too_many_rows(max_rows: int) -> Refusal:

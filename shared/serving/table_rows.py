@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from shared.dataset import folded, nearest, normalized
 from shared.problems import Problem, json_pointer, refuse, shortened
-from shared.serving.columns import SKIPPED
+from shared.serving.columns import TextTable
+from shared.serving.findings import SKIPPED
 from shared.serving.reading import COLUMN, ModelInput, Reading, duplicate_field, model_input
 from shared.serving.rows import RequestSchema
 from shared.serving.sent_table import SentTable
@@ -54,6 +55,7 @@ def _require_shared(schema: RequestSchema, names: Mapping[str, str]) -> None:
 
 def _gather(schema: RequestSchema, table: SentTable, names: Mapping[str, str], reading: Reading) -> None:
     columns = {column.name: column for column in schema.columns}
+    written = TextTable(table.decimal_comma, table.typed)
     sources: dict[str, str] = {}
     for header, cells in zip(table.header, zip(*table.rows, strict=True), strict=True):
         name = names.get(header)
@@ -66,7 +68,7 @@ def _gather(schema: RequestSchema, table: SentTable, names: Mapping[str, str], r
             reading.refuse(COLUMN, duplicate_field(where, header, sources[name]))
         else:
             sources[name] = header
-            reading.cells[name] = columns[name].from_text(cells, decimal_comma=table.decimal_comma)
+            reading.cells[name] = columns[name].from_text(cells, written)
         if reading.full():
             break
 

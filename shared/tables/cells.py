@@ -1,10 +1,14 @@
-"""What one cell says: the number that it is, or how it was written instead, as people and programs write them."""
+"""How a cell is written that is not read as it stands, as people and programs write them."""
 
 import datetime
 import math
 import re
 from collections.abc import Sequence
 from typing import Literal, TypeAlias
+
+from shared import cells
+from shared.cells import PLAIN
+from shared.documents import CellFormat
 
 Writing: TypeAlias = Literal["number", "marked", "missing", "date", "time", "word"]
 
@@ -27,23 +31,19 @@ _DATE = re.compile(
 _COMPACT_DATE = re.compile(r"(19|20)\d{6}")
 
 
-def number_in(cell: str | None) -> float | None:
+def number_in(cell: str | None, form: CellFormat = PLAIN) -> float | None:
     """The finite number that the whole cell is, or None; Python's `1_000` and `nan` are no numbers of a table."""
-    if cell is None or "_" in cell:
-        return None
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    value = None if cell is None else cells.number_in(cell.strip(), form)
+    return value if value is not None and math.isfinite(value) else None
 
 
-def writing_of(cell: str) -> Writing:
-    """How a cell that holds something is written: a plain number, one with marks, a word for missing, a date, a word.
+def writing_of(cell: str, form: CellFormat = PLAIN) -> Writing:
+    """How a cell that holds something is written: a number of `form`, one with marks, a word for missing, a date, a
+    word.
 
     Told apart to be told to a person: none of them is turned into another.
     """
-    if number_in(cell) is not None:
+    if number_in(cell, form) is not None:
         return "number"
     if _DATE.fullmatch(cell):
         return "date"

@@ -1,38 +1,40 @@
 """From the bytes of a table to a checked frame: every problem at once, each with the lines of the file that have it.
 
-Arrives: the spec and the data. Leaves: a `Table` of numeric columns (float, NaN missing) and categorical ones (str, NaN
-missing) with its numeric target; or InvalidDataset.
+Arrives: the spec and the data. Leaves: a `Table` of columns of numbers (float, NaN missing) and of words (str, NaN
+missing) with its numeric target; or InvalidDataset. Of numbers are also truth values, 0 and 1, and dates, as the days
+since 1970-01-01.
 """
 
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
+from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
-from shared.documents import Kind
+from shared.documents import CellFormat, Kind
 from shared.errors import InvalidDataset
-from shared.tables.cells import PLAIN_NUMBERS, Writing, in_lines, is_compact_date, number_in, writing_of
+from shared.tables.advice import to_read_numbers
+from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
+from shared.tables.kinds import RawColumn, kind_of
 from shared.tables.sheet import Cells, Sheet, read_sheet
 
 MIN_ROWS = 50
-MANY_VALUES = 20
-"""A column of more different numbers than this is a measurement, and words among them are for a person to explain."""
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
-_LEADING_ZERO = re.compile(r"[+-]?0\d+")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A feature as it was read: its kind, and whether cells are missing."""
+    """A feature as it was read: its kind, whether cells are missing, and how a text file writes it."""
 
     name: str
     kind: Kind
     nullable: bool
+    format: CellFormat = PLAIN
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
     """The checked table in `data`. Raises InvalidDataset with every problem found."""
     warnings: list[str] = []
     sheet = read_sheet(data, spec, warnings)
+    if spec.reading.rows_without_target == "drop":
+        sheet = _with_target(sheet, spec, warnings)
     _check_names(sheet, spec)
     problems: list[str] = []
     target = _target(sheet, spec, problems)
@@ -67,7 +71,7 @@ def read_table(data: bytes, spec: DatasetSpec) -> Table:
         read = _feature(name, sheet, spec, problems, warnings)
         if read is not None:
             features[name], kind = read
-            columns.append(Column(name, kind, bool(features[name].isna().any())))
+            columns.append(Column(name, kind, bool(features[name].isna().any()), spec.format_of(name)))
     if not columns and not problems:
         problems.append("no usable feature is left: every column is the target, dropped, empty or constant")
     if problems:
@@ -146,43 +150,63 @@ def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
 # ---- cells ----------------------------------------------------------------------------------------------------------
 
 
+def _with_target(sheet: Sheet, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+    """The rows that have a target, as the spec asks."""
+    form, cells = spec.format_of(spec.target), sheet.columns.get(spec.target, [])
+    kept = [place for place, cell in enumerate(cells) if cell is not None and not is_missing(cell, form)]
+    if len(kept) == len(cells):
+        return sheet
+    warnings.append(f"{len(cells) - len(kept)} row(s) without a target were dropped, as the spec asks")
+    columns = {name: [column[place] for place in kept] for name, column in sheet.columns.items()}
+    return replace(sheet, columns=columns, lines=[sheet.lines[place] for place in kept])
+
+
 def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]:
-    cells = sheet.columns[spec.target]
-    missing = [line for cell, line in zip(cells, sheet.lines, strict=True) if cell is None or not cell.strip()]
+    column = _raw(spec.target, sheet, spec)
+    missing = [line for cell, line in zip(column.cells, sheet.lines, strict=True) if cell is None]
     if missing:
-        problems.append(f"target {spec.target!r} is missing in {in_lines(missing)}; fill it in or remove the rows")
-    numbers = [number_in(cell) for cell in cells]
-    wrong = [
-        line
-        for cell, number, line in zip(cells, numbers, sheet.lines, strict=True)
-        if cell and cell.strip() and number is None
-    ]
-    if wrong:
-        problems.append(f"target {spec.target!r} is not a finite number in {in_lines(wrong)}; {PLAIN_NUMBERS}")
-    values = [number for number in numbers if number is not None]
-    if not missing and not wrong and len(set(values)) == 1:
+        problems.append(
+            f"target {spec.target!r} is missing in {in_lines(missing)}; fill it in or remove the rows, or say "
+            f'[reading] rows_without_target = "drop" in the spec'
+        )
+    if not column.all(column.number):
+        advice = to_read_numbers(spec.target, column.counts, column.form)
+        problems.append(
+            f"target {spec.target!r} is not a finite number in {column.unread(column.number)}; "
+            f"{PLAIN_NUMBERS}{advice and f', or {advice}'}"
+        )
+        return []
+    values = [number for cell in column.cells if cell is not None and (number := column.number(cell)) is not None]
+    if not missing and len(set(values)) == 1:
         problems.append(f"target {spec.target!r} has the same value in every row: there is nothing to learn")
     return values
+
+
+def _raw(name: str, sheet: Sheet, spec: DatasetSpec) -> RawColumn:
+    form = PLAIN if name in sheet.typed else spec.format_of(name)
+    known = {cell: None if is_missing(cell, form) else normalized(cell) for cell in set(sheet.columns[name]) if cell}
+    return RawColumn(name, [known[cell] if cell else None for cell in sheet.columns[name]], sheet.lines, form)
 
 
 def _feature(
     name: str, sheet: Sheet, spec: DatasetSpec, problems: list[str], warnings: list[str]
 ) -> tuple[pd.Series, Kind] | None:
-    cells = [None if cell is None or not cell.strip() else normalized(cell) for cell in sheet.columns[name]]
-    present = [cell for cell in cells if cell is not None]
-    if not present:
+    column = _raw(name, sheet, spec)
+    if not column.counts:
         warnings.append(f"feature {name!r} has no values and was dropped")
         return None
-    kind = _kind(name, cells, sheet.lines, spec, problems)
+    told = spec.kind_of(name)
+    kind = kind_of(column, told, problems)
     if kind is None:
         return None
-    if name not in spec.features and len(present) >= MIN_ROWS and _is_identifier(name, present, kind):
+    present = column.counts.total()
+    if told is None and present >= MIN_ROWS and _is_identifier(name, column.counts, kind):
         warnings.append(f"feature {name!r} has another value in every row, as an identifier has, and was dropped")
         return None
-    series = _numeric(cells) if kind == "numeric" else _categorical(name, cells, warnings)
-    if kind == "categorical" and name not in spec.features and series.nunique() > max(MIN_ROWS, 0.5 * len(present)):
+    series = _categorical(name, column, warnings) if kind == "categorical" else _numbers(column, kind)
+    if kind == "categorical" and told is None and series.nunique() > max(MIN_ROWS, 0.5 * present):
         warnings.append(
-            f"feature {name!r} has {series.nunique():,} different texts in {len(present):,} rows and tells a model "
+            f"feature {name!r} has {series.nunique():,} different texts in {present:,} rows and tells a model "
             f"little; list it in drop"
         )
     if series.nunique() == 1:
@@ -192,96 +216,34 @@ def _feature(
     return series, kind
 
 
-def _is_identifier(name: str, present: Sequence[str], kind: Kind) -> bool:
+def _is_identifier(name: str, counts: Counter[str], kind: Kind) -> bool:
     """Text, or whole numbers, that differ in every row; numbers must also be consecutive or be named as an identifier.
 
     Other whole numbers that all differ may well be amounts, and are kept.
     """
-    if len(set(present)) < len(present):
+    if kind in ("date", "boolean") or counts.total() > len(counts):
         return False
     if kind == "categorical":
         return True
-    numbers = {float(cell) for cell in present}
-    if len(numbers) < len(present) or not all(number.is_integer() for number in numbers):
+    numbers = {number for cell in counts if (number := number_in(cell)) is not None}
+    if len(numbers) < len(counts) or not all(number.is_integer() for number in numbers):
         return False
     return max(numbers) - min(numbers) == len(numbers) - 1 or _IDENTIFIER.fullmatch(name) is not None
 
 
-def _kind(name: str, cells: Cells, lines: Sequence[int], spec: DatasetSpec, problems: list[str]) -> Kind | None:
-    """As the spec says, else by content: a column of numbers with a few words in it is a mistake to be told.
-
-    Whole numbers are numbers, however few of them there are: their order may mean something, and a value not seen in
-    training keeps its meaning. Codes without an order are for the spec to call categorical. Truth values are words.
-    """
-    present = [cell for cell in cells if cell is not None]
-    wrong = [line for cell, line in zip(cells, lines, strict=True) if cell is not None and number_in(cell) is None]
-    asked = spec.features.get(name)
-    if asked is not None and asked.kind == "categorical":
-        return "categorical"
-    if asked is None and (problem := _unread(name, present, wrong)):
-        problems.append(problem)
-        return None
-    if not wrong and (asked or not any(_LEADING_ZERO.fullmatch(cell) for cell in present)):
-        return "numeric"
-    if asked is None and not wrong:
-        return "categorical"
-    if asked is not None or _is_a_measurement(present, wrong):
-        problems.append(
-            f"feature {name!r} holds numbers, but not in {in_lines(wrong)}; correct them, empty them, "
-            f'or say kind = "categorical" in the spec'
-        )
-        return None
-    return "categorical"
+def _numbers(column: RawColumn, kind: Kind) -> pd.Series:
+    reads: dict[Kind, Callable[[str], float | None]] = {
+        "numeric": column.number,
+        "boolean": column.truth,
+        "date": column.day,
+    }
+    known = {cell: reads[kind](cell) for cell in column.counts}
+    return pd.Series([math.nan if cell is None else known[cell] for cell in column.cells], dtype=np.float64)
 
 
-def _unread(name: str, present: Sequence[str], wrong: Sequence[int]) -> str | None:
-    """The problem of a column that is dates, times of day or numbers with marks, none of which is read; else None."""
-    if not wrong:
-        found: Writing = "date" if all(map(is_compact_date, present)) else "number"
-    else:
-        writings = _writings(present)
-        most = writings.most_common(1)[0]
-        marked = writings["marked"] and set(writings) <= {"number", "marked", "missing"}
-        found = "marked" if marked else most[0] if most[1] * 2 > len(present) else "word"
-    if found in ("date", "time"):
-        what = "dates" if found == "date" else "times of day"
-        return (
-            f"feature {name!r} holds {what}, which are not read; turn them into numbers (an age, a month, days since), "
-            f'list it in drop, or say kind = "{"categorical" if wrong else "numeric"}" in the spec'
-        )
-    if found == "marked":
-        return (
-            f"feature {name!r} holds numbers that are not written plainly in {in_lines(wrong)}; {PLAIN_NUMBERS}, "
-            f'or say kind = "categorical" in the spec'
-        )
-    return None
-
-
-def _is_a_measurement(present: Sequence[str], wrong: Sequence[int]) -> bool:
-    """Whether words among the numbers are few, stand for a missing value, or interrupt many different numbers."""
-    if len(wrong) <= 0.1 * len(present):
-        return True
-    writings = _writings(present)
-    numbers = {cell for cell in set(present) if number_in(cell) is not None}
-    if set(writings) <= {"number", "missing"}:
-        return bool(numbers)
-    return writings["number"] * 2 > len(present) and len(numbers) > MANY_VALUES
-
-
-def _writings(present: Sequence[str]) -> Counter[Writing]:
-    counts: Counter[Writing] = Counter()
-    for cell, count in Counter(present).items():
-        counts[writing_of(cell)] += count
-    return counts
-
-
-def _numeric(cells: Cells) -> pd.Series:
-    return pd.Series([math.nan if cell is None else number_in(cell) for cell in cells], dtype=np.float64)
-
-
-def _categorical(name: str, cells: Cells, warnings: list[str]) -> pd.Series:
+def _categorical(name: str, column: RawColumn, warnings: list[str]) -> pd.Series:
     """Spellings that differ only in case become the most frequent one; of equally frequent ones the first seen."""
-    counts = Counter(cell for cell in cells if cell is not None)
+    counts = column.counts
     spelling: dict[str, str] = {}
     for cell in counts:
         best = spelling.get(folded(cell))
@@ -290,7 +252,8 @@ def _categorical(name: str, cells: Cells, warnings: list[str]) -> pd.Series:
     merged = len(counts) - len(spelling)
     if merged:
         warnings.append(f"feature {name!r}: {merged} spelling(s) that differ only in case were merged")
-    return pd.Series([math.nan if cell is None else spelling[folded(cell)] for cell in cells], dtype=object)
+    known = {cell: spelling[folded(cell)] for cell in counts}
+    return pd.Series([math.nan if cell is None else known[cell] for cell in column.cells], dtype=object)
 
 
 def _check_range(

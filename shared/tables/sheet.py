@@ -1,11 +1,12 @@
 """From the bytes of a file to a sheet of raw cells: CSV in UTF-8, or Parquet."""
 
 import csv
+import datetime
 import io
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -20,10 +21,14 @@ Cells = list[str | None]
 
 @dataclass
 class Sheet:
-    """Raw cells by column, with the line of the file on which each row ends; None is the empty cell."""
+    """Raw cells by column, with the line of the file on which each row ends; None is the empty cell.
+
+    `typed`: columns whose cells a program wrote by their type, whatever the spec says of text.
+    """
 
     columns: dict[str, Cells]
     lines: list[int]
+    typed: frozenset[str] = frozenset()
 
 
 def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
@@ -151,13 +156,20 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
         named = ", ".join(map(repr, nested))
         raise InvalidDataset([f"{named}: a cell must be one number or one text, not a list, bytes or a time span"])
     cells = [_texts(column) for column in table.columns]
-    return _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
+    sheet = _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
+    typed = {name for name, kind in zip(names, table.schema.types, strict=True) if not _is_text(kind)}
+    return replace(sheet, typed=frozenset(typed))
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     binary = pa.types.is_binary(plain) or pa.types.is_large_binary(plain) or pa.types.is_fixed_size_binary(plain)
     return not (pa.types.is_nested(plain) or binary or pa.types.is_duration(plain))
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
 
 
 def _texts(column: pa.ChunkedArray) -> Cells:
@@ -169,4 +181,6 @@ def _texts(column: pa.ChunkedArray) -> Cells:
 def _text(cell: object) -> str | None:
     if cell is None or (isinstance(cell, float | np.floating) and math.isnan(cell)):
         return None
+    if isinstance(cell, datetime.datetime) and cell.tzinfo is not None:
+        cell = cell.astimezone(datetime.UTC)
     return str(cell)

@@ -6,6 +6,7 @@ from typing import Any
 from functions.predict.challenger import Challenger
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
+from shared.cells import FIRST_DAY, LAST_DAY, day_text, written
 from shared.documents import Feature, Manifest
 from shared.serving.columns import limits
 from shared.serving.loaded_model import LoadedModel
@@ -86,18 +87,28 @@ def describe_refresh(refresh: Refresh) -> dict[str, Any]:
 
 def _feature(feature: Feature) -> dict[str, Any]:
     known: dict[str, Any] = {"name": feature.name, "kind": feature.kind, "nullable": feature.nullable}
-    known["typical"] = typical(feature)
+    known |= {"typical": typical(feature), "written": written(typical(feature), feature)}
     if feature.kind == "categorical":
         return known | {"categories": feature.categories or (), "on_unknown": feature.on_unknown}
+    if feature.kind == "boolean":
+        return known
     lowest, highest = limits(feature)
-    return known | {"min": feature.min, "max": feature.max, "lowest": lowest, "highest": highest}
+    ends = {"min": feature.min, "max": feature.max, "lowest": lowest, "highest": highest}
+    return known | (ends if feature.kind == "numeric" else {name: day_or_none(end) for name, end in ends.items()})
 
 
-def typical(feature: Feature) -> str | float:
+def day_or_none(days: float | None) -> str | None:
+    """The end of a range of dates as ISO 8601 writes it; None where the range is open."""
+    return day_text(days) if days is not None and FIRST_DAY < days < LAST_DAY else None
+
+
+def typical(feature: Feature) -> bool | str | float:
     """A value that the model accepts, near the middle of what it was trained on: what it imputes, where that is one."""
+    if feature.kind in ("boolean", "date"):
+        return feature.imputed
     if feature.kind == "categorical":
         categories = feature.categories or ("",)
-        return feature.imputed if feature.imputed in categories else categories[0]
+        return str(feature.imputed) if feature.imputed in categories else categories[0]
     low = -math.inf if feature.min is None else feature.min
     high = math.inf if feature.max is None else feature.max
     return min(max(float(feature.imputed), low), high)

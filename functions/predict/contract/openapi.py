@@ -12,7 +12,8 @@ from functions.predict.explanations import MOST_ROWS as MOST_EXPLAINED
 from functions.predict.settings import Limits
 from functions.predict.wire.payload import MEDIA_TYPES, MOST_EFFECTS, TABLE
 from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
-from shared.documents import Feature, Manifest
+from shared.cells import day_text, written
+from shared.documents import Feature, Kind, Manifest
 from shared.problems import MAX_PROBLEMS
 from shared.serving.columns import limits
 
@@ -45,6 +46,8 @@ ARMS: Sequence[Json] = (
     },
 )
 """Parameters by which a caller has a say in who answers."""
+
+_NOUNS: Mapping[Kind, str] = {"numeric": "number", "date": "date"}
 
 REFUSALS: Mapping[str, str] = {
     "400": "The body is empty, or no well-formed JSON or CSV",
@@ -108,7 +111,7 @@ def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool =
     }
 
 
-def example_row(manifest: Manifest) -> dict[str, str | float]:
+def example_row(manifest: Manifest) -> dict[str, bool | str | float]:
     """A row that the model accepts: what it imputes, or the first category, or the middle of a range."""
     return {feature.name: typical(feature) for feature in manifest.features}
 
@@ -137,7 +140,8 @@ def _predict(manifest: Manifest) -> Json:
 def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -> Json:
     row = example_row(manifest)
     binary = {"schema": {"type": "string", "format": "binary"}}
-    tables: Json = {"text/csv": {"example": _csv_example(row)}, WORKBOOK: {}}  # JSON Schema has no words for a table
+    example = {"example": _csv_example(manifest)}
+    tables: Json = {"text/csv": example, WORKBOOK: {}}  # JSON Schema has no words for a table
     if tables_are_bytes:
         tables = {MEDIA_TYPES[TABLE]: binary}
     answers = {
@@ -236,7 +240,7 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
     if feature.nullable:
         words.append("May be null.")
     if (feature.min, feature.max) != limits(feature):
-        words.append(f"Training saw {feature.min:g} to {feature.max:g}; a number outside is answered with a warning.")
+        words.append(f"Training saw {_seen(feature)}; a {_NOUNS[feature.kind]} outside is answered with a warning.")
     if feature.on_unknown == "warn":
         words.append("Another category is answered with a warning.")
     field: Json = {"description": " ".join(words)} if words else {}
@@ -244,10 +248,20 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
         # No enum: a type that every training changes would make every client be generated anew.
         known: Json = {"x-categories": list(feature.categories or ())} if feature.on_unknown == "refuse" else {}
         return {**field, "type": _type("string", feature), **known, "examples": [typical(feature)]}
+    if feature.kind == "boolean":
+        return field | {"type": _type("boolean", feature), "examples": [typical(feature)]}
+    if feature.kind == "date":
+        form = "date" if all(end.is_integer() for end in (feature.min or 0.0, feature.max or 0.0)) else "date-time"
+        return field | {"type": _type("string", feature), "format": form, "examples": [typical(feature)]}
     field |= {"type": _type("number", feature), "examples": [typical(feature)]}
     lowest, highest = limits(feature)
     bounds = {"minimum": lowest, "maximum": highest}
     return field | {word: bound for word, bound in bounds.items() if bound is not None}
+
+
+def _seen(feature: Feature) -> str:
+    ends = [0.0 if end is None else end for end in (feature.min, feature.max)]
+    return " to ".join(map(day_text, ends) if feature.kind == "date" else [f"{end:g}" for end in ends])
 
 
 def _type(name: str, feature: Feature) -> str | list[str]:
@@ -348,8 +362,9 @@ def _reference(name: str) -> Json:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _csv_example(row: Mapping[str, str | float]) -> str:
-    lines = [row.keys(), (f"{cell:g}" if isinstance(cell, float) else cell for cell in row.values())]
+def _csv_example(manifest: Manifest) -> str:
+    features = manifest.features
+    lines = [[one.name for one in features], [written(typical(one), one) for one in features]]
     return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
 
 

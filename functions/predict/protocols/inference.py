@@ -11,13 +11,15 @@ from typing import Any
 import msgspec
 
 from functions.predict.wire.shape import JsonRows
-from shared.documents import Feature, Manifest
+from shared.documents import Feature, Kind, Manifest
 from shared.problems import Problem, Refusal, json_pointer, refuse
 from shared.serving.assessment import Answer
 from shared.serving.sent_table import too_many_rows
 
 NUMBERS = frozenset({"FP64", "FP32", "FP16", *(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))})
 TEXT = "BYTES"
+TRUTH = "BOOL"
+_DATATYPES: Mapping[Kind, str] = {"numeric": "FP64", "categorical": TEXT, "date": TEXT, "boolean": TRUTH}
 MODEL_PATH = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
 
 
@@ -121,19 +123,21 @@ def _cells(tensor: Any) -> list[Any] | str:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         return "expected a tensor with a name"
     shape, data, kind = tensor.get("shape"), tensor.get("data"), tensor.get("datatype")
-    if kind != TEXT and kind not in NUMBERS:
-        return "expected the datatype BYTES for text, or FP64 or another of numbers"
+    if kind not in (TEXT, TRUTH) and kind not in NUMBERS:
+        return "expected the datatype BYTES for text, BOOL for truth values, or FP64 or another of numbers"
     sizes = shape if isinstance(shape, list) and all(type(size) is int for size in shape) else []
     if sizes[1:] not in ([], [1]) or not sizes:
         return "expected the shape [n] or [n, 1]"
     if not isinstance(data, list):
         return "expected the data as an array; binary tensors are not read"
     cells = [cell[0] if isinstance(cell, list) and len(cell) == 1 else cell for cell in data]
+    if kind == TRUTH and not set(map(type, cells)) <= {bool, type(None)}:
+        return "expected true and false in data, as the datatype BOOL says"
     return cells if len(cells) == sizes[0] else "expected as many cells in data as the shape says"
 
 
 def _datatype(feature: Feature) -> str:
-    return TEXT if feature.kind == "categorical" else "FP64"
+    return _DATATYPES[feature.kind]
 
 
 def _figures(*, risk: bool) -> list[tuple[str, str]]:

@@ -1,6 +1,10 @@
 // The form, drawn from the model's own schema. A select holds the position of a category, so that a category of any
-// spelling, even an empty one, is kept apart from the empty choice.
-import { byId, element, words } from "./dom.js";
+// spelling, even an empty one, is kept apart from the empty choice. A truth value is a switch, or a choice of three where it
+// may be unknown.
+import { byId, day, element, words } from "./dom.js";
+
+const TRUTHS = [true, false];
+const MIDNIGHT = "T00:00:00";
 
 export function drawForm(schema, values) {
   byId("fields").replaceChildren(...schema.features.map(drawField));
@@ -13,8 +17,11 @@ export function drawForm(schema, values) {
 export function setField(schema, position, value) {
   const feature = schema.features[position];
   const input = byId(`field-${position}`);
-  if (value === null || value === undefined) input.value = "";
-  else input.value = feature.kind === "categorical" ? String(feature.categories.indexOf(value)) : String(value);
+  if (input.type === "checkbox") input.checked = value === true;
+  else if (value === null || value === undefined) input.value = "";
+  else if (input.type === "date") input.value = value.slice(0, 10);
+  else if (input.type === "datetime-local") input.value = value.includes("T") ? value.slice(0, 19) : value + MIDNIGHT;
+  else input.value = choicesOf(feature) ? String(choicesOf(feature).indexOf(value)) : String(value);
 }
 
 // The row as it stands, and the fields that cannot be sent. What the browser reads as a number the service judges.
@@ -26,10 +33,27 @@ export function readForm(schema) {
     const problem = defect(feature, input);
     markField(position, problem);
     if (problem) wrong.push(input);
-    if (input.value === "") row[feature.name] = null;
-    else row[feature.name] = feature.kind === "categorical" ? feature.categories[Number(input.value)] : Number(input.value);
+    row[feature.name] = valueOf(feature, input);
   });
   return { row, wrong };
+}
+
+// What a field of one of several values may hold, undefined for numbers and dates.
+export function choicesOf(feature) {
+  return feature.kind === "boolean" ? TRUTHS : feature.categories;
+}
+
+export function nameOf(value) {
+  if (value === null) return "unknown";
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  return value || "(empty)";
+}
+
+function valueOf(feature, input) {
+  if (input.type === "checkbox") return input.checked;
+  if (input.value === "") return null;
+  if (feature.kind === "date") return input.value;
+  return choicesOf(feature) ? choicesOf(feature)[Number(input.value)] : Number(input.value);
 }
 
 export function markField(position, text) {
@@ -47,29 +71,34 @@ export function rangeOf({ min, max }) {
   return max === null ? `at least ${min}` : `from ${min} to ${max}`;
 }
 
+function seenOf(feature) {
+  if (choicesOf(feature)) return "";
+  return rangeOf(feature.kind === "date" ? { min: feature.min && day(feature.min), max: feature.max && day(feature.max) } : feature);
+}
+
 function fits(feature, value) {
   if (value === null) return feature.nullable;
-  return feature.kind === "categorical" ? feature.categories.includes(value) : typeof value === "number";
+  if (feature.kind === "date") return /^\d{4}-\d{2}-\d{2}/.test(value);
+  return choicesOf(feature) ? choicesOf(feature).includes(value) : typeof value === "number";
 }
 
 function defect(feature, input) {
-  if (input.validity.badInput) return "Enter a number.";
+  if (input.validity.badInput) return feature.kind === "date" ? "Enter a date." : "Enter a number.";
   if (input.value === "") return feature.nullable ? "" : "Fill in this field.";
-  const outside = feature.kind === "numeric" && (input.validity.rangeUnderflow || input.validity.rangeOverflow);
-  return outside ? `Enter a number ${rangeOf({ min: feature.lowest, max: feature.highest })}.` : "";
+  const outside = input.validity.rangeUnderflow || input.validity.rangeOverflow;
+  return outside ? `Enter a ${feature.kind === "date" ? "date" : "number"} ${rangeOf({ min: feature.lowest, max: feature.highest })}.` : "";
 }
 
 function drawField(feature, position) {
   const id = `field-${position}`;
   const label = element("label", words(feature.name));
   label.htmlFor = id;
-  const input = feature.kind === "categorical" ? choice(feature) : number(feature);
+  const input = (feature.kind === "boolean" && !feature.nullable ? flip : DRAWN[feature.kind])(feature);
   input.id = id;
   input.name = feature.name;
-  input.required = !feature.nullable;
+  input.required = !feature.nullable && input.type !== "checkbox";
   input.autocomplete = "off";
-  const range = feature.kind === "categorical" ? "" : rangeOf(feature);
-  const hint = element("p", [range, feature.nullable ? "may be left unknown" : ""].filter(Boolean).join(", "), "quiet");
+  const hint = element("p", [seenOf(feature), feature.nullable ? "may be left unknown" : ""].filter(Boolean).join(", "), "quiet");
   hint.id = `${id}-hint`;
   hint.hidden = !hint.textContent;
   const problem = element("p", "", "problem");
@@ -81,11 +110,29 @@ function drawField(feature, position) {
   return field;
 }
 
+const DRAWN = { categorical: choice, boolean: choice, numeric: number, date };
+
 function choice(feature) {
   const select = document.createElement("select");
   if (feature.nullable) select.append(option("", "unknown"));
-  select.append(...feature.categories.map((category, index) => option(String(index), category)));
+  select.append(...choicesOf(feature).map((value, index) => option(String(index), feature.kind === "boolean" ? nameOf(value) : value)));
   return select;
+}
+
+function flip() {
+  const input = document.createElement("input");
+  input.type = "checkbox";
+  input.setAttribute("role", "switch");
+  return input;
+}
+
+// The calendar takes any day: what training has not seen is answered with a warning, or refused by the service.
+function date(feature) {
+  const input = document.createElement("input");
+  input.type = [feature.min, feature.max, feature.typical].some((end) => end?.includes("T")) ? "datetime-local" : "date";
+  if (feature.lowest !== null) input.min = feature.lowest;
+  if (feature.highest !== null) input.max = feature.highest;
+  return input;
 }
 
 function option(value, text) {

@@ -198,7 +198,7 @@ function parseCsv(text) {
 
 function exampleOf({ features }) {
   const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  return [features.map(({ name }) => name), features.map(({ typical }) => String(typical))]
+  return [features.map(({ name }) => name), features.map(({ written }) => written)]
     .map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
 }
 

@@ -1,11 +1,13 @@
 // How the answer changes if one field changes: a small chart for each feature, all from one batch call and on one scale.
-import { byId, capital, element, formatter, plain, shape, words } from "./dom.js";
+import { byId, capital, day, element, formatter, plain, shape, words } from "./dom.js";
+import { choicesOf, nameOf } from "./form.js";
 
 const MOST_CHARTS = 24;
 const MOST_CHOICES = 10;
 const MOST_ASKED = 500;
 const EXTREMES = 3;
 const POINTS = 21;
+const DAY = 86_400_000;
 
 const searches = new Map(); // what was searched for stays when the charts are drawn anew
 
@@ -13,7 +15,7 @@ const searches = new Map(); // what was searched for stays when the charts are d
 export function variations(schema, row) {
   const found = [];
   schema.features.forEach((feature, position) => {
-    const values = feature.kind === "categorical" ? choices(feature, row[feature.name]) : points(feature, row[feature.name]);
+    const values = choicesOf(feature) ? choices(feature, row[feature.name]) : points(feature, row[feature.name]);
     if (values.length > 1 && found.length + values.length <= schema.limits.max_rows) {
       found.push(...values.map((value) => ({ position, value })));
     }
@@ -48,7 +50,7 @@ function drawChart(schema, row, answer, { position, entries }, ends, number, cho
   figure.style.setProperty("--value-width", widest(entries.map(({ prediction }) => number(prediction))));
   figure.style.setProperty("--change-width", widest(["same", ...entries.map(({ prediction }) => `+${number(prediction - answer.prediction)}`)]));
   figure.append(element("figcaption", capital(words(feature.name))));
-  if (feature.kind === "categorical") {
+  if (choicesOf(feature)) {
     const draw = (entry) => {
       const line = drawChoice(entry, entry.value === row[feature.name], answer.prediction, ends, number);
       line.dataset.whatIf = `${position}-${entries.indexOf(entry)}`;
@@ -93,10 +95,6 @@ function telling(entries, current, now) {
   return ranked.filter((entry) => chosen.has(entry));
 }
 
-function nameOf(value) {
-  return value === null ? "unknown" : value || "(empty)";
-}
-
 function drawChoice({ value, prediction }, current, now, ends, number) {
   const line = element("button", "", current ? "choice current" : "choice");
   line.type = "button";
@@ -122,22 +120,24 @@ function track(prediction, now, [first, last]) {
   return picture;
 }
 
-function drawCurve(feature, value, entries, now, [first, last], number) {
+function drawCurve(feature, value, entries, now, [first, last], said) {
   const [width, height, edge] = [280, 96, 8];
-  const [low, high] = [entries[0].value, entries.at(-1).value];
+  const number = feature.kind === "date" ? daysOf : Number;
+  const [low, high] = [number(entries[0].value), number(entries.at(-1).value)];
   const x = (at) => edge + ((at - low) / (high - low)) * (width - 2 * edge);
   const y = (at) => (last > first ? height - 10 - ((at - first) / (last - first)) * (height - 26) : height / 2);
   const ends = [entries[0], entries.at(-1)];
-  const said = `${words(feature.name)} from ${low} to ${high}: from ${number(ends[0].prediction)} to ${number(ends[1].prediction)}`;
+  const [from, to] = ends.map((end) => (feature.kind === "date" ? day(end.value) : rounded(end.value)));
+  const title = `${words(feature.name)} from ${from} to ${to}: from ${said(ends[0].prediction)} to ${said(ends[1].prediction)}`;
   const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img" });
   picture.append(
-    shape("title", {}, said),
+    shape("title", {}, title),
     shape("line", { x1: edge, x2: width - edge, y1: y(now), y2: y(now), class: "track-line" }),
-    shape("polyline", { points: entries.map((entry) => `${x(entry.value)},${y(entry.prediction)}`).join(" "), class: "line" }),
+    shape("polyline", { points: entries.map((entry) => `${x(number(entry.value))},${y(entry.prediction)}`).join(" "), class: "line" }),
   );
-  if (value !== null) picture.append(shape("circle", { cx: x(value), cy: y(now), r: 5, class: "estimate" }));
+  if (value !== null) picture.append(shape("circle", { cx: x(number(value)), cy: y(now), r: 5, class: "estimate" }));
   const legend = element("p", "", "legend");
-  for (const end of ends) legend.append(element("span", `at ${rounded(end.value)}: ${number(end.prediction)}`));
+  ends.forEach((end, index) => legend.append(element("span", `at ${[from, to][index]}: ${said(end.prediction)}`)));
   const frame = element("div");
   frame.append(picture, legend);
   return frame;
@@ -148,12 +148,25 @@ function rounded(value) {
 }
 
 function choices(feature, current) {
-  const all = [...feature.categories, ...(feature.nullable ? [null] : [])];
+  const all = [...choicesOf(feature), ...(feature.nullable ? [null] : [])];
   const first = all.slice(0, MOST_ASKED);
   return first.includes(current) ? first : [...first.slice(0, -1), current];
 }
 
+function daysOf(text) {
+  return Date.parse(text.includes("T") ? `${text}Z` : text) / DAY;
+}
+
+function dayPoints(feature, current) {
+  const ends = [feature.min, feature.max, current ?? feature.typical].map(daysOf);
+  const [low, high] = [Math.floor(Math.min(...ends)), Math.ceil(Math.max(...ends))];
+  const count = Math.min(POINTS, high - low + 1);
+  const days = Array.from({ length: count }, (_, n) => low + Math.round(((high - low) * n) / (count - 1)));
+  return count < 2 ? [] : days.map((days) => new Date(days * DAY).toISOString().slice(0, 10));
+}
+
 function points(feature, current) {
+  if (feature.kind === "date") return dayPoints(feature, current);
   const middle = current ?? feature.typical;
   const span = Math.abs(middle) || 1;
   const low = Math.min(middle, feature.min ?? Math.min(feature.typical, feature.max ?? Infinity) - span);

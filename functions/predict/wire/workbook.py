@@ -43,7 +43,7 @@ def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> S
         raise _malformed() from error
     if not rows:
         raise refuse(400, "empty_body", "expected a table with a header line, found an empty workbook")
-    return assemble(_records(rows), max_rows)
+    return assemble(_records(rows), max_rows, typed=True)
 
 
 def _records(rows: Sequence[Sequence[Any]]) -> Iterator[Record]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from functions.train.candidate.selection import Rows
 from functions.train.graph.export import columns_of
 from shared import metrics
+from shared.cells import day_text
 from shared.documents import (
     Cell,
     Feature,
@@ -125,11 +126,14 @@ def _shuffled(columns: Mapping[str, list[Cell]], feature: Feature, generator: np
 
 
 def _labels(feature: Feature, values: pd.Series) -> pd.Series:
+    if feature.kind == "boolean":
+        return values.map({0.0: "false", 1.0: "true"}).astype(object).where(values.notna(), MISSING)
     if feature.kind == "categorical":
         return values.astype(object).where(values.notna(), MISSING)
+    text = (lambda days: day_text(np.floor(days))) if feature.kind == "date" else "{:.4g}".format
     cuts = np.unique(np.quantile(values.dropna(), [0, 0.25, 0.5, 0.75, 1])) if values.notna().any() else np.array([])
     if len(cuts) < 3:
-        return values.map(lambda value: MISSING if pd.isna(value) else f"{value:g}").astype(object)
+        return values.map(lambda value: MISSING if pd.isna(value) else text(value)).astype(object)
     place = np.clip(np.searchsorted(cuts, values, side="right") - 1, 0, len(cuts) - 2)
-    names = [f"{part + 1}: {cuts[part]:.4g} to {cuts[part + 1]:.4g}" for part in range(len(cuts) - 1)]
+    names = [f"{part + 1}: {text(cuts[part])} to {text(cuts[part + 1])}" for part in range(len(cuts) - 1)]
     return pd.Series([MISSING if pd.isna(v) else names[p] for v, p in zip(values, place, strict=True)], dtype=object)

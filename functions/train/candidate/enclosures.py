@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from functions.train.candidate.selection import Rows
-from functions.train.graph.export import columns_of
+from functions.train.graph.export import columns_as_sent, columns_of
 from shared.documents import (
     CategoricalProfile,
     Cell,
@@ -30,7 +30,7 @@ RESIDUAL_QUANTILES = 201
 Vector = NDArray[np.float64]
 
 
-def holdout_document(rows: Rows, seed: int) -> Holdout:
+def holdout_document(features: Sequence[Feature], rows: Rows, seed: int) -> Holdout:
     """The rows held out, with every column of the table; a seeded sample of them where there are more than 50,000.
 
     What this model does not use stands there as text, so that one that does can be scored on the same rows.
@@ -38,7 +38,8 @@ def holdout_document(rows: Rows, seed: int) -> Holdout:
     if len(rows.target) > MAX_HOLDOUT_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_HOLDOUT_ROWS, replace=False))
         rows = Rows(rows.features.iloc[chosen], rows.target[chosen], rows.others.iloc[chosen])
-    return Holdout(columns={**columns_of(rows.features), **_bounded(rows.others)}, target=rows.target.tolist())
+    used = columns_as_sent(rows.features, features)
+    return Holdout(columns={**used, **_bounded(rows.others)}, target=rows.target.tolist())
 
 
 def _bounded(others: pd.DataFrame) -> dict[str, list[Cell]]:
@@ -56,7 +57,7 @@ def _bounded(others: pd.DataFrame) -> dict[str, list[Cell]]:
 def golden_document(model: Model, features: Sequence[Feature], training: Rows) -> Golden:
     """Rows spread over the training rows, some with a value taken out, and what the runtime predicts for them."""
     chosen = np.unique(np.linspace(0, len(training.target) - 1, GOLDEN_ROWS).astype(int))
-    columns = columns_of(training.features.iloc[chosen])
+    columns = columns_as_sent(training.features.iloc[chosen], features)
     rows: list[dict[str, Cell]] = [
         dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
     ]
@@ -70,7 +71,7 @@ def profile_document(features: Sequence[Feature], training: Rows, residuals: Vec
     frame = training.features
     return Profile(
         rows=len(training.target),
-        numeric={f.name: _numeric(frame[f.name]) for f in features if f.kind == "numeric"},
+        numeric={f.name: _numeric(frame[f.name]) for f in features if f.kind != "categorical"},
         categorical={f.name: _categorical(frame[f.name]) for f in features if f.kind == "categorical"},
         residual_quantiles=tuple(np.quantile(residuals, np.linspace(0, 1, RESIDUAL_QUANTILES)).tolist()),
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import call
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
-from functions.train.data.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, preprocessing
+from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, preprocessing
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
 from functions.train.search.search import Candidate, Searched
 from functions.train.search.workers import Pool, Workers
 from shared import metrics
+from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.dataset import DatasetSpec, FeatureSpec
 from shared.documents import Feature, HoldoutScores
 from shared.errors import IntegrityError, NoSelectableModel
@@ -88,19 +90,13 @@ def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSp
     fitted = preprocessing(columns).fit(training.features).named_transformers_
     described: dict[str, Feature] = {}
     if NUMERIC_STEP in fitted:
-        names = [column for column in columns if column.kind == "numeric"]
-        for column, median in zip(names, fitted[NUMERIC_STEP].named_steps["impute"].statistics_, strict=True):
-            low, high, lowest, highest = _range(training.features[column.name], column.name, spec)
-            described[column.name] = Feature(
-                name=column.name,
-                kind="numeric",
-                nullable=column.nullable,
-                imputed=float(median),
-                min=low,
-                max=high,
-                lowest=lowest,
-                highest=highest,
-            )
+        numbers = [column for column in columns if column.kind in ("numeric", "boolean")]
+        for column, median in zip(numbers, fitted[NUMERIC_STEP].named_steps["impute"].statistics_, strict=True):
+            described[column.name] = _number(column, float(median), training, spec)
+    if DATE_STEP in fitted:
+        dates = [column for column in columns if column.kind == "date"]
+        for column, middle in zip(dates, fitted[DATE_STEP].named_steps["parts"].imputed_, strict=True):
+            described[column.name] = _date(column, float(middle), training, spec)
     if CATEGORICAL_STEP in fitted:
         steps = fitted[CATEGORICAL_STEP].named_steps
         names = [column for column in columns if column.kind == "categorical"]
@@ -112,8 +108,35 @@ def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSp
                 imputed=str(usual),
                 categories=tuple(str(value) for value in known),
                 on_unknown=_asked(spec, column.name).on_unknown or spec.on_unknown,
+                format=column.format,
             )
     return tuple(described[column.name] for column in columns)
+
+
+def _number(column: Column, median: float, training: Rows, spec: DatasetSpec) -> Feature:
+    known: dict[str, Any] = {"name": column.name, "nullable": column.nullable, "format": column.format}
+    if column.kind == "boolean":
+        return Feature(kind="boolean", imputed=median >= 0.5, **known)
+    low, high, lowest, highest = _range(training.features[column.name], column.name, spec)
+    return Feature(kind="numeric", imputed=median, min=low, max=high, lowest=lowest, highest=highest, **known)
+
+
+def _date(column: Column, middle: float, training: Rows, spec: DatasetSpec) -> Feature:
+    """Time goes on: where a date outside what training saw is answered, every one is."""
+    values = training.features[column.name]
+    low, high = float(values.min()), float(values.max())
+    answered = (_asked(spec, column.name).on_range or spec.on_range) == "warn"
+    return Feature(
+        name=column.name,
+        kind="date",
+        nullable=column.nullable,
+        imputed=day_text(middle),
+        min=low,
+        max=high,
+        lowest=FIRST_DAY if answered else low,
+        highest=LAST_DAY + 1 if answered else high,
+        format=column.format,
+    )
 
 
 def _range(values: "pd.Series[float]", name: str, spec: DatasetSpec) -> tuple[float, float, float, float]:
@@ -130,7 +153,7 @@ def _range(values: "pd.Series[float]", name: str, spec: DatasetSpec) -> tuple[fl
 
 
 def _asked(spec: DatasetSpec, name: str) -> FeatureSpec:
-    return spec.features.get(name, FeatureSpec(kind="numeric"))
+    return spec.features.get(name, FeatureSpec())
 
 
 def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:

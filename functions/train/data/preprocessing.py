@@ -8,9 +8,11 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from functions.train.data.dates import DateParts
 from shared.tables.reading import Column
 
 NUMERIC_STEP = "numeric"
+DATE_STEP = "date"
 CATEGORICAL_STEP = "categorical"
 MIN_FREQUENCY = 5
 MAX_CATEGORIES = 200
@@ -28,11 +30,13 @@ def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
 
 
 def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
-    """Numeric: median imputer, scaler. Categorical: most-frequent imputer, one-hot with unknown as all zeros.
+    """Numbers and truth values: median imputer, scaler. Dates: their parts, scaled. Categorical: most-frequent imputer,
+    one-hot with unknown as all zeros.
 
     Rare categories share one column, so that a category of one row decides nothing and the width is bounded.
     """
-    numeric = [column.name for column in columns if column.kind == "numeric"]
+    numeric = [column.name for column in columns if column.kind in ("numeric", "boolean")]
+    dates = [column.name for column in columns if column.kind == "date"]
     categorical = [column.name for column in columns if column.kind == "categorical"]
     steps = []
     if numeric:
@@ -43,6 +47,8 @@ def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
                 numeric,
             )
         )
+    if dates:
+        steps.append((DATE_STEP, Pipeline([("parts", DateParts()), ("scale", StandardScaler())]), dates))
     if categorical:
         encoder = OneHotEncoder(
             handle_unknown="ignore", sparse_output=False, min_frequency=MIN_FREQUENCY, max_categories=MAX_CATEGORIES

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
-from functions.train.data.preprocessing import CATEGORICAL_STEP, NUMERIC_STEP, columns_of_categories
-from functions.train.graph.graph import Graph
+from functions.train.data.dates import calendar
+from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, columns_of_categories
+from functions.train.graph.graph import Graph, Whole
 from shared.model_runtime import CATEGORICAL, MISSING_TEXT, NUMERIC, PREDICTION
 
 MAX_DENSE_TABLE = 1_000_000
@@ -25,14 +27,23 @@ Array = NDArray[Any]
 class Encoding:
     """The inputs of a graph and what the fitted preprocessing makes of them."""
 
-    def __init__(self, fitted: Mapping[str, Any], graph: Graph) -> None:
+    def __init__(self, fitted: ColumnTransformer, graph: Graph) -> None:
         self._graph = graph
-        self._numeric: Pipeline | None = fitted.get(NUMERIC_STEP)
-        categorical: Pipeline | None = fitted.get(CATEGORICAL_STEP)
+        steps = fitted.named_transformers_
+        self._numeric: Pipeline | None = steps.get(NUMERIC_STEP)
+        self._dates: Pipeline | None = steps.get(DATE_STEP)
+        categorical: Pipeline | None = steps.get(CATEGORICAL_STEP)
         self._columns = [] if categorical is None else _columns_of_words(categorical)
-        if self._numeric is not None:
-            width = len(self._numeric.named_steps["impute"].statistics_)
-            graph.inputs.append(helper.make_tensor_value_info(NUMERIC, TensorProto.DOUBLE, [None, width]))
+        of_step = {name: list(columns) for name, _, columns in fitted.transformers_}
+        words = set(of_step.get(CATEGORICAL_STEP, ()))
+        numbers = [str(name) for name in fitted.feature_names_in_ if name not in words]
+        if numbers:
+            graph.inputs.append(helper.make_tensor_value_info(NUMERIC, TensorProto.DOUBLE, [None, len(numbers)]))
+        self._numbers, self._days = NUMERIC, NUMERIC
+        if self._dates is not None:
+            self._days = self._picked("days", [numbers.index(name) for name in of_step[DATE_STEP]])
+            if self._numeric is not None:
+                self._numbers = self._picked("numbers", [numbers.index(name) for name in of_step[NUMERIC_STEP]])
         if self._columns:
             shape = [None, len(self._columns)]
             graph.inputs.append(helper.make_tensor_value_info(CATEGORICAL, TensorProto.STRING, shape))
@@ -44,6 +55,10 @@ class Encoding:
             scale = self._graph.constant("scale", _row(self._numeric.named_steps["scale"].scale_))
             self._graph.node("Div", [self._centred(self._numeric), scale], ["numeric_scaled"])
             parts.append("numeric_scaled")
+        if self._dates is not None:
+            scale = self._graph.constant("date_scale", _row(self._dates.named_steps["scale"].scale_))
+            self._graph.node("Div", [self._centred_parts(self._dates), scale], ["dates_scaled"])
+            parts.append("dates_scaled")
         if self._columns:
             parts.append(self._one_hot())
         if len(parts) == 1:
@@ -53,25 +68,69 @@ class Encoding:
 
     def weighted_sum(self, coefficients: Array, intercept: float) -> None:
         """Adds the output: the matrix times `coefficients` (w,), plus `intercept`, without the matrix."""
+        slopes: dict[str, Array] = {}
         width = 0
-        if self._numeric is not None:
-            scale = self._numeric.named_steps["scale"].scale_
-            width = len(scale)
-            slopes = self._graph.constant("slopes", (coefficients[:width] / scale).reshape(-1, 1))
-        rest = PREDICTION if self._numeric is None else "of_categories"
+        for name, step in (("numeric", self._numeric), ("date", self._dates)):
+            if step is not None:
+                scale = step.named_steps["scale"].scale_
+                slopes[name] = (coefficients[width : width + len(scale)] / scale).reshape(-1, 1)
+                width += len(scale)
+        rest = "of_categories" if slopes else PREDICTION
         if self._columns:
             self._contributions(coefficients[width:], intercept, rest)
         else:
             self._graph.constant(rest, np.array([[intercept]]))
+        if self._dates is not None:
+            output = PREDICTION if self._numeric is None else "of_dates"
+            factors = self._graph.constant("date_slopes", slopes["date"])
+            self._graph.node("Gemm", [self._centred_parts(self._dates), factors, rest], [output])
+            rest = output
         if self._numeric is not None:
-            self._graph.node("Gemm", [self._centred(self._numeric), slopes, rest], [PREDICTION])
+            factors = self._graph.constant("slopes", slopes["numeric"])
+            self._graph.node("Gemm", [self._centred(self._numeric), factors, rest], [PREDICTION])
+
+    def _picked(self, name: str, places: Sequence[int]) -> str:
+        """Adds the columns of the numeric input at `places`."""
+        self._graph.constant(f"{name}_at", np.array(places, dtype=np.int64))
+        self._graph.node("Gather", [NUMERIC, f"{name}_at"], [name], axis=1)
+        return name
+
+    def _filled(self, source: str, name: str, values: Array) -> str:
+        """Adds `source` with `values` in the place of what is missing."""
+        self._graph.constant(f"{name}_usual", values)
+        self._graph.node("IsNaN", [source], [f"{name}_missing"])
+        self._graph.node("Where", [f"{name}_missing", f"{name}_usual", source], [f"{name}_filled"])
+        return f"{name}_filled"
+
+    def _centred_parts(self, fitted: Pipeline) -> str:
+        """Adds the parts of the dates (n, w) less their means, as `DateParts` makes them."""
+        graph, parts = self._graph, fitted.named_steps["parts"]
+        filled = self._filled(self._days, "dates", _row(parts.imputed_))
+        graph.node("Floor", [filled], ["days_floor"])
+        graph.node("Cast", ["days_floor"], ["days_whole"], to=TensorProto.INT64)
+        made = []
+        for part in calendar(Whole(graph, "days_whole")):
+            made.append(f"{part.name}_double")
+            graph.node("Cast", [part.name], [made[-1]], to=TensorProto.DOUBLE)
+        graph.constant("date_reference", _row(parts.reference_))
+        graph.node("Sub", ["date_reference", filled], ["date_age"])
+        made.append("date_age")
+        if len(parts.timed_):
+            graph.node("Sub", [filled, "days_floor"], ["time_of_day"])
+            graph.constant("timed", np.asarray(parts.timed_, dtype=np.int64))
+            graph.node("Gather", ["time_of_day", "timed"], ["time_picked"], axis=1)
+            graph.constant("hours_of_day", np.array(24.0))
+            graph.node("Mul", ["time_picked", "hours_of_day"], ["hours"])
+            made.append("hours")
+        graph.node("Concat", made, ["date_parts"], axis=1)
+        graph.constant("date_mean", _row(fitted.named_steps["scale"].mean_))
+        graph.node("Sub", ["date_parts", "date_mean"], ["dates_centred"])
+        return "dates_centred"
 
     def _centred(self, fitted: Pipeline) -> str:
-        self._graph.constant("median", _row(fitted.named_steps["impute"].statistics_))
+        filled = self._filled(self._numbers, "numeric", _row(fitted.named_steps["impute"].statistics_))
         self._graph.constant("mean", _row(fitted.named_steps["scale"].mean_))
-        self._graph.node("IsNaN", [NUMERIC], ["numeric_missing"])
-        self._graph.node("Where", ["numeric_missing", "median", NUMERIC], ["numeric_filled"])
-        self._graph.node("Sub", ["numeric_filled", "mean"], ["numeric_centred"])
+        self._graph.node("Sub", [filled, "mean"], ["numeric_centred"])
         return "numeric_centred"
 
     def _one_hot(self) -> str:

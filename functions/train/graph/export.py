@@ -17,6 +17,7 @@ from functions.train.graph import trees
 from functions.train.graph.encoding import Encoding
 from functions.train.graph.graph import Graph, NotExportable
 from functions.train.graph.neighbours import k_nearest
+from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.documents import Cell, Feature
 from shared.errors import IntegrityError
 from shared.graph_rules import require_known
@@ -36,7 +37,7 @@ def export(pipeline: Pipeline) -> bytes:
     """The graph of a pipeline of `preprocess` and `model`. Raises NotExportable."""
     estimator = pipeline.named_steps["model"]
     graph = Graph()
-    encoding = Encoding(pipeline.named_steps["preprocess"].named_transformers_, graph)
+    encoding = Encoding(pipeline.named_steps["preprocess"], graph)
     name = type(estimator).__name__
     if name in LINEAR:
         encoding.weighted_sum(np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0]))
@@ -76,8 +77,20 @@ def require_parity(
 
 
 def columns_of(frame: pd.DataFrame) -> dict[str, list[Cell]]:
-    """The columns as the runtime takes them: None for missing."""
+    """The columns as the runtime takes them: None for missing, truth values and dates as numbers."""
     return {str(name): [None if pd.isna(cell) else cell for cell in frame[name].tolist()] for name in frame.columns}
+
+
+def columns_as_sent(frame: pd.DataFrame, features: Sequence[Feature]) -> dict[str, list[Cell]]:
+    """The columns as requests have them, which the runtime takes too: true and false, and dates as text."""
+    columns = columns_of(frame)
+    for feature in features:
+        cells = columns.get(feature.name, [])
+        if feature.kind == "boolean":
+            columns[feature.name] = [None if cell is None else bool(cell) for cell in cells]
+        elif feature.kind == "date":
+            columns[feature.name] = [None if cell is None else day_text(float(cell)) for cell in cells]
+    return columns
 
 
 def random_rows(features: Sequence[Feature], rows: int, seed: int) -> pd.DataFrame:
@@ -86,11 +99,14 @@ def random_rows(features: Sequence[Feature], rows: int, seed: int) -> pd.DataFra
     columns: dict[str, Any] = {}
     elsewhere = [feature.categories[0] for feature in features if feature.categories][:5]
     for feature in features:
-        if feature.kind == "numeric":
+        if feature.kind == "boolean":
+            columns[feature.name] = generator.integers(0, 2, rows).astype(np.float64)
+        elif feature.kind != "categorical":
             low, high = feature.min or 0.0, feature.max or 0.0
             values = generator.uniform(low - (high - low), high + (high - low) + 1.0, rows)
             whole = generator.random(rows) < 0.5
-            columns[feature.name] = np.where(whole, np.round(values), values)
+            values = np.where(whole, np.round(values), values)
+            columns[feature.name] = np.clip(values, FIRST_DAY, LAST_DAY) if feature.kind == "date" else values
         else:
             words = dict.fromkeys([*(feature.categories or ()), UNSEEN, *elsewhere])  # another's word is unknown here
             known = np.array(list(words), dtype=object)

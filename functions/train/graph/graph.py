@@ -14,6 +14,35 @@ class NotExportable(ValueError):
     """The estimator has no exporter, or its graph does not predict what it predicts."""
 
 
+@dataclass(frozen=True)
+class Whole:
+    """Whole numbers in a graph, int64, in arithmetic with others; // rounds down what is not negative."""
+
+    graph: "Graph"
+    name: str
+
+    def __add__(self, other: "Whole | int") -> "Whole":
+        return self._with("Add", other)
+
+    def __sub__(self, other: "Whole | int") -> "Whole":
+        return self._with("Sub", other)
+
+    def __mul__(self, other: "Whole | int") -> "Whole":
+        return self._with("Mul", other)
+
+    def __floordiv__(self, other: "Whole | int") -> "Whole":
+        return self._with("Div", other)
+
+    def __mod__(self, other: "Whole | int") -> "Whole":
+        return self._with("Mod", other)
+
+    def _with(self, operator: str, other: "Whole | int") -> "Whole":
+        made = f"whole_{len(self.graph.nodes)}"
+        second = other.name if isinstance(other, Whole) else self.graph.constant(f"{made}_by", np.array(other))
+        self.graph.node(operator, [self.name, second], [made])
+        return Whole(self.graph, made)
+
+
 @dataclass
 class Graph:
     """Nodes, constants and inputs so far."""

@@ -376,11 +376,11 @@ def test_schema_tells_what_a_request_must_hold(small: Client) -> None:
     schema = small.get("/schema").json()
     assert [entry["name"] for entry in schema["features"]] == [feature.name for feature in FEATURES]
     gender, age, *_, hours = schema["features"]
-    text = {"name": "gender", "kind": "categorical", "nullable": False, "typical": "female"}
+    text = {"name": "gender", "kind": "categorical", "nullable": False, "typical": "female", "written": "female"}
     assert gender == text | {"categories": ["female", "male"], "on_unknown": "refuse"}
-    number = {"name": "age", "kind": "numeric", "nullable": False, "typical": 15.0}
+    number = {"name": "age", "kind": "numeric", "nullable": False, "typical": 15.0, "written": "15"}
     assert age == number | {"min": 5.0, "max": 25.0, "lowest": 5.0, "highest": 25.0}
-    open_number = {"name": "hours", "kind": "numeric", "nullable": True, "typical": 10.0}
+    open_number = {"name": "hours", "kind": "numeric", "nullable": True, "typical": 10.0, "written": "10"}
     assert hours == open_number | dict.fromkeys(("min", "max", "lowest", "highest"))
     assert schema["target"] == "math_score"
     assert schema["limits"] == {"max_rows": 5, "max_bytes": 4096, "max_values": 256, "max_cells": 341}

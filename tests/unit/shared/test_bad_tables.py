@@ -63,8 +63,8 @@ REFUSED: dict[str, tuple[dict[str, Sequence[Any]], str]] = {
     "a constant target": ({"y": [1] * ROWS}, "the same value in every row: there is nothing to learn"),
     "duplicate headers": ({" a": NUMBERS}, "the header names 'a' more than once"),
     "dates": (
-        {"c": [f"2024-05-{1 + n:02d}" for n in NUMBERS]},
-        "holds dates, which are not read; turn them into numbers",
+        {"c": [f"{1 + n}.5.2024" for n in NUMBERS]},
+        'in lines 2, 3, 4, 5, 6, 7, 8, 9 and 52 more; say [features] c = { date_format = "%d.%m.%Y" }, turn them into',
     ),
 }
 
@@ -160,10 +160,17 @@ class TestItIsReadRight:
             ("feature 'c' has the same value in every row and was dropped",),
         )
 
-    def test_truth_values_are_categories(self, kind: str) -> None:
+    def test_truth_values_are_booleans(self, kind: str) -> None:
         found = table({"c": [True, False, None] * 20}, kind)
-        assert set(found.features["c"].dropna()) == {"True", "False"}
-        assert found.columns[-1].nullable
+        assert found.features["c"].tolist()[:2] == [1.0, 0.0]
+        assert (found.columns[-1].kind, found.columns[-1].nullable) == ("boolean", True)
+
+    def test_days_are_dates(self, kind: str) -> None:
+        days = [None, *pd.date_range("2024-02-25", periods=ROWS - 1)]
+        found = table({"c": days, "d": [day and f"{day:%Y-%m-%dT%H:%MZ}" for day in days]}, kind)
+        assert [column.kind for column in found.columns[-2:]] == ["date", "date"]
+        assert found.features["c"].tolist()[1:6] == [19778, 19779, 19780, 19781, 19782]
+        assert found.features["c"].equals(found.features["d"].rename("c"))
 
     def test_five_thousand_categories_have_a_bounded_width(self, kind: str) -> None:
         rows = 6_000

@@ -166,10 +166,19 @@ def test_parquet_reads_like_csv() -> None:
     assert "not Parquet" in problems(b"PAR1 no", spec)
 
 
-@pytest.mark.parametrize("day", ["2024-05-11", "11/05/2024", "11.5.24", "2024-05-11T10:00:00Z", "2024-05-11 10:00"])
-def test_dates_are_refused_with_advice(day: str) -> None:
+@pytest.mark.parametrize(
+    ("day", "advice"),
+    [
+        ("11/05/2024", '[features] b = { date_format = "%d/%m/%Y" } or [features] b = { date_format = "%m/%d/%Y" }'),
+        ("31/05/2024", '[features] b = { date_format = "%d/%m/%Y" }'),
+        ("11.5.24", '[features] b = { date_format = "%d.%m.%y" }'),
+        ("2024-05-11T10:00:00+02:00", '[features] b = { date_format = "%Y-%m-%dT%H:%M:%S%z" }'),
+    ],
+)
+def test_dates_that_might_be_others_are_refused_with_the_line_that_settles_it(day: str, advice: str) -> None:
     data = csv(row=f"{{n}},{day},{{y}}")
-    assert "feature 'b' holds dates, which are not read; turn them into numbers" in problems(data)
+    assert "feature 'b' holds dates, which are not read as they stand" in problems(data)
+    assert f"; say {advice}, turn them into numbers" in problems(data)
     asked = DatasetSpec(name="n", source="t.csv", target="y", features={"b": FeatureSpec(kind="categorical")})
     assert read_table(data, asked).features.columns.tolist() == ["a"]  # it is the same day in every row
 
@@ -211,14 +220,24 @@ def test_whole_numbers_are_numbers_however_few_and_the_spec_may_call_them_catego
     assert set(read_table(data, asked).features["a"]) == {"1", "2", "3"}
 
 
-def test_truth_values_are_categories_from_csv_and_parquet() -> None:
+@pytest.mark.parametrize("day", ["2024-05-11", "2024-05-11T10:00:00Z", "2024-05-11 10:00"])
+def test_days_as_iso_writes_them_are_dates_and_the_spec_may_call_them_words(day: str) -> None:
+    data = csv(row=f"{{n}},{day},{{y}}", line_3="0,2024-05-12,1")
+    assert kinds(read_table(data, SPEC))["b"] == "date"
+    asked = DatasetSpec(name="n", source="t.csv", target="y", features={"b": FeatureSpec(kind="categorical")})
+    assert set(read_table(data, asked).features["b"]) == {day, "2024-05-12"}
+
+
+def test_truth_values_are_booleans_and_the_spec_may_call_them_words() -> None:
     spelled = csv(line_2="0,TRUE,0").replace(b",x,", b",true,").replace(b",z,", b",false,").replace(b",y,", b",false,")
-    assert set(read_table(spelled, SPEC).features["b"]) == {"true", "false"}
+    assert read_table(spelled, SPEC).features["b"].tolist()[:3] == [1.0, 0.0, 0.0]
+    words = DatasetSpec(name="n", source="t.csv", target="y", features={"b": FeatureSpec(kind="categorical")})
+    assert set(read_table(spelled, words).features["b"]) == {"true", "false"}
     frame = pd.DataFrame(
         {"a": [i // 2 for i in range(60)], "b": [i % 3 == 0 for i in range(60)], "y": [i * 0.5 for i in range(60)]}
     )
     data = io.BytesIO()
     frame.to_parquet(data)
     table = read_table(data.getvalue(), DatasetSpec(name="n", source="t.parquet", target="y"))
-    assert kinds(table)["b"] == "categorical"
-    assert set(table.features["b"]) == {"True", "False"}
+    assert kinds(table)["b"] == "boolean"
+    assert table.features["b"].tolist()[:4] == [1.0, 0.0, 0.0, 1.0]

@@ -26,6 +26,7 @@ from functions.train.search.neighbours import TiedNeighbours
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared import graph_rules
 from shared.dataset import DatasetSpec
+from shared.documents import Kind
 from shared.model_runtime import Model
 from shared.tables.reading import Column
 
@@ -75,11 +76,37 @@ def with_rare_words() -> Data:
     return frame, target, (*columns, Column("rare", "categorical", False), Column("all_rare", "categorical", False))
 
 
+def with_dates() -> Data:
+    """Two dates, one with times of day, among numbers, truth values and words."""
+    frame, target, _ = mixed()
+    generator = np.random.default_rng(5)
+    days = generator.integers(-30_000, 30_000, len(frame)).astype(float)
+    frame.insert(0, "day", days)
+    frame.insert(3, "flag", (generator.random(len(frame)) < 0.3).astype(float))
+    frame["moment"] = 19_000 + generator.integers(0, 86_400 * 900, len(frame)) / 86_400
+    target = target + 30 * (days % 7 > 4) + 100 * (frame["moment"] % 1).to_numpy() + 20 * frame["flag"].to_numpy()
+    frame[["day", "moment"]] = with_holes(frame[["day", "moment"]])
+    kinds: dict[str, Kind] = {"day": "date", "moment": "date", "flag": "boolean", "word": "categorical"}
+    return frame, target, tuple(Column(name, kinds.get(name, "numeric"), True) for name in frame.columns)
+
+
+def dates_only() -> Data:
+    frame, target, columns = with_dates()
+    return frame[["day", "moment"]], target, tuple(column for column in columns if column.kind == "date")
+
+
 def operators(graph: bytes) -> list[str]:
     return [node.op_type for node in onnx.load_from_string(graph).graph.node]
 
 
-TABLES = {"rare": with_rare_words(), "numeric": numeric_only(), "categorical": categorical_only(), "mixed": mixed()}
+TABLES = {
+    "rare": with_rare_words(),
+    "numeric": numeric_only(),
+    "categorical": categorical_only(),
+    "mixed": mixed(),
+    "dates": with_dates(),
+    "dates only": dates_only(),
+}
 PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES]
 
 

@@ -1,0 +1,159 @@
+"""Of which kind a column is: as the spec says, else by its content. What is not clear is told, never guessed."""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from shared.cells import day_in, truth_in
+from shared.documents import CellFormat, Kind
+from shared.tables.advice import to_read_dates, to_read_missing, to_read_numbers
+from shared.tables.cells import PLAIN_NUMBERS, Writing, in_lines, is_compact_date, number_in, writing_of
+from shared.tables.sheet import Cells
+
+MANY_VALUES = 20
+"""A column of more different numbers than this is a measurement, and words among them are for a person to explain."""
+_LEADING_ZERO = re.compile(r"[+-]?0\d+")
+
+
+@dataclass(frozen=True)
+class RawColumn:
+    """A column as it stands in the file, None for what is missing, with the lines of its cells and how to read them."""
+
+    name: str
+    cells: Cells
+    lines: Sequence[int]
+    form: CellFormat
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How often each cell is there that holds something."""
+        return Counter(cell for cell in self.cells if cell is not None)
+
+    @cached_property
+    def writings(self) -> Counter[Writing]:
+        """How many cells are written in each way."""
+        found: Counter[Writing] = Counter()
+        for cell, count in self.counts.items():
+            found[writing_of(cell, self.form)] += count
+        return found
+
+    def all(self, reads: Callable[[str], object]) -> bool:
+        """Whether `reads` reads every cell that holds something."""
+        return all(reads(cell) is not None for cell in self.counts)
+
+    def unread(self, reads: Callable[[str], object]) -> str:
+        """The lines with cells that `reads` does not read."""
+        wrong = {cell for cell in self.counts if reads(cell) is None}
+        return in_lines([line for cell, line in zip(self.cells, self.lines, strict=True) if cell in wrong])
+
+    def number(self, cell: str) -> float | None:
+        """The number that a cell is."""
+        return number_in(cell, self.form)
+
+    def day(self, cell: str) -> float | None:
+        """The day that a cell is."""
+        return day_in(cell, self.form)
+
+    def truth(self, cell: str) -> bool | None:
+        """The truth value that a cell is."""
+        return truth_in(cell, self.form)
+
+
+def kind_of(column: RawColumn, told: Kind | None, problems: list[str]) -> Kind | None:
+    """The kind, or None with what is wrong in `problems`.
+
+    Whole numbers are numbers, however few of them there are: their order may mean something, and a value not seen in
+    training keeps its meaning. Codes without an order are for the spec to call categorical.
+    """
+    problem = _against(column, told) if told else _unclear(column)
+    if problem:
+        problems.append(problem)
+        return None
+    if told:
+        return told
+    if column.all(column.truth):
+        return "boolean"
+    if column.all(column.number):
+        return "categorical" if any(map(_LEADING_ZERO.fullmatch, column.counts)) else "numeric"
+    return "date" if column.all(column.day) else "categorical"
+
+
+def _against(column: RawColumn, told: Kind) -> str | None:
+    """What in a column is not of the kind that the spec tells."""
+    if told == "numeric" and not column.all(column.number):
+        return _interrupted(column)
+    if told == "date" and not column.all(column.day):
+        return _dates(column)
+    if told == "boolean" and not column.all(column.truth):
+        return (
+            f"feature {column.name!r} is boolean in the spec, but neither true nor false in "
+            f"{column.unread(column.truth)}; name its words as true = [...] and false = [...] beside kind"
+        )
+    return None
+
+
+def _unclear(column: RawColumn) -> str | None:
+    """The problem of a column that is nearly of a kind, or might be of two."""
+    if column.all(column.truth):
+        return None
+    if column.all(column.number):
+        return _dates(column) if all(map(is_compact_date, column.counts)) else None
+    if column.all(column.day):
+        return None
+    total = sum(column.writings.values())
+    most, count = column.writings.most_common(1)[0]
+    if column.writings["marked"] and set(column.writings) <= {"number", "marked", "missing"}:
+        return _marked(column)
+    if count * 2 > total and most == "date":
+        return _dates(column)
+    if count * 2 > total and most == "time":
+        return (
+            f"feature {column.name!r} holds times of day, which are not read; turn them into numbers (minutes since "
+            f'midnight), list it in drop, or say kind = "categorical" in the spec'
+        )
+    if count * 2 > total and most == "marked":
+        return _marked(column)
+    return _interrupted(column) if _is_a_measurement(column, total) else None
+
+
+def _is_a_measurement(column: RawColumn, total: int) -> bool:
+    """Whether words among the numbers are few, stand for a missing value, or interrupt many different numbers."""
+    numbers = column.writings["number"]
+    if total - numbers <= 0.1 * total:
+        return True
+    if set(column.writings) <= {"number", "missing"}:
+        return numbers > 0
+    different = sum(column.number(cell) is not None for cell in column.counts)
+    return numbers * 2 > total and different > MANY_VALUES
+
+
+def _interrupted(column: RawColumn) -> str:
+    return (
+        f"feature {column.name!r} holds numbers, but not in {column.unread(column.number)}; correct them, empty them, "
+        f'{_or(to_read_missing(column.name, column.counts, column.number))}or say kind = "categorical" in the spec'
+    )
+
+
+def _marked(column: RawColumn) -> str:
+    return (
+        f"feature {column.name!r} holds numbers that are not written plainly in {column.unread(column.number)}; "
+        f"{PLAIN_NUMBERS}, {_or(to_read_numbers(column.name, column.counts, column.form))}"
+        f'or say kind = "categorical" in the spec'
+    )
+
+
+def _dates(column: RawColumn) -> str:
+    numbers = column.all(column.number)
+    unread = [line for line, cell in zip(column.lines, column.cells, strict=True) if cell is not None]
+    where = in_lines(unread) if numbers else column.unread(column.day)
+    return (
+        f"feature {column.name!r} holds dates, which are not read as they stand in {where}; "
+        f"{_or(to_read_dates(column.name, column.counts, column.form))}turn them into numbers (an age, a month, days "
+        f'since), list it in drop, or say kind = "{"numeric" if numbers else "categorical"}" in the spec'
+    )
+
+
+def _or(advice: str) -> str:
+    return f"{advice}, " if advice else ""
