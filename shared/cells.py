@@ -21,7 +21,8 @@ _DAY = datetime.timedelta(days=1)
 FIRST_DAY, LAST_DAY = (float((day - _EPOCH.date()).days) for day in (datetime.date.min, datetime.date.max))
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_ISO_DAY = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?(Z|[+]00:?00)?)?", re.ASCII)
+ISO_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?(Z|[+]00:?00)?)?"
+_ISO_DAY = re.compile(ISO_DAY)
 _SEPARATORS: Mapping[str, str] = {",": ",", ".": "[.]", " ": "[ \u00a0\u2009\u202f]", "'": "['\u2019]"}
 """What parts thousands, by how the spec writes it; a space is any of those that typesetting has."""
 

@@ -12,7 +12,7 @@ from functions.predict.explanations import MOST_ROWS as MOST_EXPLAINED
 from functions.predict.settings import Limits
 from functions.predict.wire.payload import MEDIA_TYPES, MOST_EFFECTS, TABLE
 from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
-from shared.cells import day_text, written
+from shared.cells import ISO_DAY, day_text, written
 from shared.documents import Feature, Kind, Manifest
 from shared.problems import MAX_PROBLEMS
 from shared.serving.columns import limits
@@ -251,8 +251,10 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
     if feature.kind == "boolean":
         return field | {"type": _type("boolean", feature), "examples": [typical(feature)]}
     if feature.kind == "date":
-        form = "date" if all(end.is_integer() for end in (feature.min or 0.0, feature.max or 0.0)) else "date-time"
-        return field | {"type": _type("string", feature), "format": form, "examples": [typical(feature)]}
+        timed = any(not end.is_integer() for end in (feature.min or 0.0, feature.max or 0.0))
+        # No "date-time", which wants an offset (RFC 3339) and admits others than that of UTC.
+        form = {"pattern": f"^{ISO_DAY}$"} if timed else {"format": "date"}
+        return field | {"type": _type("string", feature), **form, "examples": [typical(feature)]}
     field |= {"type": _type("number", feature), "examples": [typical(feature)]}
     lowest, highest = limits(feature)
     bounds = {"minimum": lowest, "maximum": highest}
