@@ -4,6 +4,7 @@ import datetime
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -184,3 +185,14 @@ def test_parquet_numbers_are_read_by_their_type_whatever_the_spec_says_of_text()
     spec = parse_spec((HEAD.replace(".csv", ".parquet") + '[reading]\ndecimal = ","').encode())
     features = read_table(data.getvalue(), spec).features
     assert features.iloc[3].tolist() == [0.75, 3.5]
+
+
+def test_the_readme_s_example_is_a_spec() -> None:
+    text = (Path(__file__).resolve().parents[3] / "functions" / "train" / "README.md").read_text(encoding="utf-8")
+    (block,) = (block for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL) if "[reading]" in block)
+    spec = parse_spec((HEAD + block).encode())
+    forms = {name: spec.format_of(name) for name in ("price", "sold", "heated")}
+    assert (number_in("1.234,5 €", forms["price"]), number_in("(5)", forms["price"])) == (1234.5, -5)
+    assert day_in("31.05.2024", forms["sold"]) == 19874
+    assert (truth_in("Yes", forms["heated"]), truth_in("0", forms["heated"])) == (True, False)
+    assert [spec.kind_of(name) for name in ("price", "sold", "heated")] == ["numeric", "date", "boolean"]
