@@ -31,7 +31,7 @@ def as_read_by(feature: Feature, cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _is_missing(feature: Feature, cell: bool | float | str) -> bool:
-    return isinstance(cell, str) and is_missing(cell, feature.format)
+    return isinstance(cell, str) and bool(cell.strip()) and is_missing(cell, feature.format)
 
 
 def _number(feature: Feature, cell: bool | float | str) -> float | None:

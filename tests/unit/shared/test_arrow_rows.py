@@ -1,5 +1,6 @@
 """Columns of a file against the same cells row by row, as /predict_batch reads them: one input, one set of problems."""
 
+import datetime
 import json
 from collections import Counter
 from typing import Any
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from shared.documents import Feature
+from shared.documents import CellFormat, Feature
 from shared.serving.arrow_rows import ArrowInput, meaningless, read_arrow
 from shared.serving.columns import column
 from shared.serving.reading import ModelInput
@@ -150,3 +152,49 @@ def test_pointers_count_from_the_first_row_of_the_file_and_hold_no_value() -> No
     assert [problem.pointer for problem in found.refused[1]] == ["/40001/hours"]
     assert "secret" not in json.dumps([problem.message for problem in found.refused[1]])
     assert found.answered.tolist() == [0]
+
+
+OTHERS = (
+    Feature(name="sold", kind="date", nullable=True, imputed="2024-01-01", min=19_000.0, max=20_000.0, lowest=-7e5,
+            highest=2.9e6, format=CellFormat(date_format="%d.%m.%Y", missing=("k.A.",))),
+    Feature(name="at", kind="date", nullable=False, imputed="2024-01-01", min=19_000.0, max=20_000.0),
+    Feature(name="lift", kind="boolean", nullable=True, imputed=True, format=CellFormat(true=("ja",), false=("nein",))),
+    Feature(name="price", kind="numeric", nullable=True, imputed=5.0, min=0.0, max=1e6,
+            format=CellFormat(decimal=",", thousands=".", unit="€", signs=True, missing=("k.A.",))),
+    Feature(name="size", kind="numeric", nullable=True, imputed=5.0, min=0.0, max=9.0,
+            format=CellFormat(missing=("?",))),
+)  # fmt: skip
+OTHER_SCHEMA = RequestSchema(replace(build(run_id(1), features=FEATURES).manifest, features=OTHERS))
+ODD_CELLS = (
+    *("", " ", "k.A.", "?", "31.05.2024", "2024-05-31", "31.02.2024", "2024-05-31T10:00:00Z", "1.1.1900", "ja", "JA"),
+    *("nein", "true", "False", "1", "0", "1.234,50 €", "(5)", "-5", "7", "7.5", "7,5", "1e3", "nan"),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(*[st.sampled_from(ODD_CELLS)] * len(OTHERS)), min_size=1, max_size=20), st.booleans())
+def test_texts_of_every_kind_and_format_are_read_as_predict_batch_reads_them(
+    rows: list[tuple[str, ...]], decimal_comma: bool
+) -> None:
+    names = tuple(feature.name for feature in OTHERS)
+    columns = {name: pa.array(cells) for name, cells in zip(names, zip(*rows, strict=True), strict=True)}
+    expected = read_table(OTHER_SCHEMA, SentTable(names, rows, None, decimal_comma), each=True)
+    require_same(read_arrow(OTHER_SCHEMA, columns, len(rows), decimal_comma=decimal_comma), expected)
+
+
+def test_typed_dates_and_truth_values_are_read_by_their_type() -> None:
+    days = [datetime.date(2024, 5, 31), None, datetime.date(2022, 1, 8)]
+    moments = [datetime.datetime(2024, 5, 31, 12, tzinfo=datetime.UTC)] * 3
+    columns = {
+        "sold": pa.array(days),
+        "at": pa.array(moments, pa.timestamp("us", "Europe/Berlin")),
+        "lift": pa.array([True, None, False]),
+        "price": pa.array([1.5, 2.5, None]),
+        "size": pa.array([1, None, 3]),
+    }
+    assert [meaningless(column(f), columns[f.name].type) for f in OTHERS] == [None] * 5
+    found = read_arrow(OTHER_SCHEMA, columns, 3)
+    expected = [[19874, 19874.5, 1, 1.5, 1], [np.nan, 19874.5, np.nan, 2.5, np.nan], [19000, 19874.5, 0, np.nan, 3]]
+    np.testing.assert_array_equal(found.numeric, expected)
+    assert meaningless(column(OTHERS[0]), pa.int64()) == "expected dates, found a column of type int64"
+    assert meaningless(column(OTHERS[2]), pa.float64()) == "expected truth values, found a column of type double"

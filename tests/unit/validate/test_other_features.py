@@ -4,6 +4,7 @@ Real runs over an honest bucket: trained by the pipeline, judged by the gate.
 """
 
 import time
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from functions.validate.reading import as_read_by, readable_by
 from functions.validate.settings import ValidateSettings
 from shared import layout
 from shared.codec import decode, decode_gzip
-from shared.documents import Check, Decision, Feature, Holdout, Manifest
+from shared.documents import CellFormat, Check, Decision, Feature, Holdout, Manifest
 from shared.errors import InvalidDataset
 from shared.events import FINALIZED
 from tests.memory_store import MemoryStore
@@ -137,3 +138,16 @@ def test_numbers_are_no_categories_and_an_absent_column_is_nothing() -> None:
     assert not readable_by(BAND, [1.0])
     assert not readable_by(AGE, None)
     assert readable_by(BAND, ["low", None])
+
+
+def test_dates_truth_values_and_marked_numbers_are_read_from_text_by_the_other_model_s_formats() -> None:
+    known: dict[str, Any] = {"nullable": True, "imputed": 0.0}
+    sold = Feature(name="f", kind="date", format=CellFormat(date_format="%d.%m.%Y", missing=("k.A.",)), **known)
+    lift = Feature(name="f", kind="boolean", format=CellFormat(true=("ja",), false=("nein",)), **known)
+    price = Feature(name="f", kind="numeric", format=CellFormat(decimal=",", signs=True), **known)
+    assert as_read_by(sold, ["31.05.2024", "k.A.", None, "2024-05-31"]) == [19874, None, None, 19874]
+    assert as_read_by(lift, ["Ja", "nein", True, None]) == [1, 0, 1, None]
+    assert as_read_by(price, ["1,5", "(2)", 3.5]) == [1.5, -2, 3.5]
+    assert not readable_by(sold, ["soon"])
+    assert not readable_by(lift, ["yes"])
+    assert not readable_by(price, ["1.5"])
