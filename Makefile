@@ -150,7 +150,7 @@ destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 
 ## Develop
 
-.PHONY: lint format lock bench bench-train bench-batch bench-explain bench-watch bundle image-test
+.PHONY: lint format lock bench bench-train bench-batch bench-explain bench-watch bundle image-test bench-challenge
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
@@ -181,6 +181,9 @@ bench-batch: $(VENV)/.tests-installed ## measure batches: rows a second, memory 
 
 bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
 	@$(BIN)/python -m tests.bench.watch
+
+bench-challenge: $(VENV)/.tests-installed ## simulate the judge of challengers: false and late verdicts
+	@$(BIN)/python -m tests.bench.challenge
 
 bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]
 	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict batch)
