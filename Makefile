@@ -82,7 +82,7 @@ train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-.PHONY: status history compare promote rollback retrain batch mlflow smoke
+.PHONY: status history compare promote rollback retrain batch mlflow smoke challenge
 status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
 	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
 
@@ -101,6 +101,11 @@ promote: $(VENV)/.local-installed ## production serves what staging serves; wait
 
 rollback: $(VENV)/.local-installed ## production serves what it served before [TO=run_id]
 	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
+
+challenge: $(VENV)/.local-installed ## try it beside production's model [MODE=canary PERCENT=10] [STOP=1]
+	@$(BIN)/python -m infra.operate.challenge $(if $(MODE),--mode "$(MODE)") $(if $(PERCENT),--percent "$(PERCENT)") \
+	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(filter 1 true yes,$(STOP)),--stop) \
+	  $(if $(WAIT),--wait "$(WAIT)")
 
 retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
 	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \

@@ -6,6 +6,7 @@ through the JSON API.
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,17 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import requests
 
-from infra.operate.served import (
-    CannotTell,
-    bucket_of,
-    current,
-    store_of,
-)
+from infra.operate.served import CannotTell, bucket_of, current, document, store_of
 from infra.options import OneLineParser, number
 from shared import layout
-from shared.codec import decode
 from shared.documents import Pointer, Rejection
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError
+from shared.errors import ObjectMissing, PipelineError
 from shared.store import Store
 
 POLL_SECONDS = 0.5
@@ -47,7 +42,8 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
     bucket = bucket_of(parser, environ)
     store = store_of(bucket)
     try:
-        pointer = verdict(store, ask(store, bucket, source(store, options), environ, print), print, options.wait)
+        generation = ask(store, bucket, source(store, options), environ, print, metadata=words(environ))
+        pointer = verdict(store, generation, print, options.wait)
         print(when_served(pointer, environ, options.wait))
     except PipelineError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -55,22 +51,39 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
     return 0
 
 
-def ask(store: Store, bucket: str, source: str, environ: Mapping[str, str], say: Say) -> int:
-    """Copy `source` to the marker; the marker's generation. Raises CannotTell."""
-    command = ["gsutil", "cp", f"gs://{bucket}/{source}", f"gs://{bucket}/{layout.MARKER}"]
-    say(" ".join(command))
+def words(environ: Mapping[str, str]) -> dict[str, str]:
+    """Who asks and why, as BY and WHY say; absent where they do not."""
+    given = {name: environ.get(name.upper(), "").strip() for name in ("by", "why")}
+    return {name: said for name, said in given.items() if said}
+
+
+def ask(
+    store: Store,
+    bucket: str,
+    source: str,
+    environ: Mapping[str, str],
+    say: Say,
+    *,
+    marker: str = layout.MARKER,
+    metadata: Mapping[str, str] | None = None,
+) -> int:
+    """Copy `source` to the marker, with `metadata` beside it; the marker's generation. Raises CannotTell."""
+    beside = [part for name, said in (metadata or {}).items() for part in ("-h", f"x-goog-meta-{name}:{said}")]
+    command = ["gsutil", *beside, "cp", f"gs://{bucket}/{source}", f"gs://{bucket}/{marker}"]
+    say(shlex.join(command))
     if _gsutil_reaches(environ):
         _run(command, environ)
-        info = store.stat(layout.MARKER)
+        info = store.stat(marker)
         if info is None:
-            raise CannotTell(f"{layout.MARKER} was removed right after it was written; ask again")
+            raise CannotTell(f"{marker} was removed right after it was written; ask again")
         return info.generation
     say("(through the JSON API: there is no gsutil here that reaches this bucket)")
     try:
         data = store.read(source).data
     except ObjectMissing:
         raise CannotTell(f"there is no gs://{bucket}/{source}") from None
-    return store.write(layout.MARKER, data, if_generation=None, content_type="application/json").generation
+    kind = "application/json"
+    return store.write(marker, data, if_generation=None, content_type=kind, metadata=metadata).generation
 
 
 def when_served(pointer: Pointer, environ: Mapping[str, str], seconds: float) -> str:
@@ -112,7 +125,7 @@ def verdict(store: Store, generation: int, say: Say, seconds: float = VERDICT_SE
     """
     deadline, waiting = time.monotonic() + seconds, False
     while True:
-        pointer, rejection = current(store, "production"), _rejection(store)
+        pointer, rejection = current(store, "production"), document(store, layout.REJECTED, Rejection)
         if pointer is not None and (pointer.marker_generation or 0) >= generation:
             newer = "" if pointer.marker_generation == generation else "; a newer marker was acted on meanwhile"
             say(f"accepted{newer}")
@@ -143,13 +156,6 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
     if done.returncode != 0:
         said = " ".join(done.stderr.split())[-500:]
         raise CannotTell(f"gsutil ended with {done.returncode}: {said}")
-
-
-def _rejection(store: Store) -> Rejection | None:
-    try:
-        return decode(store.read(layout.REJECTED).data, Rejection, layout.REJECTED)
-    except (ObjectMissing, InvalidDocument):
-        return None
 
 
 def _nothing(store: Store, generation: int, seconds: float) -> str:

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from infra.operate.challenge import lines as of_challenge
 from infra.operate.served import CannotTell, bucket_of, current, history, shown, store_of
 from infra.operate.unserved import unserved
 from infra.options import OneLineParser
-from shared import layout
+from shared import challenges, layout
 from shared.documents import Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
@@ -27,6 +28,8 @@ def listing(store: Store, stage: Stage) -> Iterator[str]:
         raise CannotTell(f"{stage} has not served anything yet")
     for entry in entries:
         yield from _entry(entry, now)
+    if stage == "production":
+        yield from _tried(store, now)
 
 
 def everything(store: Store, stage: Stage) -> Iterator[str]:
@@ -37,6 +40,8 @@ def everything(store: Store, stage: Stage) -> Iterator[str]:
         raise CannotTell("nothing was trained yet: make retrain")
     for _, lines in sorted(told, key=lambda one: one[0]):
         yield from lines
+    if stage == "production":
+        yield from _tried(store, now)
 
 
 def _entry(entry: Kept, now: Pointer | None) -> list[str]:
@@ -46,6 +51,14 @@ def _entry(entry: Kept, now: Pointer | None) -> list[str]:
         *_headline(entry.pointer, "  serves now" if serves else ""),
         *(f"    {check.reason}" for check in checks if check.name in SUMMARY),
     ]
+
+
+def _tried(store: Store, champion: Pointer | None) -> Iterator[str]:
+    """The runs that were tried beside the one that served, and the one that is."""
+    current = challenges.read_current(store).challenge
+    running = [current] if current is not None and current.ended is None else []
+    for challenge in [*challenges.ended(store), *running]:
+        yield from of_challenge(challenge, champion.run_id if champion else None)
 
 
 def moment(store: Store, stage: Stage, when: datetime) -> Iterator[str]:

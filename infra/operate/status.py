@@ -7,9 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
+from infra.operate.challenge import lines as of_challenge
 from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
 from infra.options import OneLineParser
-from shared import layout
+from shared import challenges, layout
 from shared.documents import Decision, Manifest
 from shared.errors import PipelineError
 from shared.layout import Stage
@@ -39,19 +40,22 @@ class Training:
 
 @dataclass(frozen=True)
 class Status:
-    """One look at a deployment."""
+    """One look at a deployment. `tried`: the last challenge in words."""
 
     staging: StageStatus
     production: StageStatus
     last_training: Training | None
     next: str
+    tried: tuple[str, ...] = ()
 
 
 def look(store: Store) -> Status:
     """Read it from the bucket. Raises CannotTell, StorageUnavailable."""
     staging, production = (_stage(store, stage) for stage in layout.STAGES)
     training = _training(store)
-    return Status(staging, production, training, _next(staging, production, training))
+    tried = challenges.read_current(store).challenge
+    told = tuple(of_challenge(tried, production.run_id)) if tried else ()
+    return Status(staging, production, training, _next(staging, production, training), told)
 
 
 def _stage(store: Store, stage: Stage) -> StageStatus:
@@ -102,6 +106,9 @@ def lines(status: Status) -> Iterator[str]:
             continue
         score = "" if stage.holdout_r2 is None else f", {stage.algorithm}, R² {stage.holdout_r2:.4f} on held-out rows"
         yield f"{stage.stage:<13} {stage.run_id} since {stage.since}{score}"
+    if status.tried:
+        yield f"challenger    {status.tried[0]}"
+        yield from (f"          {line}" for line in status.tried[1:])
     if status.last_training is None:
         yield "last training none yet"
     else:

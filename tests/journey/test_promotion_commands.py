@@ -214,3 +214,27 @@ def test_gsutil_is_what_runs_where_it_is_installed(deployment: Deployment, tmp_p
     fake.chmod(0o755)
     done = run(deployment, "promote", PATH=f"{tmp_path}:{os.environ['PATH']}")
     refused(done, 1, "gsutil ended with 1: AccessDeniedException: 403")
+
+
+def test_a_challenge_is_asked_for_refused_begun_and_stopped_by_gsutil(deployment: Deployment) -> None:
+    refused(run(deployment, "challenge"), 1, "refused, same_run", f"{run_id(2)} is what production serves already")
+    stage(deployment, 3)
+    done = run(deployment, "challenge", "--mode", "canary", "--percent", "10", BY="Ada", WHY="newer data, für Ben")
+    assert done.returncode == 0, done
+    command, *_, told, until = done.stdout.splitlines()
+    assert command.startswith("gsutil -h x-goog-meta-mode:canary -h x-goog-meta-percent:10")
+    assert command.endswith(f"gs://{BUCKET}/staging/current.json gs://{BUCKET}/promote/production.challenger.json")
+    assert told.startswith(f"{run_id(3)} beside {run_id(2)}, answers 10 % of the requests, since 20")
+    assert told.endswith(", asked by Ada: newer data, für Ben")
+    assert until.endswith("; where it is not worse, it is reported")
+    refused(run(deployment, "challenge", "--mode", "canary"), 1, "terms_malformed", "a canary needs percent")
+    assert f"challenger    {run_id(3)} beside" in run(deployment, "status").stdout
+    stopped = run(deployment, "challenge", "--stop", BOTO_CONFIG="", WHY="enough")
+    assert (stopped.returncode, "stopped at " in stopped.stdout) == (0, True), stopped
+    assert "stopped: enough" in run(deployment, "history").stdout
+
+
+def test_who_promoted_and_why_stands_in_the_history(deployment: Deployment) -> None:
+    done = run(deployment, "promote", BY="Ada", WHY="better figures")
+    assert (done.returncode, deployment.serving("production")) == (0, run_id(3)), done
+    assert "    asked by Ada: better figures" in run(deployment, "history").stdout.splitlines()
