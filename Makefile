@@ -35,7 +35,8 @@ $(error $(SLIP))
 endif
 endif
 
-.PHONY: help
+# Every target of the menu is a command, whatever files are called.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 help: ## print this menu
 	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-11s  %s\n", $$1, $$2}' Makefile
 	@printf '\n%s\n' 'PYTHON=python3.12 names the interpreter for .venv; ports: infra/local/README.md'
@@ -45,7 +46,6 @@ help: ## print this menu
 
 ## Try it, on this computer
 
-.PHONY: run test
 run: $(VENV)/.local-installed ## train, validate, serve: the whole flow [ONCE=1] [DATASET=x]
 	@exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
@@ -56,7 +56,6 @@ WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 test: lint $(VENV)/.terraform-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
 	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
-.PHONY: clean-local
 clean-local: ## forget the local cloud's state: bucket, runs, logs
 	@if [ -f .local/up.pid ] && kill -0 "$$(cat .local/up.pid)" 2>/dev/null; then \
 	  echo "the local cloud is running (process $$(cat .local/up.pid)): stop it with Ctrl-C first" >&2; exit 1; fi
@@ -67,7 +66,6 @@ clean-local: ## forget the local cloud's state: bucket, runs, logs
 # What is asked of a caller comes before anything is installed.
 NEEDS = test -n "$($(1))" || { echo "usage: make $@ $(2)" >&2; exit 2; }
 
-.PHONY: check-data train
 check-data: ## say everything that is wrong with a table: DATASET=file
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml)
 	@$(MAKE) -s $(VENV)/.local-installed
@@ -82,7 +80,6 @@ train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
-.PHONY: status history compare promote rollback retrain batch mlflow smoke challenge
 status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
 	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
 
@@ -102,7 +99,7 @@ promote: $(VENV)/.local-installed ## production serves what staging serves; wait
 rollback: $(VENV)/.local-installed ## production serves what it served before [TO=run_id]
 	@$(BIN)/python -m infra.operate.rollback $(if $(TO),--to "$(TO)") $(if $(WAIT),--wait "$(WAIT)")
 
-challenge: $(VENV)/.local-installed ## try it beside production's model [MODE=canary PERCENT=10] [STOP=1]
+challenge: $(VENV)/.local-installed ## try it beside production's [MODE=canary PERCENT=10 STOP=1]
 	@$(BIN)/python -m infra.operate.challenge $(if $(MODE),--mode "$(MODE)") $(if $(PERCENT),--percent "$(PERCENT)") \
 	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(filter 1 true yes,$(STOP)),--stop) \
 	  $(if $(WAIT),--wait "$(WAIT)")
@@ -130,7 +127,6 @@ WHERE       = --project="$(PROJECT)" --region="$(REGION)" $(if $(NAME),--name="$
 DEPLOYMENT  = test -n "$(PROJECT)" -a -n "$(REGION)" || { \
               echo "say where: make $@ PROJECT=my-project REGION=europe-west1 [NAME=tabular]" >&2; exit 2; }
 
-.PHONY: doctor deploy plan release destroy
 doctor: ## what this computer lacks, and the project; how to mend it
 	@exec $(PYTHON_HERE) -m infra.delivery.doctor $(if $(PROJECT),--project="$(PROJECT)") $(if $(REGION),--region="$(REGION)")
 
@@ -155,7 +151,6 @@ destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
 
 ## Develop
 
-.PHONY: lint format lock bench bench-train bench-batch bench-explain bench-watch bundle image-test bench-challenge
 lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: run 'make format'" >&2; exit 1; }
@@ -187,7 +182,7 @@ bench-batch: $(VENV)/.tests-installed ## measure batches: rows a second, memory 
 bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
 	@$(BIN)/python -m tests.bench.watch
 
-bench-challenge: $(VENV)/.tests-installed ## simulate the judge of challengers: false and late verdicts
+bench-verdict: $(VENV)/.tests-installed ## simulate the judge of challengers: how often, how soon
 	@$(BIN)/python -m tests.bench.challenge
 
 bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]

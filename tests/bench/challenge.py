@@ -1,4 +1,4 @@
-"""`make bench-challenge`: how often an equal challenger is withdrawn, and after how many labels a worse one is.
+"""`make bench-verdict`: how often an equal challenger is withdrawn, and after how many labels a worse one is.
 
 The differences are those of real models on the sample: ridge regressions with and without some of its columns, their
 predictions out of fold. An experiment draws labelled rows of it and looks after each.
@@ -80,7 +80,7 @@ def simulate(losses: NDArray[np.float64], *, experiments: int, labels: int, seed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="bench-challenge", description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench-verdict", description=__doc__)
     parser.add_argument("--experiments", type=int, default=1000, help="of equal models (1000); a fifth of the others")
     options = parser.parse_args(arguments)
     equal = paired_losses("equal")

@@ -8,7 +8,7 @@ from tests.bench.challenge import paired_losses, simulate
 
 
 def test_a_challenger_as_good_is_hardly_ever_withdrawn_at_a_look_after_each_label() -> None:
-    """At most 1 % of experiments of 5,000 labels; 300 here, 1,000 in `make bench-challenge`."""
+    """At most 1 % of experiments of 5,000 labels; 300 here, 1,000 in `make bench-verdict`."""
     losses = paired_losses("equal")
     stops = simulate(losses - losses.mean(), experiments=300, labels=5000, seed=1)
     assert stops.withdrawn <= 6  # 3 expected at most; 7 or more of 300 at 1 % happen once in 30 seeds
