@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 512 * 2**20
 """`max_bytes` of a read that names no smaller one."""
+SLOWEST = 4 * 2**20
+"""Bytes a second: what comes slower does not arrive in time."""
+
 CREATE_ONLY = 0
 """`if_generation` of a write that must not overwrite anything."""
 
@@ -99,7 +102,8 @@ def write_once(store: Store, name: str, data: bytes, content_type: str) -> Objec
 class CloudStore:
     """`Store` over Cloud Storage, or over whatever STORAGE_EMULATOR_HOST names (the client reads that itself).
 
-    `timeout`: seconds for one HTTP request; `deadline`: seconds over which the client retries one call.
+    `timeout`: seconds without a byte; `deadline`: seconds for one call with all that it tries again, besides the time
+    that its bytes take at SLOWEST.
     """
 
     def __init__(self, bucket: str, *, timeout: float = 30.0, deadline: float = 60.0) -> None:
@@ -109,7 +113,7 @@ class CloudStore:
         self._bucket: Bucket | None = None
 
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        with _translated(name):
+        with self._in_time(name, max_bytes):
             blob = self._handle().blob(name, generation=generation)
             content = _Bounded(name, max_bytes)
             blob.download_to_file(content, **self._options())
@@ -120,7 +124,7 @@ class CloudStore:
 
         if length <= 0:
             return b""
-        with _translated(name):
+        with self._in_time(name, length):
             blob = self._handle().blob(name, generation=generation)
             try:
                 found: bytes = blob.download_as_bytes(
@@ -131,7 +135,7 @@ class CloudStore:
             return found
 
     def stat(self, name: str) -> ObjectInfo | None:
-        with _translated(name):
+        with self._in_time(name):
             blob = self._handle().get_blob(name, **self._options())
             return None if blob is None else _info(blob)
 
@@ -144,7 +148,7 @@ class CloudStore:
         content_type: str,
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
-        with self._refused_as_present(name, if_generation), _translated(name):
+        with self._refused_as_present(name, if_generation), self._in_time(name, len(data)):
             blob = self._handle().blob(name)
             if metadata:
                 blob.metadata = dict(metadata)
@@ -162,7 +166,7 @@ class CloudStore:
             return _info(blob)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
-        with self._refused_as_present(name, CREATE_ONLY), _translated(name):
+        with self._refused_as_present(name, CREATE_ONLY), self._in_time(name, source.size):
             target = self._handle().blob(name)
             origin = self._handle().blob(source.name, generation=source.generation)
             token: str | None = None
@@ -172,7 +176,7 @@ class CloudStore:
                     return _info(target)
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        with _translated(prefix):
+        with self._in_time(prefix):
             return [_info(blob) for blob in self._handle().list_blobs(prefix=prefix, **self._options())]
 
     @contextmanager
@@ -185,13 +189,30 @@ class CloudStore:
                 raise PreconditionFailed(f"{name!r} is not at the generation that was expected") from error
             raise
 
+    @contextmanager
+    def _in_time(self, name: str, size: int = 0) -> Iterator[None]:
+        """A call about `name` that moves up to `size` bytes: ended when its time is over, its errors as ours."""
+        from shared.call_deadlines import within
+
+        seconds = self._deadline + size / SLOWEST
+        with _translated(name), within(seconds) as call:
+            try:
+                yield
+            finally:
+                if call.over:  # also where an answer without a length seems complete
+                    raise StorageUnavailable(f"Cloud Storage did not finish on {name!r} within {seconds:.0f} s")
+
     def _handle(self) -> "Bucket":
         if self._bucket is None:
             from google.auth.exceptions import DefaultCredentialsError
             from google.cloud import storage
 
+            from shared.call_deadlines import limit
+
             try:
-                self._bucket = storage.Client().bucket(self._name)
+                client = storage.Client()
+                limit(client._http)  # as Google's own samples mount adapters
+                self._bucket = client.bucket(self._name)
             except (DefaultCredentialsError, OSError) as error:
                 raise StorageUnavailable(f"no credentials for Cloud Storage: {error}") from error
         return self._bucket

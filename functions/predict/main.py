@@ -12,13 +12,12 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.config import HTTP_PROTOCOLS
 
 from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
 from functions.predict.wire.problems import response
-from functions.predict.wire.upgrades import ignore_upgrades
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse
@@ -28,7 +27,7 @@ STORAGE_TIMEOUT = 10.0
 STORAGE_DEADLINE = 20.0
 
 
-ignore_upgrades(HttpToolsProtocol)
+HTTP_PROTOCOLS["auto"] = "functions.predict.wire.connections:Connection"  # what the server's worker takes
 
 
 @http

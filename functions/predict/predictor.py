@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from functions.predict.challenger import Challengers
@@ -23,7 +23,14 @@ from shared.store import Store
 FIRST_MODEL_WAIT = 10.0
 """Seconds that a request waits for the first model before it is told to come back."""
 
-LONGEST_BACK_OFF = 60.0
+LONGEST_BACK_OFF = 25.0
+"""Seconds between two looks after failures: storage that is well again is seen within them."""
+
+LONGEST_LOOK = 30.0
+"""Seconds after which a look that has not ended counts as a failure, whatever it waits for."""
+
+
+HANGING = ("look_hangs", "")
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,8 @@ class Predictor:
     ) -> None:
         """`on_first_model` is called once, in the look's thread, before the first model answers."""
         self.stage = stage
-        self.refresh = Refresh()
+        self._refresh = Refresh()
+        self._began = math.inf
         self.challengers = Challengers(store, stage)
         self._store = store
         self._refresh_seconds = refresh_seconds
@@ -68,6 +76,13 @@ class Predictor:
         """The model in hand, without a look."""
         return self._current
 
+    @property
+    def refresh(self) -> Refresh:
+        """What the looks have found; one that does not end has failed."""
+        if not self._hangs():
+            return self._refresh
+        return replace(self._refresh, failure="look_hangs", detail="the look at the pointer does not end")
+
     async def model(self) -> LoadedModel | None:
         """The model in hand, at once; the first one is waited for. A look that is due starts in the background."""
         if self._current is not None:
@@ -82,10 +97,18 @@ class Predictor:
         with self._lock:
             if self._look is None or self._look.done():
                 look: Future[None] = Future()
-                self._due = self._clock() + self._refresh_seconds
+                self._began = self._clock()
+                self._due = self._began + self._refresh_seconds
                 threading.Thread(target=self._run, args=(look,), name="look", daemon=True).start()
                 self._look = look  # only now: a thread that cannot start must not count as a look under way
+            elif self._hangs() and self._reported != HANGING:
+                self._reported = HANGING
+                logs.error("the look at the pointer does not end", reason="look_hangs", stage=self.stage)
             return self._look
+
+    def _hangs(self) -> bool:
+        under_way = self._look is not None and not self._look.done()
+        return under_way and self._clock() - self._began > LONGEST_LOOK
 
     def _run(self, look: "Future[None]") -> None:
         try:
@@ -102,14 +125,14 @@ class Predictor:
         if found is not self._current:
             run_id, generation = found.manifest.run_id, found.pointer_generation
             logs.info("model loaded", stage=self.stage, run_id=run_id, generation=generation)
-        elif self.refresh.failure:
+        elif self._refresh.failure:
             logs.info("the pointer can be followed again", stage=self.stage, run_id=found.manifest.run_id)
         if self._current is None:
             self._on_first_model()
         now = utc_now()
         self._current = found
         self._reported = None
-        self.refresh = Refresh(looked_at=now, succeeded_at=now)
+        self._refresh = Refresh(looked_at=now, succeeded_at=now)
         self._due = self._clock() + self._refresh_seconds
 
     def _failed(self, error: Exception) -> None:
@@ -117,8 +140,8 @@ class Predictor:
         if self._reported != (reason, detail):
             self._reported = (reason, detail)
             self._report(error, reason)
-        failures = self.refresh.failures + 1
-        self.refresh = Refresh(utc_now(), self.refresh.succeeded_at, reason, detail, failures)
+        failures = self._refresh.failures + 1
+        self._refresh = Refresh(utc_now(), self._refresh.succeeded_at, reason, detail, failures)
         self._due = self._clock() + self._back_off(failures)
 
     def _report(self, error: Exception, reason: str) -> None:

@@ -41,5 +41,7 @@ def service() -> TrainService:
         settings,
         store,
         tracker,
-        functools.partial(require_caller, audience=settings.audience, certs_url=settings.certs_url),
+        functools.partial(
+            require_caller, audience=settings.audience, callers=settings.callers, certs_url=settings.certs_url
+        ),
     )

@@ -43,13 +43,15 @@ class TrainSettings:
     """What the deployed function is told.
 
     `dataset`: gs:// address of the spec used when a call names none. `lease_seconds`: how long a run may be silent
-    before another call takes it over. `audience`: when set, a call needs an OIDC token for it.
+    before another call takes it over. `audience`: when set, a call needs an OIDC token for it, of one of the accounts
+    `callers`.
     """
 
     bucket: str
     dataset: str
     mlflow_uri: str | None
     audience: str | None
+    callers: frozenset[str]
     certs_url: str
     lease_seconds: int
     search: SearchSettings
@@ -59,11 +61,14 @@ class TrainSettings:
         """Raises SettingsError naming the variable."""
         env = Environment(environ)
         bucket = env.text("BUCKET")
+        audience = env.optional("OIDC_AUDIENCE")
+        accounts = env.text("OIDC_CALLERS") if audience else env.optional("OIDC_CALLERS") or ""
         return cls(
             bucket=bucket,
             dataset=env.text("DATASET", layout.address(bucket, layout.SPEC)),
             mlflow_uri=env.optional("MLFLOW_TRACKING_URI"),
-            audience=env.optional("OIDC_AUDIENCE"),
+            audience=audience,
+            callers=frozenset(filter(None, map(str.strip, accounts.split(",")))),
             certs_url=env.text("OIDC_CERTS_URL", GOOGLE_CERTS),
             lease_seconds=env.integer("LEASE_SECONDS", 60, minimum=3, maximum=3600),
             search=SearchSettings.from_env(environ),

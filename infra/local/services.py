@@ -7,7 +7,7 @@ import requests
 
 from infra.delivery.terraform import commit
 from infra.local.processes import ManagedProcess, accepts_connections
-from infra.local.settings import HOST, JOB, LOCATION, PROJECT, LocalSettings
+from infra.local.settings import HOST, JOB, LOCATION, PROJECT, SCHEDULER_ACCOUNT, LocalSettings
 from infra.operate.retrain import client
 from shared.events import FINALIZED
 
@@ -60,9 +60,7 @@ def create_weekly_job(settings: LocalSettings) -> None:
             http_method=scheduler_v1.HttpMethod.POST,
             headers={"Content-Type": "application/json"},
             body=b"{}",
-            oidc_token=scheduler_v1.OidcToken(
-                service_account_email=f"scheduler@{PROJECT}.iam.gserviceaccount.com", audience=settings.train_url
-            ),
+            oidc_token=scheduler_v1.OidcToken(service_account_email=SCHEDULER_ACCOUNT, audience=settings.train_url),
         ),
     )
     scheduler = client(f"{HOST}:{settings.ports.scheduler}")

@@ -11,6 +11,7 @@ from shared.env import Environment
 HOST = "127.0.0.1"
 PROJECT = "local"
 LOCATION = "europe-west1"
+SCHEDULER_ACCOUNT = f"scheduler@{PROJECT}.iam.gserviceaccount.com"
 JOB = f"projects/{PROJECT}/locations/{LOCATION}/jobs/train-weekly"
 _PAST_PROXIES = (
     f'export NO_PROXY="{LOOPBACK}${{no_proxy:+,$no_proxy}}${{NO_PROXY:+,$NO_PROXY}}"',
@@ -124,6 +125,7 @@ class LocalSettings:
             **self.common_environment(),
             "MLFLOW_TRACKING_URI": self.mlflow_uri,
             "OIDC_AUDIENCE": self.train_url,
+            "OIDC_CALLERS": SCHEDULER_ACCOUNT,
             "OIDC_CERTS_URL": self.certs_url,
             "LEASE_SECONDS": "6",
         }

@@ -128,7 +128,9 @@ def test_a_function_without_settings_says_so_in_its_log_and_answers_500(
 
 
 def test_a_stranger_is_refused(storage: LocalStorage, tmp_path: Path) -> None:
-    with running_function(storage, tmp_path, OIDC_AUDIENCE="http://train", OIDC_CERTS_URL=storage.http_url) as function:
+    with running_function(
+        storage, tmp_path, OIDC_AUDIENCE="http://train", OIDC_CALLERS="a@b", OIDC_CERTS_URL=storage.http_url
+    ) as function:
         answer = function.post("/")
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"

@@ -38,6 +38,7 @@ LEFT_TO_THEIR_DEFAULT = {
     "train": {
         "MLFLOW_TRACKING_URI": "set by the variable mlflow_tracking_uri; else runs are kept in the bucket",
         "OIDC_AUDIENCE": "the platform in front lets only the scheduler's identity in",
+        "OIDC_CALLERS": "nobody else reaches it, without OIDC_AUDIENCE",
         "OIDC_CERTS_URL": "Google's own",
         "TRAIN_JOBS": "the processors of the instance",
         "TRAIN_BACKEND": "processes on the instance",

@@ -8,28 +8,10 @@ says that this method is not allowed.
 """
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _END = b"\r\n\r\n"
 _OFFER = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _TUNNEL = re.compile(rb"CONNECT [^ \r\n]+ ")
-
-
-def ignore_upgrades(protocol: "type[HttpToolsProtocol]") -> None:
-    """Let connections of `protocol` ignore offers of another protocol. Called again, it changes nothing."""
-    if getattr(protocol, "ignores_upgrades", False):
-        return
-    received = protocol.data_received
-
-    def data_received(self: "HttpToolsProtocol", data: bytes) -> None:
-        between = self.cycle is None or not self.cycle.more_body
-        received(self, without_offers(data) if between else data)
-
-    protocol.data_received = data_received  # type: ignore[method-assign]
-    protocol.ignores_upgrades = True  # type: ignore[attr-defined]
 
 
 def without_offers(data: bytes) -> bytes:

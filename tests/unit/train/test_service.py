@@ -3,25 +3,28 @@
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flask
 import pytest
 
-from functions.train.door.identity import CertificatesUnavailable, require_caller
+from functions.train.door.identity import CertificatesUnavailable, require_account, require_caller
 from functions.train.door.service import TrainService
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
+from infra.local.tokens import SigningKey
 from shared import layout, logs
 from shared.codec import decode
 from shared.documents import Attempt
 from shared.errors import SettingsError, StorageUnavailable
-from shared.problems import refuse
+from shared.problems import Refusal, refuse
 from shared.store import MAX_BYTES, Download, ObjectInfo
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 from tests.unit.train.test_pipeline import seeded
 
+CALLERS = frozenset({"scheduler@p"})
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
 
 
@@ -118,7 +121,7 @@ def test_a_fault_of_ours_is_an_answer_without_its_message() -> None:
 @pytest.mark.parametrize("authorization", [None, "", "Basic dTpw", "Bearer ", "Bearer not.a.token", "bearer a.b.c"])
 def test_a_stranger_is_refused_before_anything_is_read(authorization: str | None) -> None:
     def require(header: str | None) -> None:
-        require_caller(header, "http://train", "http://127.0.0.1:9/certs")
+        require_caller(header, "http://train", CALLERS, "http://127.0.0.1:9/certs")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("google.oauth2.id_token._fetch_certs", lambda *_: {})
@@ -131,11 +134,57 @@ def test_a_stranger_is_refused_before_anything_is_read(authorization: str | None
 
 def test_certificates_that_cannot_be_fetched_are_no_fault_of_the_caller() -> None:
     with pytest.raises(CertificatesUnavailable):
-        require_caller("Bearer a.b.c", "http://train", "http://127.0.0.1:9/certs")
+        require_caller("Bearer a.b.c", "http://train", CALLERS, "http://127.0.0.1:9/certs")
 
 
 def test_without_an_audience_every_caller_passes() -> None:
-    require_caller(None, None, "http://127.0.0.1:9/certs")
+    require_caller(None, None, frozenset(), "http://127.0.0.1:9/certs")
+
+
+GOOD = {"iss": "https://accounts.google.com", "email": "scheduler@p", "email_verified": True}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, None),
+        ({"iss": "accounts.google.com"}, None),
+        ({"iss": "https://accounts.example.org"}, 401),
+        ({"iss": None}, 401),
+        ({"email": None}, 401),
+        ({"email_verified": False}, 401),
+        ({"email_verified": "true"}, 401),
+        ({"email_verified": None}, 401),
+        ({"email": "another@p"}, 403),
+        ({"email": "SCHEDULER@P"}, 403),
+        ({"email": ["scheduler@p"]}, 401),
+    ],
+)
+def test_the_issuer_vouches_for_an_account_that_may_call(changes: dict[str, object], status: int | None) -> None:
+    claims = {**GOOD, **changes}
+    if status is None:
+        require_account(claims, CALLERS)
+        return
+    with pytest.raises(Refusal) as caught:
+        require_account(claims, CALLERS)
+    assert caught.value.status == status
+
+
+def test_a_token_that_google_signed_for_somebody_else_is_refused(tmp_path: Path) -> None:
+    key = SigningKey.of(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("google.oauth2.id_token._fetch_certs", lambda *_: key.certificates())
+        require_caller(f"Bearer {key.token('http://train', 'scheduler@p')}", "http://train", CALLERS, "unused")
+        with pytest.raises(Refusal) as caught:
+            require_caller(f"Bearer {key.token('http://train', 'stranger@p')}", "http://train", CALLERS, "unused")
+    assert (caught.value.status, caught.value.problems[0].code) == (403, "forbidden")
+
+
+def test_an_audience_without_the_accounts_that_may_call_is_a_wrong_setting() -> None:
+    with pytest.raises(SettingsError, match="OIDC_CALLERS is not set"):
+        TrainSettings.from_env({"BUCKET": "b", "OIDC_AUDIENCE": "http://train"})
+    settings = TrainSettings.from_env({"BUCKET": "b", "OIDC_AUDIENCE": "http://train", "OIDC_CALLERS": "a@p, b@p,"})
+    assert settings.callers == {"a@p", "b@p"}
 
 
 def test_a_refusal_counts_its_problems() -> None:

@@ -1,0 +1,136 @@
+"""Connections that send no request, a head without end, or come in too large a number cost little, and end."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from functions.predict.wire import connections
+from functions.predict.wire.connections import MAX_HEAD_BYTES, Connection
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+OK = b"HTTP/1.1 200 OK"
+PATIENCE = 20.0
+
+
+async def hello(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers everything, after the whole body."""
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A server whose connections have little time, and of which there are few."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
+    monkeypatch.setattr(Connection, "limit", 20)
+    config = uvicorn.Config(hello, port=0, log_level="critical", http=Connection, lifespan="off", timeout_keep_alive=1)
+    server = uvicorn.Server(config)
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen(128)
+    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    thread.start()
+    yield listening.getsockname()[1]
+    server.should_exit = True
+    thread.join(PATIENCE)
+    listening.close()
+
+
+def connected(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+
+
+def asked(caller: socket.socket, request: bytes = GET) -> bytes:
+    caller.sendall(request)
+    return caller.recv(65536)
+
+
+def ends(caller: socket.socket) -> bool:
+    """Whether the server closes the connection."""
+    try:
+        while caller.recv(65536):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def test_requests_are_answered_one_after_the_other_and_in_pieces(port: int) -> None:
+    with connected(port) as caller:
+        for _ in range(3):
+            assert asked(caller).startswith(OK)
+        caller.sendall(GET[:10])
+        time.sleep(0.1)
+        assert asked(caller, GET[10:]).startswith(OK)
+        large = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+        assert asked(caller, large).startswith(OK)
+        assert asked(caller, GET + GET).count(OK) >= 1
+
+
+def test_a_connection_that_sends_nothing_ends(port: int) -> None:
+    with connected(port) as caller:
+        assert ends(caller)
+
+
+def test_a_head_that_drips_ends_though_it_never_pauses(port: int) -> None:
+    begun = time.monotonic()
+    with connected(port) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            for place in range(200):
+                caller.sendall(b"x-%d: y\r\n" % place)
+                time.sleep(0.05)
+    assert time.monotonic() - begun < PATIENCE / 2
+
+
+def test_a_pause_between_requests_ends_the_connection_and_a_slow_answer_does_not(port: int) -> None:
+    with connected(port) as caller:
+        assert asked(caller).startswith(OK)
+        assert ends(caller)
+
+
+def test_a_header_without_end_is_refused_as_soon_as_it_is_too_long(port: int) -> None:
+    sent, begun = 0, time.monotonic()
+    with connected(port) as caller:
+        caller.sendall(b"GET / HTTP/1.1\r\nx: ")
+        try:
+            while True:
+                sent += caller.send(b"a" * 65536)
+        except OSError:
+            pass
+    assert sent >= MAX_HEAD_BYTES
+    assert time.monotonic() - begun < PATIENCE / 2
+
+
+def test_many_idle_connections_keep_nobody_out(port: int) -> None:
+    idle = [connected(port) for _ in range(100)]
+    try:
+        for _ in range(30):
+            with connected(port) as caller:
+                assert asked(caller).startswith(OK)
+    finally:
+        for caller in idle:
+            caller.close()
+
+
+def test_where_everybody_is_at_work_one_more_is_told_so(port: int) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+    at_work = [connected(port) for _ in range(20)]
+    try:
+        for caller in at_work:
+            caller.sendall(head)
+        time.sleep(0.3)
+        with connected(port) as one_more:
+            assert one_more.recv(65536).startswith(b"HTTP/1.1 503")
+        for caller in at_work:
+            assert asked(caller, b"12345").startswith(OK)
+    finally:
+        for caller in at_work:
+            caller.close()
