@@ -16,6 +16,7 @@ from shared.serving.loaded_model import LoadedModel, VerifiedRun
 from shared.serving.reading import ModelInput
 
 UNIT = "x-unit"
+PURPOSE = "x-purpose"
 MOST_UNIT_CHARACTERS = 256
 Read = Callable[[VerifiedRun], ModelInput]
 T = TypeVar("T")
@@ -23,10 +24,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Wish:
-    """What a request says of who shall answer: the run by its name, or the unit that keeps its arm."""
+    """What a request says of who shall answer: the run by its name, or the unit that keeps its arm.
+
+    `divided`: whether it is one of the requests that two runs share. What has an X-Purpose (the page, its what if,
+    smoke, a bench) is not: the champion answers, which the page describes.
+    """
 
     run_id: str | None
     unit: bytes | None
+    divided: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ def wish_of(request: Request) -> Wish:
     unit = request.headers.get(UNIT)
     if unit is not None and len(unit) > MOST_UNIT_CHARACTERS:
         raise refuse(422, "unit_too_long", f"X-Unit has at most {MOST_UNIT_CHARACTERS} characters")
-    return Wish(request.query_params.get("run"), unit.encode() if unit else None)
+    return Wish(request.query_params.get("run"), unit.encode() if unit else None, PURPOSE not in request.headers)
 
 
 def answered(
@@ -58,7 +64,7 @@ def answered(
         return _by_name(champion, challenger, wish.run_id, read)
     inputs = read(champion)
     canary = challenger if challenger is not None and challenger.challenge.mode == "canary" else None
-    if canary is not None and canary.answers_to(wish.unit or unit(inputs)):
+    if canary is not None and wish.divided and canary.answers_to(wish.unit or unit(inputs)):
         try:
             theirs = read(canary.run)
             return Answered(canary.run, "challenger", theirs, finite(canary.run.answers(theirs)))

@@ -24,6 +24,7 @@ from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.tools import require
 from tests.unit.predict.promoted import ASSESSMENT, FEATURES, ROW, SECOND, golden_rows, promote
+from tests.unit.predict.test_challenger import write_challenge
 
 __all__ = ["storage", "store"]
 
@@ -499,3 +500,21 @@ def test_without_a_model_the_page_says_so_and_comes_alive_with_the_first(
         page.wait_for_selector("#what-if figure")
         assert page.locator("#notice").is_hidden()
         page.context.close()
+
+
+def test_while_a_second_model_is_tried_the_page_stays_with_the_one_that_it_describes(
+    store: CloudStore, visit: Open, tmp_path: Path
+) -> None:
+    """A canary of all requests: an answer of the other run would be taken for a new model's, again and again."""
+    second = promote(store, "production", SECOND, base=50.0)
+    promote(store, "production")
+    write_challenge(store, second, "canary", 100)
+    with running(tmp_path, {"STAGE": "production"}) as function:
+        page = visit(function)
+        page.wait_for_function("document.getElementById('model').textContent.includes('is tried beside it')")
+        before = predicted(page)
+        page.locator("#fields select").first.select_option(index=0)
+        page.wait_for_function("!document.getElementById('result').classList.contains('old')")
+        assert page.locator("#changed").is_hidden()
+        assert httpx.post(f"{function.url}/predict", json=dict(ROW)).json()["model"]["arm"] == "challenger"
+        assert before == pytest.approx(predicted(page), abs=20)

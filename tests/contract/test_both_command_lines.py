@@ -7,7 +7,7 @@ import pytest
 
 from tests.contract import command_line
 from tests.contract.command_line import Tool
-from tests.contract.objects import names, read, write
+from tests.contract.objects import ONCE, names, read, write
 from tests.local_storage import LocalStorage
 
 BINARY = bytes(range(256)) * 50_000
@@ -48,3 +48,22 @@ def test_it_removes_objects(tool: Tool, bucket: Any) -> None:
     tool.run("rm", f"gs://{bucket.name}/b")
     tool.run("rm", "-r", f"gs://{bucket.name}/a")
     assert names(bucket) == []
+
+
+def test_a_copy_carries_the_words_that_stand_beside_it(tool: Tool, bucket: Any) -> None:
+    """As the markers of promotions and challenges do: who asks, why, and on which terms."""
+    write(bucket, "staging/current.json")
+    source, marker = (
+        f"gs://{bucket.name}/staging/current.json",
+        f"gs://{bucket.name}/promote/production.challenger.json",
+    )
+    said = {"mode": "canary", "percent": "10", "why": "newer data"}
+    if "gsutil" in tool.command[0]:
+        headers = [part for name, word in said.items() for part in ("-h", f"x-goog-meta-{name}:{word}")]
+        tool.run(*headers, "cp", source, marker)
+    else:
+        words = ",".join(f"{name}={word}" for name, word in said.items())
+        tool.run("cp", f"--custom-metadata={words}", source, marker)
+    copied = bucket.get_blob("promote/production.challenger.json", **ONCE)
+    assert copied.metadata == said
+    assert bucket.get_blob("staging/current.json", **ONCE).metadata is None

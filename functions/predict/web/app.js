@@ -11,6 +11,7 @@ import { drawWhy, hideWhy } from "./why.js";
 const PAUSE = 120; // milliseconds of quiet before a change is sent
 const WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const WHAT_IF = { "X-Purpose": "what-if" };
+const PAGE = { "X-Purpose": "page" }; // answered by the model that the page describes, also while another one is tried
 const MARKS = { low: "●", medium: "◆", high: "▲" };
 const form = byId("form");
 let schema = null;
@@ -96,7 +97,7 @@ async function askTable(file) {
 // Every row is answered for itself, and what is wrong with one does not keep the others from their answers.
 async function askFile(file, accept) {
   const packed = (await file.slice(0, 2).text()) === "PK"; // a workbook is a zip archive, whatever its name says
-  const headers = { "Content-Type": packed ? WORKBOOK : "text/csv", Accept: accept };
+  const headers = { "Content-Type": packed ? WORKBOOK : "text/csv", Accept: accept, ...PAGE };
   const reasons = byId("reasons").checked ? "&explain=3" : "";
   return fetchAnswer(`predict_batch?errors=rows${reasons}`, { method: "POST", headers, body: file });
 }
@@ -124,7 +125,7 @@ async function predict() {
   try {
     const asked = variations(schema, row);
     const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
-    const [answer, batch] = await Promise.all([post("predict", row), post("predict_batch", { instances: rows }, WHAT_IF)]);
+    const [answer, batch] = await Promise.all([post("predict", row, PAGE), post("predict_batch", { instances: rows }, WHAT_IF)]);
     if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
       await start(); // another model serves now: its fields may be others
       return;
@@ -216,7 +217,7 @@ function showModel(meta) {
   const number = formatter(meta.interval.high_residual - meta.interval.low_residual);
   const { cv, holdout, dataset } = meta;
   const stale = meta.stale ? " A newer one may exist: the last look for it failed." : "";
-  byId("model").textContent = `${meta.algorithm} model of ${day(meta.created_at)}, ${meta.stage}.${stale}`;
+  byId("model").textContent = `${meta.algorithm} model of ${day(meta.created_at)}, ${meta.stage}.${stale}${tried(meta)}`;
   const facts = [
     ["Explains", `${percent(Math.max(0, cv.r2_mean))} of the differences in ${target} (R² ${cv.r2_mean.toFixed(3)} ± ${cv.r2_std.toFixed(3)}, ${cv.folds}-fold cross-validation)`],
     ["Is usually off by", `${number(holdout.mae)} (mean absolute error on ${dataset.holdout_rows.toLocaleString("en")} cases that it had not seen; R² there ${holdout.r2.toFixed(3)})`],
@@ -225,6 +226,12 @@ function showModel(meta) {
     ["Run", `${meta.run_id}, ${meta.algorithm}`],
   ];
   byId("about").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", term), element("dd", text)]));
+}
+
+function tried({ challenger }) {
+  if (!challenger) return "";
+  const part = challenger.mode === "canary" ? ` It answers ${challenger.percent} % of the requests of programs; this page shows the present one.` : "";
+  return ` Until ${day(challenger.until)} a second model, ${challenger.algorithm}, is tried beside it.${part}`;
 }
 
 function showChange(meta) {

@@ -15,6 +15,7 @@ from shared import challenges, layout
 from shared.codec import digest, encode
 from shared.documents import SCHEMA_VERSION, Challenge, Mode, Pointer
 from shared.model_runtime import Model
+from shared.store import Store
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, log_records
 from tests.unit.predict.promoted import FIRST, ROW, SECOND, promote, write_pointer
@@ -35,7 +36,7 @@ def tried(
 
 
 def write_challenge(
-    store: MemoryStore, second: Pointer, mode: Mode, percent: float, days: float = 14.0, champion: str = FIRST
+    store: Store, second: Pointer, mode: Mode, percent: float, days: float = 14.0, champion: str = FIRST
 ) -> None:
     challenge = Challenge(
         schema_version=SCHEMA_VERSION,
@@ -104,6 +105,14 @@ def test_without_a_unit_the_row_itself_keeps_its_arm_however_it_is_spelt() -> No
     plain = model(ask(asked))
     spelt = {key: value.upper() if isinstance(value, str) else value for key, value in reversed(list(ROW.items()))}
     assert model(asked.post("/predict", json.dumps(spelt))) == plain
+
+
+@pytest.mark.parametrize("purpose", ["page", "what-if", "smoke"])
+def test_what_has_a_purpose_of_its_own_is_answered_by_the_champion(purpose: str) -> None:
+    """The page describes the champion, and would take another run's answer for that of a new model."""
+    asked = client(tried(percent=100))
+    answer = asked.post("/predict", json.dumps(ROW), {**JSON, "X-Purpose": purpose})
+    assert model(answer) == {"run_id": FIRST, "arm": "champion"}
 
 
 def test_a_shadow_answers_nobody() -> None:
