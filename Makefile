@@ -191,6 +191,9 @@ bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=t
 image-test: $(VENV)/.tests-installed ## build the predict image, run it without root, smoke it
 	@$(BIN)/pytest -s tests/infra/test_image.py
 
+rehearse: $(VENV)/.tests-installed $(VENV)/.terraform-installed ## the delivery's whole life, against a stand-in for Google
+	@$(BIN)/python -m tests.infra.rehearsal
+
 # ---- installing ----
 # Locked files are installed on top of each other, never removed: run and test share one environment.
 

@@ -1,16 +1,13 @@
 """Staging and release: the image that staging tested is the one that production gets, and a refused one never stays."""
 
-import http.server
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.infra.fake_cloud import ROOT, FakeCloud
+from tests.infra.healthy import broken
 
 PROJECT = "my-project"
 REPOSITORY = f"europe-west1-docker.pkg.dev/{PROJECT}/tabular"
@@ -18,31 +15,6 @@ COMMIT = "a" * 40
 DIGEST = "sha256:" + "1" * 64
 OLD = f"{REPOSITORY}/predict@sha256:{'0' * 64}"
 NEW = f"{REPOSITORY}/predict@{DIGEST}"
-
-
-@contextmanager
-def broken() -> Iterator[tuple[str, list[str]]]:
-    """A service that lives and does nothing right; the Authorization headers that it got."""
-    tokens: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            tokens.append(self.headers.get("Authorization", ""))
-            self.send_response(500)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", tokens
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def cloud(folder: Path, stage: str, url: str, **images: str) -> FakeCloud:
