@@ -16,6 +16,7 @@ POLICY = {"policy": {"bindings": [{"role": "roles/pubsub.subscriber", "members":
 SUBSCRIPTION = f"/v1/projects/{PROJECT}/subscriptions/s"
 
 
+@pytest.mark.timeout(1500)  # a minute and a half; on a busy machine every gcloud takes its time
 def test_the_whole_life_of_a_deployment() -> None:
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:  # a provider's socket has a short name at most
         rows = rehearse(Path(folder))
