@@ -26,7 +26,7 @@ from functions.train.data.suspicions import suspicions
 from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
-from shared import layout
+from shared import layout, terminal
 from shared.cells import day_text
 from shared.clock import utc_now
 from shared.codec import encode
@@ -214,4 +214,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main(sys.argv[1:]))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from functions.train.search.workers import end_with_parent
 from functions.train.tracked import TrackedModel, TrackedRun, decode_run, encode_run
-from shared import layout, logs
+from shared import layout, logs, terminal
 from shared.cells import number_of
 from shared.documents import Feature
 from shared.errors import PipelineError
@@ -307,4 +307,5 @@ def without_credentials(uri: str) -> str:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -13,6 +13,7 @@ from infra.delivery import bundles, options
 from infra.delivery.cloud_run import IMAGE
 from infra.delivery.commands import do
 from infra.delivery.errors import exit_code
+from shared import terminal
 
 CONFIGS = Path(__file__).resolve().parent
 CHECKS, IMAGES = CONFIGS / "cloudbuild-checks.yaml", CONFIGS / "cloudbuild-image.yaml"
@@ -61,4 +62,5 @@ def _build(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from infra.delivery.errors import Stopped, exit_code
 from infra.options import OneLineParser
+from shared import terminal
 
 FUNCTIONS = ("train", "validate", "predict", "batch")
 FROM_SOURCE = ("train", "validate", "batch")
@@ -151,4 +152,5 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

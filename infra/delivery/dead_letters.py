@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from infra.delivery import options
 from infra.delivery.commands import ask
 from infra.delivery.errors import Stopped, exit_code
+from shared import terminal
 
 ATTEMPTS = 100
 """The most that Pub/Sub allows: with Eventarc's pauses of up to 10 minutes, most of a day."""
@@ -62,4 +63,5 @@ def _connect(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -19,6 +19,7 @@ from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
 from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
+from shared import terminal
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
 SPEC = "data/dataset.toml"
@@ -214,4 +215,5 @@ def _deploy(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

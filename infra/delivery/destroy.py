@@ -8,6 +8,7 @@ from infra.delivery import bundles, options, variables
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_tools
 from infra.delivery.terraform import ROOTS, Deployment
+from shared import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,4 +49,5 @@ def _typed(project: str) -> str:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

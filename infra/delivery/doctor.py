@@ -34,6 +34,7 @@ from infra.delivery.required import (
     numbers,
     project_state,
 )
+from shared import terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 15.0
@@ -358,4 +359,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -12,6 +12,7 @@ from typing import Any
 from infra.delivery import options
 from infra.delivery.commands import ask_json
 from infra.delivery.errors import Stopped, exit_code
+from shared import terminal
 
 LOOKED_AT = 50
 """Builds; a main that is pushed to oftener than that within one build's time has other troubles."""
@@ -64,4 +65,5 @@ def _check(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

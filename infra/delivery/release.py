@@ -13,6 +13,7 @@ from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tes
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.rollout import ALL, roll_out, take_back
 from infra.options import whole
+from shared import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,4 +57,5 @@ def _production(given: argparse.Namespace) -> CloudRunService:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

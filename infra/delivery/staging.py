@@ -11,6 +11,7 @@ from infra.delivery import newest, options
 from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.rollout import roll_out
+from shared import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,4 +33,5 @@ def _test(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

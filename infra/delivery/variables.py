@@ -14,6 +14,7 @@ from infra.delivery.commands import ask, do, find
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.terraform import DELIVERYS, ROOT, Root
 from infra.options import OneLineParser
+from shared import terminal
 
 ABSENT = "0"
 """The generation of an object that is not there."""
@@ -114,4 +115,5 @@ def _fetch(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

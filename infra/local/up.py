@@ -25,6 +25,7 @@ from infra.local.flow import Flow, StageFailed
 from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
 from infra.local.services import all_services, create_weekly_job
 from infra.local.settings import HOST, LocalSettings, Ports, variable
+from shared import terminal
 from shared.errors import InvalidDataset, PipelineError, SettingsError
 from shared.store import CloudStore
 
@@ -243,4 +244,5 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number
-from shared import layout
+from shared import layout, terminal
 from shared.batches import BatchOutcome, BatchPlan, PartDone, PartFile
 from shared.codec import digest
 from shared.errors import ObjectMissing, PipelineError
@@ -148,4 +148,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

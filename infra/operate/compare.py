@@ -9,7 +9,7 @@ from infra.operate.comparison import Side, compare
 from infra.operate.rollback import run_id
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
-from shared import layout, run_files
+from shared import layout, run_files, terminal
 from shared.codec import decode_gzip
 from shared.documents import Holdout, Manifest
 from shared.errors import IntegrityError, ObjectMissing, PipelineError
@@ -60,4 +60,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -24,7 +24,7 @@ from infra.local.processes import accepts_connections, port_is_free
 from infra.local.settings import HOST, LocalSettings
 from infra.operate.served import CannotTell, current, store_of
 from infra.options import OneLineParser, number
-from shared import layout
+from shared import layout, terminal
 from shared.errors import InvalidDocument, ObjectMissing, PipelineError
 from shared.store import Store
 
@@ -198,4 +198,5 @@ def main(arguments: "list[str] | None" = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

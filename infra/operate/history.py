@@ -10,7 +10,7 @@ from infra.operate.challenge import lines as of_challenge
 from infra.operate.served import CannotTell, bucket_of, current, history, shown, store_of
 from infra.operate.unserved import unserved
 from infra.options import OneLineParser
-from shared import challenges, layout
+from shared import challenges, layout, terminal
 from shared.documents import Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
@@ -116,4 +116,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from infra.operate.ask import ask_and_wait
 from infra.operate.served import CannotTell, current
 from infra.options import OneLineParser
-from shared import layout
+from shared import layout, terminal
 from shared.store import Store
 
 
@@ -22,4 +22,5 @@ def _staged(store: Store, _options: argparse.Namespace) -> str:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -15,7 +15,7 @@ from functions.train.lease import Force
 from infra.operate.served import store_of
 from infra.operate.training import Verdict, Waiting
 from infra.options import OneLineParser, number
-from shared import layout
+from shared import layout, terminal
 from shared.clock import utc_now
 from shared.codec import encode
 from shared.errors import PipelineError
@@ -146,4 +146,5 @@ def _one_line(error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

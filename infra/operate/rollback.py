@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from infra.operate.ask import ask_and_wait
 from infra.operate.served import CannotTell, current, history
 from infra.options import OneLineParser
-from shared import layout
+from shared import layout, terminal
 from shared.documents import Pointer
 from shared.pointers import Kept
 from shared.store import Store
@@ -69,4 +69,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from infra.operate.challenge import lines as of_challenge
 from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
 from infra.options import OneLineParser
-from shared import challenges, layout
+from shared import challenges, layout, terminal
 from shared.documents import Decision, Manifest
 from shared.errors import PipelineError
 from shared.layout import Stage
@@ -132,4 +132,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

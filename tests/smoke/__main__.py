@@ -3,6 +3,7 @@
 import os
 import sys
 
+from shared import terminal
 from tests.smoke.checks import Failed, Smoke
 from tests.smoke.service import Service, Unreachable
 
@@ -39,4 +40,5 @@ def _fail(name: str, sentence: str) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main(sys.argv[1:], os.environ.get("TOKEN") or None))

@@ -23,7 +23,7 @@ from infra.local.eventarc.relay import (
 from infra.local.tokens import SigningKey
 from infra.local.until_stopped import until_stopped
 from infra.options import OneLineParser, number, whole
-from shared import logs
+from shared import logs, terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,4 +109,5 @@ def _trigger(text: str) -> Trigger:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -18,7 +18,7 @@ from infra.local.scheduler.jobs import JobStore
 from infra.local.tokens import SigningKey
 from infra.local.until_stopped import until_stopped
 from infra.options import OneLineParser, whole
-from shared import logs
+from shared import logs, terminal
 
 CERT_PATHS = ("/certs", "/oauth2/v1/certs")
 
@@ -89,4 +89,5 @@ def certificate_server(host: str, port: int, certificates: dict[str, str]) -> Th
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

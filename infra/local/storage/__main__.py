@@ -21,6 +21,7 @@ from infra.local.storage.app import application
 from infra.local.storage.certificate import certificate
 from infra.local.storage.request import Storage
 from infra.options import OneLineParser, whole
+from shared import terminal
 from shared.errors import PipelineError
 
 KEEP_ALIVE_SECONDS = 75
@@ -124,4 +125,5 @@ def _exclusive(state: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -1,0 +1,57 @@
+"""Output to whatever terminal or file it goes to: what its encoding lacks is spelled out, not a traceback.
+
+A command calls `prepare` before anything is printed.
+"""
+
+import codecs
+import io
+import sys
+import unicodedata
+from collections.abc import Mapping
+
+SPELLED = "spelled"
+"""The name of the error handler, as `codecs` knows it."""
+
+SPELLINGS: Mapping[str, str] = {
+    "\N{PLUS-MINUS SIGN}": "+-",
+    "\N{EN DASH}": "-",
+    "\N{EM DASH}": "-",
+    "\N{MINUS SIGN}": "-",
+    "\N{MULTIPLICATION SIGN}": "x",
+    "\N{LESS-THAN OR EQUAL TO}": "<=",
+    "\N{GREATER-THAN OR EQUAL TO}": ">=",
+    "\N{RIGHTWARDS ARROW}": "->",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT SINGLE QUOTATION MARK}": "'",
+    "\N{LEFT DOUBLE QUOTATION MARK}": '"',
+    "\N{RIGHT DOUBLE QUOTATION MARK}": '"',
+    "\N{MIDDLE DOT}": "*",
+    "\N{BULLET}": "*",
+    "\N{SECTION SIGN}": "section ",
+    "\N{EURO SIGN}": "EUR",
+    "\N{MICRO SIGN}": "u",
+    "\N{GREEK CAPITAL LETTER DELTA}": "delta ",
+    "\N{GREEK SMALL LETTER ALPHA}": "alpha",
+    "\N{LATIN SMALL LETTER SHARP S}": "ss",
+}
+"""What is not found by taking accents and typographic forms away."""
+
+
+def prepare() -> None:
+    """Let standard output and error write any text in the encoding that they have."""
+    codecs.register_error(SPELLED, spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=SPELLED)
+
+
+def spelled(error: UnicodeError) -> tuple[str, int]:
+    """The handler: ASCII for what cannot be encoded, a question mark where there is none. Raises other errors."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_ascii, error.object[error.start : error.end])), error.end
+
+
+def _ascii(character: str) -> str:
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return SPELLINGS.get(character) or plain or "?"
