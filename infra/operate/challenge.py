@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from infra.operate.ask import POLL_SECONDS, VERDICT_SECONDS, Say, ask, words
 from infra.operate.served import CannotTell, bucket_of, current, document, shown, store_of
 from infra.options import OneLineParser, number
-from shared import challenges, layout
+from shared import challenges, layout, terminal
 from shared.documents import Challenge, Rejection
 from shared.errors import PipelineError
 from shared.store import Store
@@ -95,4 +95,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())
