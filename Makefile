@@ -53,7 +53,7 @@ run: $(VENV)/.local-installed ## train, validate, serve: the whole flow [ONCE=1]
 # The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint $(VENV)/.terraform-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
+test: lint $(VENV)/.terraform-installed $(VENV)/.beam-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
 	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 clean-local: ## forget the local cloud's state: bucket, runs, logs
@@ -162,6 +162,7 @@ format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml [UPGRADE=1]
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
@@ -223,6 +224,11 @@ $(VENV)/.local-installed: infra/local/requirements.txt $(VENV)/.uv-installed
 $(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
 	$(call install,$<,$(VENV))
 	@touch $(VENV)/.local-installed
+
+# Beam's protobuf does not fit ours: the pipeline of functions/batch has an environment beside the other.
+$(VENV)/.beam-installed: functions/batch/flex/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/beam/bin/python || $(BIN)/python -m venv $(VENV)/beam
+	$(call install,$<,$(VENV)/beam)
 
 # The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
 $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed

@@ -1,5 +1,9 @@
 """One delivery of a file's event: what was decided before stands, what is missing is done."""
 
+from dataclasses import dataclass
+
+from functions.batch import dataflow
+from functions.batch.dataflow import Connect
 from functions.batch.outcome import decided, reject
 from functions.batch.planning import plan
 from functions.batch.rows import BatchRefused
@@ -17,16 +21,32 @@ from shared.store import CREATE_ONLY, ObjectInfo, Store
 LONGEST_SUFFIX = len("progress/00000.json")
 
 
-def act(store: Store, event: StorageEvent, settings: BatchSettings) -> BatchOutcome:
-    """Answer the file of the event. A refusal is written beside the answer. Raises TransientError, PermanentError."""
+@dataclass(frozen=True)
+class Started:
+    """The pipeline answers the file; `job` is its name on Dataflow."""
+
+    job: str
+    run_id: str
+
+
+def act(
+    store: Store, event: StorageEvent, settings: BatchSettings, connect: Connect = dataflow.client
+) -> BatchOutcome | Started:
+    """Answer the file of the event, or start what does. A refusal is written beside the answer.
+
+    Raises TransientError, PermanentError.
+    """
     _require_room(event)
-    ended = decided(store, layout.batch_folder(event.name, event.generation))
+    folder = layout.batch_folder(event.name, event.generation)
+    ended = decided(store, folder)
     if ended is not None:
         return ended
     info = store.stat(event.name)
     size = info.size if info is not None and info.generation == event.generation else 0
     try:
         pinned = _pinned(store, event, info, settings)
+        if pinned.engine == "dataflow" and settings.dataflow is not None:
+            return Started(dataflow.start(settings.dataflow, settings.bucket, folder, connect), pinned.run_id)
         return work(store, pinned, settings.threads)
     except (PermanentError, ObjectMissing) as error:  # the latter: a file of the run is gone
         refused = error if isinstance(error, BatchRefused) else BatchRefused(_reason(error), [str(error)])

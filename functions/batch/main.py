@@ -7,8 +7,8 @@ Fields of the one line that every event acted on leaves, for alerts to match on:
 severity   INFO; ERROR where a person should look; WARNING for what is delivered again
 reason     answered, started (on Dataflow); ERROR: no_model, unknown_format, no_csv, empty_body, malformed_csv,
            malformed_parquet, invalid_encoding, duplicate_header, no_known_column, missing, duplicate_field,
-           wrong_column_type, bad_metadata, unknown_keep, too_many_bad_rows, input_gone, name_too_long, integrity,
-           invalid_document, invalid_event, bad_settings; WARNING: transient
+           wrong_column_type, bad_metadata, unknown_keep, too_many_bad_rows, input_gone, name_taken, name_too_long,
+           dataflow_refused, integrity, invalid_document, invalid_event, bad_settings; WARNING: transient
 run_id, rows, refused; event_id, bucket, name, generation: those of the event
 """
 
@@ -22,7 +22,8 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import request
 
-from functions.batch.delivery import act
+from functions.batch.dataflow import Connect, client
+from functions.batch.delivery import Started, act
 from functions.batch.settings import BatchSettings
 from shared import layout, logs
 from shared.batches import BatchOutcome
@@ -44,6 +45,7 @@ class Batcher:
     settings: BatchSettings
     store: Store
     clock: Callable[[], float] = time.monotonic
+    connect: Connect = client
 
     def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
@@ -59,7 +61,7 @@ class Batcher:
     def _act(self, event: StorageEvent, fields: Mapping[str, object]) -> None:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, self.clock)
         try:
-            _log(act(store, event, self.settings), fields)
+            _log(act(store, event, self.settings, self.connect), fields)
         except PermanentError as error:
             logs.error(str(error), reason=error.reason, **fields)
         except PipelineError as error:
@@ -88,7 +90,10 @@ def _batcher() -> Batcher:
     return Batcher(settings, CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS))
 
 
-def _log(outcome: BatchOutcome, fields: Mapping[str, object]) -> None:
+def _log(outcome: BatchOutcome | Started, fields: Mapping[str, object]) -> None:
+    if isinstance(outcome, Started):
+        logs.info(f"Dataflow's job {outcome.job} answers it", reason="started", run_id=outcome.run_id, **fields)
+        return
     told = {"run_id": outcome.run_id, "rows": outcome.rows, "refused": outcome.refused, **fields}
     if outcome.status == "succeeded":
         logs.info(f"{outcome.rows} rows answered in {len(outcome.parts)} parts", reason="answered", **told)

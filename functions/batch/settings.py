@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self, cast
 
+from functions.batch.dataflow import DataflowSettings
 from shared.env import Environment
 from shared.layout import STAGES, Stage
 
@@ -15,8 +16,8 @@ class BatchSettings:
     """`deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
 
     `stage` and `tolerate` (the share of rows that may have no answer) are what a file gets whose owner notes nothing.
-    `threads`: pieces that are answered at once. `engine_rows`: larger files go to Dataflow; None: none do. `part_rows`
-    of Parquet and `part_bytes` of text (about 130,000 rows of twenty columns) make one part of an answer.
+    `threads`: pieces that are answered at once. `engine_rows`: files of more go to `dataflow`; None: none do.
+    `part_rows` of Parquet and `part_bytes` of text (about 130,000 rows of twenty columns) make one part of an answer.
     """
 
     bucket: str
@@ -29,11 +30,13 @@ class BatchSettings:
     engine_rows: int | None = None
     part_rows: int = 100_000
     part_bytes: int = 16 * 2**20
+    dataflow: DataflowSettings | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """BUCKET and the optional others. Raises SettingsError naming the variable."""
+        """BUCKET and the optional others; with BATCH_ENGINE_ROWS also what Dataflow needs. Raises SettingsError."""
         environment = Environment(environ)
+        engine_rows = environment.integer("BATCH_ENGINE_ROWS", 0, minimum=0, maximum=10**12) or None
         return cls(
             bucket=environment.text("BUCKET"),
             deadline_seconds=environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
@@ -42,4 +45,16 @@ class BatchSettings:
             threads=environment.integer("BATCH_THREADS", 2, minimum=1, maximum=16),
             log_level=environment.choice("LOG_LEVEL", "INFO", LEVELS),
             project=environment.optional("GOOGLE_CLOUD_PROJECT"),
+            engine_rows=engine_rows,
+            dataflow=_dataflow(environment) if engine_rows else None,
         )
+
+
+def _dataflow(environment: Environment) -> DataflowSettings:
+    return DataflowSettings(
+        project=environment.text("GOOGLE_CLOUD_PROJECT"),
+        region=environment.text("DATAFLOW_REGION"),
+        template=environment.text("DATAFLOW_TEMPLATE"),
+        account=environment.text("DATAFLOW_ACCOUNT"),
+        max_workers=environment.integer("DATAFLOW_MAX_WORKERS", 10, minimum=1, maximum=1000),
+    )

@@ -6,6 +6,7 @@ The two see the same records, and a part always ends at the end of a record.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,15 @@ class Records:
     used: int
 
 
+@dataclass(frozen=True)
+class Counted:
+    """How many rows and records a block has, and its bytes."""
+
+    rows: int
+    records: int
+    used: int
+
+
 class TextFile:
     """A CSV file with its plan."""
 
@@ -43,6 +53,8 @@ class TextFile:
         self._dialect = dialect
         self._part_bytes = plan.part_size
         self._block_bytes = min(READ_BYTES, plan.part_size)
+        between = re.escape(dialect.delimiter)
+        self._blank = re.compile(rf"(?:(?<=\n)|\A)(?:[^\S\n]|{between})*(?:\n|(?<=.)\Z)")
 
     def pieces(self, start: Cut) -> Iterator[Piece]:
         cut: Cut | None = start
@@ -52,7 +64,15 @@ class TextFile:
             cut = piece.next
 
     def cuts(self, start: Cut) -> Iterator[Cut]:
-        return (piece.cut for piece in self.pieces(start))
+        """Blocks without a quote have a record a line, so that counting lines will do."""
+        cut: Cut | None = start
+        while cut is not None:
+            yield cut
+            offset, row, line = cut.start, cut.row, cut.line
+            while offset < self._plan.input.size and offset - cut.start < self._part_bytes:
+                counted = self._counted(offset, line)
+                offset, row, line = offset + counted.used, row + counted.rows, line + counted.records
+            cut = self._following(cut, offset, row, line)
 
     def most_rows(self, after: Cut | None) -> int:
         """A row has at least the characters between its cells, and one cell or the end of its line."""
@@ -68,9 +88,11 @@ class TextFile:
             found = self._records(offset, line)
             batches += self._batches(found, row, line)
             offset, line, row = offset + found.used, line + found.records, row + len(found.numbers)
+        return Piece(cut, batches or [self._nothing(cut)], self._following(cut, offset, row, line))
+
+    def _following(self, cut: Cut, offset: int, row: int, line: int) -> Cut | None:
         ends = offset >= self._plan.input.size
-        following = None if ends else Cut(number=cut.number + 1, start=offset, row=row, line=line)
-        return Piece(cut, batches or [self._nothing(cut)], following)
+        return None if ends else Cut(number=cut.number + 1, start=offset, row=row, line=line)
 
     def _nothing(self, cut: Cut) -> Rows:
         columns = {name: pa.array([], pa.string()) for name in self._plan.columns if name}
@@ -93,16 +115,30 @@ class TextFile:
             )
 
     def _records(self, offset: int, line: int) -> Records:
+        block = self._block(offset)
+        if _is_plain(block):
+            plain = self._plain(block)
+            if plain is not None:
+                return plain
+        return self._odd(offset, len(block), line)
+
+    def _counted(self, offset: int, line: int) -> Counted:
+        block = self._block(offset)
+        if not _is_plain(block):
+            found = self._odd(offset, len(block), line)
+            return Counted(len(found.numbers), found.records, found.used)
+        text = self._decoded(block, line)
+        records = text.count("\n") + (not text.endswith("\n"))
+        blank = len(self._blank.findall(text))
+        return Counted(records - blank, records, len(block))
+
+    def _block(self, offset: int) -> bytes:
         block = self._file.lines_until_break(offset, self._block_bytes)
         if not block:
             raise BatchRefused("malformed_csv", ["the file ends before its size; upload it again"])
         if b"\0" in block:
             raise BatchRefused("malformed_csv", ["the file holds NUL characters; expected CSV text in UTF-8"])
-        if b'"' not in block and block.count(b"\r") == block.count(b"\r\n"):
-            plain = self._plain(block)
-            if plain is not None:
-                return plain
-        return self._odd(offset, len(block), line)
+        return block
 
     # ---- by Arrow -------------------------------------------------------------------------------------------------
 
@@ -182,6 +218,11 @@ class TextFile:
         if "\0" in text:
             raise BatchRefused("malformed_csv", ["the file holds NUL characters; expected CSV text in UTF-8"])
         return text
+
+
+def _is_plain(block: bytes) -> bool:
+    """Whether every line is a record: no cell is quoted, and no line ends otherwise."""
+    return b'"' not in block and block.count(b"\r") == block.count(b"\r\n")
 
 
 def _in_utf8(block: bytes) -> bytes | None:

@@ -26,7 +26,9 @@ FROM_SOURCE = ("train", "validate", "batch")
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCES = frozenset({".py", ".js", ".css", ".html"})
-PLACED = frozenset({"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md", "CONTRACT.md"})
+PLACED = frozenset(
+    {"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md", "CONTRACT.md", "template.json"}
+)
 """Not in the function's folder of the bundle: they have their place at its root, or none."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ENTRY = '''\

@@ -79,16 +79,34 @@ def write_input(path: Path, rows: int) -> None:
         writer.close()
 
 
+def beam(folder: Path, rows: int) -> None:
+    """The same on Beam's local runner, on one processor, where its environment is installed."""
+    python = ROOT / ".venv" / "beam" / "bin" / "python"
+    if not python.exists():
+        print("beam: left out, since make test installs it")  # noqa: T201
+        return
+    name = f"{layout.BATCH_INPUT}beam.parquet"
+    write_input(folder / name, rows)
+    command = [str(python), "-m", "tests.bench.batch_on_beam", str(folder), name]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    found = json.loads(subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout)
+    wall, processor = found["rows"] / found["seconds"], found["rows"] / found["processor"]
+    print(  # noqa: T201
+        f"beam: {found['rows']:,} rows in {found['seconds']:.1f} s, {wall:,.0f} rows/s; "
+        f"{processor:,.0f} rows a second of processor time"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--kinds", nargs="*", default=["parquet", "csv"])
+    parser.add_argument("--kinds", nargs="*", default=["parquet", "csv", "beam"])
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         publish(folder)
-        for kind in options.kinds:
+        for kind in [kind for kind in options.kinds if kind != "beam"]:
             name = f"{layout.BATCH_INPUT}rows.{kind}"
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_input(folder / name, options.rows)
@@ -102,6 +120,8 @@ def main() -> None:
                 f"{processor:,.0f} rows a second of processor time; first part after {found['first']:.2f} s; "
                 f"peak {found['megabytes']:,.0f} MB"
             )
+        if "beam" in options.kinds:
+            beam(folder, options.rows)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ LEFT_TO_THEIR_DEFAULT = {
         "LEASE_SECONDS": "60",
     },
     "validate": {},
-    "batch": {},
+    "batch": {"BATCH_ENGINE_ROWS": "0: no file goes to Dataflow, until somebody has built the pipeline's image"},
     "predict": {
         "REMEMBERED_ROWS": "what the service's memory is sized for",
         "BODY_SECONDS": "well within the service's own time-out",

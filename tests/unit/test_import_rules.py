@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 HOMES = {
     "google.cloud.storage": {"shared/store.py"},
     "mlflow": {"functions/train/tracking.py"},
+    "google.cloud.dataflow_v1beta3": {"functions/batch/dataflow.py"},
+    "apache_beam": {"functions/batch/pipeline.py"},
     "onnxruntime": {"shared/model_runtime.py"},
     "xgboost": {"functions/train/search/zoo.py", "functions/train/search/fits.py", "functions/train/graph/export.py"},
     "catboost": {"functions/train/search/zoo.py", "functions/train/graph/export.py"},

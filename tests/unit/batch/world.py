@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functions.batch.dataflow import Connect, client
 from functions.batch.main import Batcher
 from functions.batch.settings import BatchSettings
 from shared import layout, logs
@@ -72,6 +73,7 @@ class BatchWorld:
     bucket: MemoryStore = field(default_factory=MemoryStore)
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(SMALL))
     clock: Callable[[], float] = time.monotonic
+    connect: Connect = client
 
     def __post_init__(self) -> None:
         if self.bucket.stat(layout.pointer("production")) is None:
@@ -91,9 +93,9 @@ class BatchWorld:
         stream, outer = io.StringIO(), logs.LOGGER.handlers
         logs.configure("batch", stream=stream)
         try:
-            Batcher(BatchSettings(bucket=BUCKET, **self.settings), store or self.bucket, self.clock).receive(
-                attributes(), data
-            )
+            Batcher(
+                BatchSettings(bucket=BUCKET, **self.settings), store or self.bucket, self.clock, self.connect
+            ).receive(attributes(), data)
         finally:
             logs.LOGGER.handlers = outer  # deliveries nest where one interrupts another
         return [json.loads(line) for line in stream.getvalue().splitlines()]
