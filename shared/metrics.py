@@ -82,3 +82,10 @@ def significant(value: float, digits: int = 4) -> str:
     if 10**digits - 0.5 <= abs(value) < _LARGEST_WRITTEN_OUT:
         return f"{value:,.0f}"
     return "0" if value == 0 else f"{value:#.{digits}g}".removesuffix(".")
+
+
+def plain(value: float) -> str:
+    """A value of a table as people write it: whole numbers whole, so that a year is `1890` and a price `32,859`."""
+    if not np.isfinite(value) or value != round(value) or abs(value) >= _LARGEST_WRITTEN_OUT:
+        return significant(value)
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"

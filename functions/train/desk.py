@@ -4,6 +4,7 @@
 """
 
 import argparse
+import json
 import shutil
 import signal
 import sys
@@ -33,7 +34,7 @@ from shared.codec import encode
 from shared.dataset import parse_spec
 from shared.documents import Kind
 from shared.errors import InvalidDataset, PermanentError
-from shared.metrics import R2, SCORINGS, significant
+from shared.metrics import R2, SCORINGS, plain, significant
 from shared.store import Download
 from shared.tables.reading import Table, read_table
 
@@ -107,7 +108,9 @@ def check(dataset: Path, console: Console) -> Table:
         values = table.features[column.name]
         found.add_row(column.name, column.kind, str(int(values.isna().sum())), _span(column.kind, values))
     console.print(found, markup=False)
-    console.print(f"target {inputs.spec.target}: {table.target.min():g} to {table.target.max():g}", markup=False)
+    console.print(
+        f"target {inputs.spec.target}: {plain(table.target.min())} to {plain(table.target.max())}", markup=False
+    )
     for warning in (*table.warnings, *suspicions(table)):
         console.print(f"warning: {warning}", markup=False)
     return table
@@ -133,6 +136,7 @@ def train(dataset: Path, out: Path, settings: SearchSettings, console: Console) 
     console.print(leaderboard(trained.results, trained.selected.result.name, inputs.spec.tuning.scoring), markup=False)
     for warning in trained.warnings:
         console.print(f"warning: {warning}", markup=False)
+    console.print(json.loads(trained.files[layout.REPORT])["why"], markup=False)
     console.print(f"{trained.selected.result.name} was selected; see {out / layout.REPORT_PAGE}", markup=False)
 
 

@@ -20,8 +20,9 @@ from shared import layout
 from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
 from shared.deployment import of_another_table, staging_serves
-from shared.documents import Decision, Golden, Pointer
+from shared.documents import Decision, Golden, Manifest, Pointer
 from shared.errors import ObjectMissing, PipelineError
+from shared.run_files import staged_manifest
 from shared.store import CREATE_ONLY, Store
 
 POLL_SECONDS = 0.1
@@ -189,6 +190,19 @@ class Flow:
         """What staging serves."""
         key = layout.pointer("staging")
         return decode(self._store.read(key).data, Pointer, key)
+
+    def manifest(self) -> Manifest:
+        """That of the run which staging serves."""
+        pointer = self.pointer()
+        manifest, _ = staged_manifest(self._store, "staging", pointer.run_id, pointer.manifest_sha256)
+        return manifest
+
+    def keep_report(self, run_id: str) -> Path:
+        """Save the page of a run's report where a browser can open it."""
+        page = self._settings.state / "reports" / f"{run_id}.html"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_bytes(self._store.read(layout.staged("staging", run_id, layout.REPORT_PAGE)).data)
+        return page
 
     def predict(self, stage: str, url: str, row: dict[str, Any]) -> Prediction:
         """One prediction of a serving function for `row`."""

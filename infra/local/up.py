@@ -22,6 +22,7 @@ from rich.console import Console
 
 from infra.local.clients import past_proxies
 from infra.local.flow import Flow, StageFailed
+from infra.local.in_words import in_words
 from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
 from infra.local.services import all_services, create_weekly_job
 from infra.local.settings import HOST, LocalSettings, Ports, variable
@@ -84,6 +85,7 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
         with console.status("training and validating"):
             _to_staging(flow)
         _print_prediction(settings, flow, console, "staging", began)
+        _print_score(flow, console)
         if options.once:
             _to_production(settings, flow, console, began)
             flow.await_tracking(TRACKING_SECONDS)
@@ -150,6 +152,12 @@ def _print_prediction(
     console.print(f"  {json.dumps(row, ensure_ascii=False)}", markup=False)
     console.print(f"  {json.dumps(prediction.body, ensure_ascii=False)}", markup=False)
     return prediction.body
+
+
+def _print_score(flow: Flow, console: Console) -> None:
+    manifest = flow.manifest()
+    console.print(f"\n{in_words(manifest)}", markup=False)
+    console.print(f"The report        {os.path.relpath(flow.keep_report(manifest.run_id))}", markup=False)
 
 
 def _print_next_steps(settings: LocalSettings, flow: Flow, console: Console) -> None:

@@ -38,6 +38,13 @@ def test_it_ends_well_with_a_prediction_of_both_stages(first: Finished) -> None:
     assert staging == production
 
 
+def test_it_says_how_good_the_model_is_and_where_its_report_lies(first: Finished, state: Path) -> None:
+    assert "of the differences in math_score (R² 0." in first.output
+    (page,) = (state / "reports").glob("*.html")
+    assert f"reports/{page.name}" in first.output
+    assert "was chosen by its R² over the folds" in page.read_text()
+
+
 def test_the_run_is_in_mlflow(first: Finished, state: Path) -> None:
     assert first.code == 0, first.output
     with closing(sqlite3.connect(state / "mlflow" / "mlflow.db")) as database:

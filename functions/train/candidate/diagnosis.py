@@ -20,6 +20,7 @@ from shared.documents import (
     Interval,
     TargetRange,
 )
+from shared.metrics import plain
 from shared.model_runtime import Model
 
 MAX_ROWS = 5_000
@@ -130,7 +131,7 @@ def _labels(feature: Feature, values: pd.Series) -> pd.Series:
         return values.map({0.0: "false", 1.0: "true"}).astype(object).where(values.notna(), MISSING)
     if feature.kind == "categorical":
         return values.astype(object).where(values.notna(), MISSING)
-    text = (lambda days: day_text(np.floor(days))) if feature.kind == "date" else "{:.4g}".format
+    text = (lambda days: day_text(np.floor(days))) if feature.kind == "date" else plain
     cuts = np.unique(np.quantile(values.dropna(), [0, 0.25, 0.5, 0.75, 1])) if values.notna().any() else np.array([])
     if len(cuts) < 3:
         return values.map(lambda value: MISSING if pd.isna(value) else text(value)).astype(object)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from functions.train.candidate import plots
+from functions.train.candidate.choice import why
 from functions.train.candidate.selection import Result, Selected
 from functions.train.search.search import Candidate
 from shared.documents import Interval
@@ -28,7 +29,7 @@ def report_document(
 ) -> dict[str, Any]:
     """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner;
     `scoring`: the score that chose it."""
-    return {
+    document = {
         "run_id": run_id,
         "selected": selected.result.name,
         "scoring": scoring,
@@ -37,6 +38,7 @@ def report_document(
         "holdout": findings,
         "warnings": list(warnings),
     }
+    return {**document, "why": why(document)}
 
 
 def report_json(document: dict[str, Any]) -> bytes:
@@ -55,6 +57,7 @@ def report_page(document: dict[str, Any]) -> bytes:
         run_id=html.escape(document["run_id"]),
         selected=html.escape(document["selected"]),
         params=html.escape(json.dumps(winner["params"], ensure_ascii=False)),
+        why=html.escape(document["why"]),
         r2=_shown(winner["holdout"]["r2"]),
         mae=_figure(winner["holdout"]["mae"]),
         rows=held["rows"],
@@ -83,7 +86,8 @@ def _gain(scores: dict[str, Any] | None, scoring: Scoring) -> float:
 
 
 def _coverage_row(part: dict[str, Any]) -> str:
-    return _cells(f"{part['from']:.4g} to {part['to']:.4g}", str(part["rows"]), f"{part['share']:.1%}")
+    span = f"{significant(part['from'])} to {significant(part['to'])}"
+    return _cells(span, str(part["rows"]), f"{part['share']:.1%}")
 
 
 def _group_row(group: dict[str, Any]) -> str:
@@ -193,6 +197,7 @@ td {{ font-variant-numeric: tabular-nums; }}
 <h1>Training run {run_id}</h1>
 <p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:
 R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them.</p>
+<p>{why}</p>
 <h2>All algorithms</h2>
 <figure><img alt="Cross-validated {score_label} of every algorithm" src="{leaderboard}"></figure>
 <div class="scroll"><table>

@@ -60,3 +60,19 @@ def test_r2_is_that_of_the_definition() -> None:
 @pytest.mark.parametrize("target", [[], [1.0], [0.1] * 7, [float("nan"), 1.0]])
 def test_r2_is_undefined_rather_than_flattering(target: list[float]) -> None:
     assert np.isnan(metrics.r2(np.array(target), np.array(target)))
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (1890.0, "1890"),
+        (32859.0, "32,859"),
+        (0.0, "0"),
+        (-5.0, "-5"),
+        (0.5, "0.5000"),
+        (1234.5, "1234"),
+        (1e20, "1.000e+20"),
+    ],
+)
+def test_a_year_is_a_year_and_a_price_a_price(value: float, shown: str) -> None:
+    assert metrics.plain(value) == shown
