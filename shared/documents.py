@@ -247,10 +247,12 @@ class Check(Document, frozen=True, kw_only=True):
 
 
 class Decision(Document, frozen=True, kw_only=True):
-    """The gate's verdict, check by check."""
+    """The gate's verdict, check by check. `manifest_generation`: of the manifest that it was made about; decisions of
+    before it was kept have none."""
 
     passed: bool
     checks: tuple[Check, ...]
+    manifest_generation: int | None = None
 
 
 class Pointer(Document, frozen=True, kw_only=True):

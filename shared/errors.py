@@ -7,7 +7,8 @@ PipelineError
 │   ├── InvalidDocument     a JSON document of ours that does not parse or is of a newer version
 │   ├── InvalidEvent        a CloudEvent that is not a storage event
 │   ├── IntegrityError      an object is missing, or differs from what the manifest promised
-│   │   └── ObjectTooLarge  an object has more bytes than its reader takes
+│   │   ├── ObjectTooLarge  an object has more bytes than its reader takes
+│   │   └── WrongEncoding   an object says that it is gzip, and its bytes are not
 │   └── NoSelectableModel   no algorithm could be trained and exported
 ├── TransientError          may heal: raise it, so that the platform delivers again
 │   └── StorageUnavailable  5xx, 429, time-outs, refused connections
@@ -72,6 +73,12 @@ class ObjectTooLarge(IntegrityError):
     """An object has more bytes than its reader takes; it was not read to its end."""
 
     reason = "too_large"
+
+
+class WrongEncoding(IntegrityError):
+    """An object has `Content-Encoding: gzip`, and its bytes are not gzip: no reader gets anything from it."""
+
+    reason = "content_encoding"
 
 
 class NoSelectableModel(PermanentError):

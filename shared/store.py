@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.errors import NotPermitted, ObjectMissing, ObjectTooLarge, PreconditionFailed, StorageUnavailable
+from shared.errors import (
+    NotPermitted,
+    ObjectMissing,
+    ObjectTooLarge,
+    PreconditionFailed,
+    StorageUnavailable,
+    WrongEncoding,
+)
 
 if TYPE_CHECKING:
     from google.cloud.storage import Bucket
@@ -52,7 +59,11 @@ class Store(Protocol):
     """
 
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        """The object, at `generation` or live. Raises ObjectMissing; ObjectTooLarge before more is held in memory."""
+        """The object, at `generation` or live. Raises ObjectMissing; ObjectTooLarge before more is held in memory.
+
+        One with `Content-Encoding: gzip` is unzipped, as Cloud Storage serves it to who does not ask for gzip
+        (https://cloud.google.com/storage/docs/transcoding). Raises WrongEncoding where its bytes are none.
+        """
 
     def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
         """The stored bytes `start` … `start + length` of exactly that generation; fewer where it ends before.
@@ -259,6 +270,10 @@ def _translated(name: str) -> Iterator[None]:
         raise PreconditionFailed(f"{name!r} is not at the generation that was expected") from error
     except api.Forbidden as error:
         raise NotPermitted(f"Cloud Storage denied access to {name!r}: {error.message}") from error
+    except requests.exceptions.ContentDecodingError as error:
+        raise WrongEncoding(
+            f"{name!r} has Content-Encoding gzip, and its bytes are not gzip: copy it again without that"
+        ) from error
     except (
         api.GoogleAPIError,
         GoogleAuthError,

@@ -8,7 +8,7 @@ from functions.train.lease import fingerprint
 from shared import layout
 from shared.codec import digest
 from shared.dataset import DatasetSpec, parse_spec
-from shared.errors import InvalidDataset, ObjectMissing, PreconditionFailed
+from shared.errors import InvalidDataset, ObjectMissing, PreconditionFailed, WrongEncoding
 from shared.store import Download, ObjectInfo, Store
 
 
@@ -64,3 +64,5 @@ def _read(store: Store, bucket: str, uri: str, what: str) -> Download:
         return store.read(key)
     except ObjectMissing:
         raise InvalidDataset([f"{what} {uri} does not exist; copy it there with gsutil cp"]) from None
+    except WrongEncoding as error:
+        raise InvalidDataset([f"{what}: {error}"]) from None

@@ -5,8 +5,8 @@ again. Wrong settings are raised too: the next deployment heals them, and the ev
 
 Fields of the one line that every event acted on leaves, for alerts to match on:
 severity   INFO; ERROR where a person should look; WARNING for what is delivered again
-reason     candidates: promoted, unchanged, superseded, manifest_gone; ERROR: gate_refused, malformed_manifest,
-           future_run, pointer_unreadable, decision_mismatch, integrity, invalid_document
+reason     candidates: promoted, unchanged, superseded, judged_before, manifest_gone; ERROR: gate_refused,
+           malformed_manifest, future_run, pointer_unreadable, decision_mismatch, integrity, invalid_document
            markers: promoted, confirmed, unchanged, older_marker, marker_replaced; ERROR: marker_missing, marker_empty,
            marker_too_large, marker_malformed, marker_not_passed, marker_unknown, run_not_verified, contract_broken,
            integrity
@@ -24,11 +24,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+import flask
 import functions_framework
-from cloudevents.http import CloudEvent
-from flask import request
 
 from functions.validate.challenge import act_on_challenge
+from functions.validate.delivery import read_event
 from functions.validate.isolation import Apart, Examiner, Here
 from functions.validate.lanes import Lanes
 from functions.validate.marker import act_on_marker
@@ -39,7 +39,7 @@ from functions.validate.verdict import judge_candidate
 from shared import logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.errors import PermanentError, PipelineError, SettingsError
+from shared.errors import InvalidEvent, PermanentError, PipelineError, SettingsError
 from shared.events import Action, CandidateArrived, PromotionAsked, StorageEvent, action, parse
 from shared.store import CloudStore, Store
 
@@ -90,12 +90,19 @@ class Validator:
         _log(outcome, asked.event, trace)
 
 
-@functions_framework.cloud_event
-def validate(event: CloudEvent) -> None:
-    """The deployed function."""
+@functions_framework.http
+def validate(request: flask.Request) -> flask.Response:
+    """The deployed function. It reads the event itself: what the framework cannot read it answers with 500, so that it
+    would be delivered for a day."""
     validator = _validator()
+    try:
+        event = read_event({name.lower(): value for name, value in request.headers.items()}, request.get_data())
+    except InvalidEvent as error:
+        logs.warning(str(error), reason=error.reason)
+        return flask.Response(str(error), 400, content_type="text/plain; charset=utf-8")
     trace = logs.trace_of(request.headers.get("traceparent", ""), validator.settings.project)
     validator.receive(event.get_attributes(), event.data, trace)
+    return flask.Response("OK")
 
 
 @cache

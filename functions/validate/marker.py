@@ -29,10 +29,12 @@ def act_on_marker(store: Store, asked: PromotionAsked, clock: Clock, examiner: E
         return _acted(store, event, clock, examiner)
     except PermanentError as error:
         problems = error.problems if isinstance(error, MarkerRefused) else (str(error),)
-        _reject(store, event, error.reason, problems, clock)
+        news = _reject(store, event, error.reason, problems, clock)
         waits = error.reason == ANOTHER_PERSON
         said = "waits for another person" if waits else "was refused"
-        return Outcome(error.reason, f"the promotion marker {said}: {error}", stage="production", failed=not waits)
+        return Outcome(
+            error.reason, f"the promotion marker {said}: {error}", stage="production", failed=news and not waits
+        )
 
 
 def _acted(store: Store, event: StorageEvent, clock: Clock, examiner: Examiner) -> Outcome:
@@ -63,7 +65,7 @@ def _release(request: Request, run: StagedRun, marker_generation: int) -> Releas
     return Release(run.manifest, run.manifest_digest, run.sources, decision, marker_generation, request.by, request.why)
 
 
-def _reject(store: Store, event: StorageEvent, reason: str, problems: Sequence[str], clock: Clock) -> None:
+def _reject(store: Store, event: StorageEvent, reason: str, problems: Sequence[str], clock: Clock) -> bool:
     rejection = Rejection(
         schema_version=SCHEMA_VERSION,
         rejected_at=clock().isoformat(),
@@ -71,7 +73,7 @@ def _reject(store: Store, event: StorageEvent, reason: str, problems: Sequence[s
         reason=reason,
         problems=tuple(problems),
     )
-    keep_newest(store, layout.REJECTED, rejection)
+    return keep_newest(store, layout.REJECTED, rejection)
 
 
 def _outcome(run_id: str, standing: Standing) -> Outcome:

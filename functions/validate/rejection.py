@@ -10,18 +10,19 @@ from shared.store import CREATE_ONLY, Store
 MAX_REJECTION_BYTES = 2**20
 
 
-def keep_newest(store: Store, key: str, rejection: Rejection) -> None:
-    """Replace the refusal that is there, unless it is of a newer marker. Raises TransientError.
+def keep_newest(store: Store, key: str, rejection: Rejection) -> bool:
+    """Replace the refusal that is there, unless it is of a newer marker; whether it says anything that an older one
+    did not: a marker that was merely written again is refused again, for the same reasons. Raises TransientError.
 
     The write names the generation that it replaces: one that arrives late replaces nothing.
     """
     for _ in range(ATTEMPTS):
         generation, present = _last_rejection(store, key)
         if present == rejection or (present and present.marker_generation > rejection.marker_generation):
-            return
+            return True
         try:
             store.write(key, encode(rejection), if_generation=generation, content_type=JSON)
-            return
+            return present is None or (present.reason, present.problems) != (rejection.reason, rejection.problems)
         except PreconditionFailed:
             continue
     raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")

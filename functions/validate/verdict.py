@@ -7,6 +7,8 @@ staging serving the run. A decision that is there already is honoured, so a rede
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+import msgspec
+
 from functions.validate import evidence, gate
 from functions.validate.giving_up import ATTEMPTS, give_up
 from functions.validate.isolation import Examiner, GivenUp
@@ -48,7 +50,7 @@ def judge_candidate(store: Store, arrived: CandidateArrived, clock: Clock, exami
         return Outcome("manifest_gone", f"the manifest of {run_id} is gone or was replaced since the event", run_id)
     decision, found = _decided(store, candidate, clock, examiner)
     if not decision.passed:
-        return _refused(run_id, decision)
+        return _judged_before(run_id) if _is_no_news(decision, candidate) else _refused(run_id, decision)
     _require_same_manifest(decision, candidate)
     if candidate.manifest is None:
         raise InvalidDocument(candidate.problem)
@@ -84,6 +86,7 @@ def _decided(
     if recorded is not None:
         return recorded, None
     decision, found = _judged(store, candidate, clock, examiner)
+    decision = msgspec.structs.replace(decision, manifest_generation=candidate.info.generation)
     key = layout.candidate(candidate.run_id, layout.DECISION)
     try:
         write_once(store, key, encode(decision), "application/json")
@@ -181,12 +184,30 @@ def _incumbent(store: Store, run_id: str, serving: Pointer | None, examiner: Exa
 
 
 def _require_same_manifest(decision: Decision, candidate: ReadManifest) -> None:
-    judged = [check.observed for check in decision.checks if check.name == "manifest"]
-    if judged != [digest(candidate.data).sha256]:
+    if not _of_manifest(decision, candidate):
         raise PermanentError(
             f"the decision of {candidate.run_id} was made about another manifest; train again for a new run id",
             reason="decision_mismatch",
         )
+
+
+def _is_no_news(decision: Decision, candidate: ReadManifest) -> bool:
+    """Whether the same manifest was written again, as `gsutil rewrite` does for another key or storage class.
+
+    Another delivery of the first event is no such case: its own line may never have been logged.
+    """
+    return decision.manifest_generation != candidate.info.generation and _of_manifest(decision, candidate)
+
+
+def _of_manifest(decision: Decision, candidate: ReadManifest) -> bool:
+    judged = [check.observed for check in decision.checks if check.name == "manifest"]
+    return judged == [digest(candidate.data).sha256]
+
+
+def _judged_before(run_id: str) -> Outcome:
+    return Outcome(
+        "judged_before", f"run {run_id} was refused before; its manifest was written again", run_id, "staging"
+    )
 
 
 def _refused(run_id: str, decision: Decision) -> Outcome:

@@ -83,6 +83,14 @@ class Bucket:
             "size": str(info.size),
         }
 
+    def upload(self, name: str, data: bytes, encoding: str) -> None:
+        """Stored as it is, with the header that tells readers how to decode it."""
+        httpx.post(
+            f"{os.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{self.name}/o",
+            params={"uploadType": "media", "name": name, "contentEncoding": encoding},
+            content=data,
+        ).raise_for_status()
+
     def pointer(self, stage: layout.Stage) -> Pointer:
         key = layout.pointer(stage)
         return decode(self.store.read(key).data, Pointer, key)
@@ -219,6 +227,35 @@ def test_a_body_that_is_no_object_is_acknowledged(function: Function, bucket: Bu
 @pytest.mark.parametrize("data", [None, [], "x", {"message": {}}])
 def test_a_structured_event_without_an_object_is_acknowledged(function: Function, bucket: Bucket, data: object) -> None:
     assert function.structured(data, bucket.name) == 200
+
+
+DEEP = b'{"a":' * 100_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/json", b"[]"),
+        ("application/json", b"[{}]"),
+        ("application/json", b"{}"),
+        ("application/json", b""),
+        ("application/json", b"[" * 100_000),
+        ("application/cloudevents+json", b"[]"),
+        ("application/cloudevents+json", b"{"),
+        ("application/cloudevents+json", DEEP + b"1" + b"}" * 100_000),
+        ("application/cloudevents-batch+json", b"[]"),
+        ("application/cloudevents-batch+json", b'[{"specversion": "1.0", "id": "1", "type": "t", "source": "s"}]'),
+        ("text/plain", b"hello"),
+    ],
+)
+def test_what_is_no_event_is_the_senders_fault(function: Function, kind: str, body: bytes) -> None:
+    answer = function.client.post("/", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 400
+    assert answer.text.startswith("expected ")
+
+
+def test_a_deeply_nested_body_of_an_event_is_refused(function: Function, bucket: Bucket) -> None:
+    assert function.binary(DEEP + b"1" + b"}" * 100_000, bucket.name) == 400
 
 
 def test_a_malformed_manifest_is_acknowledged_and_decided(function: Function, bucket: Bucket) -> None:
@@ -371,3 +408,18 @@ def delivered(function: Function, bucket: Bucket, key: str) -> float:
 
 def decision_of(bucket: Bucket, run: str) -> Decision:
     return decode(bucket.store.read(layout.candidate(run, layout.DECISION)).data, Decision, run)
+
+
+def test_a_marker_that_says_gzip_is_read_as_it_is_served_and_one_that_lies_is_refused_with_its_reason(
+    function: Function, bucket: Bucket
+) -> None:
+    key = layout.candidate(publish(bucket.store, build(run_id(59))).name.split("/")[1], layout.MANIFEST)
+    assert function.binary(json.dumps(bucket.resource(key)).encode(), bucket.name, id="staged") == 200
+    pointer = bucket.store.read(layout.pointer("staging")).data
+    bucket.upload(layout.MARKER, gzip.compress(pointer), "gzip")
+    assert function.binary(json.dumps(bucket.resource(layout.MARKER)).encode(), bucket.name, id="gz") == 200
+    assert next(line["reason"] for line in function.lines("gz")) == "promoted"
+    bucket.upload(layout.MARKER, pointer, "gzip")
+    assert function.binary(json.dumps(bucket.resource(layout.MARKER)).encode(), bucket.name, id="lie") == 200
+    assert [line["reason"] for line in function.lines("lie")] == ["content_encoding"]
+    assert json.loads(bucket.store.read(layout.REJECTED).data)["reason"] == "content_encoding"

@@ -494,3 +494,16 @@ def test_a_refusal_that_does_not_parse_is_replaced(data: bytes) -> None:
     world.overwrite(layout.REJECTED, data)
     world.deliver(layout.MARKER, world.mark(b""))
     assert world.rejection()["reason"] == "marker_empty"
+
+
+def test_a_refused_marker_that_is_written_again_is_refused_and_no_news() -> None:
+    world = staged_world()
+    [first] = world.deliver(layout.MARKER, world.mark(b"no pointer"))
+    [again] = world.deliver(layout.MARKER, world.mark(b"no pointer"))
+    assert [(line["reason"], line["severity"]) for line in (first, again)] == [
+        ("marker_malformed", "ERROR"),
+        ("marker_malformed", "INFO"),
+    ]
+    assert world.rejection()["marker_generation"] == world.info(layout.MARKER).generation  # who waits, is told
+    [other] = world.deliver(layout.MARKER, world.mark(b""))
+    assert (other["reason"], other["severity"]) == ("marker_empty", "ERROR")

@@ -410,3 +410,40 @@ def test_events_of_two_buckets_are_told_apart() -> None:
     generation = world.info(key).generation
     assert world.receive(attributes("other"), resource(key, generation, "other")) == []
     assert world.names("staging/") == []
+
+
+def rewritten(world: World, name: str) -> int:
+    """The same bytes once more, as `gsutil rewrite` leaves them: another generation, another event."""
+    data = world.bucket.read(name).data
+    return world.bucket.write(name, data, if_generation=None, content_type="application/json").generation
+
+
+def test_a_refused_candidate_that_is_written_again_is_no_news() -> None:
+    world = World()
+    name = world.publish(build(run_id(1), slope=0.0))
+    first = world.info(name).generation
+    [line] = world.deliver(name)
+    assert (line["reason"], line["severity"]) == ("gate_refused", "ERROR")
+    [line] = world.deliver(name, rewritten(world, name))
+    assert (line["reason"], line["severity"]) == ("judged_before", "INFO")
+    assert world.decision(run_id(1)).manifest_generation == first
+
+
+def test_another_delivery_of_the_first_event_is_told_as_the_first() -> None:
+    """Its process may have died between the decision and the line."""
+    world = World()
+    name = world.publish(build(run_id(1), slope=0.0))
+    world.deliver(name)
+    [line] = world.deliver(name)
+    assert (line["reason"], line["severity"]) == ("gate_refused", "ERROR")
+
+
+def test_a_candidate_that_passed_and_is_written_again_is_no_news_either() -> None:
+    world = World()
+    name = world.publish(build(run_id(1)))
+    world.deliver(name)
+    [line] = world.deliver(name, rewritten(world, name))
+    assert (line["reason"], line["severity"]) == ("unchanged", "INFO")
+    world.stage(2)
+    [line] = world.deliver(name, rewritten(world, name))
+    assert (line["reason"], line["severity"]) == ("superseded", "INFO")
