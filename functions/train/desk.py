@@ -122,7 +122,7 @@ def _span(kind: Kind, values: "pd.Series[Any]") -> str:
     if kind == "boolean":
         return f"{values.mean():.0%} true"
     low, high = values.min(), values.max()
-    return f"{day_text(low)} to {day_text(high)}" if kind == "date" else f"{low:g} to {high:g}"
+    return f"{day_text(low)} to {day_text(high)}" if kind == "date" else f"{plain(low)} to {plain(high)}"
 
 
 def train(dataset: Path, out: Path, settings: SearchSettings, console: Console) -> None:
