@@ -25,6 +25,7 @@ KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE OIDC_CALLERS \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
+KNOWN += FULL TRAIN_FULL
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 ifneq ($(STRANGE),)
 SLIP := $(shell $(PYTHON) -c 'import difflib, re, sys; known, given = sys.argv[1].split(), sys.argv[2].split(); \
@@ -46,8 +47,9 @@ help: ## print this menu
 
 ## Try it, on this computer
 
-run: $(VENV)/.local-installed ## train, validate, serve: the whole flow [ONCE=1] [DATASET=x]
-	@exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
+run: $(VENV)/.local-installed ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
+	@$(if $(filter 1 true yes,$(FULL)),export TRAIN_FULL=1;) \
+	exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
 # Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
 # The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
@@ -71,12 +73,12 @@ check-data: ## say everything that is wrong with a table: DATASET=file
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
 
-train: ## without any cloud: DATASET=file OUT=folder [BUDGET=s JOBS=n]
+train: ## without a cloud: DATASET=file OUT=folder [BUDGET=s FULL=1]
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml OUT=folder)
 	@$(call NEEDS,OUT,DATASET=path/to/dataset.toml OUT=folder)
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
-	  $(if $(BUDGET),--budget "$(BUDGET)")
+	  $(if $(BUDGET),--budget "$(BUDGET)") $(if $(filter 1 true yes,$(FULL)),--full)
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 

@@ -64,6 +64,7 @@ class TrainingInfo(Document, frozen=True, kw_only=True):
     budget_seconds: float
     jobs: int
     backend: str
+    full: bool = False
 
 
 class CvScores(Document, frozen=True, kw_only=True):

@@ -200,8 +200,8 @@ def _read(path: Path, what: str) -> bytes:
 
 
 def _settings(asked: argparse.Namespace) -> SearchSettings:
-    chosen = {"TRAIN_JOBS": asked.jobs, "TRAIN_BUDGET_SECONDS": asked.budget}
-    return SearchSettings.from_env({name: value for name, value in chosen.items() if value})
+    given = {"TRAIN_JOBS": asked.jobs, "TRAIN_BUDGET_SECONDS": asked.budget, "TRAIN_FULL": "1" if asked.full else None}
+    return SearchSettings.from_env({name: value for name, value in given.items() if value})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,6 +214,7 @@ def _parser() -> argparse.ArgumentParser:
     training.add_argument("out", type=Path, help="folder for the candidate; new or empty")
     training.add_argument("--jobs", help="processes of the search; default: one per processor")
     training.add_argument("--budget", help="seconds after which the search stops; default: 1500")
+    training.add_argument("--full", action="store_true", help="search every algorithm to its end")
     return parser
 
 

@@ -140,13 +140,15 @@ def train(
     with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
-            plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence())
+            plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence(), settings.full)
             searched = search(zoo, folds, plan)
         with _stage("select", run_id):
             results = finish_all(searched, Finish(table.columns, features, training, holdout, seed, ends), pool)
             selected = select(results, features)
             algorithm = selected.result.searched.algorithm
-            residuals = training.target - out_of_fold(algorithm, selected.best.params, folds, plan)
+            kept = folds[: len(folds) - searched[0].skipped]
+            residuals = training.target - out_of_fold(algorithm, selected.best.params, kept, plan)
+            residuals = residuals[np.isfinite(residuals)]
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
@@ -207,6 +209,7 @@ def _training(inputs: RunInputs, settings: SearchSettings) -> TrainingInfo:
         budget_seconds=settings.budget_seconds,
         jobs=settings.jobs,
         backend=settings.backend,
+        full=settings.full,
     )
 
 

@@ -19,22 +19,25 @@ class SearchSettings:
 
     `jobs`: processes of the search, by default the processors that the container may use; `backend`: the joblib backend
     that they are of. `budget_seconds`: the search stops in time for that. `git_sha`: the commit of the code.
+    `full`: the search spares no algorithm, however far it is behind.
     """
 
     jobs: int
     backend: str
     budget_seconds: float
     git_sha: str
+    full: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "SearchSettings":
-        """TRAIN_JOBS, TRAIN_BACKEND, TRAIN_BUDGET_SECONDS, GIT_SHA. Raises SettingsError naming the variable."""
+        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, and GIT_SHA. Raises SettingsError naming the variable."""
         env = Environment(environ)
         return cls(
             jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
             backend=env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY}))),
             budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
             git_sha=env.text("GIT_SHA", "unknown"),
+            full=env.choice("TRAIN_FULL", "0", ("0", "1")) == "1",
         )
 
 

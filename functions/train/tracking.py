@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from functions.train.search.workers import end_with_parent
+from functions.train.search.processes import end_with_parent
 from functions.train.tracked import TrackedModel, TrackedRun, decode_run, encode_run
 from shared import layout, logs, terminal
 from shared.cells import number_of

@@ -19,7 +19,7 @@ INHERITED = frozenset(
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"),
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
-        *("TRAIN_JOBS", "TRAIN_BUDGET_SECONDS", "TRAIN_BACKEND"),
+        *("TRAIN_JOBS", "TRAIN_BUDGET_SECONDS", "TRAIN_BACKEND", "TRAIN_FULL"),
         *("REMEMBERED_ROWS", "MAX_BODY_BYTES", "MAX_BATCH_ROWS", "BODY_SECONDS", "LOG_LEVEL"),
     }
 )

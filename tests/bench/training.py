@@ -1,8 +1,9 @@
 """`make bench-train`: the search of the sample, the plain way and ours, and the whole of a training run.
 
-The plain way is the one of scikit-learn's user guide: for each algorithm a RandomizedSearchCV, then a GridSearchCV
-around its best, over pipelines, with a process per processor. Both have the same candidates, folds and estimators, and
-each runs in a fresh interpreter, one after the other. `--growth` shows wall time and memory for tables of growing size.
+The plain way is the one of scikit-learn's user guide: for each algorithm a search over the random draws, then a
+GridSearchCV around its best, over pipelines, with a process per processor. Both search everything, have the same
+candidates, folds and estimators, and each runs in a fresh interpreter, one after the other. `--growth` shows wall time
+and memory for tables of growing size.
 """
 
 import argparse
@@ -19,22 +20,17 @@ from typing import Any
 
 import numpy as np
 from joblib import cpu_count
-from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, RandomizedSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
 from functions.train.data.preprocessing import preprocessing
 from functions.train.inputs import RunInputs
+from functions.train.search.candidates import draws, refinement
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
-from functions.train.search.search import (
-    Candidate,
-    Searched,
-    SearchPlan,
-    SearchStage,
-    refinement,
-    search,
-)
+from functions.train.search.search import SearchPlan, search
+from functions.train.search.searched import Candidate, Searched, SearchStage
 from functions.train.search.space import Params
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO
@@ -70,13 +66,13 @@ def plain() -> Best:
     for entry in MODEL_ZOO:
         began = time.perf_counter()
         model = Pipeline([("preprocess", preprocessing(table.columns)), ("model", entry.make(seed))])
-        options = {STEP + name: list(space.options) for name, space in entry.space.items()}
-        draws = min(tuning.random_iterations, len(ParameterGrid(options)))
-        first = RandomizedSearchCV(model, options, n_iter=draws, random_state=seed, **how)
+        (drawn,) = draws([entry], tuning.random_iterations, seed)
+        first = GridSearchCV(model, _as_grid(drawn), **how)
         searched = Searched(entry, _candidates("random", first.fit(training.features, training.target).cv_results_))
-        around = [{STEP + name: [value] for name, value in params.items()} for params in refinement(searched)]
+        assert searched.best is not None
+        around, _ = refinement(entry, searched.best.params, drawn) if entry.space else ([], 0)
         if around:
-            second = GridSearchCV(model, around, **how).fit(training.features, training.target)
+            second = GridSearchCV(model, _as_grid(around), **how).fit(training.features, training.target)
             searched.candidates += _candidates("grid", second.cv_results_)
         found[entry.name] = _best(searched, time.perf_counter() - began)
     return found
@@ -89,7 +85,7 @@ def ours() -> Best:
     seed, tuning = inputs.spec.split.seed, inputs.spec.tuning
     folds = make_folds(training.features, training.target, table.columns, tuning.folds, seed)
     with Workers(cpu_count()).pool(partial(load, MODEL_ZOO)) as pool:
-        searched = search(MODEL_ZOO, folds, SearchPlan(tuning, seed, pool))
+        searched = search(MODEL_ZOO, folds, SearchPlan(tuning, seed, pool, full=True))
     return {one.algorithm.name: _best(one, sum(c.seconds for c in one.candidates)) for one in searched}
 
 
@@ -177,6 +173,10 @@ def _candidates(stage: SearchStage, results: Mapping[str, Any]) -> list[Candidat
     return [
         Candidate(stage, _bare(params), one, one, 0.0) for params, one in zip(results["params"], scores, strict=True)
     ]
+
+
+def _as_grid(candidates: Sequence[Params]) -> list[dict[str, list[Any]]]:
+    return [{STEP + name: [value] for name, value in params.items()} for params in candidates]
 
 
 def _bare(params: Params) -> Params:

@@ -84,6 +84,7 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_behind_and_says_so_in_a_line(dataset: Path, tmp_path: Path) -> None:
     dataset.write_text(dataset.read_text().replace("random_iterations = 1", "random_iterations = 400"))
     command = [sys.executable, "-W", "error", "-m", "functions.train.desk", "train", str(dataset), str(tmp_path / "o")]
+    command.append("--full")
     with ignored(signal.SIGINT):
         process = subprocess.Popen(
             command,

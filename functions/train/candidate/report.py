@@ -11,7 +11,7 @@ import numpy as np
 from functions.train.candidate import plots
 from functions.train.candidate.choice import why
 from functions.train.candidate.selection import Result, Selected
-from functions.train.search.search import Candidate
+from functions.train.search.searched import Candidate
 from shared.documents import Interval
 from shared.metrics import R2, SCORINGS, Scoring, significant
 

@@ -19,8 +19,8 @@ from sklearn.pipeline import Pipeline
 from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, preprocessing
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
-from functions.train.search.search import Candidate, Searched
-from functions.train.search.workers import Pool, Workers
+from functions.train.search.searched import Candidate, Searched
+from functions.train.search.workers import HERE, Pool, Workers
 from shared import metrics
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.dataset import DatasetSpec, FeatureSpec
@@ -227,7 +227,7 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
     ranked = sorted(searched, key=_rank)
     tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, other) for other in ranked[1:])]
     expected = sum(FINISH_FITS * entry.best.seconds for entry in ranked if entry.best)
-    found = (pool or Pool(Workers())).run(call, tasks, expected)
+    found = (pool or Pool(Workers(backend=HERE))).run(call, tasks, expected)
     for place, result in enumerate(found):
         if any(other.selectable for other in found):
             break

@@ -41,7 +41,8 @@ class Task:
 class Measured:
     """What one task measured: score, where more is better, and R² by candidate, and seconds.
 
-    `error` says what the estimator raised; `cut`, that there was no time for the fit.
+    `error` says what the estimator raised; `cut`, that there was no time for the fit; `ended`, that it was ended, since
+    it took too long.
     """
 
     scores: tuple[float, ...]
@@ -49,6 +50,7 @@ class Measured:
     seconds: float
     error: str | None = None
     cut: bool = False
+    ended: bool = False
 
 
 def load(zoo: Sequence[Algorithm]) -> None:

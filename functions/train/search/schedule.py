@@ -1,8 +1,8 @@
-"""Orders the fits of a stage, and decides which of them there is time for.
+"""Orders the fits of a stage, and decides which of them there is time for, and which are ended.
 
 One fit of every algorithm is measured first, to estimate the rest. Where all of it fits into the time left, the longest
 fits begin first, so that all processes end together; in a hurry every algorithm gets as much time, its cheapest trials
-first.
+first, and what will not be through with all of its folds is not begun.
 """
 
 import math
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from functions.train.search.fits import Measured, Task, measure
+from functions.train.search.processes import Limit
 from functions.train.search.progress import Progress
 from functions.train.search.workers import Pool
 from functions.train.search.zoo import Algorithm
@@ -18,6 +19,10 @@ from functions.train.search.zoo import Algorithm
 HURRY_SHARE = 0.5
 """Work that is expected to take more than this share of the time left is done in a hurry. An estimate may be wrong by
 half."""
+MANY = 10.0
+"""A fit that takes so many times what was expected of it is ended, where it runs in a process …"""
+PATIENCE_SECONDS = 5.0
+"""… but not before this: on a busy computer a short fit may take many times as long."""
 
 
 @dataclass(eq=False)
@@ -37,6 +42,11 @@ class Trial:
     def fits(self) -> list["Fit"]:
         """The fits that were not made yet."""
         return [Fit(self, fold) for fold in range(len(self.tasks)) if fold not in self.measured]
+
+    def cut(self) -> None:
+        """Give up the folds that were not fitted yet: there is no time for all of them."""
+        nothing = (math.nan,) * len(self.numbers)
+        self.measured.update({fit.fold: Measured(nothing, nothing, 0.0, cut=True) for fit in self.fits()})
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,8 @@ class Pace:
     def learn(self, task: Task, measured: Measured) -> None:
         """Add what a task took."""
         name = task.algorithm.name
-        seconds = math.inf if measured.cut and not self.knows(task.algorithm) else measured.seconds
+        first = not self.knows(task.algorithm)
+        seconds = math.inf if first and (measured.cut or measured.ended) else measured.seconds
         self._expected[name] = self._expected.get(name, 0.0) + (0.0 if measured.cut else task.cost)
         self._taken[name] = self._taken.get(name, 0.0) + seconds
 
@@ -82,26 +93,55 @@ class Pace:
         return replace(task, cost=task.cost * taken / expected if expected else math.inf)
 
 
+def seconds_allowed(task: Task) -> float:
+    """Many times what is expected of the task, and never longer than that beyond its deadline."""
+    if task.deadline == math.inf:
+        return math.inf
+    return min(max(MANY * task.cost, PATIENCE_SECONDS), max(task.deadline - time.monotonic(), 0.0) + task.cost)
+
+
+def lost(task: Task, seconds: float, late: bool) -> Measured:
+    """What stands for the measurement of a fit whose process was ended, or died."""
+    nothing = (math.nan,) * len(task.group)
+    error = None if late else "its process died, as where memory runs out"
+    return Measured(nothing, nothing, seconds, error, ended=late)
+
+
+LIMIT: Limit[Task, Measured] = Limit(seconds_allowed, lost)
+
+
+def run_pilots(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pace) -> None:
+    """Measure one fit of every algorithm whose pace is not known yet, the cheapest first."""
+    unknown = [trial for trial in pilots(trials) if not pace.knows(trial.algorithm)]
+    _run([Fit(trial, 0) for trial in unknown], lambda task: task, pool, progress, pace)
+
+
 def run_trials(trials: Sequence[Trial], pool: Pool, deadline: float, progress: Progress, pace: Pace) -> None:
     """Measure every fold of every trial, or mark it as cut where `deadline` (monotonic) leaves no time for it."""
-    seconds = sum(task.cost for trial in trials for task in trial.tasks)
-
-    def run(fits: Sequence[Fit], price: Callable[[Task], Task]) -> None:
-        tasks = [price(fit.task) for fit in fits]
-        results = pool.run(measure, tasks, seconds, lambda task, _: progress.advance(task.algorithm.name, task.cost))
-        for fit, measured in zip(fits, results, strict=True):
-            fit.trial.measured[fit.fold] = measured
-            pace.learn(fit.task, measured)
-
-    run([Fit(trial, 0) for trial in pilots(trials) if not pace.knows(trial.algorithm)], lambda task: task)
+    run_pilots(trials, pool, progress, pace)
     costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
     left = (deadline - time.monotonic()) * pool.jobs
     expected = sum(costs.values())
     progress.expect(min(expected, left))
     if expected > HURRY_SHARE * left:
-        run([fit for trial in in_turn(trials, costs) for fit in trial.fits()], pace.priced)
+        in_time = admitted(in_turn(trials, costs), costs, left)
+        for trial in set(trials) - set(in_time):
+            trial.cut()
+        _run([fit for trial in in_time for fit in trial.fits()], pace.priced, pool, progress, pace)
     else:
-        run(sorted(_fits(trials), key=lambda fit: -pace.priced(fit.task).cost), pace.priced)
+        longest_first = sorted(_fits(trials), key=lambda fit: -pace.priced(fit.task).cost)
+        _run(longest_first, pace.priced, pool, progress, pace)
+
+
+def _run(fits: Sequence[Fit], price: Callable[[Task], Task], pool: Pool, progress: Progress, pace: Pace) -> None:
+    def advance(task: Task, _: Measured) -> None:
+        progress.advance(task.algorithm.name, task.cost)
+
+    tasks = [price(fit.task) for fit in fits]
+    results = pool.run(measure, tasks, sum(task.cost for task in tasks), advance, LIMIT)
+    for fit, measured in zip(fits, results, strict=True):
+        fit.trial.measured[fit.fold] = measured
+        pace.learn(fit.task, measured)
 
 
 def pilots(trials: Sequence[Trial]) -> list[Trial]:
@@ -122,6 +162,16 @@ def in_turn(trials: Sequence[Trial], costs: dict[Trial, float]) -> list[Trial]:
         name = trial.algorithm.name
         turns[trial] = spent[name] = spent.get(name, 0.0) + costs[trial]
     return sorted(trials, key=lambda trial: turns[trial])
+
+
+def admitted(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float) -> list[Trial]:
+    """Those of `trials`, in their order, that are expected to be through within so many seconds of one process."""
+    found, spent = [], 0.0
+    for trial in trials:
+        if spent + costs[trial] <= seconds:
+            spent += costs[trial]
+            found.append(trial)
+    return found
 
 
 def _fits(trials: Iterable[Trial]) -> list[Fit]:

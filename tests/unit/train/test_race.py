@@ -1,0 +1,191 @@
+"""Who is fitted first, whose fits are ended, and who gives up its time to the others."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression, Ridge
+
+from functions.train import pipeline
+from functions.train.inputs import RunInputs
+from functions.train.search import schedule
+from functions.train.search.fits import load
+from functions.train.search.folds import Fold
+from functions.train.search.schedule import Trial, admitted
+from functions.train.search.search import SearchPlan, search
+from functions.train.search.searched import Candidate, Searched, far_behind
+from functions.train.search.space import Choices
+from functions.train.search.workers import Workers
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
+from functions.train.settings import SearchSettings
+from shared.dataset import TuningSpec, parse_spec
+from shared.store import Download
+
+TUNING = TuningSpec(folds=5, random_iterations=8)
+SEED = 42
+
+
+def folds(count: int = 5, rows: int = 40) -> list[Fold]:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(count * rows, 3))
+    y = x[:, 0] + generator.normal(scale=0.3, size=count * rows)
+    parts = np.arange(count * rows).reshape(count, rows)
+    rest = [np.setdiff1d(np.arange(count * rows), part) for part in parts]
+    return [Fold(x[a], y[a], x[b], y[b], b) for a, b in zip(rest, parts, strict=True)]
+
+
+class Told:
+    """A progress that remembers which fits were asked for, and in which order they came."""
+
+    def __init__(self) -> None:
+        self.begun: list[tuple[str, dict[str, int]]] = []
+        self.advanced: list[str] = []
+
+    def begin(self, stage: str, fits: Mapping[str, int]) -> None:
+        self.begun.append((stage, dict(fits)))
+
+    def expect(self, seconds: float) -> None:
+        pass
+
+    def advance(self, algorithm: str, _seconds: float, /) -> None:
+        self.advanced.append(algorithm)
+
+
+def test_a_model_that_can_be_published_stands_before_anything_else_begins() -> None:
+    told = Told()
+    few = {"n_estimators": 20, "iterations": 20}
+    zoo = [
+        replace(
+            entry,
+            opening={**entry.opening, **{name: few[name] for name in few if name in entry.opening}},
+            space={name: Choices((few.get(name, space.options[0]),)) for name, space in entry.space.items()},
+        )
+        for entry in MODEL_ZOO
+    ]
+    search(zoo, folds(), SearchPlan(TuningSpec(), SEED, progress=told))
+    assert told.begun[0] == ("opening", {"Dummy": 5, "Ridge": 5})
+    assert set(told.begun[1][1]) == {"LinearRegression", "Lasso", "XGBoost", "CatBoost"}
+    assert set(told.advanced[:30]) == {"Dummy", "Ridge", "LinearRegression", "Lasso", "XGBoost", "CatBoost"}
+    assert set(told.advanced[30:]) >= {"KNN", "RandomForest", "DecisionTree"}
+
+
+def test_every_opening_is_a_setting_of_its_space() -> None:
+    for entry in MODEL_ZOO:
+        assert bool(entry.opening) == bool(entry.space)
+        assert all(entry.opening[name] in space.options for name, space in entry.space.items())
+
+
+def doing(name: str, act: Callable[[], object], **options: Any) -> Algorithm:
+    """An algorithm that does something in every fit."""
+
+    class Doing(LinearRegression):  # type: ignore[misc]
+        def fit(self, *given: object) -> "Doing":
+            act()
+            super().fit(*given)
+            return self
+
+    return Algorithm(name, lambda _: Doing(), **options)
+
+
+def test_a_fit_that_takes_many_times_what_was_expected_is_ended_and_nothing_else_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedule, "PATIENCE_SECONDS", 3.0)
+    endless = doing("Endless", lambda: time.sleep(600), fit_seconds=0.2)
+    dear = Algorithm("Dear", lambda _: LinearRegression(), fit_seconds=100.0)
+    began = time.monotonic()
+    with Workers(2).pool(partial(load, MODEL_ZOO[:2])) as pool:
+        plan = SearchPlan(TUNING, SEED, pool, deadline=began + 3600)
+        line, ended, other = search((MODEL_ZOO[1], endless, dear), folds(), plan)
+    assert time.monotonic() - began < 300
+    assert (ended.best, ended.ended) == (None, 1)
+    assert ended.note is not None
+    assert ended.note.startswith("fits ended since they took many times longer than expected: 1")
+    assert line.best is not None
+    assert other.best is not None
+
+
+def test_a_process_that_dies_fails_its_candidate_and_nothing_else() -> None:
+    deadly = doing("Deadly", lambda: os._exit(1), fit_seconds=100.0)
+    with Workers(1).pool(partial(load, MODEL_ZOO[:2])) as pool:
+        line, died = search((MODEL_ZOO[1], deadly), folds(2), SearchPlan(TUNING, SEED, pool))
+    assert died.best is None
+    assert died.error == "its process died, as where memory runs out"
+    assert line.best is not None
+
+
+def entry(name: str, *scores: tuple[float, ...]) -> Searched:
+    algorithm = Algorithm(name, lambda _: Ridge(), {"alpha": Choices((1.0,))})
+    return Searched(algorithm, [Candidate("random", {"alpha": 1.0}, each, each, 1.0) for each in scores])
+
+
+def test_only_those_that_surely_cannot_win_are_far_behind() -> None:
+    leader = entry("leader", (0.80, 0.82, 0.81))
+    behind = entry("behind", (0.60, 0.62, 0.60), (0.60, 0.61, 0.60), (0.59, 0.60, 0.61))
+    unsure = entry("unsure", (0.50, 0.95, 0.70), (0.50, 0.95, 0.69), (0.50, 0.95, 0.68))
+    close = entry("close", (0.798, 0.818, 0.808), (0.79, 0.81, 0.80), (0.79, 0.81, 0.80))
+    promising = entry("promising", (0.60, 0.62, 0.60), (0.10, 0.11, 0.10), (0.09, 0.10, 0.11))
+    found = far_behind([leader, behind, unsure, close, promising], perfect=1.0)
+    assert set(found) == {"behind"}
+    assert found["behind"] == pytest.approx(0.2, abs=0.01)
+
+
+def racing(full: bool) -> tuple[Searched, Searched]:
+    alphas = Choices(tuple(float(alpha) for alpha in range(1, 21)), refined=True)
+    hopeless = Algorithm("Hopeless", lambda _: Ridge(), {"alpha": Choices(tuple(10.0**9 + i for i in range(20)))})
+    good = Algorithm("Good", lambda _: Ridge(), {"alpha": alphas})
+    plan = SearchPlan(TuningSpec(random_iterations=20), SEED, full=full)
+    first, second = search((good, hopeless), folds(), plan)
+    return first, second
+
+
+def test_who_is_far_behind_gives_its_time_away_and_says_so() -> None:
+    good, hopeless = racing(full=False)
+    assert len(good.candidates) == 20
+    assert len(hopeless.candidates) == 5
+    assert hopeless.note is not None
+    assert hopeless.note.startswith("it gave its time to the others, 0.9")
+    assert hopeless.note.endswith(" behind after 5 candidates")
+
+
+def test_a_full_search_spares_nobody() -> None:
+    assert [len(found.candidates) for found in racing(full=True)] == [20, 20]
+
+
+def test_folds_are_skipped_for_everybody_where_the_opening_takes_too_long() -> None:
+    slow = doing("Slow", lambda: time.sleep(0.4), fit_seconds=0.4, opens=True)
+    plan = SearchPlan(TUNING, SEED, deadline=time.monotonic() + 4.0)
+    mean, found = search((MODEL_ZOO[1], slow), folds(), plan)
+    assert mean.best is not None
+    assert 1 <= mean.skipped == found.skipped <= 3
+    assert len(mean.best.scores) == len(mean.best.r2) == 5 - mean.skipped
+    assert mean.note == f"folds skipped, since the time budget is short: {mean.skipped}"
+    assert found.best is None or len(found.best.scores) == 5 - mean.skipped
+
+
+def test_in_a_hurry_nothing_is_begun_that_will_not_be_through() -> None:
+    algorithm = Algorithm("A", lambda _: DummyRegressor())
+    trials = [Trial(algorithm, (number,), ()) for number in range(4)]
+    costs = dict(zip(trials, (2.0, 5.0, 2.0, 2.0), strict=True))
+    assert admitted(trials, costs, 6.5) == [trials[0], trials[2], trials[3]]
+
+
+def test_a_readable_table_never_ends_without_a_model_however_short_the_time_is() -> None:
+    """Few rows and many columns: what takes longest was tried first, and the mean and Ridge were cut as well."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(np.round(generator.normal(size=(150, 300)), 3)).add_prefix("x")
+    frame["y"] = np.round(frame["x0"] * 3 + frame["x1"] + generator.normal(scale=0.3, size=150), 3)
+    spec = b'name = "wide"\nsource = "w.csv"\ntarget = "y"\n[tuning]\nfolds = 3\nrandom_iterations = 1\n'
+    inputs = RunInputs(parse_spec(spec), Download(spec, 0), "w.csv", Download(frame.to_csv(index=False).encode(), 0))
+    settings = SearchSettings(jobs=1, backend="sequential", budget_seconds=1.0, git_sha="unknown")
+    trained = pipeline.train(inputs, settings, "20260105T070000Z-0123abcd")
+    names = {result.name for result in trained.results if result.selectable}
+    assert trained.selected.result.name in names
+    assert any(result.searched.cut for result in trained.results)
