@@ -23,6 +23,9 @@ from shared.store import Store
 FIRST_MODEL_WAIT = 10.0
 """Seconds that a request waits for the first model before it is told to come back."""
 
+AFTER_PAUSE_WAIT = 0.3
+"""Seconds that the first request after a pause waits for the look at the pointer before it gets the model in hand."""
+
 LONGEST_BACK_OFF = 25.0
 """Seconds between two looks after failures: storage that is well again is seen within them."""
 
@@ -70,6 +73,8 @@ class Predictor:
         self._lock = threading.Lock()
         self._look: Future[None] | None = None
         self._reported: tuple[str, str] | None = None
+        self._asked = math.inf
+        self._awaited: Future[None] | None = None
 
     @property
     def current(self) -> LoadedModel | None:
@@ -84,13 +89,26 @@ class Predictor:
         return replace(self._refresh, failure="look_hangs", detail="the look at the pointer does not end")
 
     async def model(self) -> LoadedModel | None:
-        """The model in hand, at once; the first one is waited for. A look that is due starts in the background."""
-        if self._current is not None:
-            if self._clock() >= self._due:
-                self.look()
-            return self._current
-        await asyncio.wait([asyncio.wrap_future(self.look())], timeout=FIRST_MODEL_WAIT)
+        """The model in hand, at once; the first one is waited for. A look that is due starts in the background.
+
+        Where nobody asked for as long as a look may be old, the look that is due then is waited for, for a moment: else
+        the first answer after a rollback could be of the model that was withdrawn while nobody asked.
+        """
+        now = self._clock()
+        paused, self._asked = now - self._asked > self._refresh_seconds, now
+        if self._current is None:
+            await self._within(FIRST_MODEL_WAIT, self.look())
+        elif now >= self._due:
+            look = self.look()
+            self._awaited = look if paused else self._awaited
+        if self._awaited is not None:
+            await self._within(AFTER_PAUSE_WAIT, self._awaited)
+            self._awaited = None
         return self._current
+
+    async def _within(self, seconds: float, look: "Future[None]") -> None:
+        if not look.done():
+            await asyncio.wait([asyncio.wrap_future(look)], timeout=seconds)
 
     def look(self) -> "Future[None]":
         """Start a look at the pointer, unless one is under way; the future ends with it and never raises."""

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -472,3 +473,64 @@ def test_a_look_that_does_not_end_is_told_once_and_the_model_in_hand_goes_on(
     store.gate.set()
     settle(predictor)
     assert predictor.refresh.failure is None
+
+
+# ---- after a pause ---------------------------------------------------------------------------------------------------
+
+
+def test_the_first_answer_after_a_pause_is_of_what_is_promoted_by_then(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    """Nobody asked while production was rolled back: the withdrawn model gives no more answers."""
+    promote(store)
+    ask(predictor)
+    promote(store, run_id=SECOND)
+    clock.now += 3600
+    assert run_id(ask(predictor)) == SECOND
+
+
+def test_all_requests_of_the_moment_after_a_pause_wait_for_the_one_look(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    promote(store, run_id=SECOND)
+    clock.now += 3600
+    looks = store.reads.count(layout.pointer("staging"))
+
+    async def together() -> list[LoadedModel | None]:
+        return await asyncio.gather(*(predictor.model() for _ in range(5)))
+
+    assert {run_id(found) for found in asyncio.run(together())} == {SECOND}
+    assert store.reads.count(layout.pointer("staging")) == looks + 1
+
+
+def test_a_storage_that_does_not_answer_delays_a_request_after_a_pause_by_a_moment_only(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    clock.now += 3600
+    store.gate.clear()
+    began = time.monotonic()
+    assert run_id(ask(predictor)) == FIRST
+    assert module.AFTER_PAUSE_WAIT <= time.monotonic() - began < 5  # and not the 30 s of the store
+    began = time.monotonic()
+    assert run_id(ask(predictor)) == FIRST  # the next one does not wait: the look has had its moment
+    assert time.monotonic() - began < module.AFTER_PAUSE_WAIT
+    store.gate.set()
+    settle(predictor)
+
+
+def test_under_traffic_nobody_waits_for_a_look(store: FlakyStore, predictor: Predictor, clock: Clock) -> None:
+    promote(store)
+    ask(predictor)
+    for _ in range(2):
+        clock.now += 10  # asked every ten seconds, a look every fifteen
+        store.gate.clear()
+        began = time.monotonic()
+        assert run_id(ask(predictor)) == FIRST
+        assert time.monotonic() - began < module.AFTER_PAUSE_WAIT
+        store.gate.set()
+        if predictor._look is not None:
+            predictor._look.result(timeout=30)
