@@ -378,13 +378,24 @@ class Background(Document, frozen=True, kw_only=True):
     additive: bool = False
 
 
+class Histogram(Document, frozen=True, kw_only=True):
+    """Counts of a number: of each bin its upper edge, and how many were in it (`shared/histogram.py`)."""
+
+    uppers: tuple[float, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
 class NumericProfile(Document, frozen=True, kw_only=True):
-    """Distribution of a numeric feature over the training rows; `quantiles` at 0, 0.05, … 1."""
+    """Distribution of a numeric feature over the training rows; `quantiles` at 0, 0.05, … 1.
+
+    Runs of before live rows were counted have no `histogram`.
+    """
 
     missing: int
     mean: float
     std: float
     quantiles: tuple[float, ...]
+    histogram: Histogram | None = None
 
 
 class CategoricalProfile(Document, frozen=True, kw_only=True):
@@ -395,9 +406,15 @@ class CategoricalProfile(Document, frozen=True, kw_only=True):
 
 
 class Profile(Document, frozen=True, kw_only=True):
-    """Training distributions, and evenly spaced quantiles (0 to 1) of the out-of-fold residuals target − predicted."""
+    """Training distributions, and evenly spaced quantiles (0 to 1) of the out-of-fold residuals target − predicted.
+
+    `residuals`: the residuals themselves, up to 5,000, in no order. `predictions`: what the model predicts for the rows
+    held out, as it is answered.
+    """
 
     rows: int
     numeric: dict[str, NumericProfile]
     categorical: dict[str, CategoricalProfile]
     residual_quantiles: tuple[float, ...]
+    residuals: tuple[float, ...] = ()
+    predictions: Histogram | None = None

@@ -155,6 +155,91 @@ def batch_progress(folder: str, number: int | None = None) -> str:
     return f"{folder}progress/" + ("" if number is None else f"{number:05}.json")
 
 
+LIVE = "live/"
+LABELS = "labels/"
+LEDGER = "watch/labels/"
+PERFORMANCE = "watch/performance/"
+_DAY = "%Y%m%d"
+_LABEL_FILE = re.compile(r"labels/[^/].*\.(?:csv|parquet)", re.DOTALL)
+_ALARM = re.compile(r"watch/(?:staging|production)/alarms/(\d{8}T\d{6}Z)-[^/]+\.json", re.ASCII)
+_PLAIN = re.compile(r"[^A-Za-z0-9_.]+", re.ASCII)
+
+
+def day(moment: datetime) -> str:
+    """The UTC day of a moment, as keys write it: 20260105."""
+    return moment.astimezone(UTC).strftime(_DAY)
+
+
+def live_folder(stage: Stage, run_id: str = "", on: str = "") -> str:
+    """Prefix of the counters of a stage; of one run, and of one `day`, where they are given."""
+    return f"{LIVE}{stage}/" + (f"{run_id}/" if run_id else "") + (f"{on}/" if on else "")
+
+
+def live_block(stage: Stage, run_id: str, written: datetime, instance: str) -> str:
+    """Key of one block of counters."""
+    moment = written.astimezone(UTC)
+    return f"{live_folder(stage, run_id, day(moment))}{moment.strftime('%H%M%S')}-{instance}.json"
+
+
+def watch_report(stage: Stage, on: str = "") -> str:
+    """Key of what the daily look at a `day` found; the prefix of all of them when no day is given."""
+    return f"watch/{stage}/{on}.json" if on else f"watch/{stage}/2"
+
+
+def watch_page(stage: Stage) -> str:
+    """Key of the page for people."""
+    return f"watch/{stage}/index.html"
+
+
+def alarms_folder(stage: Stage) -> str:
+    """Prefix of a stage's alarms."""
+    return f"watch/{stage}/alarms/"
+
+
+def alarm(stage: Stage, raised_at: datetime, kind: str, subject: str) -> str:
+    """Key of one alarm. A subject that a key cannot hold is told apart by its digest."""
+    plain = _PLAIN.sub("_", subject)[:80]
+    if plain != subject:
+        plain = f"{plain}-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
+    return f"{alarms_folder(stage)}{raised_at.astimezone(UTC).strftime(_RUN_TIME)}-{kind}-{plain}.json"
+
+
+def alarm_time(key: str) -> datetime | None:
+    """When the alarm with this key was raised; None for any other key."""
+    match = _ALARM.fullmatch(key)
+    return _moment(match.group(1)) if match else None
+
+
+def is_label_file(key: str) -> bool:
+    """Whether a key is of a file of labels."""
+    return _LABEL_FILE.fullmatch(key) is not None
+
+
+def label_rejection(key: str) -> str:
+    """Key of the reasons why a file of labels was refused."""
+    return f"{key.rpartition('.')[0]}.rejected.json"
+
+
+def ledger(generation: int) -> str:
+    """Key of what one file of labels said, by the file's generation."""
+    return f"{LEDGER}{generation}.parquet"
+
+
+def performance(on: str = "") -> str:
+    """Key of how the runs fare on all labels known on a `day`; the prefix of all days when none is given."""
+    return f"{PERFORMANCE}{on}.json" if on else PERFORMANCE
+
+
+def retraining(on: str) -> str:
+    """Key of the one alarm of a day that asks for a training."""
+    return f"locks/retrain/{on}.json"
+
+
+def retraining_asked(on: str) -> str:
+    """Key that says that the training of a day was asked for."""
+    return f"locks/retrain/{on}.asked.json"
+
+
 GS = "gs://"
 
 

@@ -6,6 +6,9 @@ functions-framework loads this module before it forks: all that lives in a worke
 import functools
 import gc
 import os
+import signal
+import threading
+from types import FrameType
 
 from functions_framework.aio import http
 from starlette.applications import Starlette
@@ -14,6 +17,7 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
 
+from functions.predict.live.counters import Counters
 from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
@@ -57,4 +61,25 @@ def service() -> ASGIApp:
     # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
     predictor = Predictor(store, settings.stage, settings.refresh_seconds, on_first_model=gc.freeze)
     logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
-    return application(predictor, settings.limits, settings.origins)
+    counters = Counters(store, settings.stage) if settings.counts else None
+    if counters:
+        _drain_at_the_end(counters)
+    return application(predictor, settings.limits, settings.origins, counters)
+
+
+def _drain_at_the_end(counters: Counters) -> None:
+    """Write what was counted when the platform ends this worker, then let the server end as it would have.
+
+    The server ends by its signal, so that nothing of Python's own is called at exit. Requests that are still under way
+    write theirs themselves, before they are answered.
+    """
+    server = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        counters.ending = True
+        counters.drain()
+        if callable(server):
+            server(number, frame)
+
+    if callable(server) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, end)

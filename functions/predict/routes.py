@@ -22,6 +22,8 @@ from functions.predict.contract.description import (
 )
 from functions.predict.contract.openapi import describe_api
 from functions.predict.explanations import Explanations, explain_batch, sent_rows
+from functions.predict.live.counted import Counted, note
+from functions.predict.live.counters import Counters
 from functions.predict.memory import Memory
 from functions.predict.predictor import Predictor
 from functions.predict.protocols.endpoints import Protocols
@@ -29,7 +31,7 @@ from functions.predict.settings import Limits
 from functions.predict.shared_runs import SharedRuns
 from functions.predict.wire import page, payload
 from functions.predict.wire.bodies import Bodies
-from functions.predict.wire.envelope import Envelope, Routes
+from functions.predict.wire.envelope import Endpoint, Envelope, Routes
 from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from functions.predict.wire.workbook import ARCHIVE, parse_workbook
@@ -47,6 +49,8 @@ from shared.serving.table_rows import read_table
 RETRY_AFTER_SECONDS = 5
 _VARY = (b"vary", b"Accept")
 Batch = SentTable | JsonRows
+COUNTED = frozenset({"/predict", "/predict_batch"})
+"""Paths whose rows are counted; those of the protocols are too."""
 
 
 class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -159,12 +163,12 @@ class Api:
             row = single_row(payload.parse_json(body))
             loaded = await self.model()
             if not self._divided(loaded, request):
-                return await self._answer(loaded, row)
+                return await self._answer(request, loaded, row)
         else:
             row = await computed(body, lambda: single_row(payload.parse_json(body, self._limits.max_values)))
             loaded = await self.model()
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
-        return await computed(body, lambda: _row_answer(loaded, challenger, wish, row))
+        return await computed(body, lambda: _row_answer(request, loaded, challenger, wish, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
@@ -181,6 +185,7 @@ class Api:
 
         def work() -> ASGIApp:
             found = answered(loaded, challenger, wish, lambda run: _read(run, batch, each=each), lambda _: body)
+            note(request, found.run, found.read, found.answers)
             return _batch_answer(found, batch, wanted, effects, each=each)
 
         return await (self._explanations.in_turn(work) if effects else computed(body, work))
@@ -205,18 +210,19 @@ class Api:
             return parse_csv(body, self._limits.max_rows, charset)
         return batch_rows(payload.parse_json(body, self._limits.max_values), self._limits.max_rows)
 
-    async def _answer(self, loaded: LoadedModel, row: Row) -> ASGIApp:
+    async def _answer(self, request: Request, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)
         if known is None:
-            return _read_answer(loaded, row)
-        answer = self._memory.find(loaded, known)
-        if answer is None:
+            return _read_answer(request, loaded, row)
+        kept = self._memory.find(loaded, known)
+        if kept is None:
             if self._runs.alone():
                 (answer,) = loaded.answers(ModelInput.of(known))
             else:
                 answer = await self._runs.answer(loaded, known)
-            self._memory.keep(loaded, known, answer)
-        return _named(loaded, answer)
+            kept = self._memory.keep(loaded, known, answer)
+        note(request, loaded, known, kept)
+        return _named(loaded, kept.answer)
 
     async def model(self) -> LoadedModel:
         """The model in hand. Raises Refusal (503) where there is none."""
@@ -227,11 +233,17 @@ class Api:
         return loaded
 
 
-def application(predictor: Predictor, limits: Limits, origins: Sequence[str] = ()) -> Envelope | CORSMiddleware:
+def application(
+    predictor: Predictor, limits: Limits, origins: Sequence[str] = (), counters: Counters | None = None
+) -> Envelope | CORSMiddleware:
     """The whole service as an ASGI application. Pages of `origins` may ask it from a browser ("*": of all)."""
     api = Api(predictor, limits)
-    protocols = Protocols(api.model, limits, api.bodies)
-    routes = api.routes()
+    counted = Counted(counters, lambda: predictor.current).endpoint if counters else _uncounted
+    protocols = Protocols(api.model, limits, api.bodies, counted)
+    routes = {
+        path: (method, counted(endpoint) if path in COUNTED else endpoint)
+        for path, (method, endpoint) in api.routes().items()
+    }
     versioned = {f"/v1{path}": route for path, route in routes.items()}
     envelope = Envelope({**versioned, **routes, **protocols.routes(), **page.routes()}, protocols.find)
     if not origins:
@@ -245,9 +257,14 @@ def application(predictor: Predictor, limits: Limits, origins: Sequence[str] = (
     )
 
 
-def _read_answer(loaded: LoadedModel, row: Row) -> ASGIApp:
+def _uncounted(endpoint: Endpoint) -> Endpoint:
+    return endpoint
+
+
+def _read_answer(request: Request, loaded: LoadedModel, row: Row) -> ASGIApp:
     read = loaded.schema.read_row(row)
     (answer,) = loaded.answers(read)
+    note(request, loaded, read, (answer,))
     return _named(loaded, answer, read.warnings)
 
 
@@ -258,8 +275,9 @@ def _named(run: VerifiedRun, answer: Answer, warnings: tuple[Warned, ...] = (), 
     )
 
 
-def _row_answer(loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
+def _row_answer(request: Request, loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
     found = answered(loaded, challenger, wish, lambda run: run.schema.read_row(row), unit_of)
+    note(request, found.run, found.read, found.answers)
     (answer,) = found.answers
     return _named(found.run, answer, found.read.warnings, found.arm)
 

@@ -49,7 +49,7 @@ class Limits:
 @dataclass(frozen=True)
 class PredictSettings:
     """Read once, in the worker. `refresh_seconds`: age at which the last look at the pointer is too old. `origins`:
-    whose pages may ask from a browser, none by default.
+    whose pages may ask from a browser, none by default. `counts`: whether live rows are counted.
     """
 
     bucket: str
@@ -57,6 +57,7 @@ class PredictSettings:
     refresh_seconds: float
     limits: Limits
     origins: tuple[str, ...] = ()
+    counts: bool = True
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "PredictSettings":
@@ -74,6 +75,7 @@ class PredictSettings:
                 remembered_rows=env.integer("REMEMBERED_ROWS", 4096, minimum=0, maximum=100_000),
                 work_bytes=_work_bytes(env.integer("MEMORY_MIB", 512, minimum=256, maximum=32768), max_bytes),
             ),
+            counts=env.choice("LIVE_COUNTERS", "on", ("on", "off")) == "on",
             origins=_origins(env.optional("ALLOWED_ORIGINS") or ""),
         )
 

@@ -14,6 +14,7 @@ from functions.train import CODE_VERSION
 from functions.train.candidate.background import background_document
 from functions.train.candidate.diagnosis import diagnose
 from functions.train.candidate.enclosures import (
+    answered,
     conformal_interval,
     golden_document,
     holdout_document,
@@ -160,7 +161,11 @@ def train(
             layout.MODEL: selected.graph,
             layout.HOLDOUT: encode_gzip(holdout_document(features, holdout, seed)),
             layout.GOLDEN: encode(golden),
-            layout.PROFILE: encode(profile_document(features, training, residuals)),
+            layout.PROFILE: encode(
+                profile_document(
+                    features, training, residuals, answered(selected.model, holdout, spec.target_range), seed
+                )
+            ),
             layout.BACKGROUND: encode(background),
             layout.REPORT: report_json(report),
             layout.REPORT_PAGE: report_page(report),

@@ -164,6 +164,7 @@ module "predict_access" {
   member   = local.accounts[each.key].member
   roles    = local.roles
   read     = ["${each.key}/"]
+  create   = ["live/${each.key}/"]
 }
 
 module "batch_access" {

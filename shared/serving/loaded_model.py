@@ -40,6 +40,7 @@ class VerifiedRun:
     model: Model
     schema: RequestSchema
     assessor: Assessor
+    profile: Profile
     explainer: Explainer | None = None
 
     def answers(self, inputs: ModelInput) -> list[Answer]:
@@ -81,6 +82,7 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
         schema=run.schema,
         assessor=run.assessor,
         explainer=run.explainer,
+        profile=run.profile,
     )
 
 
@@ -101,6 +103,7 @@ def verified_run(store: Store, stage: Stage, run_id: str, manifest_sha256: str) 
         schema=RequestSchema(manifest),
         assessor=Assessor(manifest, profile),
         explainer=_explainer(manifest, model, files.get(layout.BACKGROUND)),
+        profile=profile,
     )
 
 

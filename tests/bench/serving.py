@@ -46,7 +46,7 @@ USUAL = [
     *("--workers", "1", "--no-access-log", "--log-level", "error"),
 ]
 COMMANDS = {"usual": USUAL, "ours": OURS, "floor": FLOOR, "forgetful": OURS}
-FORGETFUL = {"REMEMBERED_ROWS": "0"}
+VARIABLES = {"forgetful": {"REMEMBERED_ROWS": "0"}, "uncounted": {"LIVE_COUNTERS": "off"}}
 LOCKED = ROOT / "functions" / "predict" / "requirements.txt"
 COMPARE: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
 
@@ -95,7 +95,7 @@ def serving(name: str, body: str, folder: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             [*COMMANDS[name], "--port", str(port)],
             cwd=ROOT,
-            env={**os.environ, **(FORGETFUL if name == "forgetful" else {})},
+            env={**os.environ, **VARIABLES.get(name, {})},
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from functions.batch.settings import BatchSettings
+from functions.predict.live.counters import Counters
 from functions.predict.settings import PredictSettings
 from functions.train import pipeline
 from functions.train.lease import Held, claim
@@ -22,7 +23,7 @@ from shared.documents import Attempt, GateSettings
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
 from shared.serving.loaded_model import NothingPromoted, load
-from shared.store import write_once
+from shared.store import Store, write_once
 from tests.candidates import build, run_id
 from tests.infra.granted import GrantedStore, grants
 from tests.infra.terraform import Workspace, of_type, owners_plan
@@ -242,8 +243,12 @@ def test_predict_reads_its_own_stage_and_nothing_else(plan: Plan, stage: Stage) 
     granted = grants(plan, f'predict_access["{stage}"]')
     store = GrantedStore(world.bucket, granted)
     assert load(store, stage).manifest.run_id == run_id(1)
+    counters = Counters(cast(Store, store), stage)
+    counters.refused(0.0, 0.0, load(store, stage), 422, ())
+    counters.drain()
+    assert len(world.bucket.list(layout.live_folder(stage, run_id(1)))) == 1
     assert store.unused() == set()
-    assert set(granted) == {"reader"}
+    assert granted == {"reader": (f"{stage}/",), "creator": (f"live/{stage}/",)}
     with pytest.raises(NothingPromoted):  # not NotPermitted: it may list, so a missing pointer is told as missing
         load(GrantedStore(MemoryStore(), granted), stage)
     other: Stage = "production" if stage == "staging" else "staging"

@@ -43,7 +43,7 @@ class Service:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
         self._prefix = parts.path.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = {"X-Purpose": "smoke", **({"Authorization": f"Bearer {token}"} if token else {})}
 
     def get(self, path: str) -> Answer:
         return self.request("GET", path)

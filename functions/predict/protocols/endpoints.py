@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from functions.predict.live.counted import note
 from functions.predict.protocols.inference import MODEL_PATH, describe_tensors, inference_rows, inferred
 from functions.predict.protocols.invocations import Scores, invocation_rows, parse_invocation
 from functions.predict.settings import Limits
@@ -26,17 +27,25 @@ FindModel = Callable[[], Awaitable[LoadedModel]]
 class Protocols:
     """MLflow's scoring protocol and the Open Inference Protocol over one model."""
 
-    def __init__(self, model: FindModel, limits: Limits, bodies: Bodies) -> None:
-        """`model` finds the model in hand, or raises Refusal (503)."""
+    def __init__(
+        self,
+        model: FindModel,
+        limits: Limits,
+        bodies: Bodies,
+        counted: Callable[[Endpoint], Endpoint] = lambda endpoint: endpoint,
+    ) -> None:
+        """`model` finds the model in hand, or raises Refusal (503); `counted` makes an endpoint whose rows count."""
         self._model = model
         self._bodies = bodies
         self._limits = limits
+        self._counted_infer = counted(self._infer)
+        self._counted_invocations = counted(self.invocations)
 
     def routes(self) -> Routes:
         """The paths that no model's name is part of."""
         return {
             "/ping": ("GET", self.ready),
-            "/invocations": ("POST", self.invocations),
+            "/invocations": ("POST", self._counted_invocations),
             "/v2": ("GET", self.server),
             "/v2/health/live": ("GET", self.live),
             "/v2/health/ready": ("GET", self.ready),
@@ -76,7 +85,7 @@ class Protocols:
     async def infer(self, request: Request) -> ASGIApp:
         """Rows as tensors."""
         try:
-            return await self._infer(request)
+            return await self._counted_infer(request)
         except Refusal as refusal:
             body = msgspec.json.encode({**problem_fields(refusal), "error": refusal.detail})
             return Response(body, refusal.status, refusal.headers, MEDIA_TYPE)
@@ -92,7 +101,9 @@ class Protocols:
 
         def work() -> ASGIApp:
             read = loaded.schema.read_rows(batch.rows, locate=batch.locate)
-            return JsonAnswer(inferred(loaded.manifest, loaded.answers(read), value))
+            answers = loaded.answers(read)
+            note(request, loaded, read, answers)
+            return JsonAnswer(inferred(loaded.manifest, answers, value))
 
         return await computed(body, work)
 
@@ -110,7 +121,9 @@ class Protocols:
         loaded = await self._model()
 
         def work() -> ASGIApp:
-            answers = loaded.answers(loaded.schema.read_rows(batch.rows, prefix=batch.prefix, locate=batch.locate))
+            read = loaded.schema.read_rows(batch.rows, prefix=batch.prefix, locate=batch.locate)
+            answers = loaded.answers(read)
+            note(request, loaded, read, answers)
             return JsonAnswer(Scores([answer.prediction for answer in answers]))
 
         return await computed(body, work)

@@ -18,7 +18,9 @@ from shared.documents import (
     Interval,
     NumericProfile,
     Profile,
+    TargetRange,
 )
+from shared.histogram import histogram
 from shared.model_runtime import Model
 
 GOLDEN_ROWS = 50
@@ -27,6 +29,7 @@ MAX_HOLDOUT_ROWS = 50_000
 MAX_OTHER_CHARACTERS = 16 * 2**20
 LEVEL = 0.9
 RESIDUAL_QUANTILES = 201
+MAX_RESIDUALS = 5_000
 Vector = NDArray[np.float64]
 
 
@@ -66,15 +69,33 @@ def golden_document(model: Model, features: Sequence[Feature], training: Rows) -
     return Golden(rows=tuple(rows), predictions=tuple(model.predict_rows(rows).tolist()))
 
 
-def profile_document(features: Sequence[Feature], training: Rows, residuals: Vector) -> Profile:
-    """Distributions of the training rows, and quantiles of the out-of-fold `residuals` (n,), target − predicted."""
+def profile_document(
+    features: Sequence[Feature], training: Rows, residuals: Vector, answered: Vector, seed: int
+) -> Profile:
+    """Distributions of the training rows, and the out-of-fold `residuals` (n,), target − predicted.
+
+    `answered` (m,): what is answered for the rows held out. Live rows are compared with them, not with those trained
+    on, whose predictions follow their own targets.
+    """
     frame = training.features
+    kept = residuals
+    if len(kept) > MAX_RESIDUALS:
+        kept = np.random.default_rng(seed).choice(kept, MAX_RESIDUALS, replace=False)
     return Profile(
         rows=len(training.target),
         numeric={f.name: _numeric(frame[f.name]) for f in features if f.kind != "categorical"},
         categorical={f.name: _categorical(frame[f.name]) for f in features if f.kind == "categorical"},
         residual_quantiles=tuple(np.quantile(residuals, np.linspace(0, 1, RESIDUAL_QUANTILES)).tolist()),
+        residuals=tuple(kept.tolist()),
+        predictions=histogram(answered),
     )
+
+
+def answered(model: Model, rows: Rows, bounds: TargetRange) -> Vector:
+    """What serving answers for `rows`: the model's predictions (n,) within the target's bounds."""
+    if bounds.min is None and bounds.max is None:
+        return model.predict(columns_of(rows.features))
+    return np.clip(model.predict(columns_of(rows.features)), bounds.min, bounds.max)
 
 
 def conformal_interval(residuals: Vector, level: float = LEVEL) -> Interval:
@@ -94,6 +115,7 @@ def _numeric(values: pd.Series) -> NumericProfile:
         mean=float(present.mean()),
         std=float(present.std()),
         quantiles=tuple(np.quantile(present, np.linspace(0, 1, 21)).tolist()),
+        histogram=histogram(present),
     )
 
 

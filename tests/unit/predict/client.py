@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from functions.predict.live.counters import Counters
 from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import Limits
@@ -23,11 +24,17 @@ class Client:
     """Requests to an application over `store`; a fault inside it is raised here unless it was answered."""
 
     def __init__(
-        self, store: Store, stage: Stage = "staging", limits: Limits | None = None, refresh_seconds: float = 3600
+        self,
+        store: Store,
+        stage: Stage = "staging",
+        limits: Limits | None = None,
+        refresh_seconds: float = 3600,
+        counters: Counters | None = None,
     ) -> None:
         self.store = store
+        self.counters = counters or Counters(store, stage)
         self.predictor = Predictor(store, stage, refresh_seconds)
-        self.app = application(self.predictor, limits or Limits())
+        self.app = application(self.predictor, limits or Limits(), counters=self.counters)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._request(method, path, options))

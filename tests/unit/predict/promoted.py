@@ -18,6 +18,7 @@ from shared.documents import (
     Assessment,
     Background,
     Bands,
+    CategoricalProfile,
     Cell,
     CodeInfo,
     CvScores,
@@ -27,10 +28,12 @@ from shared.documents import (
     Feature,
     GateSettings,
     Golden,
+    Histogram,
     HoldoutScores,
     Interval,
     Manifest,
     ModelInfo,
+    NumericProfile,
     Pointer,
     Profile,
     TargetRange,
@@ -74,6 +77,36 @@ FEATURES = (
 )
 ASSESSMENT = Assessment(at_risk_below=50.0, tiers=Tiers(medium=0.40, high=0.70), bands=Bands(low=50.0, medium=70.0))
 RESIDUAL_QUANTILES = tuple(float(quantile) for quantile in range(-40, 41))
+PROFILE = Profile(
+    rows=800,
+    numeric={
+        "age": NumericProfile(
+            missing=0,
+            mean=15.0,
+            std=5.0,
+            quantiles=(5.0, 25.0),
+            histogram=Histogram(uppers=(5.0, 10.0, 20.0, 25.0), counts=(1, 199, 400, 200)),
+        ),
+        "hours": NumericProfile(
+            missing=80,
+            mean=10.0,
+            std=5.0,
+            quantiles=(0.0, 20.0),
+            histogram=Histogram(uppers=(0.0, 10.0, 20.0), counts=(100, 320, 300)),
+        ),
+    },
+    categorical={
+        "gender": CategoricalProfile(missing=0, counts={"female": 420, "male": 380}),
+        "race_ethnicity": CategoricalProfile(missing=0, counts={"group A": 300, "group B": 300, "group C": 200}),
+        "parental_level_of_education": CategoricalProfile(
+            missing=0, counts={"some college": 500, "bachelor's degree": 250, "école supérieure": 50}
+        ),
+        "lunch": CategoricalProfile(missing=40, counts={"standard": 500, "free/reduced": 260}),
+    },
+    residual_quantiles=RESIDUAL_QUANTILES,
+    residuals=RESIDUAL_QUANTILES,
+    predictions=Histogram(uppers=(40.0, 50.0, 60.0, 70.0, 80.0), counts=(1, 20, 60, 80, 39)),
+)
 ROW: Mapping[str, Any] = {
     "gender": "male",
     "age": 15,
@@ -187,11 +220,10 @@ def manifest(run_id: str, files: Mapping[str, bytes], **changes: Any) -> Manifes
 def run_files(base: float = BASE) -> dict[str, bytes]:
     """The files that a run's manifest promises; `base` sets the level of its predictions."""
     rows = golden_rows()
-    profile = Profile(rows=800, numeric={}, categorical={}, residual_quantiles=RESIDUAL_QUANTILES)
     return {
         layout.MODEL: graph(base),
         layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(by_hand(row, base) for row in rows))),
-        layout.PROFILE: encode(profile),
+        layout.PROFILE: encode(PROFILE),
         layout.BACKGROUND: encode(Background(rows=rows, counts=tuple(range(1, len(rows) + 1)), additive=True)),
     }
 

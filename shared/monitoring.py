@@ -1,0 +1,205 @@
+"""The JSON documents about a model that serves: counters of live rows, daily looks, alarms, performance on labels.
+
+None of them holds a value of a row: counts by the bins and categories of the run's own profile, figures of many rows.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from shared.documents import Document
+from shared.layout import Stage
+
+OTHER_BELOW = 5
+"""A category seen fewer times than this in a block counts as `other` there."""
+LATENCY_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
+"""Upper edges of the bins of a latency, in µs; one more bin is beyond the last."""
+
+AlarmKind = Literal["drift", "refusals", "faults", "silence", "performance"]
+
+
+class FeatureCounts(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """Live rows of one feature. `bins` as the profile's histogram has them, `counts` in the order of the categories.
+
+    `unknown`: texts that training did not see. `other`: categories that are too rare in the block to be told.
+    """
+
+    missing: int = 0
+    below: int = 0
+    above: int = 0
+    bins: tuple[int, ...] = ()
+    unknown: int = 0
+    other: int = 0
+    counts: tuple[int, ...] = ()
+
+
+class LiveBlock(Document, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
+    """What one serving process counted between two moments.
+
+    `refused`: problems by code and feature, "" where it was the request as a whole. `lost`: rows that were counted
+    nowhere, since the bucket did not take them.
+    """
+
+    schema_version: int
+    run_id: str
+    since: datetime
+    until: datetime
+    requests: int
+    rows: int
+    features: dict[str, FeatureCounts]
+    prediction: FeatureCounts
+    refused: dict[str, dict[str, int]]
+    answers: dict[str, int]
+    latency_us: tuple[int, ...]
+    lost: int = 0
+
+
+class Share(Document, frozen=True, kw_only=True):
+    """One cell of a feature: its name for people, and its share of the rows at training and live."""
+
+    cell: str
+    trained: float
+    live: float
+
+
+class FeatureLook(Document, frozen=True, kw_only=True):
+    """What a look says of one feature, of the rows since the day `since`.
+
+    `p` is for all features together, None where there were too few rows; `moved` is the largest change of a share.
+    """
+
+    name: str
+    since: str
+    rows: int
+    effective: float
+    design_effect: float
+    moved: float
+    alarms: bool
+    p: float | None = None
+    shares: tuple[Share, ...] = ()
+
+
+class Standing(Document, frozen=True, kw_only=True):
+    """An alarm that has not ended."""
+
+    kind: AlarmKind
+    subject: str
+    raised_at: datetime
+    key: str
+
+
+class Traffic(Document, frozen=True, kw_only=True):
+    """One day of one run: how much was asked and how it was answered."""
+
+    on: str
+    requests: int
+    rows: int
+    refused: int
+    faults: int
+    lost: int = 0
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+
+
+class WatchReport(Document, frozen=True, kw_only=True):
+    """The daily look: the day `on` of the run that the stage served at its end."""
+
+    schema_version: int
+    stage: Stage
+    on: str
+    looked_at: datetime
+    run_id: str | None
+    traffic: tuple[Traffic, ...] = ()
+    features: tuple[FeatureLook, ...] = ()
+    alarms: tuple[Standing, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Alarm(Document, frozen=True, kw_only=True):
+    """Something that a person should look at: a sentence, and the figures behind it."""
+
+    schema_version: int
+    kind: AlarmKind
+    stage: Stage
+    subject: str
+    run_id: str
+    raised_at: datetime
+    message: str
+    figures: dict[str, float]
+
+
+class Estimate(Document, frozen=True, kw_only=True):
+    """A figure with the interval that holds it with 95 % confidence."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Scores(Document, frozen=True, kw_only=True):
+    """A run on labelled rows. `bias` is the mean of target − predicted; `coverage` that of the interval."""
+
+    rows: int
+    r2: Estimate | None
+    mae: Estimate
+    bias: Estimate
+    coverage: Estimate
+
+
+class BetState(Document, frozen=True, kw_only=True):
+    """The bet against a run's promise: its wealth now and at its highest, of 1; it alarms at 200."""
+
+    stream: str
+    labels: int
+    wealth: float
+    highest: float
+    alarmed: bool
+
+
+class RunPerformance(Document, frozen=True, kw_only=True):
+    """One run on its fair rows: all of them, and those that it answered itself."""
+
+    run_id: str
+    promised_mae: float
+    promised_r2: float
+    level: float
+    fair: Scores | None
+    answered: Scores | None
+    slices: dict[str, dict[str, Scores]] = msgspec.field(default_factory=dict)
+    bets: tuple[BetState, ...] = ()
+
+
+class Performance(Document, frozen=True, kw_only=True):
+    """How runs fare on all labelled rows, each row once.
+
+    `unattributed`: rows within a minute of a swap. `contradicting`: rows that say the same of another target.
+    """
+
+    schema_version: int
+    updated_at: datetime
+    files: int
+    rows: int
+    repeated: int
+    unattributed: int
+    contradicting: int
+    runs: tuple[RunPerformance, ...]
+    notes: tuple[str, ...] = ()
+
+
+class LabelRejection(Document, frozen=True, kw_only=True):
+    """Why a file of labels was refused."""
+
+    schema_version: int
+    rejected_at: datetime
+    name: str
+    generation: int
+    reason: str
+    problems: tuple[str, ...]
+
+
+class Retraining(Document, frozen=True, kw_only=True):
+    """The alarm that asks for the training of its day."""
+
+    alarm: str
+    asked_at: datetime
