@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc
+from scipy.special import chdtrc, chdtri
 
 Counts = NDArray[np.float64]
 
@@ -18,6 +18,8 @@ ALARM_P = 1e-4
 ALARM_SHARE = 0.05
 """A change of a share that is smaller than this matters to nobody, however sure it is."""
 MIN_EFFECTIVE_ROWS = 200.0
+MIN_DAYS = 7
+"""Fewer days say little of how much days differ."""
 MIN_EXPECTED = 5.0
 """Below this expectation, chi-square's distribution is not that of the statistic (Cochran 1954)."""
 
@@ -26,13 +28,25 @@ MIN_EXPECTED = 5.0
 class Evidence:
     """The cells of one feature: rows at training, live rows of the window, and live rows by block over four weeks.
 
-    `reference` (k,), `live` (k,), `blocks` (b, k). `ordered`: neighbours are alike, as the bins of a number are.
+    `reference` (k,), `live` (k,), `blocks` (b, k), `days` (b,) on which each block was counted, as numbers that grow;
+    `since`: the first day of the window. `ordered`: neighbours are alike, as the bins of a number are.
     """
 
     reference: Counts
     live: Counts
     blocks: Counts
+    days: NDArray[np.int64]
+    since: int = 0
     ordered: bool = False
+
+    def design_effect(self) -> float:
+        """By the blocks within each day, and by how much the days of before the window usually differ.
+
+        So rows that are alike within a block or on a day count for less, while the change that a look is for, or that
+        others were for, does not speak against itself.
+        """
+        before = self.days < self.since
+        return max(design_effect(self.blocks, self.days), usual_effect(self.blocks[before], self.days[before]))
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,7 @@ def compare(evidence: Evidence) -> Comparison:
     """One feature by itself; without a p-value below MIN_EFFECTIVE_ROWS."""
     reference, live = evidence.reference, evidence.live
     rows, known = float(live.sum()), float(reference.sum())
-    effect = design_effect(evidence.blocks)
+    effect = evidence.design_effect()
     if not rows or not known:
         return Comparison(rows, effect, 0.0, 0.0, 0)
     change = np.abs(live / rows - reference / known)
@@ -87,25 +101,57 @@ def compare(evidence: Evidence) -> Comparison:
     return Comparison(rows, effect, effective, float(change[cell]), cell, p)
 
 
-def design_effect(blocks: Counts) -> float:
+def design_effect(blocks: Counts, groups: NDArray[np.int64] | None = None) -> float:
     """How many times the variance of shares exceeds that of independent rows, from counts by block (b, k); at least 1.
 
-    Rao and Scott's first-order correction: callers ask runs of alike rows, and those tell less than their number says.
+    Shares are those of each group of blocks, (b,), one of all where there are none. This is Rao and Scott's first-order
+    correction: callers ask runs of alike rows, and those tell less than their number says.
     Source: Rao and Scott, On Simple Adjustments to Chi-Square Tests with Sample Survey Data, 1987.
     """
     sizes = blocks.sum(axis=1)
-    blocks, sizes = blocks[sizes > 0], sizes[sizes > 0]
-    if len(blocks) < 2:
+    filled = sizes > 0
+    blocks, sizes = blocks[filled], sizes[filled]
+    groups = (
+        np.zeros(len(blocks), dtype=np.int64) if groups is None else np.unique(groups[filled], return_inverse=True)[1]
+    )
+    members = np.bincount(groups) if len(groups) else np.zeros(0, dtype=np.int64)
+    if not (members > 1).any():
         return 1.0
-    total = sizes.sum()
-    shares = blocks.sum(axis=0) / total
-    inner = (shares > 0) & (shares < 1)
+    totals = np.zeros((len(members), blocks.shape[1]))
+    np.add.at(totals, groups, blocks)
+    shares = totals / totals.sum(axis=1, keepdims=True)
+    several = members > 1
+    correction = np.where(several, members / np.maximum(members - 1, 1), 0.0)
+    found = (((blocks - sizes[:, None] * shares[groups]) ** 2) * correction[groups, None]).sum(axis=0)
+    independent = (totals * (1 - shares))[several].sum(axis=0)
+    inner = independent > 0
     if not inner.any():
         return 1.0
-    shares, blocks = shares[inner], blocks[:, inner]
-    deviations = ((blocks - sizes[:, None] * shares) ** 2).sum(axis=0) * len(blocks) / (len(blocks) - 1) / total**2
-    independent = shares * (1 - shares) / total
-    return max(1.0, float(np.average(deviations / independent, weights=1 - shares)))
+    whole = totals[several].sum(axis=0) / totals[several].sum()
+    return max(1.0, float(np.average(found[inner] / independent[inner], weights=1 - whole[inner])))
+
+
+def usual_effect(blocks: Counts, days: NDArray[np.int64]) -> float:
+    """The design effect that a usual day shows, from blocks (b, k) and their days (b,); 1 below MIN_DAYS days.
+
+    Each day's Pearson statistic against the median day's shares; the median of these over that of
+    a chi-square's. So days of another time, up to half of them, do not make all days count for less.
+    """
+    found, places = np.unique(days, return_inverse=True)
+    totals = np.zeros((len(found), blocks.shape[1]))
+    np.add.at(totals, places, blocks)
+    totals = totals[totals.sum(axis=1) > 0]
+    if len(totals) < MIN_DAYS:
+        return 1.0
+    sizes = totals.sum(axis=1, keepdims=True)
+    shares = np.median(totals / sizes, axis=0)
+    inner = shares > 0
+    freedom = int(inner.sum()) - 1
+    if freedom < 1:
+        return 1.0
+    expected = sizes * shares[inner] / shares[inner].sum()
+    statistics = ((totals[:, inner] - expected) ** 2 / expected).sum(axis=1)
+    return max(1.0, float(np.median(statistics)) / float(chdtri(freedom, 0.5)))
 
 
 def two_sample_p(reference: Counts, live: Counts) -> float:

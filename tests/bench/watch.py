@@ -29,28 +29,33 @@ class Year:
     """Days of callers' rows in `runs` of alike ones, `volume` a day, and the looks at them."""
 
     def __init__(self, shares: Sequence[Counts], volume: int, runs: int, seed: Sequence[int]) -> None:
-        self._shares, self._volume, self._runs = shares, volume, runs
+        self._volume, self._runs = volume, runs
         self._generator = np.random.default_rng(seed)
         self._reference = [self._generator.multinomial(TRAINED_ON, share).astype(float) for share in shares]
         self._blocks: list[Counts] = [np.zeros((0, len(share))) for share in shares]
-        self._held = [np.zeros(len(share)) for share in shares]
+        self._days = np.zeros(0, dtype=np.int64)
+        self._since = [0] * len(shares)
+        self._day = -1
 
     def day(self, shares: Sequence[Counts]) -> tuple[bool, bool]:
         """One day and the look after it: whether anything was looked at, and whether it alarms."""
-        blocks = max(1, min(BLOCKS_A_DAY, self._volume // self._runs))
-        asked = max(1, self._volume // self._runs // blocks)
+        self._day += 1
+        count = max(1, min(BLOCKS_A_DAY, self._volume // self._runs))
+        asked = max(1, self._volume // self._runs // count)
+        self._days = np.append(self._days, np.full(count, self._day))
+        kept = self._days > self._day - HISTORY_DAYS
+        self._days = self._days[kept]
+        evidence = {}
         for place, share in enumerate(shares):
-            today = self._generator.multinomial(asked, share, size=blocks).astype(float) * self._runs
-            self._blocks[place] = np.vstack([self._blocks[place], today])[-BLOCKS_A_DAY * HISTORY_DAYS :]
-            self._held[place] = self._held[place] + today.sum(axis=0)
-        evidence = {
-            str(place): Evidence(self._reference[place], self._held[place], self._blocks[place])
-            for place in range(len(shares))
-        }
+            today = self._generator.multinomial(asked, share, size=count).astype(float) * self._runs
+            blocks = self._blocks[place] = np.vstack([self._blocks[place], today])[kept]
+            since = self._since[place] = max(self._since[place], self._day - HISTORY_DAYS + 1)
+            live = blocks[self._days >= since].sum(axis=0)
+            evidence[str(place)] = Evidence(self._reference[place], live, blocks, self._days, since)
         found = compare_all(evidence)
         for place in range(len(shares)):
             if found[str(place)].looked:
-                self._held[place] = np.zeros_like(self._held[place])
+                self._since[place] = self._day + 1
         return any(entry.looked for entry in found.values()), any(entry.alarms for entry in found.values())
 
 
@@ -78,7 +83,7 @@ def false_drift_alarms() -> list[bool]:
 
 def drift_seen() -> list[bool]:
     """Days until a share that moved is seen, by volume."""
-    kept = []
+    kept: list[bool] = []
     say(
         "\nrows a day: days to the first look, and to the alarm where a share moved by 0.19 and by 0.10 (of 25, median)"
     )
@@ -86,23 +91,27 @@ def drift_seen() -> list[bool]:
         first = [days_until(volume, 0.0, number, lambda found: found[0]) for number in range(5)]
         large = [days_until(volume, 0.30, number, lambda found: found[1]) for number in range(25)]
         small = [days_until(volume, 0.155, number, lambda found: found[1]) for number in range(25)]
-        look, seen, later = (float(np.median(days)) for days in (first, large, small))
+        sudden = [days_until(volume, 0.30, number, lambda found: found[1], quiet=28) for number in range(9)]
+        look, seen, later, after = (float(np.median(days)) for days in (first, large, small, sudden))
+        late = f"+0.19 after four quiet weeks {after:3.0f}"
         never = " (61: never)" if later > 60 else ""
-        say(f"  {volume:5d}   first look {look:3.0f}   +0.19 {seen:3.0f}   +0.10 {later:3.0f}{never}")
-        kept.append(seen <= look)
+        say(f"  {volume:5d}   first look {look:3.0f}   +0.19 {seen:3.0f}   +0.10 {later:3.0f}{never}   {late}")
+        kept.extend((seen <= look, after <= look))
         if volume >= 1_000:
             kept.append(later <= 2)
     return kept
 
 
-def days_until(volume: int, moved: float, number: int, hit: Callable[[tuple[bool, bool]], bool]) -> int:
-    """Days until `hit` holds of a look, 61 for never; `moved` of the other rows get the free lunch."""
+def days_until(volume: int, moved: float, number: int, hit: Callable[[tuple[bool, bool]], bool], quiet: int = 0) -> int:
+    """Days until `hit` holds of a look, 61 for never; after `quiet` days, `moved` of the others get the free lunch."""
     changed = shares()
     place = FEATURES.index("lunch")
     reduced = int(changed[place].argmin())
     changed[place] = changed[place] * (1 - moved)
     changed[place][reduced] += moved
     year = Year(shares(), volume, 1, (volume, number, 7))
+    for _ in range(quiet):
+        year.day(shares())
     return next((day for day in range(1, 61) if hit(year.day(changed))), 61)
 
 

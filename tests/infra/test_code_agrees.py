@@ -48,6 +48,7 @@ LEFT_TO_THEIR_DEFAULT = {
     "validate": {},
     "batch": {"BATCH_ENGINE_ROWS": "0: no file goes to Dataflow, until somebody has built the pipeline's image"},
     "predict": {
+        "LIVE_COUNTERS": "live rows are counted, unless somebody decides against it",
         "REMEMBERED_ROWS": "what the service's memory is sized for",
         "BODY_SECONDS": "well within the service's own time-out",
     },

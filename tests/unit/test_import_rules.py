@@ -18,7 +18,7 @@ HOMES = {
     "onnxruntime": {"shared/model_runtime.py"},
     "xgboost": {"functions/train/search/zoo.py", "functions/train/search/fits.py", "functions/train/graph/export.py"},
     "catboost": {"functions/train/search/zoo.py", "functions/train/graph/export.py"},
-    "functions_framework": {f"functions/{name}/main.py" for name in ("train", "validate", "predict", "batch")},
+    "functions_framework": {f"functions/{name}/main.py" for name in ("train", "validate", "predict", "batch", "watch")},
 }
 
 
@@ -51,11 +51,11 @@ def test_shared_imports_no_function_and_no_infrastructure() -> None:
     assert [hit for hit in found if is_below(hit[1], "functions") or is_below(hit[1], "infra")] == []
 
 
-@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch"])
+@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch", "watch"])
 def test_a_function_imports_no_other_function(function: str) -> None:
     found = [(name(path), module) for path in sources(f"functions/{function}") for module in imports(path)]
     assert found
-    others = [f"functions.{other}" for other in ("train", "validate", "predict", "batch") if other != function]
+    others = [f"functions.{other}" for other in ("train", "validate", "predict", "batch", "watch") if other != function]
     strangers = [hit for hit in found if any(is_below(hit[1], package) for package in [*others, "infra", "tests"])]
     assert strangers == []
 
@@ -205,7 +205,7 @@ def test_a_light_function_starts_without_the_heavy_libraries(function: str) -> N
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
-@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch"])
+@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch", "watch"])
 def test_an_entry_point_starts_no_thread_before_the_server_forks(function: str) -> None:
     """onnxruntime does when it is imported; a worker forked after that hangs or aborts when it ends."""
     probe = f"import functions.{function}.main, sys; print('onnxruntime' in sys.modules)"
@@ -213,7 +213,7 @@ def test_an_entry_point_starts_no_thread_before_the_server_forks(function: str) 
     assert (done.stdout.strip(), done.returncode) == ("False", 0), done.stderr
 
 
-@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch"])
+@pytest.mark.parametrize("function", ["train", "validate", "predict", "batch", "watch"])
 def test_importing_an_entry_point_does_no_io(function: str) -> None:
     probe = (
         "import sys, functions_framework, functions_framework.aio\n"

@@ -1,12 +1,13 @@
 """What was asked and answered, kept as one list for a short while, then counted and written off the event loop.
 
-A request costs one append. At 4,096 rows, 300 s after the first of them, or when the process ends, a thread counts the
-list and writes a block. What the bucket does not take waits, bounded; the oldest counts go first, and the loss is told.
+A request costs one append. A thread counts the list at 4,096 rows, and 300 s after the first of them, or when the
+process ends, it writes a block: every object of the bucket wakes each function once, so they are few however much is
+asked. What the bucket does not take waits, bounded; the oldest counts go first, and the loss is told.
 """
 
 import secrets
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,17 +15,15 @@ from datetime import datetime
 from time import perf_counter
 
 import msgspec
-import numpy as np
 
 from functions.predict.live.tally import Tally
 from functions.predict.memory import Remembered
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION
 from shared.errors import NotPermitted, PipelineError, PreconditionFailed
 from shared.layout import Stage
-from shared.monitoring import LATENCY_US, LiveBlock
+from shared.monitoring import LiveBlock
 from shared.problems import Problem
 from shared.serving.assessment import Answer
 from shared.serving.loaded_model import VerifiedRun
@@ -32,7 +31,9 @@ from shared.serving.reading import KnownRow, ModelInput
 from shared.store import CREATE_ONLY, Store
 
 MAX_ROWS = 4_096
+"""So many are counted at once."""
 MAX_SECONDS = 300.0
+"""A block is so old when it is written; an instance that is killed loses no more."""
 MAX_LISTS = 16
 """Lists that wait to be counted while the bucket is slow."""
 MAX_BLOCKS = 256
@@ -65,13 +66,16 @@ class _Held:
 
 
 class _Noted:
-    """The requests since `since`, by run, and those that were refused: seconds, the run, status and problems."""
+    """The requests since `since`, by run, and those that were refused: seconds, the run, status and problems.
 
-    __slots__ = ("began", "refused", "rows", "runs", "since")
+    `due`: when, on the timer's clock, their block is to be written.
+    """
 
-    def __init__(self, since: datetime, began: float) -> None:
+    __slots__ = ("due", "refused", "rows", "runs", "since")
+
+    def __init__(self, since: datetime, due: float) -> None:
         self.since = since
-        self.began = began
+        self.due = due
         self.rows = 0
         self.runs: dict[int, _Held] = {}
         self.refused: list[tuple[float, VerifiedRun | None, int, Sequence[Problem]]] = []
@@ -100,9 +104,11 @@ class Counters:
         self._clock = clock
         self._timer = timer
         self._noted: _Noted | None = None
-        self._lists: deque[_Noted] = deque()
+        self._due: float | None = None
+        self._lists: deque[tuple[_Noted, bool]] = deque()
         self._blocks: deque[_Waiting] = deque()
         self._tallies: dict[str, Tally] = {}
+        self._asked: set[str] = set()
         self._lost = 0
         self._failing = False
         self._at_work = threading.Lock()
@@ -120,7 +126,7 @@ class Counters:
         """A request was answered by `run` at `ended`, on the timer's clock: one row with its answer, or a batch."""
         noted = self._noted
         if noted is None:
-            noted = self._noted = _Noted(self._clock(), ended)
+            noted = self._note(ended)
         held = noted.runs.get(id(run))  # whose objects live as long as they are held
         if held is None:
             held = noted.runs[id(run)] = _Held(run)
@@ -134,124 +140,98 @@ class Counters:
         else:
             held.batches.append((rows, answers))  # type: ignore[arg-type]
             noted.rows += len(answers)  # type: ignore[arg-type]
-        if noted.rows >= MAX_ROWS or ended - noted.began >= MAX_SECONDS:
-            self.hand_over()
+        if noted.rows >= MAX_ROWS or ended >= noted.due:
+            self.hand_over(write=ended >= noted.due)
 
     def refused(
         self, ended: float, seconds: float, run: VerifiedRun | None, status: int, problems: Sequence[Problem]
     ) -> None:
         """A request was refused, or failed where `status` is 500. `run`: the one in hand."""
-        if self._noted is None:
-            self._noted = _Noted(self._clock(), ended)
-        self._noted.refused.append((seconds, run, status, problems))
-        self._noted.rows += 1
-        if self._noted.rows >= MAX_ROWS or ended - self._noted.began >= MAX_SECONDS:
-            self.hand_over()
+        noted = self._noted or self._note(ended)
+        noted.refused.append((seconds, run, status, problems))
+        noted.rows += 1
+        if noted.rows >= MAX_ROWS or ended >= noted.due:
+            self.hand_over(write=ended >= noted.due)
 
-    def hand_over(self) -> None:
-        """Let a thread count and write what was noted."""
-        self._put_aside()
+    def hand_over(self, *, write: bool = True) -> None:
+        """Let a thread count what was noted, and write a block."""
+        self._put_aside(write=write)
         threading.Thread(target=self._work, name="counters", daemon=True).start()
 
     def drain(self) -> None:
         """Count and write everything, now; gives up after 8 s."""
-        self._put_aside()
+        self._put_aside(write=False)
         thread = threading.Thread(target=self._work, args=(True,), name="counters", daemon=True)
         thread.start()
         thread.join(DRAIN_SECONDS)
 
-    def _put_aside(self) -> None:
+    def _note(self, ended: float) -> _Noted:
+        if self._due is None:
+            self._due = ended + MAX_SECONDS
+        self._noted = _Noted(self._clock(), self._due)
+        return self._noted
+
+    def _put_aside(self, *, write: bool) -> None:
+        if write:
+            self._due = None
         noted, self._noted = self._noted, None
         if noted is None:
             return
         for held in noted.runs.values():
             held.settle()
-        self._lists.append(noted)
+        self._lists.append((noted, write))
         if len(self._lists) > MAX_LISTS:
-            self._lost += self._lists.popleft().rows
+            self._lost += self._lists.popleft()[0].rows
 
     def _work(self, last: bool = False) -> None:
         with self._at_work:
             try:
                 while self._lists:
-                    noted = self._lists.popleft()
-                    self._count(noted, last=last and not self._lists)
+                    noted, write = self._lists.popleft()
+                    self._count(noted)
+                    if write:
+                        self._close(last=False)
                 if last:
-                    self._take_all()
+                    self._close(last=True)
                 self._write()
             except Exception as error:  # noqa: BLE001 - whatever fails here, serving goes on
                 logs.error(f"live rows were not counted: {type(error).__name__}", reason="counters", stage=self._stage)
 
     # ---- counting ---------------------------------------------------------------------------------------------------
 
-    def _count(self, noted: _Noted, *, last: bool) -> None:
-        found: dict[str, list[_Held]] = {}
+    def _count(self, noted: _Noted) -> None:
         for held in noted.runs.values():
-            found.setdefault(held.run.manifest.run_id, []).append(held)
-        for _, run, _, _ in noted.refused:
-            if run is not None:
-                found.setdefault(run.manifest.run_id, [_Held(run)])
-        for run_id, parts in found.items():
-            self._block(run_id, parts, noted, last=last)
-        for run_id in [run_id for run_id in self._tallies if run_id not in found]:
-            self._take(run_id, noted.since)  # another run answers by now
-
-    def _block(self, run_id: str, parts: Sequence[_Held], noted: _Noted, *, last: bool) -> None:
-        tally = self._tallies.setdefault(run_id, Tally(parts[0].run))
-        refused = [entry for entry in noted.refused if entry[1] is not None and entry[1].manifest.run_id == run_id]
-        problems = [problem for entry in refused for problem in entry[3]]
-        for held in parts:
+            tally = self._tally(held.run, noted.since)
             tally.add_rows(held.rows, *held.single)
             for read, answers in held.batches:
                 tally.add_input(read, [answer.prediction for answer in answers])
-                problems += [problem for told in read.refused.values() for problem in told]
-        answered = [seconds for held in parts for seconds in held.seconds]
-        seconds = answered + [entry[0] for entry in refused]
-        statuses = Counter({"2xx": len(answered)}) + Counter(f"{entry[2] // 100}xx" for entry in refused)
-        by_code = _by_code(problems, parts[0].run)
-        self._put(run_id, tally, noted.since, len(seconds), by_code, dict(statuses), seconds, last=last)
-        if last:
-            del self._tallies[run_id]
+                for problems in read.refused.values():
+                    tally.add_problems(problems)
+            tally.add_requests("2xx", held.seconds)
+        for seconds, run, status, problems in noted.refused:
+            if run is not None:
+                tally = self._tally(run, noted.since)
+                tally.add_problems(problems)
+                tally.add_requests(f"{status // 100}xx", [seconds])
 
-    def _take_all(self) -> None:
-        for run_id in list(self._tallies):
-            self._take(run_id, self._clock())
+    def _tally(self, run: VerifiedRun, since: datetime) -> Tally:
+        run_id = run.manifest.run_id
+        if run_id not in self._tallies:
+            self._tallies[run_id] = Tally(run, since)
+        self._asked.add(run_id)
+        return self._tallies[run_id]
 
-    def _take(self, run_id: str, since: datetime) -> None:
-        tally = self._tallies.pop(run_id)
-        if tally.waits():
-            self._put(run_id, tally, since, 0, {}, {}, [], last=True)
-
-    def _put(
-        self,
-        run_id: str,
-        tally: Tally,
-        since: datetime,
-        requests: int,
-        refused: dict[str, dict[str, int]],
-        answers: dict[str, int],
-        seconds: Sequence[float],
-        *,
-        last: bool = False,
-    ) -> None:
-        rows, features, prediction = tally.take(last=last)
+    def _close(self, *, last: bool) -> None:
+        """Make blocks of what was counted. A run that nobody asks any more has its last one."""
         now = self._clock()
-        latency = np.bincount(np.searchsorted(LATENCY_US, np.array(seconds) * 1e6), minlength=len(LATENCY_US) + 1)
-        block = LiveBlock(
-            schema_version=SCHEMA_VERSION,
-            run_id=run_id,
-            since=min(since, now),
-            until=now,
-            requests=requests,
-            rows=rows,
-            features=features,
-            prediction=prediction,
-            refused=refused,
-            answers=answers,
-            latency_us=tuple(latency.tolist()),
-        )
-        key = layout.live_block(self._stage, run_id, now, secrets.token_hex(4))
-        self._blocks.append(_Waiting(key, block))
+        for run_id, tally in list(self._tallies.items()):
+            gone = last or run_id not in self._asked
+            if gone:
+                del self._tallies[run_id]
+            if tally.waits(last=gone):
+                key = layout.live_block(self._stage, run_id, now, secrets.token_hex(4))
+                self._blocks.append(_Waiting(key, tally.take(now, last=gone)))
+        self._asked.clear()
         while len(self._blocks) > MAX_BLOCKS:
             self._lost += self._blocks.popleft().block.rows
 
@@ -283,14 +263,3 @@ class Counters:
         if not self._failing:
             self._failing = True
             logs.warning(f"live counts wait for the bucket: {error}", reason="counters", stage=self._stage)
-
-
-def _by_code(problems: Sequence[Problem], run: VerifiedRun) -> dict[str, dict[str, int]]:
-    """Problems by code and feature. A pointer may hold what a caller made up: only the model's own names are kept."""
-    found: dict[str, dict[str, int]] = {}
-    for problem in problems:
-        name = problem.pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
-        feature = run.schema.names.get(name, "")
-        by_feature = found.setdefault(problem.code, {})
-        by_feature[feature] = by_feature.get(feature, 0) + 1
-    return found

@@ -1,18 +1,20 @@
 """Counts answered rows of one run by the bins and categories of the run's own profile.
 
-Pure. Arrives: rows as the graph read them, with what was predicted. Leaves: the feature part of a block.
+Pure. Arrives: rows as the graph read them, with what was predicted, and why others were refused. Leaves: a block.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.documents import Feature, Histogram, NumericProfile
+from shared.documents import SCHEMA_VERSION, Feature, Histogram, NumericProfile
 from shared.histogram import counted
 from shared.model_runtime import MISSING_TEXT
-from shared.monitoring import OTHER_BELOW, FeatureCounts
+from shared.monitoring import LATENCY_US, OTHER_BELOW, FeatureCounts, LiveBlock
+from shared.problems import Problem
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
 
@@ -26,12 +28,20 @@ class Tally:
     still waits when the process ends is told as `other`.
     """
 
-    def __init__(self, run: VerifiedRun) -> None:
+    def __init__(self, run: VerifiedRun, since: datetime) -> None:
+        self._run_id, self._names = run.manifest.run_id, run.schema.names
         features, profile = run.manifest.features, run.profile
         self._numeric = [_Number(f.name, _bins(profile.numeric.get(f.name))) for f in features if f.kind == "numeric"]
         self._categorical = [_Category(feature) for feature in features if feature.kind == "categorical"]
         self._prediction = _Number("", profile.predictions)
-        self.rows = 0
+        self._clear(since)
+
+    def _clear(self, since: datetime) -> None:
+        self._since = since
+        self._rows = 0
+        self._answers: Counter[str] = Counter()
+        self._refused: dict[str, Counter[str]] = {}
+        self._latency = np.zeros(len(LATENCY_US) + 1, dtype=np.int64)
 
     def add_rows(self, rows: Sequence[KnownRow], predictions: Sequence[float], times: Sequence[int]) -> None:
         """Count single rows, each so many times."""
@@ -45,7 +55,7 @@ class Tally:
         for category, cells in zip(self._categorical, zip(*words, strict=True), strict=True):
             category.add(cells, times)
         self._prediction.add(np.array(predictions, dtype=np.float64), weights)
-        self.rows += int(weights.sum())
+        self._rows += int(weights.sum())
 
     def add_input(self, read: ModelInput, predictions: Sequence[float]) -> None:
         """Count the rows of a batch that were answered."""
@@ -56,18 +66,43 @@ class Tally:
         for category, cells in zip(self._categorical, read.categorical.T, strict=True):
             category.add(cells)
         self._prediction.add(np.array(predictions, dtype=np.float64))
-        self.rows += len(predictions)
+        self._rows += len(predictions)
 
-    def take(self, *, last: bool) -> tuple[int, dict[str, FeatureCounts], FeatureCounts]:
-        """Rows, features and predictions since the last block; of the `last` one, everything that waited."""
-        rows, self.rows = self.rows, 0
+    def add_problems(self, problems: Sequence[Problem]) -> None:
+        """Count why rows were refused. A pointer may hold what a caller made up: only the model's names are kept."""
+        for problem in problems:
+            name = problem.pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+            self._refused.setdefault(problem.code, Counter())[self._names.get(name, "")] += 1
+
+    def add_requests(self, answer: str, seconds: Sequence[float]) -> None:
+        """Count requests that were answered so, as 2xx, with the seconds that each took."""
+        places = np.searchsorted(LATENCY_US, np.array(seconds) * 1e6)
+        self._latency += np.bincount(places, minlength=len(self._latency))
+        self._answers[answer] += len(seconds)
+
+    def take(self, until: datetime, *, last: bool) -> LiveBlock:
+        """The block since the last one; in the `last` one, everything that waited is told."""
         features = {entry.name: entry.take() for entry in self._numeric}
         features |= {entry.name: entry.take(last=last) for entry in self._categorical}
-        return rows, features, self._prediction.take()
+        block = LiveBlock(
+            schema_version=SCHEMA_VERSION,
+            run_id=self._run_id,
+            since=min(self._since, until),
+            until=until,
+            requests=int(self._latency.sum()),
+            rows=self._rows,
+            features=features,
+            prediction=self._prediction.take(),
+            refused={code: dict(fields) for code, fields in self._refused.items()},
+            answers=dict(self._answers),
+            latency_us=tuple(self._latency.tolist()),
+        )
+        self._clear(until)
+        return block
 
-    def waits(self) -> bool:
-        """Whether rare categories wait for a block."""
-        return self.rows > 0 or any(entry.waits() for entry in self._categorical)
+    def waits(self, *, last: bool) -> bool:
+        """Whether there is anything to tell; in the `last` block also rare categories."""
+        return bool(self._answers) or (last and any(entry.waits() for entry in self._categorical))
 
 
 class _Number:

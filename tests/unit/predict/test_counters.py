@@ -1,6 +1,7 @@
 """Live counters: what a block holds, what is not counted, and what becomes of counts while the bucket is away."""
 
 import json
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -139,8 +140,6 @@ def merged(found: list[LiveBlock]) -> dict[str, int]:
 
 
 def settled(store: MemoryStore, count: int) -> None:
-    import time
-
     deadline = time.monotonic() + 20
     while len(blocks(store)) < count:
         assert time.monotonic() < deadline
@@ -200,12 +199,18 @@ def test_faults_count(client: Client, store: Outage, counters: Counters, monkeyp
     assert block.answers == {"2xx": 1, "5xx": 1}
 
 
-def test_so_many_rows_are_written_at_once(store: Outage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_however_much_is_asked_a_block_is_written_after_five_minutes_only(
+    store: Outage, times: Times, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_ROWS", 10)
-    client = Client(store, counters=Counters(store, "staging"))
-    ask(client, *[dict(ROW)] * 10)
-    settled(store, 1)
-    assert blocks(store)[0].rows == 10
+    client = Client(store, counters=Counters(store, "staging", times.clock))
+    for _ in range(5):
+        ask(client, *[dict(ROW)] * 10)
+    time.sleep(0.1)
+    assert blocks(store) == [], "counted five times, written never"
+    counters_of(client).drain()
+    (block,) = blocks(store)
+    assert (block.rows, block.requests) == (50, 5)
 
 
 def test_after_five_minutes_the_next_request_writes(client: Client, store: Outage, counters: Counters) -> None:

@@ -1,0 +1,232 @@
+"""A file of labels comes: its rows are scored by the runs that served, the ledger grows, and the promise is judged.
+
+Every step can be repeated: the ledger's file is written once for each generation of the file of labels, and what
+follows from the whole ledger is the same for the same ledger.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from functions.watch.alarms import JSON, Listeners, raise_alarm
+from functions.watch.attribution import Served, run_at, served
+from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
+from functions.watch.ledger import Ledger, as_parquet, combined
+from functions.watch.page import refresh_page
+from functions.watch.performance import bets, judge
+from functions.watch.replay import Runs, known_runs, load_run, replay_all
+from shared import layout, logs
+from shared.codec import decode, encode
+from shared.documents import SCHEMA_VERSION, Pointer
+from shared.errors import (
+    InvalidDataset,
+    InvalidDocument,
+    ObjectMissing,
+    ObjectTooLarge,
+    PermanentError,
+    PreconditionFailed,
+    TransientError,
+)
+from shared.events import StorageEvent
+from shared.layout import Stage
+from shared.monitoring import Alarm, LabelRejection, Performance
+from shared.run_files import staged_manifest
+from shared.serving.loaded_model import VerifiedRun
+from shared.store import CREATE_ONLY, Store
+from shared.tables.cells import in_lines
+
+PARQUET = "application/vnd.apache.parquet"
+ATTEMPTS = 8
+NOTHING_SERVES = "no run has served here yet, so that there is nothing to compare labels with; promote one first"
+
+
+def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners: Listeners) -> Performance | None:
+    """Take in the file of the event; None where it was refused, with the reasons beside it, or replaced meanwhile.
+
+    Raises TransientError.
+    """
+    try:
+        runs = known_runs(store)
+        if not _in_ledger(store, event.generation):
+            _enter(store, event, runs, arrived)
+    except ObjectMissing:
+        logs.info("the file was replaced or removed; what is there now has an event of its own", reason="label_gone")
+        return None
+    except PermanentError as error:
+        _reject(store, event, error, arrived)
+        return None
+    return update(store, runs, arrived, listeners)
+
+
+def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Performance:
+    """Judge every run that serves, or answered labelled rows, by the whole ledger."""
+    ledger = combined([store.read(info.name).data for info in store.list(layout.LEDGER)])
+    wanted = _wanted(runs, [str(run) for run in set(ledger.runs.tolist()) if run])
+    loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
+    performance = judge(ledger, loaded, now)
+    _write_newest(store, performance, now)
+    for stage, pointer in runs.current.items():
+        if pointer.run_id in loaded and pointer.run_id in ledger.residuals:
+            _raise_alarms(store, stage, ledger, loaded[pointer.run_id], listeners)
+    for stage in runs.current:
+        refresh_page(store, stage)
+    return performance
+
+
+# ---- the ledger -----------------------------------------------------------------------------------------------------
+
+
+def _in_ledger(store: Store, generation: int) -> bool:
+    return any(info.name == layout.ledger(generation) for info in store.list(layout.ledger(generation)))
+
+
+def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> None:
+    pointer = runs.current.get(runs.stage) or (runs.history[-1] if runs.history else None)
+    if pointer is None:
+        raise InvalidDataset([NOTHING_SERVES])
+    manifest, _ = staged_manifest(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
+    try:
+        data = store.read(event.name, event.generation, max_bytes=MAX_LABEL_BYTES).data
+    except ObjectTooLarge:
+        limit = f"{MAX_LABEL_BYTES // 2**20} MB"
+        raise InvalidDataset(
+            [f"the file is larger than {limit}; divide it: each row counts once, whatever the file"]
+        ) from None
+    labelled = read_labels(data, event.name, manifest, arrived, runs.pointers)
+    answered = _answered_by(labelled, served(runs.history), pointer.run_id)
+    wanted = _wanted(runs, [run for run in set(answered) if run])
+    replays, notes = replay_all(store, wanted, labelled)
+    _require_answers(labelled, pointer.run_id, replays, notes)
+    said = {"name": event.name, "generation": event.generation, "unlabelled": labelled.unlabelled, "notes": notes}
+    file = as_parquet(labelled, answered, replays, arrived, said)
+    try:
+        store.write(layout.ledger(event.generation), file, if_generation=CREATE_ONLY, content_type=PARQUET)
+    except PreconditionFailed:
+        return  # another delivery was quicker
+    logs.info(
+        f"{len(labelled)} labelled rows taken in, scored by {len(replays)} run(s)",
+        reason="labels",
+        rows=len(labelled),
+        unlabelled=labelled.unlabelled,
+        unattributed=sum(run is None for run in answered),
+    )
+
+
+def _answered_by(labelled: Labelled, history: Sequence[Served], serving: str) -> list[str | None]:
+    """Who answered each row. Raises InvalidDataset for moments before anything served."""
+    early = [
+        line
+        for line, moment, run in zip(labelled.lines, labelled.served_at, labelled.run_ids, strict=True)
+        if run is None and moment is not None and (not history or moment < history[0].since)
+    ]
+    if early:
+        raise InvalidDataset([f"served_at lies before anything served here in {in_lines(sorted(early))}"])
+    return [
+        run or (serving if moment is None else run_at(history, moment))
+        for moment, run in zip(labelled.served_at, labelled.run_ids, strict=True)
+    ]
+
+
+def _wanted(runs: Runs, answered: Sequence[str]) -> dict[str, Pointer]:
+    """The runs to ask: those that serve, and those that answered."""
+    wanted = [pointer.run_id for pointer in runs.current.values()]
+    return {run_id: runs.pointers[run_id] for run_id in dict.fromkeys([*wanted, *answered]) if run_id in runs.pointers}
+
+
+def _require_answers(labelled: Labelled, serving: str, replays: Mapping[str, object], notes: Sequence[str]) -> None:
+    """Raises InvalidDataset where the run that serves can answer no row of the file."""
+    found = replays.get(serving)
+    if found is None:
+        raise InvalidDataset([note for note in notes if serving in note] or [f"run {serving} cannot be asked"])
+    if getattr(found, "refused", 0) == len(labelled):
+        raise InvalidDataset(
+            [f"run {serving}, which serves, refuses every row: see its /schema for what a row must hold"]
+        )
+
+
+def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datetime) -> None:
+    """Leave the reasons beside the file, unless those of a newer one are there. Raises TransientError."""
+    problems = error.problems if isinstance(error, InvalidDataset) else (str(error),)
+    rejection = LabelRejection(
+        schema_version=SCHEMA_VERSION,
+        rejected_at=now,
+        name=event.name,
+        generation=event.generation,
+        reason=error.reason,
+        problems=tuple(problems[:100]),
+    )
+    logs.error(f"a file of labels was refused: {'; '.join(problems)[:2000]}", reason="labels_refused", name=event.name)
+    key = layout.label_rejection(event.name)
+    for _ in range(ATTEMPTS):
+        generation, present = _rejection(store, key)
+        if present is not None and present.generation >= event.generation:
+            return
+        try:
+            store.write(key, encode(rejection), if_generation=generation, content_type=JSON)
+        except PreconditionFailed:
+            continue
+        return
+    raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")
+
+
+def _rejection(store: Store, key: str) -> tuple[int, LabelRejection | None]:
+    try:
+        found = store.read(key)
+    except ObjectMissing:
+        return CREATE_ONLY, None
+    try:
+        return found.generation, decode(found.data, LabelRejection, key)
+    except InvalidDocument:
+        return found.generation, None
+
+
+# ---- what follows from it -------------------------------------------------------------------------------------------
+
+
+def _write_newest(store: Store, performance: Performance, now: datetime) -> None:
+    """Replace the day's performance, unless that of more files is there. Raises TransientError."""
+    key = layout.performance(layout.day(now))
+    for _ in range(ATTEMPTS):
+        generation, present = _performance(store, key)
+        if present is not None and present.files > performance.files:
+            return
+        try:
+            store.write(key, encode(performance), if_generation=generation, content_type=JSON)
+        except PreconditionFailed:
+            continue
+        return
+    raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")
+
+
+def _performance(store: Store, key: str) -> tuple[int, Performance | None]:
+    try:
+        found = store.read(key)
+    except ObjectMissing:
+        return CREATE_ONLY, None
+    try:
+        return found.generation, decode(found.data, Performance, key)
+    except InvalidDocument:
+        return found.generation, None
+
+
+def _raise_alarms(store: Store, stage: Stage, ledger: Ledger, run: VerifiedRun, listeners: Listeners) -> None:
+    """One alarm for each bet that was won against the run, at the moment at which the deciding label came."""
+    for stream, (bet, arrived) in bets(ledger, run).items():
+        if bet.alarm is None:
+            continue
+        moment = datetime.fromtimestamp(float(arrived[bet.alarm]), UTC)
+        run_id = run.manifest.run_id
+        said = {
+            "bias": "predictions are too high or too low by more than training promised",
+            "spread": "errors are larger than training promised",
+        }[stream]
+        alarm = Alarm(
+            schema_version=SCHEMA_VERSION,
+            kind="performance",
+            stage=stage,
+            subject=stream,
+            run_id=run_id,
+            raised_at=moment,
+            message=f"labels say of run {run_id}: {said} (after {bet.alarm + 1} labels)",
+            figures={"labels": bet.alarm + 1, "wealth": bet.wealth},
+        )
+        raise_alarm(store, layout.alarm(stage, moment, "performance", f"{stream}-{run_id}"), alarm, listeners)

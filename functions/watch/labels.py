@@ -1,0 +1,173 @@
+"""A file of labels: the data's columns with the target, and optionally when each row was served and by which run.
+
+Arrives: the file's bytes. Leaves: its labelled rows, in the order of their hash, so that a file sorted by its target is
+read as any other; or InvalidDataset with every problem, by the lines of the file. What `/predict_batch` answered as a
+table, with the target filled in, is such a file.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared.dataset import DatasetSpec, folded, nearest, normalized
+from shared.documents import Manifest
+from shared.errors import InvalidDataset
+from shared.serving.sent_table import SentTable
+from shared.serving.table_answer import ANSWERED, ASSESSED, RUN, TOLD
+from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
+from shared.tables.sheet import Cells, Sheet, read_sheet
+
+SERVED_AT = "served_at"
+MAX_LABEL_BYTES = 256 * 2**20
+OUR_COLUMNS = frozenset({*ANSWERED, *ASSESSED, *TOLD, RUN, SERVED_AT})
+"""Columns that are about an answer, and no part of what a row says."""
+AHEAD = timedelta(minutes=5)
+"""A moment so far in the future is a clock's."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labelled rows of a file, in the order of their hash.
+
+    `hashes`: the same for the same row of another file; the second of two equal rows of one file has another.
+    `contents`: what a row says without its target. `table`: the features' columns. `lines`: where each row ends in the
+    file.
+    """
+
+    hashes: tuple[str, ...]
+    targets: tuple[float, ...]
+    contents: tuple[str, ...]
+    served_at: tuple[datetime | None, ...]
+    run_ids: tuple[str | None, ...]
+    table: SentTable
+    lines: tuple[int, ...]
+    unlabelled: int
+
+    def __len__(self) -> int:
+        return len(self.hashes)
+
+
+def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known_runs: Iterable[str]) -> Labelled:
+    """The labelled rows of the file `name`. Raises InvalidDataset."""
+    source = name.rpartition("/")[2].lower()
+    aliases = {alias: column for alias, column in manifest.aliases.items() if alias not in OUR_COLUMNS}
+    spec = DatasetSpec(name=manifest.dataset.name, source=source, target=manifest.target, aliases=aliases)
+    sheet = read_sheet(data, spec, [])
+    if manifest.target not in sheet.columns:
+        raise InvalidDataset([_no_target(manifest.target, sheet)])
+    labelled = [place for place, cell in enumerate(sheet.columns[manifest.target]) if cell is not None and cell.strip()]
+    if not labelled:
+        raise InvalidDataset([f"no row has a value of the target {manifest.target!r}"])
+    unlabelled = len(sheet.lines) - len(labelled)
+    sheet = _chosen(sheet, labelled)
+    problems: list[str] = []
+    targets = _targets(sheet, manifest.target, problems)
+    moments = _moments(sheet, now, problems)
+    runs = _runs(sheet, frozenset(known_runs), problems)
+    if problems:
+        raise InvalidDataset(problems)
+    contents = _contents(sheet, manifest.target)
+    hashes = _hashes(contents, targets, moments)
+    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    return Labelled(
+        hashes=tuple(hashes[place] for place in order),
+        targets=tuple(targets[place] for place in order),
+        contents=tuple(contents[place] for place in order),
+        served_at=tuple(moments[place] for place in order),
+        run_ids=tuple(runs[place] for place in order),
+        table=_table(_chosen(sheet, order), manifest.target),
+        lines=tuple(sheet.lines[place] for place in order),
+        unlabelled=unlabelled,
+    )
+
+
+def _no_target(target: str, sheet: Sheet) -> str:
+    near = nearest(target, sheet.columns)
+    advice = f"did you mean {near!r}?" if near else f"its columns are {', '.join(sheet.columns)}"
+    return f"the file has no column {target!r}, the target; {advice}"
+
+
+def _chosen(sheet: Sheet, places: Sequence[int]) -> Sheet:
+    columns = {name: [cells[place] for place in places] for name, cells in sheet.columns.items()}
+    return Sheet(columns, [sheet.lines[place] for place in places])
+
+
+def _targets(sheet: Sheet, target: str, problems: list[str]) -> list[float]:
+    numbers = [number_in(cell) for cell in sheet.columns[target]]
+    wrong = [line for number, line in zip(numbers, sheet.lines, strict=True) if number is None]
+    if wrong:
+        problems.append(f"target {target!r} is not a finite number in {in_lines(wrong)}; {PLAIN_NUMBERS}")
+    return [0.0 if number is None else number for number in numbers]
+
+
+def _moments(sheet: Sheet, now: datetime, problems: list[str]) -> list[datetime | None]:
+    """RFC 3339 moments; without a zone, a moment could be anybody's."""
+    cells: Cells = sheet.columns.get(SERVED_AT) or [None] * len(sheet.lines)
+    found = [_moment(cell) for cell in cells]
+    for wrong, said in (
+        (
+            [cell is not None and bool(cell.strip()) and m is None for cell, m in zip(cells, found, strict=True)],
+            _NO_MOMENT,
+        ),
+        ([m is not None and m > now + AHEAD for m in found], "lies in the future"),
+    ):
+        lines = [line for line, bad in zip(sheet.lines, wrong, strict=True) if bad]
+        if lines:
+            problems.append(f"{SERVED_AT} {said} in {in_lines(lines)}")
+    return found
+
+
+_NO_MOMENT = "is no moment with its zone, as 2026-01-05T07:30:00Z is,"
+
+
+def _moment(cell: str | None) -> datetime | None:
+    if cell is None or not cell.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(cell.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
+
+
+def _runs(sheet: Sheet, known: frozenset[str], problems: list[str]) -> list[str | None]:
+    cells = sheet.columns.get(RUN) or [None] * len(sheet.lines)
+    runs = [cell.strip() if cell and cell.strip() else None for cell in cells]
+    unknown = [line for run, line in zip(runs, sheet.lines, strict=True) if run is not None and run not in known]
+    if unknown:
+        problems.append(f"{RUN} names a run that never served here in {in_lines(unknown)}")
+    return runs
+
+
+def _contents(sheet: Sheet, target: str) -> list[str]:
+    names = sorted(name for name in sheet.columns if name != target and name not in OUR_COLUMNS)
+    forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
+    rows = zip(*(sheet.columns[name] for name in names), strict=True)
+    found = ["\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows]
+    return found or [""] * len(sheet.lines)
+
+
+def _canonical(cell: str) -> str:
+    value = number_in(cell)
+    return folded(normalized(cell)) if value is None else repr(value + 0.0)
+
+
+def _hashes(contents: Sequence[str], targets: Sequence[float], moments: Sequence[datetime | None]) -> list[str]:
+    """What a row says and when, and its number among equal rows of the file: equal rows of one file are two rows, and
+    those of two files are one."""
+    seen: Counter[str] = Counter()
+    found = []
+    for content, target, moment in zip(contents, targets, moments, strict=True):
+        said = f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
+        seen[said] += 1
+        found.append(hashlib.sha256(f"{said}\x1e{seen[said]}".encode()).hexdigest()[:32])
+    return found
+
+
+def _table(sheet: Sheet, target: str) -> SentTable:
+    names = [name for name in sheet.columns if name != target and name not in OUR_COLUMNS]
+    cells = [["" if cell is None else cell for cell in sheet.columns[name]] for name in names]
+    rows = list(zip(*cells, strict=True)) if cells else [()] * len(sheet.lines)
+    return SentTable(tuple(names), rows, sheet.lines)

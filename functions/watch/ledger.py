@@ -1,0 +1,139 @@
+"""The ledger: what every file of labels said, one Parquet file each, for all who judge runs.
+
+Columns: `row` (the row's hash), `content` (the hash of what it says without its target), `arrived`, `served_at`, `run`
+(that answered it, null where nobody can tell), `target`, and for every run that was asked `residual:<run_id>` (target −
+predicted, null where it refuses the row) and `covered:<run_id>`. No feature is in it. The metadata `said` is the file's
+name, its unlabelled rows and the notes.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from functions.watch.labels import Labelled
+from functions.watch.replay import Replay
+
+RESIDUAL = "residual:"
+COVERED = "covered:"
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All labelled rows, each once, in the order in which they came, and within a file of their hash.
+
+    `runs` (n,): who answered, "" where nobody can tell; `times` (n,): when a row was served, else when its file came,
+    in seconds since 1970. `residuals` and `covered` by run, NaN and False where it was not asked or refused the row.
+    """
+
+    targets: Vector
+    times: Vector
+    arrived: Vector
+    runs: NDArray[np.object_]
+    residuals: Mapping[str, Vector]
+    covered: Mapping[str, NDArray[np.bool_]]
+    files: int
+    repeated: int
+    contradicting: int
+
+
+def as_parquet(
+    labelled: Labelled,
+    runs: Sequence[str | None],
+    replays: Mapping[str, Replay],
+    arrived: datetime,
+    said: dict[str, Any],
+) -> bytes:
+    """The ledger's file of one file of labels; the same for the same."""
+    columns: dict[str, pa.Array] = {
+        "row": pa.array(labelled.hashes, pa.string()),
+        "content": pa.array([_hash(content) for content in labelled.contents], pa.string()),
+        "arrived": pa.array([arrived] * len(labelled), pa.timestamp("us", "UTC")),
+        "served_at": pa.array(labelled.served_at, pa.timestamp("us", "UTC")),
+        "run": pa.array(runs, pa.string()),
+        "target": pa.array(labelled.targets, pa.float64()),
+    }
+    for run_id in sorted(replays):
+        found = replays[run_id]
+        columns[RESIDUAL + run_id] = pa.array(found.residuals, pa.float64(), mask=np.isnan(found.residuals))
+        columns[COVERED + run_id] = pa.array(found.covered, pa.bool_())
+    table = pa.table(columns).replace_schema_metadata({"said": json.dumps(said, sort_keys=True)})
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd")
+    return file.getvalue()
+
+
+def combined(files: Sequence[bytes]) -> Ledger:
+    """All files as one; a row that several of them hold counts once, as the first one has it."""
+    tables = [pq.read_table(io.BytesIO(data)) for data in files]
+    tables = [table for table in tables if table.num_rows]
+    tables.sort(key=lambda table: table.column("arrived")[0].as_py())
+    whole = pa.concat_tables(tables, promote_options="default") if tables else _empty()
+    rows = np.array(whole.column("row").to_pylist(), dtype=object)
+    _, first = np.unique(rows.astype(str), return_index=True) if len(rows) else (None, np.zeros(0, dtype=np.intp))
+    kept = whole.take(pa.array(np.sort(first)))
+    names = [name.removeprefix(RESIDUAL) for name in kept.column_names if name.startswith(RESIDUAL)]
+    arrived, served = _seconds(kept.column("arrived")), _seconds(kept.column("served_at"))
+    return Ledger(
+        targets=np.array(kept.column("target").to_numpy(), dtype=np.float64),
+        times=np.where(np.isnan(served), arrived, served),
+        arrived=arrived,
+        runs=np.array([run or "" for run in kept.column("run").to_pylist()], dtype=object),
+        residuals={name: _numbers(kept.column(RESIDUAL + name)) for name in names},
+        covered={name: _flags(kept.column(COVERED + name)) for name in names},
+        files=len(tables),
+        repeated=len(rows) - kept.num_rows,
+        contradicting=_contradicting(kept),
+    )
+
+
+def said_in(data: bytes) -> dict[str, Any]:
+    """What the file says of itself: the name of the file of labels, its unlabelled rows, the notes."""
+    metadata = pq.read_schema(io.BytesIO(data)).metadata or {}
+    found: dict[str, Any] = json.loads(metadata.get(b"said", b"{}"))
+    return found
+
+
+def _contradicting(kept: pa.Table) -> int:
+    """Rows that were served at one moment and say the same, but for the target."""
+    seen: dict[tuple[str, object], set[float]] = {}
+    columns = (kept.column(name).to_pylist() for name in ("content", "served_at", "target"))
+    for content, served_at, target in zip(*columns, strict=True):
+        if served_at is not None:
+            seen.setdefault((content, served_at), set()).add(target)
+    return sum(len(targets) for targets in seen.values() if len(targets) > 1)
+
+
+def _hash(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _seconds(column: pa.ChunkedArray) -> Vector:
+    return np.array(
+        [np.nan if moment is None else moment.timestamp() for moment in column.to_pylist()], dtype=np.float64
+    )
+
+
+def _numbers(column: pa.ChunkedArray) -> Vector:
+    return np.array(column.fill_null(float("nan")).to_numpy(), dtype=np.float64)
+
+
+def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
+    return np.array(column.fill_null(False).to_numpy(), dtype=bool)
+
+
+def _empty() -> pa.Table:
+    moments, words = pa.timestamp("us", "UTC"), pa.string()
+    kinds = {"row": words, "content": words, "arrived": moments, "served_at": moments, "run": words}
+    return pa.table(
+        {**{name: pa.array([], kind) for name, kind in kinds.items()}, "target": pa.array([], pa.float64())}
+    )

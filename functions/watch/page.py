@@ -1,0 +1,241 @@
+"""`watch/<stage>/index.html`: what the last look found and how the runs fare on labels, readable on a phone, no script.
+
+Numbers and shares of many rows only. It is made anew after every look and every file of labels.
+"""
+
+import html
+from collections.abc import Sequence
+
+from shared import layout
+from shared.codec import decode
+from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.layout import Stage
+from shared.monitoring import (
+    Alarm,
+    BetState,
+    Estimate,
+    FeatureLook,
+    Performance,
+    RunPerformance,
+    Share,
+    Traffic,
+    WatchReport,
+)
+from shared.store import CREATE_ONLY, Store
+
+SHOWN_ALARMS = 20
+SHOWN_DAYS = 28
+ATTEMPTS = 5
+
+
+def publish_page(store: Store, report: WatchReport) -> None:
+    """Replace the stage's page, unless one of a later day is there. A lost race is no loss: the winner's is as new."""
+    key = layout.watch_page(report.stage)
+    page = render(report, newest_performance(store), newest_alarms(store, report.stage)).encode()
+    for _ in range(ATTEMPTS):
+        info = store.stat(key)
+        if info is not None and (info.metadata.get("day") or "") > report.on:
+            return
+        generation = info.generation if info else CREATE_ONLY
+        try:
+            store.write(
+                key,
+                page,
+                if_generation=generation,
+                content_type="text/html; charset=utf-8",
+                metadata={"day": report.on},
+            )
+        except PreconditionFailed:
+            continue
+        return
+
+
+def refresh_page(store: Store, stage: Stage) -> None:
+    """Make the page anew from the newest report, where there is one."""
+    keys = [info.name for info in store.list(layout.watch_report(stage)) if info.name.endswith(".json")]
+    for key in reversed(keys):
+        try:
+            publish_page(store, decode(store.read(key).data, WatchReport, key))
+        except (ObjectMissing, InvalidDocument):
+            continue
+        return
+
+
+def newest_performance(store: Store) -> Performance | None:
+    """How the runs fare by the newest account; None without any."""
+    for info in reversed(store.list(layout.performance())):
+        try:
+            return decode(store.read(info.name).data, Performance, info.name)
+        except (ObjectMissing, InvalidDocument):
+            continue
+    return None
+
+
+def newest_alarms(store: Store, stage: Stage) -> list[Alarm]:
+    """The stage's last alarms, the newest first."""
+    found = []
+    for info in reversed(store.list(layout.alarms_folder(stage))[-SHOWN_ALARMS:]):
+        try:
+            found.append(decode(store.read(info.name).data, Alarm, info.name))
+        except (ObjectMissing, InvalidDocument):
+            continue
+    return found
+
+
+def render(report: WatchReport, performance: Performance | None, alarms: Sequence[Alarm]) -> str:
+    """The page."""
+    standing = {entry.subject for entry in report.alarms}
+    run = next((r for r in performance.runs if r.run_id == report.run_id), None) if performance else None
+    looked = [entry for entry in report.features if entry.p is not None]
+    return _PAGE.format(
+        stage=report.stage,
+        on=_day(report.on),
+        run_id=html.escape(report.run_id or "nothing"),
+        state=_state(report, run),
+        looked=f"{len(looked)} of {len(report.features)}",
+        traffic=_traffic(report.traffic[-SHOWN_DAYS:]),
+        performance=_performance(performance, run),
+        features="".join(_feature(entry) for entry in sorted(report.features, key=lambda f: (not f.alarms, -f.moved))),
+        alarms="".join(_alarm(alarm, alarm.subject in standing) for alarm in alarms) or "<li>none</li>",
+        notes="".join(f"<li>{html.escape(note)}</li>" for note in report.notes) or "<li>none</li>",
+    )
+
+
+def _state(report: WatchReport, run: RunPerformance | None) -> str:
+    won = [bet for bet in (run.bets if run else ()) if bet.alarmed]
+    count = len(report.alarms) + len(won)
+    if not report.run_id:
+        return '<p class="calm">This stage serves nothing.</p>'
+    if count:
+        return f'<p class="alarm">{count} alarm{"s" if count > 1 else ""} stand{"" if count > 1 else "s"}.</p>'
+    return '<p class="calm">No alarm stands.</p>'
+
+
+def _traffic(days: Sequence[Traffic]) -> str:
+    if not days:
+        return "<p>Nothing was counted yet.</p>"
+    most = max(1, *(day.rows + day.refused for day in days))
+    width = 100 / len(days)
+    bars = "".join(
+        f'<rect x="{place * width:.2f}" y="{30 - 30 * day.rows / most:.2f}" width="{width * 0.8:.2f}"'
+        f' height="{30 * day.rows / most:.2f}"><title>{_day(day.on)}: {day.rows:,} rows</title></rect>'
+        for place, day in enumerate(days)
+    )
+    last = days[-1]
+    speed = f", half within {last.p50_ms:g} ms, 99 % within {last.p99_ms:g} ms" if last.p50_ms and last.p99_ms else ""
+    lost = f", {last.lost:,} rows lost to an outage" if last.lost else ""
+    said = (
+        f"{_day(last.on)}: {last.rows:,} rows in {last.requests:,} requests, {last.refused:,} refused,"
+        f" {last.faults:,} failed{speed}{lost}."
+    )
+    return (
+        f'<svg viewBox="0 0 100 30" preserveAspectRatio="none" role="img" aria-label="Rows by day, at most {most:,}">'
+        f"{bars}</svg><p>{said}</p>"
+    )
+
+
+def _performance(performance: Performance | None, run: RunPerformance | None) -> str:
+    if performance is None or run is None or run.fair is None:
+        return (
+            "<p>No labelled rows of this run yet. Drop a file with the data's columns and the target below"
+            " <code>labels/</code>, or <code>make label FILE=…</code>.</p>"
+        )
+    scores = run.answered or run.fair
+    whose = "that it answered itself" if run.answered else "that are younger than it is"
+    rows = [
+        ("Mean absolute error", _interval(scores.mae), f"{run.promised_mae:.4g}"),
+        ("R²", _interval(scores.r2) if scores.r2 else "–", f"{run.promised_r2:.3f}"),
+        ("Bias (actual − predicted)", _interval(scores.bias), "0"),
+        ("Inside the interval", _percent(scores.coverage), f"{run.level:.0%}"),
+    ]
+    bets = "".join(f"<li>{_bet(bet)} after {bet.labels:,} labels</li>" for bet in run.bets)
+    left = f" {performance.unattributed:,} rows lie within a minute of a swap and count for nobody." * bool(
+        performance.unattributed
+    )
+    return (
+        f"<p>{scores.rows:,} labelled rows {whose}, of {performance.rows:,} in {performance.files:,} file(s).{left}</p>"
+        f"<table><thead><tr><th></th><th>On labels (95 %)</th><th>Promised</th></tr></thead><tbody>"
+        + "".join(f"<tr><td>{name}</td><td>{found}</td><td>{promised}</td></tr>" for name, found, promised in rows)
+        + f"</tbody></table><ul>{bets}</ul>"
+    )
+
+
+_BETS = {
+    "bias": "The bet against it that predictions are too high or too low",
+    "spread": "The bet that errors are larger",
+}
+
+
+def _bet(bet: BetState) -> str:
+    return f"{_BETS[bet.stream]}: {'won' if bet.alarmed else f'{bet.wealth:.3g} of 200'}"
+
+
+def _feature(entry: FeatureLook) -> str:
+    said = (
+        f"p {entry.p:.2g}, the largest share moved by {entry.moved:.1%}"
+        if entry.p is not None
+        else f"not enough rows yet: {entry.effective:,.0f} of 200 that count"
+    )
+    worth = f", worth {entry.effective:,.0f} independent ones" if entry.design_effect > 1.05 else ""
+    shares = "".join(map(_share, entry.shares))
+    return (
+        f'<details{" open" if entry.alarms else ""}><summary class="{"alarm" if entry.alarms else ""}">'
+        f"{html.escape(entry.name)} <span>{said}</span></summary>"
+        f"<p>{entry.rows:,} rows since {_day(entry.since)}{worth}.</p>"
+        f"<table><thead><tr><th></th><th></th><th>Training</th><th>Live</th></tr></thead>"
+        f"<tbody>{shares}</tbody></table></details>"
+    )
+
+
+def _share(share: Share) -> str:
+    bars = f'<i style="width:{share.trained:.1%}"></i><i class="live" style="width:{share.live:.1%}"></i>'
+    cells = f"<td>{share.trained:.1%}</td><td>{share.live:.1%}</td>"
+    return f'<tr><td>{html.escape(share.cell)}</td><td class="bar">{bars}</td>{cells}</tr>'
+
+
+def _alarm(alarm: Alarm, stands: bool) -> str:
+    moment = alarm.raised_at.strftime("%Y-%m-%d %H:%M UTC")
+    return f"<li>{'<strong>stands</strong> ' * stands}{moment}, {alarm.kind}: {html.escape(alarm.message)}</li>"
+
+
+def _interval(found: Estimate) -> str:
+    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+
+
+def _percent(found: Estimate) -> str:
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
+
+
+def _day(on: str) -> str:
+    return f"{on[:4]}-{on[4:6]}-{on[6:]}"
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Watch of {stage}, {on}</title>
+<style>
+:root {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; color-scheme: light; }}
+body {{ max-width: 48rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
+h1 {{ font-size: 1.5rem; }} h2 {{ margin-top: 2rem; border-bottom: 2px solid #1565c0; }}
+table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+th, td {{ text-align: left; padding: .3rem .4rem; border-bottom: 1px solid #d9e2ec; }}
+td {{ font-variant-numeric: tabular-nums; }}
+.alarm {{ color: #a61b1b; font-weight: 600; }} .calm {{ color: #0b6e4f; font-weight: 600; }}
+svg {{ width: 100%; height: 5rem; fill: #1565c0; }}
+details {{ border-bottom: 1px solid #d9e2ec; padding: .4rem 0; }} summary {{ cursor: pointer; }}
+summary span {{ color: #52606d; font-weight: 400; }}
+.bar {{ width: 40%; }} .bar i {{ display: block; height: .45rem; background: #9fb3c8; margin: 2px 0; }}
+.bar i.live {{ background: #1565c0; }}
+</style></head><body>
+<h1>Watch of {stage}, {on}</h1>
+{state}
+<p>Served: <code>{run_id}</code></p>
+<h2>What was asked</h2>{traffic}
+<h2>Are the rows those of training?</h2>
+<p>{looked} had enough rows for a look. Grey is training, blue is live.</p>
+{features}
+<h2>Is it right?</h2>{performance}
+<h2>Alarms</h2><ul>{alarms}</ul>
+<h2>Notes</h2><ul>{notes}</ul>
+</body></html>
+"""

@@ -1,0 +1,123 @@
+"""How runs fare on labelled rows: each figure with the interval that holds it with 95 % confidence, and the bets.
+
+Pure. A row is fair for a run where it was served, or came, after the run was trained: it had no part in its making.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.watch.ledger import Ledger
+from functions.watch.martingale import Bet, signed_and_absolute
+from shared import layout, metrics
+from shared.documents import SCHEMA_VERSION
+from shared.monitoring import BetState, Estimate, Performance, RunPerformance, Scores
+from shared.serving.loaded_model import VerifiedRun
+
+Vector = NDArray[np.float64]
+Z95 = 1.959963984540054
+
+
+def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], now: datetime, notes: tuple[str, ...] = ()) -> Performance:
+    """The performance of `runs`, which the ledger may know."""
+    return Performance(
+        schema_version=SCHEMA_VERSION,
+        updated_at=now,
+        files=ledger.files,
+        rows=len(ledger.targets),
+        repeated=ledger.repeated,
+        unattributed=int((ledger.runs == "").sum()),
+        contradicting=ledger.contradicting,
+        runs=tuple(_run(ledger, run) for run_id, run in sorted(runs.items()) if run_id in ledger.residuals),
+        notes=notes,
+    )
+
+
+def fair(ledger: Ledger, run_id: str) -> NDArray[np.bool_]:
+    """The rows (n,) that say something of the run: it answers them, and they are younger than it is."""
+    trained = layout.run_time(run_id).timestamp()
+    found: NDArray[np.bool_] = ~np.isnan(ledger.residuals[run_id]) & (ledger.times > trained)
+    return found
+
+
+def bets(ledger: Ledger, run: VerifiedRun) -> dict[str, tuple[Bet, Vector]]:
+    """The bets against a run, by stream, with when each of their labels came. None where the run promised nothing."""
+    run_id = run.manifest.run_id
+    if not run.profile.residuals:
+        return {}
+    rows = fair(ledger, run_id)
+    found = signed_and_absolute(run.profile.residuals, ledger.residuals[run_id][rows].tolist(), run_id)
+    return {stream: (bet, ledger.arrived[rows]) for stream, bet in found.items()}
+
+
+def scores(targets: Vector, residuals: Vector, covered: NDArray[np.bool_]) -> Scores | None:
+    """The figures of rows (n,); None without any."""
+    if not len(targets):
+        return None
+    return Scores(
+        rows=len(targets),
+        r2=_r2(targets, residuals),
+        mae=_mean(np.abs(residuals)),
+        bias=_mean(residuals),
+        coverage=_share(covered),
+    )
+
+
+def _run(ledger: Ledger, run: VerifiedRun) -> RunPerformance:
+    manifest = run.manifest
+    run_id = manifest.run_id
+    rows = fair(ledger, run_id)
+    theirs = rows & (ledger.runs == run_id)
+    states = [
+        BetState(
+            stream=stream, labels=bet.labels, wealth=bet.wealth, highest=bet.highest, alarmed=bet.alarm is not None
+        )
+        for stream, (bet, _) in bets(ledger, run).items()
+    ]
+    return RunPerformance(
+        run_id=run_id,
+        promised_mae=manifest.model.holdout.mae,
+        promised_r2=manifest.model.holdout.r2,
+        level=manifest.interval.level,
+        fair=_scores_of(ledger, run_id, rows),
+        answered=_scores_of(ledger, run_id, theirs),
+        bets=tuple(states),
+    )
+
+
+def _scores_of(ledger: Ledger, run_id: str, rows: NDArray[np.bool_]) -> Scores | None:
+    return scores(ledger.targets[rows], ledger.residuals[run_id][rows], ledger.covered[run_id][rows])
+
+
+def _mean(values: Vector) -> Estimate:
+    """A mean, by the normal approximation."""
+    error = Z95 * float(values.std(ddof=1)) / len(values) ** 0.5 if len(values) > 1 else float("inf")
+    value = float(values.mean())
+    return Estimate(value=value, low=_finite(value - error, value), high=_finite(value + error, value))
+
+
+def _share(flags: NDArray[np.bool_]) -> Estimate:
+    """A share, by Wilson's interval, which stays within 0 and 1."""
+    n, share = len(flags), float(flags.mean())
+    centre, width = share + Z95**2 / (2 * n), Z95 * (share * (1 - share) / n + Z95**2 / (4 * n * n)) ** 0.5
+    scale = 1 + Z95**2 / n
+    return Estimate(value=share, low=max(0.0, (centre - width) / scale), high=min(1.0, (centre + width) / scale))
+
+
+def _r2(targets: Vector, residuals: Vector) -> Estimate | None:
+    """R², with the interval of its influence function (the delta method); None where the target does not vary."""
+    if not metrics.has_r2(targets) or len(targets) < 3:
+        return None
+    errors, deviations = residuals**2, (targets - targets.mean()) ** 2
+    unexplained, spread = float(errors.mean()), float(deviations.mean())
+    value = 1 - unexplained / spread
+    influence = -(errors - unexplained) / spread + unexplained * (deviations - spread) / spread**2
+    error = Z95 * float(influence.std(ddof=1)) / len(targets) ** 0.5
+    return Estimate(value=value, low=value - error, high=min(1.0, value + error))
+
+
+def _finite(bound: float, value: float) -> float:
+    """One row has no interval: its own figure stands for both ends."""
+    return bound if np.isfinite(bound) else value

@@ -1,0 +1,96 @@
+"""What runs say of labelled rows: the predictions that were served, computed again from the run's own files.
+
+A run never changes and history says what served when, so nothing needed to be kept of the request.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.watch.labels import Labelled
+from shared import layout, pointers
+from shared.documents import Pointer
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
+from shared.layout import Stage
+from shared.problems import Refusal
+from shared.serving.loaded_model import VerifiedRun, verified_run
+from shared.serving.table_rows import read_table
+from shared.store import Store
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One run on the rows of a file: residuals target − predicted (n,), NaN where it refuses the row, and whether the
+    interval held the target (n,). `refused`: how many rows it refuses.
+    """
+
+    residuals: Vector
+    covered: NDArray[np.bool_]
+    refused: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs by their id, with where they serve now; `history` is that of the stage whose callers are asked about."""
+
+    stage: Stage
+    history: tuple[Pointer, ...]
+    current: dict[Stage, Pointer]
+    pointers: dict[str, Pointer]
+
+
+def known_runs(store: Store) -> Runs:
+    """Every run that served. The callers who matter are production's, and staging's until there are some."""
+    kept = {stage: tuple(entry.pointer for entry in pointers.history(store, stage)) for stage in layout.STAGES}
+    stage: Stage = "production" if kept["production"] else "staging"
+    current = {name: found.pointer for name in layout.STAGES if (found := pointers.read_current(store, name)).pointer}
+    by_id = {pointer.run_id: pointer for name in layout.STAGES for pointer in kept[name]}
+    return Runs(stage, kept[stage], {name: p for name, p in current.items() if p}, by_id)
+
+
+def load_run(store: Store, pointer: Pointer) -> VerifiedRun | None:
+    """The run that a pointer names; None where its files are gone or damaged."""
+    try:
+        return verified_run(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
+    except (ObjectMissing, IntegrityError, InvalidDocument):
+        return None
+
+
+def replay(run: VerifiedRun, labelled: Labelled) -> Replay:
+    """The run on the rows. Raises Refusal where it has no use for the columns."""
+    read = read_table(run.schema, labelled.table, each=True)
+    residuals = np.full(len(labelled), np.nan)
+    covered = np.zeros(len(labelled), dtype=bool)
+    answered = np.array([place for place in range(len(labelled)) if place not in read.refused], dtype=np.intp)
+    if len(answered):
+        found = run.assessor.assess_columns(run.model.run(read.numeric, read.categorical))
+        targets = np.array(labelled.targets)[answered]
+        residuals[answered] = targets - found.predictions
+        covered[answered] = (targets >= found.lows) & (targets <= found.highs)
+    return Replay(residuals, covered, len(read.refused))
+
+
+def replay_all(store: Store, wanted: dict[str, Pointer], labelled: Labelled) -> tuple[dict[str, Replay], list[str]]:
+    """Every run that can be asked, by its id, and a sentence for each that cannot."""
+    found, notes = {}, []
+    for run_id, pointer in wanted.items():
+        run = load_run(store, pointer)
+        if run is None:
+            notes.append(f"run {run_id} is gone or damaged, and was not asked")
+            continue
+        try:
+            found[run_id] = replay(run, labelled)
+        except Refusal as refusal:
+            notes.append(f"run {run_id} has no use for these columns: {_in_words(refusal)}")
+    return found, notes
+
+
+def _in_words(refusal: Refusal) -> str:
+    """The problems, each by the column that it is about."""
+    return "; ".join(
+        f"{problem.pointer.removeprefix('/')!r}: {problem.message}" if problem.pointer else problem.message
+        for problem in refusal.problems
+    )
