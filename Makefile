@@ -106,6 +106,10 @@ challenge: $(VENV)/.local-installed ## try it beside production's [MODE=canary P
 	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(filter 1 true yes,$(STOP)),--stop) \
 	  $(if $(WAIT),--wait "$(WAIT)")
 
+label: $(VENV)/.local-installed ## drop a file of labels; how the runs fare: FILE=march.csv
+	@$(call NEEDS,FILE,FILE=path/to/labels.csv)
+	@$(BIN)/python -m infra.operate.label "$(FILE)" $(if $(WAIT),--wait "$(WAIT)")
+
 retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
 	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \
 	  $(if $(filter 1 true yes,$(FORCE)),--force)

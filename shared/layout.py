@@ -162,7 +162,7 @@ PERFORMANCE = "watch/performance/"
 _DAY = "%Y%m%d"
 _LABEL_FILE = re.compile(r"labels/[^/].*\.(?:csv|parquet)", re.DOTALL)
 _ALARM = re.compile(r"watch/(?:staging|production)/alarms/(\d{8}T\d{6}Z)-[^/]+\.json", re.ASCII)
-_PLAIN = re.compile(r"[^A-Za-z0-9_.]+", re.ASCII)
+_PLAIN = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 
 def day(moment: datetime) -> str:

@@ -64,8 +64,10 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Per
     loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
     performance = judge(ledger, loaded, now)
     _write_newest(store, performance, now)
-    for stage, pointer in runs.current.items():
-        if pointer.run_id in loaded and pointer.run_id in ledger.residuals:
+    told: set[str] = set()
+    for stage, pointer in sorted(runs.current.items()):  # of one run in both stages, production's callers are told
+        if pointer.run_id in loaded and pointer.run_id in ledger.residuals and pointer.run_id not in told:
+            told.add(pointer.run_id)
             _raise_alarms(store, stage, ledger, loaded[pointer.run_id], listeners)
     for stage in runs.current:
         refresh_page(store, stage)

@@ -4,7 +4,7 @@ Numbers and shares of many rows only. It is made anew after every look and every
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from shared import layout
 from shared.codec import decode
@@ -84,8 +84,9 @@ def newest_alarms(store: Store, stage: Stage) -> list[Alarm]:
 
 def render(report: WatchReport, performance: Performance | None, alarms: Sequence[Alarm]) -> str:
     """The page."""
-    standing = {entry.subject for entry in report.alarms}
     run = next((r for r in performance.runs if r.run_id == report.run_id), None) if performance else None
+    standing = {entry.key for entry in report.alarms}
+    won = {(bet.stream, run.run_id) for bet in run.bets if bet.alarmed} if run else set()
     looked = [entry for entry in report.features if entry.p is not None]
     return _PAGE.format(
         stage=report.stage,
@@ -96,7 +97,7 @@ def render(report: WatchReport, performance: Performance | None, alarms: Sequenc
         traffic=_traffic(report.traffic[-SHOWN_DAYS:]),
         performance=_performance(performance, run),
         features="".join(_feature(entry) for entry in sorted(report.features, key=lambda f: (not f.alarms, -f.moved))),
-        alarms="".join(_alarm(alarm, alarm.subject in standing) for alarm in alarms) or "<li>none</li>",
+        alarms="".join(_alarm(alarm, _stands(alarm, standing, won)) for alarm in alarms) or "<li>none</li>",
         notes="".join(f"<li>{html.escape(note)}</li>" for note in report.notes) or "<li>none</li>",
     )
 
@@ -193,6 +194,12 @@ def _share(share: Share) -> str:
     return f'<tr><td>{html.escape(share.cell)}</td><td class="bar">{bars}</td>{cells}</tr>'
 
 
+def _stands(alarm: Alarm, standing: Collection[str], won: Collection[tuple[str, str]]) -> bool:
+    """Whether the last look, or the labels of the run that serves, still say so."""
+    key = layout.alarm(alarm.stage, alarm.raised_at, alarm.kind, alarm.subject)
+    return key in standing or (alarm.kind == "performance" and (alarm.subject, alarm.run_id) in won)
+
+
 def _alarm(alarm: Alarm, stands: bool) -> str:
     moment = alarm.raised_at.strftime("%Y-%m-%d %H:%M UTC")
     return f"<li>{'<strong>stands</strong> ' * stands}{moment}, {alarm.kind}: {html.escape(alarm.message)}</li>"
@@ -215,16 +222,18 @@ _PAGE = """<!doctype html>
 <title>Watch of {stage}, {on}</title>
 <style>
 :root {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; color-scheme: light; }}
-body {{ max-width: 48rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: anywhere; }}
+body {{ max-width: 48rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }}
 h1 {{ font-size: 1.5rem; }} h2 {{ margin-top: 2rem; border-bottom: 2px solid #1565c0; }}
 table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
 th, td {{ text-align: left; padding: .3rem .4rem; border-bottom: 1px solid #d9e2ec; }}
-td {{ font-variant-numeric: tabular-nums; }}
+th {{ white-space: nowrap; }}
+td {{ font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
+td:nth-child(n+3) {{ white-space: nowrap; overflow-wrap: normal; }}
 .alarm {{ color: #a61b1b; font-weight: 600; }} .calm {{ color: #0b6e4f; font-weight: 600; }}
 svg {{ width: 100%; height: 5rem; fill: #1565c0; }}
 details {{ border-bottom: 1px solid #d9e2ec; padding: .4rem 0; }} summary {{ cursor: pointer; }}
 summary span {{ color: #52606d; font-weight: 400; }}
-.bar {{ width: 40%; }} .bar i {{ display: block; height: .45rem; background: #9fb3c8; margin: 2px 0; }}
+.bar {{ width: 35%; }} .bar i {{ display: block; height: .45rem; background: #9fb3c8; margin: 2px 0; }}
 .bar i.live {{ background: #1565c0; }}
 </style></head><body>
 <h1>Watch of {stage}, {on}</h1>

@@ -1,4 +1,4 @@
-"""`make status`: what serves where and since when, the last training and its verdict, and what to do next."""
+"""`make status`: what serves where and since when, the last training, drift, labels, alarms, and what to do next."""
 
 import argparse
 import json
@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 
 from infra.operate.challenge import lines as of_challenge
 from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
+from infra.operate.watched import WatchStatus, watched, what_next
+from infra.operate.watched import lines as watched_lines
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
 from shared.documents import Decision, Manifest
 from shared.errors import PipelineError
-from shared.layout import Stage
+from shared.layout import STAGES, Stage
 from shared.store import Store
 
 
@@ -47,15 +49,20 @@ class Status:
     last_training: Training | None
     next: str
     tried: tuple[str, ...] = ()
+    watch: tuple[WatchStatus, ...] = ()
 
 
 def look(store: Store) -> Status:
     """Read it from the bucket. Raises CannotTell, StorageUnavailable."""
-    staging, production = (_stage(store, stage) for stage in layout.STAGES)
+    staging, production = (_stage(store, stage) for stage in STAGES)
     training = _training(store)
     tried = challenges.read_current(store).challenge
     told = tuple(of_challenge(tried, production.run_id)) if tried else ()
-    return Status(staging, production, training, _next(staging, production, training), told)
+    found = tuple(
+        watched(store, stage, served.run_id) for stage, served in zip(STAGES, (staging, production), strict=True)
+    )
+    asked = what_next(found) or _next(staging, production, training)
+    return Status(staging, production, training, asked, told, found)
 
 
 def _stage(store: Store, stage: Stage) -> StageStatus:
@@ -98,7 +105,7 @@ def _next(staging: StageStatus, production: StageStatus, training: Training | No
     return "nothing: production serves what staging does"
 
 
-def lines(status: Status) -> Iterator[str]:
+def lines(status: Status, bucket: str = "") -> Iterator[str]:
     """The status on one screen."""
     for stage in (status.staging, status.production):
         if stage.run_id is None:
@@ -114,6 +121,7 @@ def lines(status: Status) -> Iterator[str]:
     else:
         yield f"last training {status.last_training.run_id} {status.last_training.verdict}"
         yield from (f"              {reason}" for reason in status.last_training.reasons)
+    yield from watched_lines(status.watch, bucket)
     yield f"next          {status.next}"
 
 
@@ -121,13 +129,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="status", description=__doc__)
     parser.add_argument("--json", action="store_true", help="the same for programs")
     options: argparse.Namespace = parser.parse_args(arguments)
-    store = store_of(bucket_of(parser, dict(os.environ)))
+    bucket = bucket_of(parser, dict(os.environ))
+    store = store_of(bucket)
     try:
         status = look(store)
     except PipelineError as error:
         print(f"status: {error}", file=sys.stderr)
         return 1
-    print(json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else "\n".join(lines(status)))
+    print(
+        json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else "\n".join(lines(status, bucket))
+    )
     return 0
 
 

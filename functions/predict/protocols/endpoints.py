@@ -111,9 +111,9 @@ class Protocols:
         """Rows in MLflow's forms."""
         async with self._bodies.of(request) as body:
             payload.media_type(request, (payload.JSON,))
-            return await self._invoked(body)
+            return await self._invoked(request, body)
 
-    async def _invoked(self, body: bytes) -> ASGIApp:
+    async def _invoked(self, request: Request, body: bytes) -> ASGIApp:
         limits = self._limits
         batch = await computed(
             body, lambda: invocation_rows(parse_invocation(body, limits.max_values), limits.max_rows)

@@ -1,0 +1,95 @@
+"""`make label FILE=…`: drops a file of labels into the bucket, and tells how the runs fare by it, or why not."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from infra.operate.served import CannotTell, bucket_of, document, store_of
+from infra.options import OneLineParser, number
+from shared import layout
+from shared.errors import PipelineError
+from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
+from shared.store import Store
+
+POLL_SECONDS = 0.5
+VERDICT_SECONDS = 300.0
+MEDIA_TYPES = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet"}
+Say = Callable[[str], None]
+
+
+def drop(store: Store, file: Path) -> tuple[str, int]:
+    """Copy the file below labels/; its key and generation. Raises CannotTell."""
+    kind = file.suffix.lower()
+    if kind not in MEDIA_TYPES or not file.is_file():
+        raise CannotTell(f"expected a file that ends in .csv or .parquet, found {str(file)!r}")
+    key = f"{layout.LABELS}{file.stem}{kind}"
+    return key, store.write(key, file.read_bytes(), if_generation=None, content_type=MEDIA_TYPES[kind]).generation
+
+
+def verdict(store: Store, key: str, generation: int, seconds: float) -> Performance:
+    """How the runs fare with the file taken in. Raises CannotTell: refused, with the reasons, or no verdict."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        rejection = document(store, layout.label_rejection(key), LabelRejection)
+        if rejection is not None and rejection.generation == generation:
+            raise CannotTell(f"refused, {rejection.reason}: {'; '.join(rejection.problems)}")
+        if store.list(layout.ledger(generation)):
+            found = _newest(store)
+            if found is not None and found.files >= len(store.list(layout.LEDGER)):
+                return found
+        time.sleep(POLL_SECONDS)
+    raise CannotTell(f"no verdict within {seconds:g} s: is watch running? The file stays and is acted on when it is")
+
+
+def _newest(store: Store) -> Performance | None:
+    keys = [info.name for info in store.list(layout.performance())]
+    return document(store, keys[-1], Performance) if keys else None
+
+
+def lines(performance: Performance) -> Iterator[str]:
+    """The performance for a terminal."""
+    left = f", {performance.unattributed:,} within a minute of a swap" if performance.unattributed else ""
+    yield f"{performance.rows:,} labelled rows in {performance.files:,} file(s){left}"
+    for run in performance.runs:
+        yield from _run(run)
+
+
+def _run(run: RunPerformance) -> Iterator[str]:
+    scores = run.answered or run.fair
+    if scores is None:
+        yield f"{run.run_id}  no row that is younger than it is"
+        return
+    r2 = f", R² {_shown(scores.r2)} (promised {run.promised_r2:.3g})" if scores.r2 else ""
+    yield f"{run.run_id}  {scores.rows:,} rows: off by {_shown(scores.mae)} (promised {run.promised_mae:.4g}){r2}"
+    yield f"{'':26}  bias {_shown(scores.bias)}, inside the interval {scores.coverage.value:.1%} of {run.level:.0%}"
+    for bet in run.bets:
+        if bet.alarmed:
+            yield f"{'':26}  ALARM: {bet.stream} is not what training promised, after {bet.labels:,} labels"
+
+
+def _shown(found: Estimate) -> str:
+    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = OneLineParser(prog="label", description=__doc__)
+    parser.add_argument("file", type=Path, help="a .csv or .parquet with the data's columns and the target")
+    parser.add_argument("--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="(300)")
+    options: argparse.Namespace = parser.parse_args(arguments)
+    bucket = bucket_of(parser, dict(os.environ))
+    store = store_of(bucket)
+    try:
+        key, generation = drop(store, options.file)
+        print(f"{layout.address(bucket, key)} is there; waiting for watch ...")
+        print("\n".join(lines(verdict(store, key, generation, options.wait))))
+    except PipelineError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
