@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from functions.watch.alarms import JSON, Listeners, raise_alarm
 from functions.watch.attribution import Served, run_at, served
+from functions.watch.challenger import judge_quality
 from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
 from functions.watch.ledger import Ledger, as_parquet, combined
 from functions.watch.page import refresh_page
@@ -64,6 +65,7 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Per
     loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
     performance = judge(ledger, loaded, now)
     _write_newest(store, performance, now)
+    judge_quality(store, ledger, {run_id: run.manifest for run_id, run in loaded.items()}, now)
     told: set[str] = set()
     for stage, pointer in sorted(runs.current.items()):  # of one run in both stages, production's callers are told
         if pointer.run_id in loaded and pointer.run_id in ledger.residuals and pointer.run_id not in told:
@@ -130,7 +132,7 @@ def _answered_by(labelled: Labelled, history: Sequence[Served], serving: str) ->
 
 def _wanted(runs: Runs, answered: Sequence[str]) -> dict[str, Pointer]:
     """The runs to ask: those that serve, and those that answered."""
-    wanted = [pointer.run_id for pointer in runs.current.values()]
+    wanted = [*(pointer.run_id for pointer in runs.current.values()), *([runs.tried] if runs.tried else [])]
     return {run_id: runs.pointers[run_id] for run_id in dict.fromkeys([*wanted, *answered]) if run_id in runs.pointers}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.watch.labels import Labelled
-from shared import layout, pointers
+from shared import challenges, layout, pointers
 from shared.documents import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
 from shared.layout import Stage
@@ -34,12 +34,15 @@ class Replay:
 
 @dataclass(frozen=True)
 class Runs:
-    """Runs by their id, with where they serve now; `history` is that of the stage whose callers are asked about."""
+    """Runs by their id, with where they serve now, and the challenger.
+
+    `history` is that of the stage whose callers are asked about."""
 
     stage: Stage
     history: tuple[Pointer, ...]
     current: dict[Stage, Pointer]
     pointers: dict[str, Pointer]
+    tried: str | None = None
 
 
 def known_runs(store: Store) -> Runs:
@@ -48,7 +51,9 @@ def known_runs(store: Store) -> Runs:
     stage: Stage = "production" if kept["production"] else "staging"
     current = {name: found.pointer for name in layout.STAGES if (found := pointers.read_current(store, name)).pointer}
     by_id = {pointer.run_id: pointer for name in layout.STAGES for pointer in kept[name]}
-    return Runs(stage, kept[stage], {name: p for name, p in current.items() if p}, by_id)
+    challenge = challenges.read_current(store).challenge
+    tried = challenge.run_id if challenge is not None and challenge.ended is None else None
+    return Runs(stage, kept[stage], {name: p for name, p in current.items() if p}, by_id, tried)
 
 
 def load_run(store: Store, pointer: Pointer) -> VerifiedRun | None:

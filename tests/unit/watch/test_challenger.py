@@ -1,0 +1,176 @@
+"""The judge at work: what labels and counts do to a challenge, and to the marker of promotions."""
+
+from datetime import timedelta
+
+import pytest
+
+from functions.watch.challenger import judge_operations
+from shared import challenges, layout, pointers
+from shared.documents import SCHEMA_VERSION, Challenge, Ended, Then
+from shared.monitoring import LATENCY_US, FeatureCounts, LiveBlock
+from tests.unit.predict.promoted import FIRST, SECOND, by_hand, promote
+from tests.unit.watch.world import START, World, labelled, noise, rows
+
+CHALLENGED = START + timedelta(days=8)
+
+
+def challenged(*, base: float = 60.0, then: Then = "report", days: float = 14.0) -> World:
+    """FIRST serves in production; SECOND, of another level, is in staging and is tried beside it."""
+    world = World()
+    world.serve(FIRST)
+    world.now = CHALLENGED
+    world.serve(SECOND, "staging", base=base)
+    second = promote(world.bucket, "production", SECOND, base=base)
+    world.serve(FIRST)
+    staged = pointers.read_current(world.bucket, "staging").pointer
+    assert staged is not None
+    challenge = Challenge(
+        schema_version=SCHEMA_VERSION,
+        run_id=SECOND,
+        manifest_sha256=second.manifest_sha256,
+        champion_run_id=FIRST,
+        mode="shadow",
+        percent=0.0,
+        then=then,
+        salt="salt",
+        started_at=world.now,
+        until=world.now + timedelta(days=days),
+        source=pointers.entry_key(staged),
+        max_r2_drop=0.02,
+        marker_generation=7,
+    )
+    assert challenges.write(world.bucket, challenge, replacing=challenges.read_current(world.bucket))
+    world.pass_days(1)
+    return world
+
+
+def ended(world: World) -> Ended | None:
+    current = challenges.read_current(world.bucket).challenge
+    assert current is not None
+    return current.ended
+
+
+def label(world: World, count: int, *, seed: int = 1, name: str = "labels/march.csv") -> None:
+    world.label(labelled(rows(count, seed=seed), noise(count, seed=seed + 100)), name)
+
+
+def test_a_challenger_that_labels_show_worse_is_withdrawn_with_its_figures() -> None:
+    world = challenged(base=80.0)
+    label(world, 600)
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "worse"
+    assert found.figures["low"] > 0
+    assert "R² is +" in found.reason
+    assert len(challenges.ended(world.bucket)) == 1
+    assert world.bucket.stat(layout.MARKER) is None
+
+
+def test_labels_of_before_the_challenge_say_nothing_of_it() -> None:
+    world = challenged(base=80.0)
+    world.now = CHALLENGED - timedelta(hours=1)
+    label(world, 600)
+    assert ended(world) is None
+
+
+def test_few_labels_are_no_verdict() -> None:
+    world = challenged(base=80.0)
+    label(world, 49)
+    assert ended(world) is None
+
+
+def test_where_the_marker_said_so_what_is_not_worse_is_promoted_by_a_marker() -> None:
+    world = challenged(base=60.5, then="promote")
+    label(world, 900)
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "not_worse"
+    marker = world.bucket.stat(layout.MARKER)
+    assert marker is not None
+    assert marker.metadata["by"] == "watch"
+    assert marker.metadata["why"].startswith("not worse by more than 0.02")
+    assert world.bucket.read(layout.MARKER).data == world.bucket.read(layout.pointer("staging")).data
+
+
+def test_else_it_is_reported_and_nobody_is_promoted() -> None:
+    world = challenged(base=60.5)
+    label(world, 900)
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "not_worse"
+    assert world.bucket.stat(layout.MARKER) is None
+
+
+def test_a_person_who_asks_for_something_is_not_overruled() -> None:
+    """A marker that nobody has acted on yet: perhaps a rollback."""
+    world = challenged(base=60.5, then="promote")
+    world.bucket.write(layout.MARKER, b"a person's", if_generation=None, content_type="application/json")
+    label(world, 900)
+    assert ended(world) is None
+    assert world.bucket.read(layout.MARKER).data == b"a person's"
+
+
+def test_another_champion_ends_it_without_a_verdict() -> None:
+    world = challenged(base=80.0)
+    promote(world.bucket, "production", "20260107T070000Z-0123abcd")
+    label(world, 600)
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "superseded"
+
+
+def test_at_the_end_of_its_days_the_champion_stays() -> None:
+    world = challenged(base=80.0, days=0.5)
+    label(world, 600)
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "undecided"
+
+
+def block(world: World, answered: int, faults: int, *, run_id: str = SECOND, hours: float = 1.0) -> LiveBlock:
+    until = CHALLENGED + timedelta(hours=hours)
+    return LiveBlock(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        since=until - timedelta(minutes=5),
+        until=until,
+        requests=answered,
+        rows=answered,
+        features={},
+        prediction=FeatureCounts(),
+        refused={},
+        answers={"2xx": answered, "fault": faults},
+        latency_us=(0,) * (len(LATENCY_US) + 1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answered", "faults", "verdict"),
+    [(950, 50, "faulty"), (2000, 2, None), (10_000, 10, None), (10_000, 11, "faulty"), (0, 0, None), (0, 3, "faulty")],
+)
+def test_one_that_fails_too_often_is_withdrawn(answered: int, faults: int, verdict: str | None) -> None:
+    world = challenged()
+    judge_operations(world.bucket, [block(world, answered, faults)], world.now)
+    found = ended(world)
+    assert (found.verdict if found else None) == verdict
+
+
+def test_faults_of_another_run_or_of_another_challenge_do_not_count() -> None:
+    world = challenged()
+    others = [block(world, 0, 50, run_id=FIRST), block(world, 0, 50, hours=-48.0)]
+    judge_operations(world.bucket, others, world.now)
+    assert ended(world) is None
+
+
+def test_the_verdict_is_the_same_whatever_is_delivered_twice() -> None:
+    world = challenged(base=80.0)
+    label(world, 600)
+    before = world.bucket.read(layout.CHALLENGER).data
+    world.deliver("labels/march.csv")
+    assert world.bucket.read(layout.CHALLENGER).data == before
+
+
+def test_by_hand_is_what_the_runs_predict() -> None:
+    """The premise of these figures: the labels are FIRST's predictions with its errors."""
+    [row] = rows(1)
+    assert by_hand(row) != by_hand(row, 80.0)
