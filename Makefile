@@ -95,6 +95,11 @@ compare: ## two runs side by side, on the same rows: RUN=a WITH=b
 	@$(MAKE) -s $(VENV)/.local-installed
 	@$(BIN)/python -m infra.operate.compare --run "$(RUN)" --other "$(WITH)"
 
+reproduce: ## train a run again; say what differs: RUN=run_id
+	@$(call NEEDS,RUN,RUN=run_id)
+	@$(MAKE) -s $(VENV)/.local-installed
+	@$(BIN)/python -m infra.operate.reproduce --run "$(RUN)" $(if $(JOBS),--jobs "$(JOBS)")
+
 promote: $(VENV)/.local-installed ## production serves what staging serves; wait for the verdict
 	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")
 
