@@ -182,6 +182,9 @@ bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs 
 	@$(BIN)/python -m tests.bench.serving
 	@echo; echo "60 s at 64 connections, 5 % bad requests, another model every 5 s:"; $(BIN)/python -m tests.bench.soak 60
 
+torture: $(VENV)/.tests-installed ## send each function what may break it [ARGS="--seconds 9"]
+	@$(BIN)/python -m tests.bench.torture $(ARGS)
+
 bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
 

@@ -1,5 +1,6 @@
 """The deployed file under the real functions-framework, as a process, against the local storage server."""
 
+import contextlib
 import gzip
 import json
 import os
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,8 +138,8 @@ def function(endpoint: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFac
 
 
 @contextmanager
-def running_function(folder: Path, **environment: str) -> Iterator[Function]:
-    """The function as it is deployed, on a free port; nothing of it is left behind."""
+def running_function(folder: Path, *, by: Sequence[str] = (), **environment: str) -> Iterator[Function]:
+    """The function as it is deployed, on a free port, started `by` that; nothing of it is left behind."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -146,6 +147,7 @@ def running_function(folder: Path, **environment: str) -> Iterator[Function]:
     with stderr.open("wb") as log:
         process = subprocess.Popen(
             [
+                *by,
                 *(sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port)),
                 *("--target", "validate", "--source", str(ROOT / "functions" / "validate" / "main.py")),
                 *("--signature-type", "cloudevent"),
@@ -360,6 +362,22 @@ def test_nine_endless_graphs_and_nine_bombs_delay_neither_a_good_candidate_nor_a
 
     `make torture` measures: 2 s for the marker and 5 s for the candidate are promised on a computer of its own.
     """
+    acted, decided, last = flooded(function, bucket)
+    assert acted <= 4 * 2.0
+    assert decided <= 4 * 5.0
+    assert last < 60.0
+    sys.stdout.write(f"marker {acted:.2f} s, good candidate {decided:.2f} s\n")
+    assert bucket.pointer("staging").run_id == run_id(56)
+    assert bucket.pointer("production").run_id == run_id(53)
+    reasons = [decision_of(bucket, run).checks for run in (run_id(57, "00000000"), run_id(58, "00000000"))]
+    assert [[check.name for check in checks if check.standing == "failed"] for checks in reasons] == [
+        ["graph"],
+        ["holdout_size"],
+    ]
+
+
+def flooded(function: Function, bucket: Bucket) -> tuple[float, float, float]:
+    """Seconds until a marker is acted on, a good candidate decided, and the last of eighteen bad ones decided."""
     bomb = gzip.compress(b'{"target":[' + b"1," * 30_000_000 + b"1]}")
     bombs = [bombed(number, bomb) for number in range(9)]
     endless = [
@@ -377,17 +395,7 @@ def test_nine_endless_graphs_and_nine_bombs_delay_neither_a_good_candidate_nor_a
         time.sleep(0.2)
         decided = pool.submit(delivered, function, bucket, good_key)
         acted = pool.submit(delivered, function, bucket, layout.MARKER)
-        assert acted.result() <= 4 * 2.0
-        assert decided.result() <= 4 * 5.0
-        assert max(one.result() for one in flood) < 60.0
-    sys.stdout.write(f"marker {acted.result():.2f} s, good candidate {decided.result():.2f} s\n")
-    assert bucket.pointer("staging").run_id == run_id(56)
-    assert bucket.pointer("production").run_id == run_id(53)
-    reasons = [decision_of(bucket, run).checks for run in (run_id(57, "00000000"), run_id(58, "00000000"))]
-    assert [[check.name for check in checks if check.standing == "failed"] for checks in reasons] == [
-        ["graph"],
-        ["holdout_size"],
-    ]
+        return acted.result(), decided.result(), max(one.result() for one in flood)
 
 
 def bombed(number: int, bomb: bytes) -> Candidate:
@@ -400,8 +408,9 @@ def delivered(function: Function, bucket: Bucket, key: str) -> float:
     begun = time.monotonic()
     body = json.dumps(bucket.resource(key)).encode()
     for attempt in range(40):
-        if function.binary(body, bucket.name, id=f"flood-{key}") == 200:
-            return time.monotonic() - begun
+        with contextlib.suppress(httpx.TransportError):  # a connection that was kept ends when the worker is full
+            if function.binary(body, bucket.name, id=f"flood-{key}") == 200:
+                return time.monotonic() - begun
         time.sleep(min(0.1 * 2**attempt, 1.0))
     raise AssertionError(f"the event of {key} was never acknowledged")
 

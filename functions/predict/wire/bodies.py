@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
-from functions.predict.settings import WORK_PER_BYTE, Limits
+from functions.predict.settings import Limits
 from functions.predict.wire import payload
 from shared.problems import refuse
 
@@ -83,5 +83,5 @@ class Bodies:
         payload.require_accepted(expected, limits.max_bytes)
         async with self._arriving.hold(expected if expected >= 0 else limits.max_bytes):
             body = await payload.read(request, limits.max_bytes, limits.body_seconds)
-            async with self._computing.hold(len(body) * WORK_PER_BYTE):
+            async with self._computing.hold(limits.work_of(len(body))):
                 yield body

@@ -24,7 +24,8 @@ MOST_CELLS = 2**19
 CHUNK = 2**20
 LONGEST_CELL = 16
 _SHEET = re.compile(r"xl/worksheets/[^/]+\.xml")
-_CELL = re.compile(rb'\br="([A-Z]{1,3})([0-9]{1,7})"')
+_COLUMN_OF_CELL = re.compile(rb'\br="([A-Z]{1,3})[0-9]{1,7}"')
+_ROW_OF_CELL = re.compile(rb'\br="[A-Z]{1,3}([0-9]{1,7})"')
 
 
 def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> SentTable:
@@ -83,8 +84,9 @@ def _require_few_cells(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cel
             cells += piece.count(b"<c ")
             if cells > max_cells:
                 raise _too_large()
-            for found in _CELL.finditer(kept + piece):
-                rows, columns = max(rows, int(found[2])), max(columns, _column(found[1]))
+            text = kept + piece
+            rows = max(rows, *map(int, set(_ROW_OF_CELL.findall(text))), 0)
+            columns = max(columns, *map(_column, set(_COLUMN_OF_CELL.findall(text))), 0)
             if rows * columns > max_cells:
                 raise _too_large()
             kept = piece[-LONGEST_CELL:]
