@@ -12,18 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import builds, bundles, dead_letters, options, variables
+from infra.delivery import builds, bundles, dead_letters, first_model, options, variables
 from infra.delivery.cloud_run import IMAGE, CloudRunService, find_image, tag_image, tested_tag
-from infra.delivery.commands import do, find
+from infra.delivery.commands import do
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
 from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
-from shared import terminal
+from shared import layout, terminal
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
-SPEC = "data/dataset.toml"
-POINTER = "staging/current.json"
+DATA = layout.SPEC.rpartition("/")[0] + "/"
 FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 120.0
@@ -115,15 +114,15 @@ class Deploy:
 
     def _dataset(self) -> None:
         bucket = self.outputs["bucket"]
-        if self._has(SPEC):
+        if first_model.has(bucket, layout.SPEC):
             print(
-                f"  gs://{bucket}/{SPEC} is there and stays; to replace it: gcloud storage cp FILES gs://{bucket}/data/"
+                f"  gs://{bucket}/{layout.SPEC} is there and stays; to replace it: gcloud storage cp FILES gs://{bucket}/data/"
             )
             return
         source = source_of(self.dataset)
         if source is not None:
-            self._upload(source, f"data/{source.name}")
-        self._upload(self.dataset, SPEC)
+            self._upload(source, f"{DATA}{source.name}")
+        self._upload(self.dataset, layout.SPEC)
 
     def _upload(self, file: Path, key: str) -> None:
         """Create-only: whatever came to be there since the look stays."""
@@ -143,19 +142,14 @@ class Deploy:
         print(f"  {found}")
 
     def _first_model(self) -> None:
-        if self._has(POINTER):
-            print(f"  {POINTER} is there")
+        bucket = self.outputs["bucket"]
+        if first_model.has(bucket, first_model.POINTER):
+            print(f"  {first_model.POINTER} is there")
             return
+        before = first_model.calls(bucket)
         do("gcloud", "scheduler", "jobs", "run", self.outputs["job"])
         print("  training, then validation: about ten minutes for the sample", flush=True)
-        deadline = time.monotonic() + self.minutes * 60
-        while not self._has(POINTER):
-            if time.monotonic() >= deadline:
-                raise Stopped(
-                    f"no {POINTER} within {self.minutes:g} minutes; why: gcloud logging read 'severity>=WARNING'"
-                    f" --project={self.target.project} --freshness=1h --limit=20"
-                )
-            time.sleep(self.poll_seconds)
+        first_model.wait(bucket, before, self.minutes, self.poll_seconds)
 
     def _staging(self) -> None:
         service = CloudRunService(self.target.project, self.target.region, self.outputs["services"]["staging"])
@@ -163,10 +157,6 @@ class Deploy:
         head = commit()
         if head is not None:
             tag_image(self.image, tested_tag(head))
-
-    def _has(self, key: str) -> bool:
-        address = f"gs://{self.outputs['bucket']}/{key}"
-        return find("gcloud", "storage", "objects", "describe", address, "--format=value(generation)") is not None
 
 
 def source_of(spec: Path) -> Path | None:
@@ -206,6 +196,8 @@ def _deploy(given: argparse.Namespace) -> int:
     deploy = Deploy(target, given.dataset, given.minutes, given.poll_seconds, given.retry_seconds)
     deploy.run()
     out = deploy.outputs
+    if not out.get("told"):
+        print("alerts reach nobody: set notification_email in infra/terraform/terraform.tfvars, then deploy again")
     print(
         f"done. Staging serves: {out['staging_url']}\n"
         f"next: BUCKET={out['bucket']} make promote      production gets the model\n"

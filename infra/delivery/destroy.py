@@ -25,8 +25,9 @@ def _destroy(given: argparse.Namespace) -> int:
     if not target.has_state():
         raise Stopped(f"there is no gs://{target.state_bucket}: nothing of {given.name} is deployed in {given.project}")
     data = f"gs://{given.project}-{given.name} (data, models, history)"
-    print(f"goes:  functions, services, schedule, alerts, images{f', and {data} FOR GOOD' if given.data else ''}")
-    print(f"stays: gs://{target.state_bucket} (the state){'' if given.data else f', {data}'}", flush=True)
+    gone = f", and {data} FOR GOOD" if given.data else ""
+    print(f"goes:  functions, services, schedule, alerts, images, accounts, triggers, roles{gone}")
+    print("stays:\n" + "\n".join(f"  - {line}" for line in left_behind(target, given.data)), flush=True)
     if not given.yes and _typed(given.project) != given.project:
         raise Stopped("not confirmed; nothing was changed")
     for fn in bundles.FROM_SOURCE:
@@ -35,10 +36,25 @@ def _destroy(given: argparse.Namespace) -> int:
         variables.settle(target.state_bucket, root, variables.typed)
         target.init(root)
     target.destroy(given.data)
-    print(f"gone. What is left of it: gcloud storage rm --recursive gs://{target.state_bucket}")
+    print("gone; what stays is listed above")
     if not given.data:
         print(f"the data stays in {data}; a new make deploy {target.again} takes it over")
     return 0
+
+
+def left_behind(target: Deployment, data: bool) -> list[str]:
+    """Everything that a destroy leaves, with the command that takes it away where there is one."""
+    project, bucket = target.project, f"gs://{target.project}-{target.name}"
+    buckets = f"gs://gcf-v2-sources-NUMBER-{target.region} and gs://gcf-v2-uploads-NUMBER-{target.region}"
+    return [
+        *([] if data else [f"{bucket} with the data, models and history: make destroy DATA=1 takes it too"]),
+        f"gs://{target.state_bucket} (both states, settings): gcloud storage rm --recursive gs://{target.state_bucket}",
+        "deleted objects, for the 7 days of soft deletion, billed as they were",
+        f"Cloud Functions' own buckets {buckets}: gcloud storage rm --recursive, if nothing else deploys there",
+        f"the APIs that were turned on: gcloud services disable API --project={project}",
+        "the agents of Google's services (service-NUMBER@…), and logs, metrics and builds until Google forgets them",
+        "the ids of the custom roles, which cannot be used again for 37 days: a new NAME= can",
+    ]
 
 
 def _typed(project: str) -> str:

@@ -16,7 +16,8 @@ from infra.delivery.errors import Stopped
 
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
-AGENT_APIS = ("pubsub", "eventarc", "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
+AGENTS = ("pubsub", "eventarc", "monitoring")
+AGENT_APIS = (*AGENTS, "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
 KEPT = ("google_storage_bucket.", "data.")
 """What a destroy that keeps the data leaves in the state: the bucket."""
 
@@ -75,14 +76,14 @@ class Deployment:
         do("gcloud", "storage", "buckets", "update", f"gs://{self.state_bucket}", "--versioning", self._project)
 
     def make_agents(self) -> None:
-        """The service accounts by which Pub/Sub, Eventarc and Cloud Storage act for the project.
+        """The service accounts by which Pub/Sub, Eventarc, Monitoring and Cloud Storage act for the project.
 
         A fresh project has none; nothing but asking makes them, and grants to an account that does not exist are
         refused. Asking again changes nothing.
         """
         apis = (f"{api}.googleapis.com" for api in AGENT_APIS)
         do("gcloud", "services", "enable", *apis, self._project)
-        for api in ("pubsub", "eventarc"):
+        for api in AGENTS:
             do("gcloud", "beta", "services", "identity", "create", f"--service={api}.googleapis.com", self._project)
         do("gcloud", "storage", "service-agent", self._project)
 

@@ -52,3 +52,8 @@ output "why_public" {
   description = "The reason for which production is public, if it is."
   value       = var.public_reason
 }
+
+output "told" {
+  description = "Whom the alerts reach; empty for nobody."
+  value       = var.notification_email
+}

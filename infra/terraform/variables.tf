@@ -326,6 +326,24 @@ variable "notification_email" {
   }
 }
 
+variable "slo" {
+  description = "What production promises: shares of answers that are no 5xx and that come within latency_ms. Left out: no uptime check, no objectives, no burn-rate alerts (infra/README.md has the price)."
+  type = object({
+    availability = optional(number, 0.995)
+    fast_share   = optional(number, 0.95)
+    latency_ms   = optional(number, 300)
+  })
+  default = null
+  validation {
+    condition     = var.slo == null || try(alltrue([for share in [var.slo.availability, var.slo.fast_share] : share >= 0.5 && share <= 0.9999]), false)
+    error_message = "slo's availability and fast_share must be from 0.5 to 0.9999: a budget of nothing burns with the first fault."
+  }
+  validation {
+    condition     = var.slo == null || try(var.slo.latency_ms >= 10 && var.slo.latency_ms <= 60000, false)
+    error_message = "slo's latency_ms must be from 10 to 60000: a request ends after 60 s."
+  }
+}
+
 variable "runbook_url" {
   description = "Where the alerts send people: infra/README.md as your repository shows it."
   type        = string

@@ -262,6 +262,9 @@ def _storage(rest: list[str], state: dict[str, Any]) -> str | None:
         case ["objects", "describe", address, *_]:
             bucket, _, key = address.removeprefix("gs://").partition("/")
             return "1" if key in state["buckets"].get(f"gs://{bucket}", []) else None
+        case ["objects", "list", address, *_]:
+            bucket, _, start = address.removeprefix("gs://").rstrip("*").partition("/")
+            return "\n".join(key for key in state["buckets"].get(f"gs://{bucket}", []) if key.startswith(start))
         case ["cat", address, *_]:
             return str(state["contents"].get(address.partition("#")[0]))
         case ["cp", *words]:

@@ -1,5 +1,6 @@
 """make deploy, plan and destroy: every stage fails once, says how to go on, and going on does nothing twice."""
 
+import json
 import os
 import subprocess
 import sys
@@ -98,6 +99,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         "gcloud services enable pubsub.googleapis.com",
         "gcloud beta services identity",
         "gcloud beta services identity",
+        "gcloud beta services identity",
         "gcloud pubsub subscriptions update",
         "gcloud pubsub subscriptions update",
     ]
@@ -142,6 +144,42 @@ def test_a_first_model_that_does_not_come_is_explained(cloud: FakeCloud) -> None
     assert stopped.returncode == 1
     assert "no staging/current.json within 0.001 minutes" in stopped.stderr
     assert "gcloud logging read" in stopped.stderr
+
+
+RUN = "20260105T070000Z-0123abcd"
+REFUSED_CALL = {"status": "refused", "problems": ["column 'score' is missing", "row 7 is empty"]}
+REFUSED_RUN = {"passed": False, "checks": [{"name": "beats_mean", "passed": False}, {"name": "x", "passed": True}]}
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        ({"runs/1.json": REFUSED_CALL}, "training ended without a model (refused): column 'score' is missing; row 7"),
+        (
+            {"runs/1.json": {"status": "trained", "run_id": RUN}, f"candidates/{RUN}/decision.json": REFUSED_RUN},
+            f"the gate refused the first model, {RUN}: beats_mean; the whole of it is in candidates/{RUN}/",
+        ),
+    ],
+)
+def test_a_first_model_that_will_never_come_is_told_at_once_with_the_reason(
+    cloud: FakeCloud, left: dict[str, object], said: str
+) -> None:
+    """A refused table was waited for 45 minutes."""
+    earlier = {"runs/0.json": {"status": "failed", "problems": ["an earlier call's"]}}
+    contents = {f"gs://{BUCKET}/{key}": json.dumps(document) for key, document in {**earlier, **left}.items()}
+    cloud.change(contents=contents, on_job={f"gs://{BUCKET}": [*earlier, *left]}, on_apply={
+        **cloud.state["on_apply"], "buckets": []}, buckets={f"gs://{BUCKET}": [*earlier]})  # fmt: skip
+    stopped = deploy(cloud, "--minutes=5")
+    assert stopped.returncode == 1
+    assert said in stopped.stderr
+    assert "earlier" not in stopped.stderr
+
+
+def test_alerts_that_reach_nobody_are_told(cloud: FakeCloud) -> None:
+    assert "alerts reach nobody: set notification_email" in deploy(cloud).stdout
+    applied = cloud.state["on_apply"]
+    cloud.change(on_apply={**applied, "outputs": {**applied["outputs"], "told": "ml@example.com"}})
+    assert "alerts reach nobody" not in deploy(cloud).stdout
 
 
 def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(cloud: FakeCloud) -> None:
@@ -226,6 +264,17 @@ def test_destroy_keeps_the_data_and_says_so(cloud: FakeCloud) -> None:
     assert f"the data stays in gs://{BUCKET}" in done.stdout
     assert not any("deletion_protection=false" in line for line in cloud.calls)
     assert "infra/terraform/owner destroy" in cloud.calls[-1]  # accounts and roles last: the rest acts by them
+
+
+@pytest.mark.parametrize(("option", "stays"), [((), True), (("--data",), False)])
+def test_destroy_lists_everything_that_it_leaves_before_it_asks(
+    cloud: FakeCloud, option: tuple[str, ...], stays: bool
+) -> None:
+    cloud.change(buckets={STATE: []})
+    said = call(cloud, "destroy", *option, typed="no\n").stdout
+    for left in (STATE, "gcf-v2-sources", "soft deletion", "APIs", "agents", "custom roles"):
+        assert left in said
+    assert (f"gs://{BUCKET} with the data" in said) == stays
 
 
 def test_destroy_names_what_it_could_not_take_down(cloud: FakeCloud) -> None:
@@ -339,5 +388,6 @@ def test_the_agents_of_google_s_services_are_made_before_terraform_grants_them_a
     assert [line.partition("--service=")[2].split()[0] for line in made if "--service=" in line] == [
         "pubsub.googleapis.com",
         "eventarc.googleapis.com",
+        "monitoring.googleapis.com",
     ]
     assert any(line.startswith("gcloud storage service-agent") for line in made)

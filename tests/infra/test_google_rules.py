@@ -21,7 +21,7 @@ RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_ru
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """What both roots make."""
     delivery = Workspace(tmp_path_factory.mktemp("rules")).get()
-    planned = delivery.plan(promoters=["user:ada@example.com"], notification_email="ml@example.com")
+    planned = delivery.plan(promoters=["user:ada@example.com"], notification_email="ml@example.com", slo={})
     return {**owners_plan(tmp_path_factory.mktemp("owner")), **planned}
 
 
@@ -65,7 +65,10 @@ MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
         lambda p: threshold(p, "log_alert").update(evaluation_missing_data="EVALUATION_MISSING_DATA_INACTIVE"),
     ),
     ("durations_of_alerts_are_whole_minutes", lambda p: threshold(p).update(duration="90s")),
-    ("alignment_is_at_least_a_minute", lambda p: threshold(p)["aggregations"][0].update(alignment_period="30s")),
+    (
+        "alignment_is_at_least_a_minute",
+        lambda p: threshold(p, "policy.latency")["aggregations"][0].update(alignment_period="30s"),
+    ),
     (
         "a_log_condition_needs_a_rate_limit",
         lambda p: one(p, "google_monitoring_alert_policy", "job_stopped")["alert_strategy"][0].update(
@@ -182,10 +185,14 @@ def test_the_api_s_own_description_has_nothing_against_what_is_planned(plan: Pla
     [
         (
             "google_monitoring_alert_policy",
-            lambda p: threshold(p)["aggregations"][0].update(per_series_aligner="ALIGN_DELTAS"),
+            lambda p: threshold(p, "policy.latency")["aggregations"][0].update(per_series_aligner="ALIGN_DELTAS"),
             "ALIGN_DELTAS",
         ),
-        ("google_monitoring_alert_policy", lambda p: threshold(p).update(duration="5m"), "no duration"),
+        (
+            "google_monitoring_alert_policy",
+            lambda p: threshold(p, "policy.latency").update(duration="5m"),
+            "no duration",
+        ),
         (
             "google_cloudfunctions2_function",
             lambda p: config(p, "validate").update(ingress_settings="INTERNAL"),

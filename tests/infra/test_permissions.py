@@ -23,7 +23,12 @@ WIDENING = (
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     promoter, caller = PEOPLE
     folder = tmp_path_factory.mktemp("delivery")
-    settings = {"promoters": [promoter], "callers": [caller], "notification_email": "ml@example.com"}
+    settings: dict[str, object] = {
+        "promoters": [promoter],
+        "callers": [caller],
+        "notification_email": "ml@example.com",
+        "slo": {},
+    }
     return Workspace(folder).get().plan(**settings)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.infra.provider.build_schema import used
-from tests.infra.terraform import HERE, INFRA, SOURCE, Workspace, of_type, owners_plan
+from tests.infra.terraform import HERE, INFRA, ROOT, SOURCE, Workspace, of_type, owners_plan
 from tests.tools import require
 
 PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
@@ -120,6 +120,34 @@ def test_every_alert_says_what_to_do_and_tells_somebody(plan: dict[str, Any]) ->
         assert "When an alert comes" in alert["documentation"][0]["content"], address
 
 
+def test_promises_are_off_unless_asked_for(workspace: Workspace, plan: dict[str, Any]) -> None:
+    kinds = ("google_monitoring_slo", "google_monitoring_service", "google_monitoring_uptime_check_config")
+    assert [of_type(plan, kind) for kind in kinds] == [{}, {}, {}]
+    asked = workspace.plan(slo={"latency_ms": 200}, notification_email="ml@example.com")
+    goals = {entry["slo_id"]: entry["goal"] for entry in of_type(asked, "google_monitoring_slo").values()}
+    assert goals == {"tabular-availability": 0.995, "tabular-latency": 0.95}
+    cut = asked['google_monitoring_slo.latency["production"]']["request_based_sli"][0]["distribution_cut"][0]
+    assert cut["range"][0]["max"] == 200
+    burns = [asked[f'google_monitoring_alert_policy.burn["{kind}"]'] for kind in ("availability", "latency")]
+    for policy in burns:
+        rates = [condition["condition_threshold"][0]["threshold_value"] for condition in policy["conditions"]]
+        assert rates == [14.4, 6]
+    more = len(of_type(asked, "google_monitoring_alert_policy")) - len(of_type(plan, "google_monitoring_alert_policy"))
+    assert more == 3  # five conditions, which the README prices
+
+
+def test_the_alerts_that_are_priced_are_those_that_are_planned(workspace: Workspace, plan: dict[str, Any]) -> None:
+    def references(planned: dict[str, Any]) -> int:
+        policies = of_type(planned, "google_monitoring_alert_policy").values()
+        thresholds = [t for policy in policies for c in policy["conditions"] for t in c["condition_threshold"]]
+        return sum(1 + bool(threshold["denominator_filter"]) for threshold in thresholds)
+
+    readme = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
+    priced = [int(number) for number in re.findall(r"(\d+) (?:more )?metric references", readme)]
+    always = references(plan)
+    assert priced == [always, references(workspace.plan(slo={}, notification_email="ml@example.com")) - always]
+
+
 def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Workspace, plan: dict[str, Any]) -> None:
     def names(planned: dict[str, Any]) -> list[str]:
         return sorted(values["name"] for values in of_type(planned, "google_storage_bucket_object").values())
@@ -147,6 +175,8 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
         ({"callers": ["allUsers"]}, "callers must be IAM members"),
         ({"allowed_origins": ["https://example.org/page"]}, "allowed_origins must be origins"),
         ({"region": "europe-west1-b"}, "region must be a region's name"),
+        ({"slo": {"availability": 1}}, "slo's availability and fast_share must be from 0.5 to 0.9999"),
+        ({"slo": {"latency_ms": 5}}, "slo's latency_ms must be from 10 to 60000"),
         ({"dataset": "candidates/x.toml"}, "dataset must be a key below data/"),
     ],
 )

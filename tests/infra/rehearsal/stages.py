@@ -58,8 +58,8 @@ class Rehearsal:
         assert said.code == 0, said.text
         assert len(self.world.google.builds) == before + 1
         assert self.world.google.services.shares(STAGING).keys() == {self._image("src-")}
-        (subscription,) = self.world.google.subscriptions.values()
-        assert subscription["deadLetterPolicy"]["maxDeliveryAttempts"] == 100
+        subscriptions = list(self.world.google.subscriptions.values())
+        assert subscriptions and all(one["deadLetterPolicy"]["maxDeliveryAttempts"] == 100 for one in subscriptions)
         return "data, image, first model, staging serves and is marked tested; dead letters are connected"
 
     def push(self) -> str:

@@ -1,0 +1,152 @@
+# What production promises, off unless asked for: an uptime check from outside, an objective for availability and one for
+# latency, and alerts on how fast the error budget burns (https://sre.google/workbook/alerting-on-slos, table 5-8).
+
+locals {
+  slo_on = var.slo == null ? {} : { production = var.slo }
+  # Hours of the window, and the burn rate that is told: 14.4 uses 2 % of a month's budget in an hour, 6 uses 5 % in six.
+  burns = { fast = { window = "3600s", rate = 14.4 }, slow = { window = "21600s", rate = 6 } }
+
+  production_requests = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
+  production_latency  = replace(local.production_requests, "request_count", "request_latencies")
+}
+
+resource "google_monitoring_service" "production" {
+  for_each     = local.slo_on
+  service_id   = "${var.name}-production"
+  display_name = "${var.name}: predictions from production"
+  basic_service {
+    service_type   = "CLOUD_RUN"
+    service_labels = { service_name = module.predict["production"].name, location = var.region }
+  }
+}
+
+resource "google_monitoring_slo" "availability" {
+  for_each            = local.slo_on
+  service             = google_monitoring_service.production[each.key].service_id
+  slo_id              = "${var.name}-availability"
+  display_name        = "${each.value.availability * 100} % of the answers are no 5xx, over 28 days"
+  goal                = each.value.availability
+  rolling_period_days = 28
+  request_based_sli {
+    good_total_ratio {
+      bad_service_filter   = "${local.production_requests} AND metric.labels.response_code_class = \"5xx\""
+      total_service_filter = local.production_requests
+    }
+  }
+}
+
+resource "google_monitoring_slo" "latency" {
+  for_each            = local.slo_on
+  service             = google_monitoring_service.production[each.key].service_id
+  slo_id              = "${var.name}-latency"
+  display_name        = "${each.value.fast_share * 100} % of the answers within ${each.value.latency_ms} ms, over 28 days"
+  goal                = each.value.fast_share
+  rolling_period_days = 28
+  request_based_sli {
+    distribution_cut {
+      distribution_filter = local.production_latency
+      range {
+        max = each.value.latency_ms
+      }
+    }
+  }
+}
+
+resource "google_monitoring_alert_policy" "burn" {
+  for_each = var.slo == null ? {} : {
+    availability = google_monitoring_slo.availability["production"].id
+    latency      = google_monitoring_slo.latency["production"].id
+  }
+  display_name          = "${var.name}: the budget of production's ${each.key} burns"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+
+  dynamic "conditions" {
+    for_each = local.burns
+    content {
+      display_name = "${conditions.key}: ${conditions.value.rate} times too fast over ${conditions.value.window}"
+      condition_threshold {
+        filter          = "select_slo_burn_rate(\"${each.value}\", \"${conditions.value.window}\")"
+        comparison      = "COMPARISON_GT"
+        threshold_value = conditions.value.rate
+        duration        = "0s"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = "${var.name}: production's ${each.key} breaks its promise soon"
+    mime_type = "text/markdown"
+    content   = "At this rate the month's allowance is used up within days. `/meta` says which model serves, the service's log has a line for each failure; `make rollback` if it began with a promotion, `make release BACK=1` if with a release.\n\n${local.runbook}"
+  }
+}
+
+# From three places of the world, every five minutes. The service may be private: the check brings a token of Monitoring's
+# own agent, which `make deploy` has made.
+resource "google_monitoring_uptime_check_config" "production" {
+  for_each         = local.slo_on
+  display_name     = "${var.name}: production is ready"
+  timeout          = "10s"
+  period           = "300s"
+  selected_regions = ["EUROPE", "USA", "ASIA_PACIFIC"]
+
+  http_check {
+    path         = "/ready"
+    port         = 443
+    use_ssl      = true
+    validate_ssl = true
+    service_agent_authentication {
+      type = "OIDC_TOKEN"
+    }
+  }
+  monitored_resource {
+    type   = "uptime_url"
+    labels = { project_id = var.project, host = trimprefix(module.predict["production"].url, "https://") }
+  }
+}
+
+resource "google_cloud_run_v2_service_iam_member" "uptime_asks" {
+  for_each = local.slo_on
+  location = var.region
+  name     = module.predict["production"].name
+  role     = "roles/run.invoker"
+  member   = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+}
+
+resource "google_monitoring_alert_policy" "down" {
+  for_each              = google_monitoring_uptime_check_config.production
+  display_name          = "${var.name}: production cannot be reached"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "two places or more got no answer"
+    condition_threshold {
+      filter          = "metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND resource.type = \"uptime_url\" AND metric.labels.check_id = \"${each.value.uptime_check_id}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 1
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "600s"
+        per_series_aligner   = "ALIGN_NEXT_OLDER"
+        cross_series_reducer = "REDUCE_COUNT_FALSE"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = "${var.name}: production cannot be reached"
+    mime_type = "text/markdown"
+    content   = "`/ready` answers 200 once a model is loaded. A service without a model is not ready: `make promote`. Otherwise see its log, and the status of Cloud Run in the region.\n\n${local.runbook}"
+  }
+}
