@@ -26,6 +26,7 @@ CATEGORICAL = "categorical"
 PREDICTION = "prediction"
 MISSING_TEXT = ""
 RELATIVE_TOLERANCE = 1e-5
+ROUNDING = 1e-12
 
 
 class Model:
@@ -79,8 +80,12 @@ class Model:
 
 
 def tolerance(reference: NDArray[np.float64]) -> float:
-    """Largest difference allowed between two runtimes of one model: 1e-5 of the scale of `reference` (n,)."""
-    return RELATIVE_TOLERANCE * max(1.0, float(np.max(np.abs(reference), initial=0.0)))
+    """Largest difference allowed between two runtimes of one model: 1e-5 of the range of `reference` (n,), and the
+    rounding of its largest figure. A target in billionths, or in epoch seconds, is held to its own spread."""
+    if not reference.size:
+        return 0.0
+    largest = float(np.max(np.abs(reference)))
+    return RELATIVE_TOLERANCE * float(np.ptp(reference)) + ROUNDING * largest
 
 
 def require_golden(model: Model, golden: Golden) -> float:

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, parse_spec
 from shared.documents import TargetRange
@@ -58,10 +59,12 @@ TABLES = {"students": students, "diabetes": diabetes, "mixed": mixed}
 
 def fitted(entry: Algorithm, data: Data) -> Pipeline:
     _, columns, frame, target = data
-    estimator = entry.make(0)
+    estimator = entry.make(0).set_params(**entry.opening)
     if entry.rounds:
         estimator.set_params(**{entry.rounds: ROUNDS})
-    return Pipeline([("preprocess", preprocessing(columns)), ("model", estimator)]).fit(frame, target)
+    return Pipeline([("preprocess", preprocessing(columns)), ("model", StandardisedTarget(estimator))]).fit(
+        frame, target
+    )
 
 
 def served(data: Data, pipeline: Pipeline) -> Client:

@@ -20,6 +20,7 @@ from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUME
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
 from functions.train.search.searched import Candidate, Searched
+from functions.train.search.target import StandardisedTarget
 from functions.train.search.workers import HERE, Pool, Workers
 from shared import metrics
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
@@ -196,7 +197,7 @@ class Finish:
             return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
         began = time.perf_counter()
         estimator = searched.algorithm.make(self.seed).set_params(**best.params)
-        pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", estimator)])
+        pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", StandardisedTarget(estimator))])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)

@@ -17,6 +17,7 @@ from functions.train.graph import trees
 from functions.train.graph.encoding import Encoding
 from functions.train.graph.graph import Graph, NotExportable
 from functions.train.graph.neighbours import k_nearest
+from functions.train.search.target import StandardisedTarget
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.documents import Cell, Feature
 from shared.errors import IntegrityError
@@ -35,12 +36,15 @@ Exporter = Callable[[Any, Graph, str], None]
 
 def export(pipeline: Pipeline) -> bytes:
     """The graph of a pipeline of `preprocess` and `model`. Raises NotExportable."""
-    estimator = pipeline.named_steps["model"]
-    graph = Graph()
+    estimator, graph = pipeline.named_steps["model"], Graph()
+    if isinstance(estimator, StandardisedTarget):
+        graph.scale, graph.center = estimator.scale_, estimator.center_
+        estimator = estimator.estimator
     encoding = Encoding(pipeline.named_steps["preprocess"], graph)
     name = type(estimator).__name__
     if name in LINEAR:
-        encoding.weighted_sum(np.ravel(estimator.coef_), float(np.ravel(estimator.intercept_)[0]))
+        intercept = float(np.ravel(estimator.intercept_)[0])
+        encoding.weighted_sum(np.ravel(estimator.coef_) * graph.scale, intercept * graph.scale + graph.center)
     elif name in EXPORTERS:
         EXPORTERS[name](estimator, graph, encoding.matrix())
     else:

@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from shared.model_runtime import PREDICTION
+
 
 class NotExportable(ValueError):
     """The estimator has no exporter, or its graph does not predict what it predicts."""
@@ -45,11 +47,16 @@ class Whole:
 
 @dataclass
 class Graph:
-    """Nodes, constants and inputs so far."""
+    """Nodes, constants and inputs so far.
+
+    `scale` and `center` take an estimator's prediction to the target's unit.
+    """
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
+    scale: float = 1.0
+    center: float = 0.0
 
     def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any) -> None:
         """Add a node of `operator` between values by name."""
@@ -59,3 +66,10 @@ class Graph:
         """Add values under a name, which is returned."""
         self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
+
+    def predict(self, summed: str, offset: float) -> None:
+        """Add the output: `summed` (n, 1) plus `offset`, in the target's unit. All of it is in double precision."""
+        self.constant("unit", np.array([[self.scale]]))
+        self.constant("offset", np.array([[offset * self.scale + self.center]]))
+        self.node("Mul", [summed, "unit"], ["summed_in_units"])
+        self.node("Add", ["summed_in_units", "offset"], [PREDICTION])

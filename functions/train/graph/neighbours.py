@@ -36,7 +36,7 @@ def k_nearest(estimator: Any, graph: Graph, features: str) -> None:
 def _constants(estimator: Any, graph: Graph) -> None:
     graph.constant("training_rows", estimator.rows_)
     graph.constant("training_counts", estimator.counts_)
-    graph.constant("training_targets", estimator.targets_)
+    graph.constant("training_targets", estimator.targets_ * graph.scale + graph.center)
     asked = min(estimator.n_neighbors, len(estimator.rows_))
     graph.constant("asked", np.array([asked], dtype=np.int64))
     wanted = min(float(estimator.n_neighbors), float(estimator.counts_.sum()))

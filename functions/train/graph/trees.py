@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from functions.train.graph.graph import Graph, NotExportable
-from shared.model_runtime import PREDICTION
 
 MAX_NODES = 4_000_000
 """About 200 MB of graph: more is slow to load wherever it is served."""
@@ -38,20 +37,20 @@ def random_forest(estimator: Any, graph: Graph, features: str) -> None:
     trees = [_tree(one) for one in estimator.estimators_]
     offset = float(np.mean([one.tree_.value[0, 0, 0] for one in estimator.estimators_]))
     scaled = [_scaled(tree, 1 / len(trees), offset) for tree in trees]
-    _add_offset(graph, _ensemble(graph, features, scaled, "BRANCH_LEQ"), offset)
+    graph.predict(_ensemble(graph, features, scaled, "BRANCH_LEQ"), offset)
 
 
 def decision_tree(estimator: Any, graph: Graph, features: str) -> None:
     """Add a fitted DecisionTreeRegressor."""
     offset = float(estimator.tree_.value[0, 0, 0])
-    _add_offset(graph, _ensemble(graph, features, [_scaled(_tree(estimator), 1.0, offset)], "BRANCH_LEQ"), offset)
+    graph.predict(_ensemble(graph, features, [_scaled(_tree(estimator), 1.0, offset)], "BRANCH_LEQ"), offset)
 
 
 def gradient_boosting(estimator: Any, graph: Graph, features: str) -> None:
     """Add a fitted GradientBoostingRegressor: its start and its scaled trees."""
     trees = [_scaled(_tree(one), estimator.learning_rate, 0.0) for one in estimator.estimators_[:, 0]]
     start = float(np.ravel(estimator.init_.constant_)[0])
-    _add_offset(graph, _ensemble(graph, features, trees, "BRANCH_LEQ"), start)
+    graph.predict(_ensemble(graph, features, trees, "BRANCH_LEQ"), start)
 
 
 def ada_boost(estimator: Any, graph: Graph, features: str) -> None:
@@ -75,7 +74,7 @@ def ada_boost(estimator: Any, graph: Graph, features: str) -> None:
     graph.node("Cast", ["above"], ["above_number"], to=TensorProto.INT32)
     graph.node("ArgMax", ["above_number"], ["median_position"], axis=1, keepdims=1)
     graph.node("GatherElements", ["sorted", "median_position"], ["tree_median"], axis=1)
-    _add_offset(graph, "tree_median", offset)
+    graph.predict("tree_median", offset)
 
 
 def xgboost(estimator: Any, graph: Graph, features: str) -> None:
@@ -83,7 +82,7 @@ def xgboost(estimator: Any, graph: Graph, features: str) -> None:
     learner = json.loads(bytes(estimator.get_booster().save_raw("json")))["learner"]
     start = float(learner["learner_model_param"]["base_score"].strip("[]"))
     trees = [_xgboost_tree(one) for one in learner["gradient_booster"]["model"]["trees"]]
-    _add_offset(graph, _ensemble(graph, features, trees, "BRANCH_LT"), start)
+    graph.predict(_ensemble(graph, features, trees, "BRANCH_LT"), start)
 
 
 def catboost(estimator: Any, graph: Graph, features: str, convert: Callable[[Any], Any]) -> None:
@@ -93,7 +92,7 @@ def catboost(estimator: Any, graph: Graph, features: str, convert: Callable[[Any
     (node,) = convert(estimator).graph.node
     attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
     start = float(attributes.pop("base_values", [0.0])[0])
-    _add_offset(graph, _tree_node(graph, features, attributes), start)
+    graph.predict(_tree_node(graph, features, attributes), start)
 
 
 def _tree(fitted: Any) -> Tree:
@@ -155,8 +154,3 @@ def _tree_node(graph: Graph, features: str, attributes: Mapping[str, Any]) -> st
     graph.node("TreeEnsembleRegressor", ["features_single"], ["trees_single"], domain="ai.onnx.ml", **attributes)
     graph.node("Cast", ["trees_single"], ["trees"], to=TensorProto.DOUBLE)
     return "trees"
-
-
-def _add_offset(graph: Graph, summed: str, offset: float) -> None:
-    graph.constant("offset", np.array([[offset]]))
-    graph.node("Add", [summed, "offset"], [PREDICTION])

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from functions.train.search.folds import Fold, Matrix, filled
 from functions.train.search.space import Params
+from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
 from shared.metrics import R2, SCORINGS
 
@@ -108,10 +109,12 @@ def predictions(task: Task) -> list[Matrix]:
         indices = [index for index, params in enumerate(task.group) if depth_limit(algorithm, params) == limit]
         if estimator is None or limit < reached:
             settings = {**task.group[indices[0]], **most}
-            estimator = algorithm.make(task.seed).set_params(**settings).fit(train_x, task.fold.train_y)
+            model = StandardisedTarget(algorithm.make(task.seed).set_params(**settings))
+            estimator = model.fit(train_x, task.fold.train_y).estimator
             reached = max(tree.get_depth() for tree in estimator.estimators_) if len(limits) > 1 else math.inf
         rounds = [task.group[index].get(rounds_name or "") for index in indices]
-        found.update(zip(indices, prefix_predictions(estimator, test_x, rounds), strict=True))
+        predicted = prefix_predictions(estimator, test_x, rounds)
+        found.update(zip(indices, map(model.in_units, predicted), strict=True))
     return [found[index] for index in range(len(task.group))]
 
 

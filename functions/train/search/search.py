@@ -20,7 +20,7 @@ from functions.train.search.schedule import Pace, Trial, run_pilots, run_trials
 from functions.train.search.searched import Candidate, Searched, SearchStage, far_behind
 from functions.train.search.space import Params
 from functions.train.search.workers import HERE, Pool, Workers
-from functions.train.search.zoo import Algorithm
+from functions.train.search.zoo import Algorithm, suited
 from shared.dataset import TuningSpec
 from shared.metrics import R2, has_r2
 
@@ -56,7 +56,8 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
     A fold whose tested rows all have the same target has no R²; where that is the score, no candidate is scored on it.
     """
     scored = [fold for fold in folds if plan.tuning.scoring != R2.name or has_r2(fold.test_y)]
-    race = Race(zoo, scored, plan)
+    lowest = min((min(fold.train_y.min(), fold.test_y.min()) for fold in folds), default=0.0)
+    race = Race([suited(algorithm, lowest) for algorithm in zoo], scored, plan)
     for entry in race.searched:
         entry.without_r2 = len(folds) - len(scored)
     if not scored:

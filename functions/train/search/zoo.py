@@ -4,7 +4,7 @@ xgboost and catboost are imported with the first estimator of theirs: a server t
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sklearn.dummy import DummyRegressor
@@ -39,9 +39,10 @@ class Algorithm:
     `rounds`: the parameter that counts trees grown one after the other, of which every prefix is a model of its own.
     `depth`: the limit of depth of trees that grow alike under any limit that they do not reach.
     `opening`: the setting that is tried first. `opens`: it is tried before anything else, so that a model that can be
-    published stands within seconds. `fit_seconds`: about what one fit on a thousand rows takes, of 100 trees where
-    there are `rounds`, to order the work; `relative`: by how much a candidate's takes longer. `selectable` is False for
-    the baseline, which is reported and never chosen.
+    published stands within seconds. `nonnegative`: the value of a parameter that allows no negative target.
+    `fit_seconds`: about what one fit on a thousand rows takes, of 100 trees where there are `rounds`, to order the
+    work; `relative`: by how much a candidate's takes longer. `selectable` is False for the baseline, which is reported
+    and never chosen.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Algorithm:
     selectable: bool = True
     rounds: str | None = None
     depth: str | None = None
+    nonnegative: Mapping[str, Any] = field(default_factory=dict)
     opening: Mapping[str, Any] = field(default_factory=dict)
     opens: bool = False
 
@@ -116,7 +118,7 @@ MODEL_ZOO: tuple[Algorithm, ...] = (
     Algorithm(
         "Lasso",
         lambda seed: Lasso(random_state=seed, max_iter=1_000),  # more iterations take minutes where rows are fewer
-        {"alpha": LogWindow((1e-4, 1e-3, 1e-2, 1e-1, 1.0), factors=THIRDS, low=1e-6, high=1e6)},
+        {"alpha": LogWindow((1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), factors=THIRDS, low=1e-6, high=1e6)},
         fit_seconds=0.01,
         opening={"alpha": 1e-2},
         opens=True,
@@ -142,6 +144,7 @@ MODEL_ZOO: tuple[Algorithm, ...] = (
         },
         fit_seconds=0.006,
         relative=_tree,
+        nonnegative={"criterion": "poisson"},
         opening={"max_depth": 5, "criterion": "squared_error", "min_samples_leaf": 20},
     ),
     Algorithm(
@@ -222,6 +225,19 @@ MODEL_ZOO: tuple[Algorithm, ...] = (
         opens=True,
     ),
 )
+
+
+def suited(algorithm: Algorithm, lowest: float) -> Algorithm:
+    """The algorithm without the values that do not allow a target which goes down to `lowest`."""
+    if lowest >= 0.0 or not algorithm.nonnegative:
+        return algorithm
+    space = {
+        name: Choices(tuple(value for value in values.options if value != algorithm.nonnegative.get(name, ...)))
+        if name in algorithm.nonnegative
+        else values
+        for name, values in algorithm.space.items()
+    }
+    return replace(algorithm, space=space)
 
 
 def chosen(zoo: Sequence[Algorithm], asked: AlgorithmsSpec) -> tuple[Algorithm, ...]:

@@ -38,6 +38,7 @@ from functions.train.search.space import (
     Space,
     grid_around,
 )
+from functions.train.search.target import StandardisedTarget
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, SplitSpec, TuningSpec
@@ -232,8 +233,8 @@ def test_the_first_trees_of_many_predict_what_so_few_trees_would(name: str) -> N
 
 def alone(algorithm: Algorithm, params: dict[str, object], fold: Fold) -> np.ndarray:
     """The fold's predictions by the estimator's own fit and predict."""
-    estimator = algorithm.make(42).set_params(**params).fit(filled(fold.train_x), fold.train_y)
-    return np.ravel(estimator.predict(filled(fold.test_x)))
+    estimator = StandardisedTarget(algorithm.make(42).set_params(**params)).fit(filled(fold.train_x), fold.train_y)
+    return estimator.predict(filled(fold.test_x))
 
 
 def task(algorithm: Algorithm, group: tuple[dict[str, object], ...], fold: Fold) -> Task:

@@ -1,0 +1,41 @@
+"""A target in units of its own spread, in which every estimator is fitted, and back.
+
+Trees of scikit-learn stop splitting below a variance of 2e-16, XGBoost keeps its leaves in single precision, and a
+penalty means something else in every unit: a target in billionths or in epoch seconds must train like any other.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, RegressorMixin
+
+Matrix = NDArray[np.float64]
+
+
+class StandardisedTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    """An estimator fitted to (target − `center_`) / `scale_`, which predicts in the target's own unit.
+
+    The estimator itself is fitted, not a copy. A Poisson criterion allows no negative target, so that its target is
+    scaled and not centred.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self.estimator = estimator
+
+    def fit(self, rows: Any, target: Matrix) -> "StandardisedTarget":
+        """Fit to `rows` (n, w) and `target` (n,)."""
+        values = np.asarray(target, dtype=np.float64)
+        self.center_ = 0.0 if getattr(self.estimator, "criterion", None) == "poisson" else float(values.mean())
+        self.scale_ = float(values.std()) or 1.0
+        self.estimator.fit(rows, (values - self.center_) / self.scale_)
+        return self
+
+    def predict(self, rows: Any) -> Matrix:
+        """Predict `rows` (n, w) in the target's unit."""
+        return self.in_units(np.ravel(self.estimator.predict(rows)))
+
+    def in_units(self, standardised: Matrix) -> Matrix:
+        """The estimator's own predictions (n,) in the target's unit, in double precision."""
+        found: Matrix = np.asarray(standardised, dtype=np.float64) * self.scale_ + self.center_
+        return found
