@@ -162,6 +162,7 @@ PERFORMANCE = "watch/performance/"
 _DAY = "%Y%m%d"
 _LABEL_FILE = re.compile(r"labels/[^/].*\.(?:csv|parquet)", re.DOTALL)
 _ALARM = re.compile(r"watch/(?:staging|production)/alarms/(\d{8}T\d{6}Z)-[^/]+\.json", re.ASCII)
+_LIVE_BLOCK = re.compile(rf"live/(staging|production)/({_RUN_ID.pattern})/\d{{8}}/[^/]+\.json", re.ASCII)
 _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -179,6 +180,12 @@ def live_block(stage: Stage, run_id: str, written: datetime, instance: str) -> s
     """Key of one block of counters."""
     moment = written.astimezone(UTC)
     return f"{live_folder(stage, run_id, day(moment))}{moment.strftime('%H%M%S')}-{instance}.json"
+
+
+def live_run(key: str) -> tuple[str, str] | None:
+    """Stage and run of a block of counters; None for any other key."""
+    match = _LIVE_BLOCK.fullmatch(key)
+    return (match.group(1), match.group(2)) if match else None
 
 
 def watch_report(stage: Stage, on: str = "") -> str:

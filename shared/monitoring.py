@@ -16,6 +16,9 @@ OTHER_BELOW = 5
 LATENCY_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000)
 """Upper edges of the bins of a latency, in µs; one more bin is beyond the last."""
 
+DIFFERENCES = (0.01, 0.03, 0.1, 0.3, 1.0)
+"""Upper edges of the bins of a shadow's difference, in half widths of the champion's interval; one more is beyond."""
+
 AlarmKind = Literal["drift", "refusals", "faults", "silence", "performance"]
 
 
@@ -34,11 +37,22 @@ class FeatureCounts(Document, frozen=True, kw_only=True, omit_defaults=True):
     counts: tuple[int, ...] = ()
 
 
+class ShadowCounts(Document, frozen=True, kw_only=True):
+    """The champion's rows, run through the challenger after the fact: how far apart both are, by DIFFERENCES, and the
+    rows on which the challenger failed.
+    """
+
+    rows: int = 0
+    faults: int = 0
+    differences: tuple[int, ...] = ()
+
+
 class LiveBlock(Document, frozen=True, kw_only=True, rename={"since": "from", "until": "to"}):
     """What one serving process counted between two moments.
 
-    `refused`: problems by code and feature, "" where it was the request as a whole. `lost`: rows that were counted
-    nowhere, since the bucket did not take them.
+    `refused`: problems by code and feature, "" where it was the request as a whole. `answers`: requests by class of
+    status; `fault`: those that a challenger owed and the champion answered. `lost`: rows that were counted nowhere,
+    since the bucket did not take them.
     """
 
     schema_version: int
@@ -53,6 +67,7 @@ class LiveBlock(Document, frozen=True, kw_only=True, rename={"since": "from", "u
     answers: dict[str, int]
     latency_us: tuple[int, ...]
     lost: int = 0
+    shadow: ShadowCounts | None = None
 
 
 class Share(Document, frozen=True, kw_only=True):

@@ -35,11 +35,18 @@ class Challenger:
     generation: int
     run: VerifiedRun
     faults: int = 0
+    _counted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def answers_to(self, unit: bytes) -> bool:
         """Whether the challenger answers `unit`: the same at every instance, for as long as the challenge runs."""
         return share_of(self.challenge.salt, unit) < self.challenge.percent * challenges.UNITS / 100
+
+    def take_faults(self) -> int:
+        """The faults since the last time that they were taken."""
+        with self._lock:
+            taken, self._counted = self.faults - self._counted, self.faults
+        return taken
 
     def failed(self, error: Exception) -> None:
         """Count an answer that the challenger could not give. The first one is logged."""
@@ -91,6 +98,11 @@ class Challengers:
         challenge = held.challenge
         in_force = challenge.champion_run_id == champion.manifest.run_id and self._clock() < challenge.until.timestamp()
         return held if in_force else None
+
+    @property
+    def held(self) -> Challenger | None:
+        """The challenger in hand, whatever it is tried against."""
+        return self._held
 
     def look(self, champion: LoadedModel) -> None:
         """Follow the challenge of now. Never raises: what cannot be loaded is not tried, and reported once."""

@@ -61,7 +61,9 @@ def service() -> ASGIApp:
     # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
     predictor = Predictor(store, settings.stage, settings.refresh_seconds, on_first_model=gc.freeze)
     logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
-    counters = Counters(store, settings.stage) if settings.counts else None
+    counters = None
+    if settings.counts:
+        counters = Counters(store, settings.stage, tried=lambda: predictor.challengers.held)
     if counters:
         _drain_at_the_end(counters)
     return application(predictor, settings.limits, settings.origins, counters)

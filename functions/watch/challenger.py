@@ -6,6 +6,7 @@ write, so that of several judges and a person one decides.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +18,10 @@ from functions.watch.performance import fair
 from functions.watch.quality import Judgement, differences, judge
 from shared import challenges, layout, logs, pointers
 from shared.challenges import Current
+from shared.codec import decode
 from shared.documents import Challenge, Ended, Manifest, Pointer
-from shared.errors import ObjectMissing, PreconditionFailed
-from shared.monitoring import LiveBlock
+from shared.errors import InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.monitoring import LATENCY_US, LiveBlock
 from shared.store import CREATE_ONLY, Store
 
 FAULTS = "fault"
@@ -27,6 +29,11 @@ FAULTS = "fault"
 MOST_FAULTS = 0.001
 LEAST_FAULTS = 3
 """So that one accident of a quiet day is no verdict."""
+SLOWER = 1.5
+LEAST_REQUESTS = 1_000
+"""Before so many, one request in a hundred is told by ten or fewer."""
+MOST_BLOCKS = 300
+MAX_BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -84,23 +91,61 @@ def judge_quality(store: Store, ledger: Ledger, manifests: Mapping[str, Manifest
     return judgement
 
 
-def judge_operations(store: Store, blocks: Sequence[LiveBlock], now: datetime) -> None:
-    """Withdraw the challenger of now where it failed too often, by the blocks that count its requests."""
+def counted(store: Store, run_id: str, now: datetime) -> None:
+    """Serving has counted requests of production's run `run_id`: withdraw the challenger where they say so."""
     found = tried(store, now)
-    if found is None:
+    if found is None or run_id != found.challenge.run_id:
         return
-    theirs = [
-        block
-        for block in blocks
-        if block.run_id == found.challenge.run_id and block.until >= found.challenge.started_at
-    ]
-    faults = sum(block.answers.get(FAULTS, 0) for block in theirs)
-    owed = faults + sum(block.answers.get("2xx", 0) for block in theirs)
-    if faults < LEAST_FAULTS or faults <= MOST_FAULTS * owed:
-        return
-    figures = {"faults": float(faults), "answers": float(owed)}
-    reason = f"withdrawn: it failed on {faults} of {owed} requests, which the champion answered in its place"
-    _end(store, found, Ended(at=now, verdict="faulty", reason=reason, figures=figures))
+    began = found.challenge.started_at
+    blocks = [block for run in (run_id, found.champion.run_id) for block in _blocks(store, run, began)]
+    ended = operations(found.challenge, blocks, now)
+    if ended is not None:
+        _end(store, found, ended)
+
+
+def operations(challenge: Challenge, blocks: Sequence[LiveBlock], now: datetime) -> Ended | None:
+    """Whether the challenger failed too often or is surely too slow, by the blocks since the challenge began. Pure."""
+    blocks = [block for block in blocks if block.until >= challenge.started_at]
+    theirs = [block for block in blocks if block.run_id == challenge.run_id]
+    ours = [block for block in blocks if block.run_id == challenge.champion_run_id]
+    shadows = [block.shadow for block in theirs if block.shadow]
+    owed = sum(block.answers.get(FAULTS, 0) for block in theirs)
+    faults = owed + sum(shadow.faults for shadow in shadows)
+    asked = owed + sum(block.answers.get("2xx", 0) for block in theirs) + sum(shadow.rows for shadow in shadows)
+    if faults >= LEAST_FAULTS and faults > MOST_FAULTS * asked:
+        figures = {"faults": float(faults), "answers": float(asked)}
+        reason = f"withdrawn: it failed on {faults} of {asked}, which the champion answered"
+        return Ended(at=now, verdict="faulty", reason=reason, figures=figures)
+    mine, usual = _slow(theirs, beginning=True), _slow(ours, beginning=False)
+    if mine is not None and usual is not None and mine >= SLOWER * usual:
+        reason = f"withdrawn: 1 of 100 of its answers takes {mine:g} ms or more, the champion's at most {usual:g} ms"
+        return Ended(at=now, verdict="faulty", reason=reason, figures={"p99_ms": mine, "champion_p99_ms": usual})
+    return None
+
+
+def _slow(blocks: Sequence[LiveBlock], *, beginning: bool) -> float | None:
+    """The 99 % quantile of the latency in ms, as the beginning or the end of its bin; None of too few requests.
+
+    With the challenger's beginning and the champion's end, what is told as slower is so wherever in the bins they are.
+    """
+    bins = np.sum([block.latency_us for block in blocks], axis=0) if blocks else np.zeros(1, dtype=np.int64)
+    if bins.sum() < LEAST_REQUESTS:
+        return None
+    place = int(np.searchsorted(np.cumsum(bins), 0.99 * bins.sum()))
+    edges = (0, *LATENCY_US, 2 * LATENCY_US[-1])
+    return edges[place if beginning else place + 1] / 1000
+
+
+def _blocks(store: Store, run_id: str, since: datetime) -> list[LiveBlock]:
+    """The run's newest blocks since the day of `since`; what cannot be read says nothing."""
+    folder = layout.live_folder("production", run_id)
+    first = layout.live_folder("production", run_id, layout.day(since))
+    names = [info.name for info in store.list(folder) if info.name >= first][-MOST_BLOCKS:]
+    found = []
+    for name in names:
+        with suppress(ObjectMissing, ObjectTooLarge, InvalidDocument):
+            found.append(decode(store.read(name, max_bytes=MAX_BLOCK_BYTES).data, LiveBlock, name))
+    return found
 
 
 def _variance(champion: Manifest) -> float:

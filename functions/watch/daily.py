@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from functions.watch import look
+from functions.watch import challenger, look
 from functions.watch.alarms import JSON, Listeners, alarm_of, raise_alarm
 from functions.watch.look import FIRST_WEEK, HISTORY_DAYS, Watched, day_before, figures, sentence, traffic_of
 from functions.watch.page import publish_page
@@ -42,6 +42,8 @@ def look_at(store: Store, stage: Stage, on: str, now: datetime, listeners: Liste
             sentence(found) if found else "nobody asks any more, and on such days of the four weeks before somebody did"
         )
         raise_alarm(store, standing.key, alarm_of(report, standing, said, figures(found) if found else {}), listeners)
+    if stage == "production":
+        challenger.tried(store, now)  # ends one that is over, also where no label came
     publish_page(store, report)
     looked = [entry.name for entry in report.features if entry.p is not None]
     logs.info(

@@ -23,6 +23,7 @@ import functions_framework
 from cloudevents.http import CloudEvent
 from flask import request
 
+from functions.watch import challenger
 from functions.watch.alarms import Listeners, Nobody, Topic
 from functions.watch.daily import look_at
 from functions.watch.delivery import take_labels
@@ -87,6 +88,9 @@ class Watch:
             return
         if layout.is_label_file(event.name):
             take_labels(store, event, self._arrived(data), self.listeners)
+        elif (counts := layout.live_run(event.name)) is not None:
+            if counts[0] == "production":
+                challenger.counted(store, counts[1], self.clock())
         elif layout.alarm_time(event.name) is not None:
             outcome = ask(store, event.name, self.clock(), self.trainer)
             logs.info(f"the alarm asks for a training: {outcome}", reason="alarm", name=event.name, outcome=outcome)

@@ -8,14 +8,18 @@ asked. What the bucket does not take waits, bounded; the oldest counts go first,
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
+from functions.predict.challenger import Challenger
+from functions.predict.live.shadow import Vector, shadowed
 from functions.predict.live.tally import Tally
 from functions.predict.memory import Remembered
 from shared import layout, logs
@@ -81,6 +85,17 @@ class _Noted:
         self.refused: list[tuple[float, VerifiedRun | None, int, Sequence[Problem]]] = []
 
 
+def _inputs(held: _Held) -> Iterator[tuple[ModelInput, Vector, NDArray[np.int64]]]:
+    """What a run was asked and answered: input, predictions (n,) and how often each row was asked (n,)."""
+    if held.rows:
+        predictions, times = held.single
+        yield ModelInput.of_rows(held.rows), np.array(predictions), np.array(times, dtype=np.int64)
+    for read, answers in held.batches:
+        if answers:
+            predicted = np.array([answer.prediction for answer in answers])
+            yield read, predicted, np.ones(len(answers), dtype=np.int64)
+
+
 @dataclass(frozen=True)
 class _Waiting:
     """A block that is not written yet, and the key that was made for it alone."""
@@ -98,11 +113,14 @@ class Counters:
         stage: Stage,
         clock: Callable[[], datetime] = utc_now,
         timer: Callable[[], float] = perf_counter,
+        tried: Callable[[], Challenger | None] = lambda: None,
     ) -> None:
+        """`tried`: the challenger in hand, whose faults are counted, and which is run as a shadow."""
         self._store = store
         self._stage = stage
         self._clock = clock
         self._timer = timer
+        self._tried = tried
         self._noted: _Noted | None = None
         self._due: float | None = None
         self._lists: deque[tuple[_Noted, bool]] = deque()
@@ -200,6 +218,7 @@ class Counters:
     # ---- counting ---------------------------------------------------------------------------------------------------
 
     def _count(self, noted: _Noted) -> None:
+        self._count_challenger(noted)
         for held in noted.runs.values():
             tally = self._tally(held.run, noted.since)
             tally.add_rows(held.rows, *held.single)
@@ -213,6 +232,22 @@ class Counters:
                 tally = self._tally(run, noted.since)
                 tally.add_problems(problems)
                 tally.add_requests(f"{status // 100}xx", [seconds])
+
+    def _count_challenger(self, noted: _Noted) -> None:
+        """What the challenger owed, and as a shadow what it would have answered to the champion's callers."""
+        challenger = self._tried()
+        if challenger is None:
+            return
+        owed = challenger.take_faults()
+        if owed:
+            self._tally(challenger.run, noted.since).add_faults(owed)
+        if challenger.challenge.mode != "shadow":
+            return
+        for held in noted.runs.values():
+            if held.run.manifest.run_id == challenger.challenge.champion_run_id:
+                tally = self._tally(challenger.run, noted.since)
+                for read, predictions, times in _inputs(held):
+                    tally.add_shadow(shadowed(held.run, challenger.run, read, predictions, times))
 
     def _tally(self, run: VerifiedRun, since: datetime) -> Tally:
         run_id = run.manifest.run_id

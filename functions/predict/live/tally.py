@@ -6,6 +6,7 @@ Pure. Arrives: rows as the graph read them, with what was predicted, and why oth
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from shared.documents import SCHEMA_VERSION, Feature, Histogram, NumericProfile
 from shared.histogram import counted
 from shared.model_runtime import MISSING_TEXT
-from shared.monitoring import LATENCY_US, OTHER_BELOW, FeatureCounts, LiveBlock
+from shared.monitoring import LATENCY_US, OTHER_BELOW, FeatureCounts, LiveBlock, ShadowCounts
 from shared.problems import Problem
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
@@ -42,6 +43,21 @@ class Tally:
         self._answers: Counter[str] = Counter()
         self._refused: dict[str, Counter[str]] = {}
         self._latency = np.zeros(len(LATENCY_US) + 1, dtype=np.int64)
+        self._shadow: ShadowCounts | None = None
+
+    def add_faults(self, count: int) -> None:
+        """Count requests that this run owed an answer, and another one gave it."""
+        if count:
+            self._answers["fault"] += count
+
+    def add_shadow(self, counts: ShadowCounts) -> None:
+        """Count rows of another run's requests that this one was run on after the fact."""
+        known = self._shadow or ShadowCounts(differences=(0,) * len(counts.differences))
+        self._shadow = ShadowCounts(
+            rows=known.rows + counts.rows,
+            faults=known.faults + counts.faults,
+            differences=tuple(map(add, known.differences, counts.differences)),
+        )
 
     def add_rows(self, rows: Sequence[KnownRow], predictions: Sequence[float], times: Sequence[int]) -> None:
         """Count single rows, each so many times."""
@@ -96,13 +112,18 @@ class Tally:
             refused={code: dict(fields) for code, fields in self._refused.items()},
             answers=dict(self._answers),
             latency_us=tuple(self._latency.tolist()),
+            shadow=self._shadow,
         )
         self._clear(until)
         return block
 
     def waits(self, *, last: bool) -> bool:
         """Whether there is anything to tell; in the `last` block also rare categories."""
-        return bool(self._answers) or (last and any(entry.waits() for entry in self._categorical))
+        return (
+            bool(self._answers)
+            or self._shadow is not None
+            or (last and any(entry.waits() for entry in self._categorical))
+        )
 
 
 class _Number:

@@ -11,7 +11,7 @@ import { drawWhy, hideWhy } from "./why.js";
 const PAUSE = 120; // milliseconds of quiet before a change is sent
 const WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const WHAT_IF = { "X-Purpose": "what-if" };
-const PAGE = { "X-Purpose": "page" }; // answered by the model that the page describes, also while another one is tried
+const PAGE = { "X-Purpose": "page" }; // a list is answered by the model that the page describes, also while another one is tried
 const MARKS = { low: "●", medium: "◆", high: "▲" };
 const form = byId("form");
 let schema = null;
@@ -125,7 +125,7 @@ async function predict() {
   try {
     const asked = variations(schema, row);
     const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
-    const [answer, batch] = await Promise.all([post("predict", row, PAGE), post("predict_batch", { instances: rows }, WHAT_IF)]);
+    const [answer, batch] = await Promise.all([post("predict", row, WHAT_IF), post("predict_batch", { instances: rows }, WHAT_IF)]);
     if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
       await start(); // another model serves now: its fields may be others
       return;

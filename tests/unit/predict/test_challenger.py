@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from functions.predict.challenger import Challenger, share_of
+from functions.predict.live.counters import Counters
 from functions.predict.predictor import Predictor
 from shared import challenges, layout
-from shared.codec import digest, encode
+from shared.codec import decode, digest, encode
 from shared.documents import SCHEMA_VERSION, Challenge, Mode, Pointer
 from shared.model_runtime import Model
+from shared.monitoring import DIFFERENCES, LiveBlock, ShadowCounts
 from shared.store import Store
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, log_records
@@ -245,3 +247,49 @@ def test_meta_says_what_is_tried() -> None:
 
 def test_a_unit_has_its_limit() -> None:
     assert ask(client(tried()), unit="x" * 257).status_code == 422
+
+
+def counting(store: MemoryStore) -> Client:
+    """A client whose service counts, as the deployed one does."""
+    made: list[Client] = []
+    counters = Counters(store, "production", tried=lambda: made[0].predictor.challengers.held)
+    made.append(Client(store, "production", counters=counters))
+    assert made[0].get("/ready").status_code == 200
+    made[0].predictor.look().result(10)
+    return made[0]
+
+
+def blocks(store: MemoryStore, run_id: str) -> list[LiveBlock]:
+    found = store.list(layout.live_folder("production", run_id))
+    return [decode(store.read(info.name).data, LiveBlock, info.name) for info in found]
+
+
+def test_a_shadow_is_run_on_the_rows_of_the_champion_after_the_fact() -> None:
+    store = tried("shadow", 0.0)
+    asked = counting(store)
+    for _ in range(30):
+        ask(asked)
+    asked.post("/predict_batch", json.dumps([ROW] * 12), JSON)
+    asked.counters.drain()
+    [theirs], [ours] = blocks(store, SECOND), blocks(store, FIRST)
+    assert ours.rows == 42
+    assert theirs.rows == 0
+    assert theirs.shadow is not None
+    assert (theirs.shadow.rows, theirs.shadow.faults) == (42, 0)
+    apart = 10.0 / 21.5  # the level of SECOND is 10 lower; the interval reaches from -22 to 21
+    assert theirs.shadow.differences[int(np.searchsorted(DIFFERENCES, apart))] == 42
+
+
+@pytest.mark.parametrize("mode", ["shadow", "canary"])
+def test_what_a_challenger_fails_on_is_counted_for_the_judge(mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tried(mode, 100.0 if mode == "canary" else 0.0)
+    asked = counting(store)
+    held = asked.predictor.challengers.held
+    assert held is not None
+    failing(held, monkeypatch, RuntimeError("no such kernel"))
+    assert {model(ask(asked, unit=str(number)))["run_id"] for number in range(20)} == {FIRST}
+    asked.counters.drain()
+    [theirs], [ours] = blocks(store, SECOND), blocks(store, FIRST)
+    assert ours.rows == 20
+    shadow = theirs.shadow or ShadowCounts()
+    assert (theirs.answers.get("fault", 0), shadow.faults) == ((20, 0) if mode == "canary" else (0, 20))

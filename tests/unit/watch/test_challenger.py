@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from functions.watch.challenger import judge_operations
+from functions.watch.challenger import operations
 from shared import challenges, layout, pointers
+from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Challenge, Ended, Then
-from shared.monitoring import LATENCY_US, FeatureCounts, LiveBlock
+from shared.monitoring import LATENCY_US, FeatureCounts, LiveBlock, ShadowCounts
 from tests.unit.predict.promoted import FIRST, SECOND, by_hand, promote
 from tests.unit.watch.world import START, World, labelled, noise, rows
 
@@ -127,8 +128,19 @@ def test_at_the_end_of_its_days_the_champion_stays() -> None:
     assert found.verdict == "undecided"
 
 
-def block(world: World, answered: int, faults: int, *, run_id: str = SECOND, hours: float = 1.0) -> LiveBlock:
+def block(
+    answered: int = 0,
+    faults: int = 0,
+    *,
+    run_id: str = SECOND,
+    hours: float = 1.0,
+    slow: int = 2,
+    shadow: ShadowCounts | None = None,
+) -> LiveBlock:
+    """A block of the challenge's time; 2 % of its requests are in the latency bin `slow`."""
     until = CHALLENGED + timedelta(hours=hours)
+    latency = [0] * (len(LATENCY_US) + 1)
+    latency[0], latency[slow] = answered - answered // 50, answered // 50
     return LiveBlock(
         schema_version=SCHEMA_VERSION,
         run_id=run_id,
@@ -140,26 +152,58 @@ def block(world: World, answered: int, faults: int, *, run_id: str = SECOND, hou
         prediction=FeatureCounts(),
         refused={},
         answers={"2xx": answered, "fault": faults},
-        latency_us=(0,) * (len(LATENCY_US) + 1),
+        latency_us=tuple(latency),
+        shadow=shadow,
     )
 
 
+def write(world: World, found: LiveBlock) -> str:
+    key = layout.live_block("production", found.run_id, found.until, "0123abcd")
+    world.bucket.write(key, encode(found), if_generation=None, content_type="application/json")
+    return key
+
+
 @pytest.mark.parametrize(
-    ("answered", "faults", "verdict"),
-    [(950, 50, "faulty"), (2000, 2, None), (10_000, 10, None), (10_000, 11, "faulty"), (0, 0, None), (0, 3, "faulty")],
+    ("found", "verdict"),
+    [
+        ([block(950, 50)], "faulty"),
+        ([block(2000, 2)], None),
+        ([block(10_000, 10)], None),
+        ([block(10_000, 11)], "faulty"),
+        ([block()], None),
+        ([block(0, 3)], "faulty"),
+        ([block(shadow=ShadowCounts(rows=4096, faults=5, differences=(0,) * 6))], "faulty"),
+        ([block(shadow=ShadowCounts(rows=4096, faults=4, differences=(0,) * 6))], None),
+        ([block(0, 50, run_id=FIRST)], None),
+        ([block(0, 50, hours=-48.0)], None),
+        ([block(5000, slow=5), block(5000, run_id=FIRST, slow=2)], "faulty"),
+        ([block(5000, slow=3), block(5000, run_id=FIRST, slow=2)], None),
+        ([block(900, slow=8), block(5000, run_id=FIRST, slow=2)], None),
+    ],
 )
-def test_one_that_fails_too_often_is_withdrawn(answered: int, faults: int, verdict: str | None) -> None:
+def test_one_that_fails_too_often_or_is_surely_slower_is_withdrawn(found: list[LiveBlock], verdict: str | None) -> None:
+    challenge = challenges.read_current(challenged().bucket).challenge
+    assert challenge is not None
+    over = operations(challenge, found, CHALLENGED)
+    assert (over.verdict if over else None) == verdict
+
+
+def test_a_block_of_counts_is_judged_when_it_comes() -> None:
+    """Within the 300 s of a block and its event."""
     world = challenged()
-    judge_operations(world.bucket, [block(world, answered, faults)], world.now)
+    write(world, block(1000, run_id=FIRST))
+    world.deliver(write(world, block(950, 50)))
     found = ended(world)
-    assert (found.verdict if found else None) == verdict
+    assert found is not None
+    assert (found.verdict, found.figures) == ("faulty", {"faults": 50.0, "answers": 1000.0})
 
 
-def test_faults_of_another_run_or_of_another_challenge_do_not_count() -> None:
-    world = challenged()
-    others = [block(world, 0, 50, run_id=FIRST), block(world, 0, 50, hours=-48.0)]
-    judge_operations(world.bucket, others, world.now)
-    assert ended(world) is None
+def test_the_daily_look_ends_what_is_over_where_no_label_came() -> None:
+    world = challenged(days=0.5)
+    world.look()
+    found = ended(world)
+    assert found is not None
+    assert found.verdict == "undecided"
 
 
 def test_the_verdict_is_the_same_whatever_is_delivered_twice() -> None:
