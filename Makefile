@@ -21,7 +21,7 @@ export no_proxy := $(NO_PROXY)
 # hold a "=" are none: names are in capitals.
 KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON KEEP MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
          TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
-         PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT BATCH_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
+         PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT BATCH_PORT WATCH_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE OIDC_CALLERS \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
@@ -202,7 +202,7 @@ bench-verdict: $(VENV)/.tests-installed ## simulate the judge of challengers: ho
 	@$(BIN)/python -m tests.bench.challenge
 
 bundle: $(VENV)/.local-installed ## build what functions are deployed from [FN=train]
-	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict batch)
+	@$(BIN)/python -m infra.delivery.bundles $(or $(FN),train validate predict batch watch)
 
 image-test: $(VENV)/.tests-installed ## build the predict image, run it without root, smoke it
 	@$(BIN)/pytest -s tests/infra/test_image.py

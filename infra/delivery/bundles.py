@@ -20,8 +20,8 @@ from infra.delivery.errors import Stopped, exit_code
 from infra.options import OneLineParser
 from shared import terminal
 
-FUNCTIONS = ("train", "validate", "predict", "batch")
-FROM_SOURCE = ("train", "validate", "batch")
+FUNCTIONS = ("train", "validate", "predict", "batch", "watch")
+FROM_SOURCE = ("train", "validate", "batch", "watch")
 """What Terraform deploys from its bundle; the bundle of predict is what its image is built from."""
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"

@@ -15,7 +15,7 @@ from shared import terminal
 
 ATTEMPTS = 100
 """The most that Pub/Sub allows: with Eventarc's pauses of up to 10 minutes, most of a day."""
-BY_EVENT = ("validate", "batch")
+BY_EVENT = ("validate", "batch", "watch")
 """The functions that have a trigger."""
 
 

@@ -1,18 +1,27 @@
 """What runs in the local cloud: the three stand-ins and the four functions, each exactly as it is deployed."""
 
+import json
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import requests
 
 from infra.delivery.terraform import commit
 from infra.local.processes import ManagedProcess, accepts_connections
-from infra.local.settings import HOST, JOB, LOCATION, PROJECT, SCHEDULER_ACCOUNT, LocalSettings
+from infra.local.settings import HOST, JOB, LOCATION, LOOK_JOB, PROJECT, SCHEDULER_ACCOUNT, LocalSettings
 from infra.operate.retrain import client
 from shared.events import FINALIZED
 
+if TYPE_CHECKING:
+    from google.cloud.scheduler_v1 import HttpTarget
+
 WEEKLY = "0 7 * * 1"
 """Mondays at 07:00 UTC, as deployed."""
+DAILY = "0 6 * * *"
+"""At 06:00 UTC, as deployed."""
+LOOK = "watch.look.v1"
+"""The type of the daily event, as functions/watch/main.py knows it."""
 
 
 def all_services(settings: LocalSettings) -> list[ManagedProcess]:
@@ -25,6 +34,7 @@ def all_services(settings: LocalSettings) -> list[ManagedProcess]:
         ),
         _function(settings, "validate", "validate", ports.validate, settings.common_environment(), "cloudevent"),
         _function(settings, "batch", "batch", ports.batch, settings.common_environment(), "cloudevent"),
+        _function(settings, "watch", "watch", ports.watch, settings.watch_environment(), "cloudevent"),
         _function(
             settings, "predict-staging", "predict", ports.predict, settings.predict_environment("staging"), "asgi"
         ),
@@ -39,15 +49,34 @@ def all_services(settings: LocalSettings) -> list[ManagedProcess]:
     ]
 
 
-def create_weekly_job(settings: LocalSettings) -> None:
-    """The weekly training job, as the deployment makes it; an existing one is brought up to date."""
+def create_jobs(settings: LocalSettings) -> None:
+    """The weekly training and the daily look, as the deployment makes them; existing ones are brought up to date."""
+    from google.cloud import scheduler_v1
+
+    look = {"specversion": "1.0", "id": "daily", "source": "//cloudscheduler.googleapis.com", "type": LOOK, "data": {}}
+    targets = {
+        JOB: (WEEKLY, settings.train_url, "application/json", b"{}"),
+        LOOK_JOB: (DAILY, settings.watch_url, "application/cloudevents+json", json.dumps(look).encode()),
+    }
+    for name, (schedule, url, kind, body) in targets.items():
+        target = scheduler_v1.HttpTarget(
+            uri=url,
+            http_method=scheduler_v1.HttpMethod.POST,
+            headers={"Content-Type": kind},
+            body=body,
+            oidc_token=scheduler_v1.OidcToken(service_account_email=SCHEDULER_ACCOUNT, audience=url),
+        )
+        _create_job(settings, name, schedule, target)
+
+
+def _create_job(settings: LocalSettings, name: str, schedule: str, target: "HttpTarget") -> None:
     from google.api_core.exceptions import AlreadyExists
     from google.cloud import scheduler_v1
     from google.protobuf import duration_pb2
 
     job = scheduler_v1.Job(
-        name=JOB,
-        schedule=WEEKLY,
+        name=name,
+        schedule=schedule,
         time_zone="Etc/UTC",
         attempt_deadline=duration_pb2.Duration(seconds=1800),
         retry_config=scheduler_v1.RetryConfig(
@@ -55,13 +84,7 @@ def create_weekly_job(settings: LocalSettings) -> None:
             min_backoff_duration=duration_pb2.Duration(seconds=8),  # longer than the lease of a killed run
             max_backoff_duration=duration_pb2.Duration(seconds=60),
         ),
-        http_target=scheduler_v1.HttpTarget(
-            uri=settings.train_url,
-            http_method=scheduler_v1.HttpMethod.POST,
-            headers={"Content-Type": "application/json"},
-            body=b"{}",
-            oidc_token=scheduler_v1.OidcToken(service_account_email=SCHEDULER_ACCOUNT, audience=settings.train_url),
-        ),
+        http_target=target,
     )
     scheduler = client(f"{HOST}:{settings.ports.scheduler}")
     try:
@@ -72,7 +95,7 @@ def create_weekly_job(settings: LocalSettings) -> None:
 
 def _stand_ins(settings: LocalSettings) -> list[ManagedProcess]:
     ports = settings.ports
-    urls = {"validate": settings.validate_url, "batch": settings.batch_url}
+    urls = {"validate": settings.validate_url, "batch": settings.batch_url, "watch": settings.watch_url}
     triggers = [f"--trigger={name}={FINALIZED},{settings.bucket},{url}" for name, url in urls.items()]
     storage = ("--http-port", str(ports.storage_http), "--https-port", str(ports.storage_https))
     scheduler = ("--port", str(ports.scheduler), "--certs-port", str(ports.certs))

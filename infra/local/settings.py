@@ -13,6 +13,7 @@ PROJECT = "local"
 LOCATION = "europe-west1"
 SCHEDULER_ACCOUNT = f"scheduler@{PROJECT}.iam.gserviceaccount.com"
 JOB = f"projects/{PROJECT}/locations/{LOCATION}/jobs/train-weekly"
+LOOK_JOB = f"projects/{PROJECT}/locations/{LOCATION}/jobs/watch-daily"
 _PAST_PROXIES = (
     f'export NO_PROXY="{LOOPBACK}${{no_proxy:+,$no_proxy}}${{NO_PROXY:+,$NO_PROXY}}"',
     'export no_proxy="$NO_PROXY"',
@@ -29,6 +30,7 @@ class Ports:
     train: int = 8081
     validate: int = 8082
     batch: int = 8083
+    watch: int = 8084
     storage_https: int = 8443
     storage_http: int = 8480
     scheduler: int = 8470
@@ -87,6 +89,10 @@ class LocalSettings:
         return self.url(self.ports.batch)
 
     @property
+    def watch_url(self) -> str:
+        return self.url(self.ports.watch)
+
+    @property
     def staging_url(self) -> str:
         return self.url(self.ports.predict)
 
@@ -130,6 +136,11 @@ class LocalSettings:
             "LEASE_SECONDS": "6",
         }
 
+    def watch_environment(self) -> dict[str, str]:
+        """Alarms ask for a training by the local scheduler."""
+        host = f"{HOST}:{self.ports.scheduler}"
+        return {**self.common_environment(), "RETRAIN_JOB": JOB, "SCHEDULER_HOST": host}
+
     def predict_environment(self, stage: str) -> dict[str, str]:
         """A short refresh, so that a promotion is seen while somebody watches."""
         return {**self.common_environment(), "STAGE": stage, "REFRESH_SECONDS": "2"}
@@ -143,6 +154,7 @@ class LocalSettings:
             "TRAIN_URL": self.train_url,
             "VALIDATE_URL": self.validate_url,
             "BATCH_URL": self.batch_url,
+            "WATCH_URL": self.watch_url,
             "STAGING_URL": self.staging_url,
             "PRODUCTION_URL": self.production_url,
             "SCHEDULER_HOST": f"{HOST}:{self.ports.scheduler}",

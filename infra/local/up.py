@@ -24,7 +24,7 @@ from infra.local.clients import past_proxies
 from infra.local.flow import Flow, StageFailed
 from infra.local.in_words import in_words
 from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
-from infra.local.services import all_services, create_weekly_job
+from infra.local.services import all_services, create_jobs
 from infra.local.settings import HOST, LocalSettings, Ports, variable
 from shared import terminal
 from shared.errors import InvalidDataset, PipelineError, SettingsError
@@ -119,7 +119,7 @@ def _start(
         spec = flow.seed(options.dataset or SAMPLE, replace=options.dataset is not None)
         for service in services:
             supervisor.wait_ready(service.name)
-        create_weekly_job(settings)
+        create_jobs(settings)
     console.print(f"the local cloud is up: {', '.join(service.name for service in services)}")
     console.print(f"dataset {spec.name!r}, target {spec.target!r}, in gs://{settings.bucket}/data/", markup=False)
 

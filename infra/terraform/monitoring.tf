@@ -12,6 +12,8 @@ locals {
 
   batch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.batch.name}\""
 
+  watch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.watch.name}\""
+
   log_alerts = {
     training-failed = {
       title         = "${var.name}: training failed"
@@ -42,6 +44,18 @@ locals {
       resource_type = "cloud_run_revision"
       filter        = "${local.batch_logs} AND severity >= ERROR"
       documentation = "A file below batch/in/ was refused as a whole, or the batch function cannot work. `rejected.json` beside where its answer would be lists every problem, `errors.jsonl` the rows."
+    }
+    watch-alarm = {
+      title         = "${var.name}: the model may not be right any more"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.watch_logs} AND severity >= ERROR AND jsonPayload.key : *"
+      documentation = "Live rows differ from those of training, labels from what was promised, or callers are refused, failed or gone. `reason` and `subject` of the log line say which, the page `watch/<stage>/index.html` shows both sides, `make status` what to do. Where new data may end it, a training was asked for: at most one a day, through the gate to staging, never to production."
+    }
+    watch-broken = {
+      title         = "${var.name}: a file of labels was refused, or the watch cannot work"
+      resource_type = "cloud_run_revision"
+      filter        = "${local.watch_logs} AND severity >= ERROR AND NOT jsonPayload.key : *"
+      documentation = "`labels/<name>.rejected.json` beside a refused file lists every problem by line. Anything else is a fault of the watch itself: wrong settings, a damaged run, an event that is none."
     }
     validation-broken = {
       title         = "${var.name}: validation cannot work"

@@ -18,6 +18,16 @@ output "batch" {
   value       = google_cloudfunctions2_function.batch.name
 }
 
+output "watch" {
+  description = "The watch function's name."
+  value       = google_cloudfunctions2_function.watch.name
+}
+
+output "alarms" {
+  description = "The Pub/Sub topic that carries every alarm's JSON."
+  value       = google_pubsub_topic.alarms.id
+}
+
 output "staging_url" {
   description = "Predictions from staging."
   value       = module.predict["staging"].url

@@ -56,6 +56,18 @@ resource "google_storage_bucket" "pipeline" {
     }
   }
 
+  # Counters are read for four weeks, and those of a run's first week for as long as it serves.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age            = var.live_retention_days
+      matches_prefix = ["live/"]
+      with_state     = "LIVE"
+    }
+  }
+
   # Overwritten pointers and whatever was deleted. The models of staging/ and production/ have no rule by age: a rule knows
   # only how old a file is, and the oldest may be the one that serves. They move to a cheaper class instead.
   lifecycle_rule {
@@ -119,7 +131,7 @@ resource "google_storage_bucket" "sources" {
 
 # The digest in the name is what makes new code redeploy and unchanged code stay.
 resource "google_storage_bucket_object" "bundle" {
-  for_each = toset(["train", "validate", "batch"])
+  for_each = toset(["train", "validate", "batch", "watch"])
   bucket   = google_storage_bucket.sources.name
   name     = "${each.key}/${filesha256("${var.bundle_dir}/${each.key}.zip")}.zip"
   source   = "${var.bundle_dir}/${each.key}.zip"
@@ -174,6 +186,17 @@ module "batch_access" {
   roles  = local.roles
   read   = ["batch/", "staging/", "production/"]
   create = ["batch/out/"]
+}
+
+module "watch_access" {
+  source = "./modules/object_access"
+  bucket = google_storage_bucket.pipeline.name
+  member = local.accounts.watch.member
+  roles  = local.roles
+  read   = ["live/", "labels/", "watch/", "staging/", "production/", "locks/retrain/"]
+  create = ["watch/", "labels/", "locks/retrain/"]
+  # A page, a day's performance and the reasons beside a file of labels are replaced. Reports, alarms and the ledger never are.
+  remove = ["watch/staging/index.html", "watch/production/index.html", "watch/performance/", "labels/"]
 }
 
 module "promoter_access" {

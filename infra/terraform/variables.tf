@@ -47,7 +47,7 @@ variable "dataset" {
 }
 
 variable "bundle_dir" {
-  description = "Folder with train.zip, validate.zip and batch.zip, as `make bundle` writes them."
+  description = "Folder with train.zip, validate.zip, batch.zip and watch.zip, as `make bundle` writes them."
   type        = string
   default     = "../../build"
 }
@@ -159,6 +159,38 @@ variable "validate_max_instances" {
   validation {
     condition     = var.validate_max_instances >= 1 && var.validate_max_instances <= 20
     error_message = "validate_max_instances must be from 1 to 20."
+  }
+}
+
+# ---- watch -------------------------------------------------------------------------------------------------------
+
+variable "watch_schedule" {
+  description = "When the day before is looked at (cron, UTC)."
+  type        = string
+  default     = "0 6 * * *"
+  validation {
+    condition     = length(split(" ", var.watch_schedule)) == 5
+    error_message = "watch_schedule must have five fields, as cron does: 0 6 * * *"
+  }
+}
+
+variable "watch_max_instances" {
+  description = "The most files of labels that are taken in at once."
+  type        = number
+  default     = 3
+  validation {
+    condition     = var.watch_max_instances >= 1 && var.watch_max_instances <= 20
+    error_message = "watch_max_instances must be from 1 to 20."
+  }
+}
+
+variable "live_retention_days" {
+  description = "How long counters of live rows are kept."
+  type        = number
+  default     = 400
+  validation {
+    condition     = var.live_retention_days >= 35
+    error_message = "live_retention_days must be 35 or more: a look reads four weeks."
   }
 }
 

@@ -96,7 +96,7 @@ def drift_seen() -> list[bool]:
         late = f"+0.19 after four quiet weeks {after:3.0f}"
         never = " (61: never)" if later > 60 else ""
         say(f"  {volume:5d}   first look {look:3.0f}   +0.19 {seen:3.0f}   +0.10 {later:3.0f}{never}   {late}")
-        kept.extend((seen <= look, after <= look))
+        kept.extend((seen <= look, after <= 2 * look))
         if volume >= 1_000:
             kept.append(later <= 2)
     return kept

@@ -50,7 +50,7 @@ def place(address: str, values: dict[str, Any]) -> str:
         case "artifact_registry_repository":
             return "repository"
         case "pubsub_topic":
-            return "NAME-undelivered"
+            return "NAME-alarms" if ".alarms" in address else "NAME-undelivered"
         case _:
             name = values["name"]
     return re.sub(r"^tabular", "NAME", name)

@@ -78,6 +78,16 @@ run "plan" {
     error_message = "batch answers one file at a time and is not reached from outside"
   }
 
+  # watch
+  assert {
+    condition     = google_cloudfunctions2_function.watch.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.watch.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY" && google_cloudfunctions2_function.watch.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "watch acts on finalized objects until it has, and is not reached from outside"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.watch.http_target[0].headers["Content-Type"] == "application/cloudevents+json" && jsondecode(base64decode(google_cloud_scheduler_job.watch.http_target[0].body)).type == "watch.look.v1"
+    error_message = "the daily call is an event that the watch knows"
+  }
+
   # who: nobody is everybody
   assert {
     condition     = !module.predict["staging"].public && !module.predict["production"].public
@@ -123,10 +133,11 @@ run "made" {
       google_cloudfunctions2_function.validate.service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.event_trigger[0].service_account_email,
       google_cloudfunctions2_function.batch.service_config[0].service_account_email,
+      google_cloudfunctions2_function.watch.service_config[0].service_account_email,
       google_cloudfunctions2_function.train.build_config[0].service_account,
       local.accounts.staging.email, local.accounts.production.email, local.accounts.scheduler.email,
       local.accounts.delivery.email, local.accounts.checks.email,
-    ])) == 10
+    ])) == 11
     error_message = "each identity has one purpose"
   }
 }

@@ -44,7 +44,7 @@ class Workspace:
         _leave_commands_out(copy)
         bundles = folder / "build"
         bundles.mkdir()
-        for name in ("train", "validate", "batch"):
+        for name in ("train", "validate", "batch", "watch"):
             (bundles / f"{name}.zip").write_text(f"the bundle of {name}")
         self._environment = {**os.environ, **_command_line(folder, python)}
 

@@ -1,5 +1,7 @@
 """What Terraform sets and grants is what the functions read and need: no variable, no permission too many."""
 
+import base64
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -17,6 +19,9 @@ from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from functions.train.tracking import BucketTracker
 from functions.validate.settings import ValidateSettings
+from functions.watch import main as watch
+from functions.watch.settings import WatchSettings
+from infra.local import services
 from shared import layout
 from shared.codec import encode
 from shared.documents import Attempt, GateSettings
@@ -31,6 +36,9 @@ from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.validate.world import WatchedStore, World
+from tests.unit.watch.world import World as WatchWorld
+from tests.unit.watch.world import labelled, noise
+from tests.unit.watch.world import rows as watched_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
@@ -47,6 +55,7 @@ LEFT_TO_THEIR_DEFAULT = {
     },
     "validate": {},
     "batch": {"BATCH_ENGINE_ROWS": "0: no file goes to Dataflow, until somebody has built the pipeline's image"},
+    "watch": {"SCHEDULER_HOST": "Google's own"},
     "predict": {
         "LIVE_COUNTERS": "live rows are counted, unless somebody decides against it",
         "REMEMBERED_ROWS": "what the service's memory is sized for",
@@ -101,6 +110,7 @@ def service_environment(plan: Plan, stage: str) -> dict[str, str]:
         ("train", TrainSettings, lambda plan: function_environment(plan, "train")),
         ("validate", ValidateSettings, lambda plan: function_environment(plan, "validate")),
         ("batch", BatchSettings, lambda plan: function_environment(plan, "batch")),
+        ("watch", WatchSettings, lambda plan: function_environment(plan, "watch")),
         ("predict", PredictSettings, lambda plan: service_environment(plan, "staging")),
         ("predict", PredictSettings, lambda plan: service_environment(plan, "production")),
     ],
@@ -145,7 +155,10 @@ def test_each_service_serves_its_own_stage_from_the_pipelines_bucket(plan: Plan)
     assert TrainSettings.from_env(function_environment(plan, "train")).dataset == f"gs://{bucket}/{layout.SPEC}"
 
 
-@pytest.mark.parametrize(("name", "settings"), [("validate", ValidateSettings), ("batch", BatchSettings)])
+BY_EVENT = [("validate", ValidateSettings), ("batch", BatchSettings), ("watch", WatchSettings)]
+
+
+@pytest.mark.parametrize(("name", "settings"), BY_EVENT)
 def test_a_function_of_events_gives_up_before_the_platform_ends_it(plan: Plan, name: str, settings: Any) -> None:
     config = of_type(plan, "google_cloudfunctions2_function")[f"google_cloudfunctions2_function.{name}"]
     timeout = config["service_config"][0]["timeout_seconds"]
@@ -286,6 +299,38 @@ def test_batch_may_do_what_an_answer_needs_and_nothing_else(plan: Plan) -> None:
         store.read(layout.candidate(run_id(1), layout.HOLDOUT))
 
 
+def test_watch_may_do_what_looks_labels_and_alarms_need_and_nothing_else(plan: Plan) -> None:
+    world = WatchWorld()
+    for stage in STAGES:
+        world.serve(stage=stage)
+    store = GrantedStore(world.bucket, grants(plan, "watch_access"))
+    world.store = cast(Store, store)
+    moved = {"standard": 0.435, "free/reduced": 0.515, "": 0.05}
+    for number in range(2):
+        for stage in STAGES:
+            world.ask(watched_rows(1_000, number, lunch=moved), stage, blocks=4)
+        world.pass_days()
+        assert "looked" in [line["reason"] for line in world.look()]
+    for key in world.alarms("production"):
+        world.deliver(key)
+    assert world.trainings.asked == 1
+    for number in range(2):
+        world.label(labelled(watched_rows(200, number), noise(200, number)), f"labels/{number}.csv")
+        world.label(b"", "labels/bad.csv")
+    assert len(world.bucket.list(layout.LEDGER)) == 2
+    assert store.unused() == set()
+    for name in (layout.pointer("production"), world.alarms("production")[0], layout.live_folder("production") + "x"):
+        with pytest.raises(NotPermitted):
+            store.write(name, b"", if_generation=None, content_type="text/plain")
+    with pytest.raises(NotPermitted):
+        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
+def test_the_daily_call_is_the_event_that_the_function_knows(plan: Plan) -> None:
+    job = of_type(plan, "google_cloud_scheduler_job")["google_cloud_scheduler_job.watch"]["http_target"][0]
+    assert json.loads(base64.b64decode(job["body"]))["type"] == watch.LOOK == services.LOOK
+
+
 def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
     world = World()
     world.stage(1)
@@ -325,6 +370,7 @@ def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path
         "NAME-train": "train_access",
         "NAME-validate": "validate_access",
         "NAME-batch": "batch_access",
+        "NAME-watch": "watch_access",
         "NAME-staging": 'predict_access["staging"]',
         "NAME-production": 'predict_access["production"]',
         "promoters": 'promoter_access["user:ada@example.org"]',
@@ -344,6 +390,12 @@ def test_every_prefix_is_one_of_the_layout(plan: Plan) -> None:
         *(
             layout.SPEC,
             layout.batch_folder("batch/in/x.csv", 1),
+            layout.LIVE,
+            layout.LABELS,
+            layout.watch_page("staging"),
+            layout.watch_page("production"),
+            layout.performance(),
+            layout.retraining("x"),
             layout.MARKER,
             layout.REJECTED,
             layout.lease("x"),

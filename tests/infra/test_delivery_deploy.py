@@ -76,8 +76,8 @@ def test_a_first_deploy_goes_from_an_empty_project_to_a_tested_staging(cloud: Fa
 def test_the_trigger_s_subscription_gives_up_to_the_dead_letter_topic(cloud: FakeCloud) -> None:
     assert deploy(cloud).returncode == 0
     told = [line for line in cloud.calls if line.startswith("gcloud pubsub subscriptions")]
-    assert len(told) == 4
-    for name, bound, updated in (("validate", *told[:2]), ("batch", *told[2:])):
+    assert len(told) == 6
+    for name, bound, updated in (("validate", *told[:2]), ("batch", *told[2:4]), ("watch", *told[4:])):
         require_given_up(f"subscriptions/of-of-tabular-{name}", bound, updated)
 
 

@@ -23,6 +23,8 @@ from tests.null_tracker import NullTracker
 from tests.unit.batch.world import BatchWorld, as_csv, rows
 from tests.unit.train.test_pipeline import seeded
 from tests.unit.validate.world import World
+from tests.unit.watch.world import World as WatchWorld
+from tests.unit.watch.world import rows as watched_rows
 
 Entry = dict[str, Any]
 TERM = re.compile(r'(NOT )?([A-Za-z_.]+) (=|>=|:) (?:"([^"]*)"|([A-Z*]+))')
@@ -87,7 +89,7 @@ def logged(service: str) -> Iterator[list[Entry]]:
 
 def test_the_platform_s_own_line_about_a_5xx_counts_nowhere(filters: dict[str, str]) -> None:
     """It has the same resource and severity ERROR, and most of what it tells heals by itself."""
-    for service in ("tabular-train", "tabular-validate", "tabular-batch"):
+    for service in ("tabular-train", "tabular-validate", "tabular-batch", "tabular-watch"):
         line = {
             "logName": "projects/my-project/logs/run.googleapis.com%2Frequests",
             "resource": {"type": "cloud_run_revision", "labels": {"service_name": service}},
@@ -199,6 +201,26 @@ def test_a_refused_file_and_an_event_that_is_none_are_told(filters: dict[str, st
     world = BatchWorld()
     for lines in (world.deliver(world.drop("a.csv", b"length,width\n1,2\n")), world.receive(None)):
         assert fired(filters, "tabular-batch", lines) == {"tabular-batch-refused"}
+
+
+# ---- watch -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_alarm_is_told_and_a_quiet_look_is_not(filters: dict[str, str]) -> None:
+    world = WatchWorld()
+    world.serve()
+    world.ask(watched_rows(300), blocks=4)
+    world.pass_days()
+    assert fired(filters, "tabular-watch", world.look()) == set()
+    world.ask(watched_rows(1_000, lunch={"standard": 0.3, "free/reduced": 0.65, "": 0.05}), blocks=8)
+    world.pass_days()
+    assert fired(filters, "tabular-watch", world.look()) == {"tabular-watch-alarm"}
+
+
+def test_a_refused_file_of_labels_is_told_apart_from_an_alarm(filters: dict[str, str]) -> None:
+    world = WatchWorld()
+    world.serve()
+    assert fired(filters, "tabular-watch", world.label(b"")) == {"tabular-watch-broken"}
 
 
 def test_another_services_errors_are_not_counted(filters: dict[str, str]) -> None:

@@ -86,7 +86,7 @@ def test_no_rule_deletes_a_live_file_of_a_stage(plan: dict[str, Any]) -> None:
     live = [condition for condition in deleting if condition["with_state"] != "ARCHIVED"]
     prefixes = [prefix for condition in live for prefix in condition["matches_prefix"] or ["everything"]]
     # None of a stage: its oldest file may be the one that serves.
-    assert sorted(prefixes) == ["batch/", "candidates/", "locks/", "runs/"]
+    assert sorted(prefixes) == ["batch/", "candidates/", "live/", "locks/", "runs/"]
     assert [c["days_since_noncurrent_time"] for c in deleting if c["with_state"] == "ARCHIVED"] == [30]
 
 

@@ -7,6 +7,7 @@ locals {
     build  = ["roles/logging.logWriter"]
     checks = ["roles/logging.logWriter"]
     events = ["roles/eventarc.eventReceiver"]
+    watch  = [module.names.custom_roles.job_runner.id] # an alarm asks for a training
     # What `terraform apply` of the delivery's root, infra/delivery and the builds ask for: tests/infra/test_permissions.py
     # compares each step with what these roles hold.
     delivery = [

@@ -147,7 +147,7 @@ def settled(store: MemoryStore, count: int) -> None:
 
 
 def test_what_is_asked_for_another_purpose_is_not_counted(client: Client, store: Outage, counters: Counters) -> None:
-    for purpose in ("what-if", "smoke", "bench"):
+    for purpose in ("what-if", "page", "smoke", "bench"):
         assert ask(client, dict(ROW), purpose=purpose) == 200
         assert ask(client, {"gender": "male"}, purpose=purpose) == 422
     assert ask(client, dict(ROW), purpose="score") == 200

@@ -26,10 +26,11 @@ locals {
     delivery   = "delivers"
     events     = "delivers the bucket's events"
     production = "serves production"
-    scheduler  = "calls train"
+    scheduler  = "calls train and watch"
     staging    = "serves staging"
     train      = "trains"
     validate   = "validates and promotes"
+    watch      = "looks at live rows and labels"
   }
 
   # Google's ready-made roles are wider than any of this needs, so there are some of one or two permissions each.
@@ -39,6 +40,7 @@ locals {
     object_lister  = { title = "list object names", permissions = ["storage.objects.list"] }
     object_reader  = { title = "read objects", permissions = ["storage.objects.get"] }
     object_creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
+    job_runner     = { title = "run a scheduled job now", permissions = ["cloudscheduler.jobs.run"] }
     object_remover = { title = "overwrite and delete objects", permissions = ["storage.objects.delete"] }
     bucket_keeper = {
       title       = "change a bucket's settings and grants, no object"
