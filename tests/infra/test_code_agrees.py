@@ -52,6 +52,7 @@ LEFT_TO_THEIR_DEFAULT = {
         "TRAIN_JOBS": "the processors of the instance",
         "TRAIN_BACKEND": "processes on the instance",
         "LEASE_SECONDS": "60",
+        "TRAIN_FULL": "who is far behind gives its time away, unless a person asks for the full search",
     },
     "validate": {},
     "batch": {"BATCH_ENGINE_ROWS": "0: no file goes to Dataflow, until somebody has built the pipeline's image"},
