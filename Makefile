@@ -124,6 +124,9 @@ batch: $(VENV)/.local-installed ## answer a file: FILE=x.csv [KEEP=id STAGE=stag
 	@$(BIN)/python -m infra.operate.batch "$(FILE)" $(if $(KEEP),--keep "$(KEEP)") $(if $(STAGE),--stage "$(STAGE)") \
 	  $(if $(OUT),--out "$(OUT)") $(if $(WAIT),--wait "$(WAIT)")
 
+sql: $(VENV)/.local-installed ## query what is in the bucket: FILE=infra/sql/served.sql
+	@$(BIN)/python -m infra.operate.sql $(if $(FILE),"$(FILE)")
+
 mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page [BUCKET=name]
 	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
 

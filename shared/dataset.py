@@ -25,6 +25,7 @@ from shared.errors import InvalidDataset
 from shared.formats import FormatSpec, ReadingSpec, cell_format, format_rules
 from shared.metrics import R2, SCIKIT_LEARN_NAMES, SCORINGS
 
+BIGQUERY = "bq://"
 MAX_SPEC_BYTES = 256 * 2**10
 MAX_KEY_DOTS = 32
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
@@ -72,15 +73,20 @@ class AlgorithmsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table and its target. `source` is a name next to the spec or a gs:// URI; `aliases` map headers to names.
+    """A table and its target. `source` is a name next to the spec, a gs:// URI or bq://project.dataset.table.
+
+    `query` stands for it where BigQuery is to select; `max_gb_billed` bounds what either may read there. `aliases` map
+    headers to names.
 
     What serving does with a number outside the range that training saw (`on_range`), and with a category that it did
     not see (`on_unknown`). Bounds that the spec sets itself are always kept.
     """
 
     name: str
-    source: str
+    source: str = ""
     target: str
+    query: str | None = None
+    max_gb_billed: float = 10.0
     drop: tuple[str, ...] = ()
     on_range: Reaction = "warn"
     on_unknown: Reaction = "refuse"
@@ -94,6 +100,11 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     slices: SliceSettings = SliceSettings()
     target_range: TargetRange = TargetRange()
     assessment: Assessment | None = None
+
+    @property
+    def in_bigquery(self) -> bool:
+        """Whether the rows are BigQuery's to give."""
+        return self.query is not None or self.source.startswith(BIGQUERY)
 
     def kind_of(self, name: str) -> Kind | None:
         """The kind that the spec says a column to be of; None where it is inferred."""
@@ -204,7 +215,7 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
     rules = [
         (bool(spec.name.strip()), "name is empty"),
         (bool(spec.target.strip()), "target is empty"),
-        (spec.source.endswith((".csv", ".parquet")), f"source must end in .csv or .parquet, found {spec.source!r}"),
+        *_rules_of_source(spec),
         (spec.target not in spec.drop, f"target {spec.target!r} is also listed in drop"),
         (0.05 <= spec.split.holdout <= 0.5, f"split.holdout must be from 0.05 to 0.5, found {spec.split.holdout}"),
         (not (spec.split.key and spec.split.ignore), "split.key alone decides a row's side; leave out split.ignore"),
@@ -261,6 +272,23 @@ def _gate_rules(spec: DatasetSpec) -> list[tuple[bool, str]]:
         ),
         (gate.max_drop is None or gate.max_drop >= 0, f"gate.max_drop must not be negative, found {gate.max_drop}"),
     ]
+
+
+def _rules_of_source(spec: DatasetSpec) -> list[tuple[bool, str]]:
+    if spec.query is not None:
+        one = (not spec.source, "source and query are both given; leave one out")
+        return [one, (bool(spec.query.strip()), "query is empty"), _bound(spec)]
+    if spec.source.startswith(BIGQUERY):
+        return [_bound(spec)]
+    if not spec.source:
+        return [(False, "source is empty; name a file, bq://project.dataset.table, or give a query")]
+    ends = spec.source.endswith((".csv", ".parquet"))
+    found = f"found {spec.source!r}; a table of BigQuery begins with {BIGQUERY}"
+    return [(ends, f"source must end in .csv or .parquet, {found}")]
+
+
+def _bound(spec: DatasetSpec) -> tuple[bool, str]:
+    return spec.max_gb_billed > 0, f"max_gb_billed must be more than 0, found {spec.max_gb_billed:g}"
 
 
 def _numbers(value: object, path: str) -> Iterator[tuple[str, float]]:

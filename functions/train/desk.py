@@ -186,6 +186,8 @@ def read_files(dataset: Path) -> RunInputs:
     """The spec and the data next to it. Raises InvalidDataset naming what cannot be read."""
     text = _read(dataset, "the dataset spec")
     spec = parse_spec(text, dataset.name)
+    if spec.in_bigquery:
+        raise InvalidDataset(["the table is in BigQuery; export it next to the spec as Parquet, and name the export"])
     if layout.is_address(spec.source):
         raise InvalidDataset([f"source {spec.source} is in a bucket; copy it next to {dataset} and name the copy"])
     data = _read(dataset.parent / spec.source, "the data")

@@ -108,7 +108,7 @@ class Flow:
         spec = parse_spec(spec_bytes, dataset.name)
         if replace:
             self._require_same_table(spec)
-        if not layout.is_address(spec.source):
+        if not (spec.in_bigquery or layout.is_address(spec.source)):
             source = dataset.parent / spec.source
             self._seed_object(f"data/{spec.source}", _read(source), replace)
         self._seed_object(layout.SPEC, spec_bytes, replace)

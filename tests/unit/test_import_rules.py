@@ -14,6 +14,7 @@ HOMES = {
     "google.cloud.storage": {"shared/store.py"},
     "mlflow": {"functions/train/tracking.py"},
     "google.cloud.dataflow_v1beta3": {"functions/batch/dataflow.py"},
+    "google.cloud.bigquery": {"functions/train/data/bigquery.py"},
     "apache_beam": {"functions/batch/pipeline.py"},
     "onnxruntime": {"shared/model_runtime.py"},
     "xgboost": {"functions/train/search/zoo.py", "functions/train/search/fits.py", "functions/train/graph/export.py"},

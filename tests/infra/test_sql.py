@@ -1,0 +1,112 @@
+"""The SQL files over a bucket, in DuckDB: each runs, says what is there, and takes two seconds at most."""
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from infra.operate import sql
+from shared import layout
+from shared.store import Store
+from tests.candidates import run_id
+from tests.infra.container import ROOT
+from tests.memory_store import MemoryStore
+from tests.unit.batch.world import BatchWorld, as_csv, rows
+from tests.unit.validate.world import World
+
+FILES = sorted((ROOT / "infra" / "sql").glob("*.sql"))
+
+
+def ask(store: Store, text: str, folder: Path) -> list[dict[str, Any]]:
+    with duckdb.connect() as connection:
+        sql.load(store, connection, folder, sql.used(text))
+        found = connection.sql(text).to_arrow_table().to_pylist()
+    return [dict(row) for row in found]
+
+
+def named(name: str) -> str:
+    return (ROOT / "infra" / "sql" / f"{name}.sql").read_text()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_bucket_without_anything_gives_no_rows(path: Path, tmp_path: Path) -> None:
+    assert ask(MemoryStore(), path.read_text(), tmp_path) == []
+
+
+def test_what_served_and_how_good_it_was(tmp_path: Path) -> None:
+    world = World()
+    world.stage(1)
+    world.stage(2)
+    world.promote(layout.pointer("staging"))
+    found = ask(world.bucket, named("served"), tmp_path)
+    assert [(row["stage"], row["run_id"]) for row in found] == [
+        ("production", run_id(2)),
+        ("staging", run_id(1)),
+        ("staging", run_id(2)),
+    ]
+    assert found[1]["replaced_at"] == found[2]["promoted_at"]
+    assert all(row["algorithm"] == "Ridge" and row["holdout_r2"] > 0.5 for row in found)
+
+
+def test_runs_newest_first(tmp_path: Path) -> None:
+    world = World()
+    world.stage(1)
+    world.stage(2)
+    world.bucket.write("candidates/x/manifest.json", b"no json", if_generation=0, content_type="")
+    assert [row["run_id"] for row in ask(world.bucket, named("runs"), tmp_path)] == [run_id(2), run_id(1)]
+
+
+def test_files_and_what_was_wrong_with_them(tmp_path: Path) -> None:
+    world, table = BatchWorld(), rows(200)
+    table[5][2] = "old"
+    world.answer("a ü.csv", as_csv(table))
+    world.answer("b.csv", b"length,width\n1,2\n")
+    found = ask(world.bucket, named("batches"), tmp_path)
+    assert [(row["file"], row["status"], row["refused_share"]) for row in found] == [
+        ("batch/in/a ü.csv", "succeeded", 0.005),
+        ("batch/in/b.csv", "rejected", None),
+    ]
+    errors = ask(world.bucket, named("batch_errors"), tmp_path)
+    assert errors == [{"feature": "age", "code": "wrong_type", "cells": 1, "files": 1}]
+
+
+def counters(number: int) -> bytes:
+    """A block of live counters, in the form of section 11 of the design."""
+    since = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+    features = {f"n{place}": {"missing": 0, "below": 1, "above": 2, "bins": list(range(22))} for place in range(20)}
+    document = {
+        "schema_version": 1,
+        "run_id": run_id(number // 500),
+        "from": since.isoformat(),
+        "to": (since + timedelta(minutes=5)).isoformat(),
+        "requests": 100,
+        "rows": 4096,
+        "features": features,
+        "prediction": {"bins": list(range(20))},
+        "refused": {"out_of_range": {"n1": 3}},
+        "answers": {"2xx": 96, "4xx": 3, "5xx": 1},
+    }
+    return json.dumps(document, indent=2).encode()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_takes_two_seconds_at_most_beside_a_thousand_blocks(path: Path, tmp_path: Path) -> None:
+    store = MemoryStore()
+    for number in range(1000):
+        key = f"live/production/{run_id(number // 500)}/20260101/{number:06}-i.json"
+        store.write(key, counters(number), if_generation=0, content_type="application/json")
+    began = time.process_time()
+    found = ask(store, path.read_text(), tmp_path)
+    assert time.process_time() - began <= 2
+    if path.stem == "live":
+        assert sum(row["requests"] for row in found) == 100_000
+        assert sum(row["rows"] for row in found) == 4_096_000
+        assert sum(row["refused"] for row in found) == 3000
+
+
+def test_every_table_has_a_query() -> None:
+    assert {name for path in FILES for name in sql.used(path.read_text())} == set(sql.TABLES)
