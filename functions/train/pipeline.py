@@ -133,7 +133,7 @@ def train(
     began = time.monotonic()
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
     with _stage("ingest", run_id):
-        table = read_table(inputs.source.data, spec)
+        table = read_table(inputs.source.data, spec, settings.memory_mib * 2**20)
         require_slices(table, spec)
     with _stage("split", run_id):
         training, holdout = split(table, spec)

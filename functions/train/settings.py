@@ -1,5 +1,6 @@
 """What train reads from its environment."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,18 +28,25 @@ class SearchSettings:
     budget_seconds: float
     git_sha: str
     full: bool = False
+    memory_mib: int = 4096
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "SearchSettings":
-        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, and GIT_SHA. Raises SettingsError naming the variable."""
+        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, GIT_SHA, MEMORY_MIB. Raises SettingsError that names it."""
         env = Environment(environ)
         return cls(
             jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
             backend=env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY}))),
             budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
             git_sha=env.text("GIT_SHA", "unknown"),
+            memory_mib=env.integer("MEMORY_MIB", _installed_mib(), minimum=1024, maximum=2**24),
             full=env.choice("TRAIN_FULL", "0", ("0", "1")) == "1",
         )
+
+
+def _installed_mib() -> int:
+    """The computer's memory: a container has less, and is told."""
+    return max(1024, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20)
 
 
 @dataclass(frozen=True)

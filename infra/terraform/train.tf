@@ -34,6 +34,7 @@ resource "google_cloudfunctions2_function" "train" {
         BUCKET               = google_storage_bucket.pipeline.name
         DATASET              = "gs://${google_storage_bucket.pipeline.name}/${var.dataset}"
         GIT_SHA              = var.git_sha
+        MEMORY_MIB           = tostring(var.train_memory_gib * 1024)
         TRAIN_BUDGET_SECONDS = tostring(var.train_budget_seconds)
       },
       var.mlflow_tracking_uri == "" ? {} : { MLFLOW_TRACKING_URI = var.mlflow_tracking_uri },

@@ -22,6 +22,7 @@ from shared.tables.advice import to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
 from shared.tables.sheet import Cells, Sheet, read_sheet
+from shared.tables.table_size import MEMORY_BYTES
 
 MIN_ROWS = 50
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
@@ -55,10 +56,10 @@ class Table:
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def read_table(data: bytes, spec: DatasetSpec) -> Table:
-    """The checked table in `data`. Raises InvalidDataset with every problem found."""
+def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES) -> Table:
+    """The checked table in `data`, where it fits into the memory. Raises InvalidDataset with every problem found."""
     warnings: list[str] = []
-    sheet = read_sheet(data, spec, warnings)
+    sheet = read_sheet(data, spec, warnings, memory_bytes)
     if spec.reading.rows_without_target == "drop":
         sheet = _with_target(sheet, spec, warnings)
     _check_names(sheet, spec)

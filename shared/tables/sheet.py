@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shared.dataset import DatasetSpec, normalized
 from shared.errors import InvalidDataset
 from shared.tables.cells import in_lines, number_in
+from shared.tables.table_size import MEMORY_BYTES, require_fits
 
 Cells = list[str | None]
 
@@ -31,9 +33,15 @@ class Sheet:
     typed: frozenset[str] = frozenset()
 
 
-def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
-    """The cells of `data`, Parquet where the spec's source ends so. Raises InvalidDataset."""
-    return _read_parquet(data, spec, warnings) if spec.source.endswith(".parquet") else _read_csv(data, spec, warnings)
+def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes: int = MEMORY_BYTES) -> Sheet:
+    """The cells of `data`, Parquet where the spec's source ends so, where they fit into the memory.
+
+    Raises InvalidDataset.
+    """
+    if spec.source.endswith(".parquet"):
+        return _read_parquet(data, spec, warnings, memory_bytes)
+    require_fits(data.count(b",") + data.count(b"\n"), len(data), memory_bytes)
+    return _read_csv(data, spec, warnings)
 
 
 def _read_csv(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
@@ -144,10 +152,10 @@ def _ragged(rows: Sequence[Sequence[str]], lines: Sequence[int], width: int) -> 
     return [f"{in_lines(found)}: the number of cells differs from the header's {width}"] if found else []
 
 
-def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes: int) -> Sheet:
     """By the file's own types: pandas would make whole numbers with gaps fractions, and hide columns in an index."""
     try:
-        table = pq.ParquetFile(io.BytesIO(data)).read()
+        table = _table_that_fits(data, memory_bytes)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
     names = _headers(table.column_names, spec)
@@ -159,6 +167,26 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     sheet = _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
     typed = {name for name, kind in zip(names, table.schema.types, strict=True) if not _is_text(kind)}
     return replace(sheet, typed=frozenset(typed))
+
+
+def _table_that_fits(data: bytes, memory_bytes: int) -> pa.Table:
+    """Sizes first as the footer has them; then of texts that stand once in the file and in many cells."""
+    described = pq.ParquetFile(io.BytesIO(data))
+    groups, schema = described.metadata, described.schema_arrow
+    cells = groups.num_rows * groups.num_columns
+    require_fits(cells, sum(groups.row_group(i).total_byte_size for i in range(groups.num_row_groups)), memory_bytes)
+    words = [name for name, kind in zip(schema.names, schema.types, strict=True) if _is_text(kind)]
+    table = pq.ParquetFile(io.BytesIO(data), read_dictionary=words).read()
+    require_fits(cells, sum(map(_text_bytes, table.columns)), memory_bytes)
+    return table
+
+
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """Bytes of all cells of a column of words, each as often as it stands there."""
+    if not (pa.types.is_dictionary(column.type) and _is_text(column.type)):
+        return int(column.nbytes)
+    lengths = (pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
+    return sum(pc.sum(found.cast(pa.int64())).as_py() or 0 for found in lengths)
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
