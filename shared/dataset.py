@@ -47,14 +47,17 @@ class FeatureSpec(FormatSpec, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`holdout`: share of rows held out. `seed` salts the hash that decides a row's side.
 
-    Hashed is the cell of the column `key`, else the whole row as the file has it but for the columns in `ignore`: so
-    that using another choice of columns moves no row.
+    Hashed is the cell of the column `key` or `group`, else the whole row as the file has it but for the columns in
+    `ignore`: so that using another choice of columns moves no row. Rows of one `group` are in one fold too. With
+    `time`, a column of dates or numbers, the newest rows are held out and folds go forward.
     """
 
     holdout: float = 0.2
     seed: int = 42
     key: str | None = None
     ignore: tuple[str, ...] = ()
+    group: str | None = None
+    time: str | None = None
 
 
 class TuningSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -219,6 +222,11 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
         (spec.target not in spec.drop, f"target {spec.target!r} is also listed in drop"),
         (0.05 <= spec.split.holdout <= 0.5, f"split.holdout must be from 0.05 to 0.5, found {spec.split.holdout}"),
         (not (spec.split.key and spec.split.ignore), "split.key alone decides a row's side; leave out split.ignore"),
+        (
+            sum(map(bool, (spec.split.key or spec.split.ignore, spec.split.group, spec.split.time))) <= 1,
+            "split.key or split.ignore, split.group and split.time exclude each other; say one",
+        ),
+        (spec.target not in (spec.split.group, spec.split.time), f"split: {spec.target!r} is the target"),
         (2 <= spec.tuning.folds <= 20, f"tuning.folds must be from 2 to 20, found {spec.tuning.folds}"),
         (
             1 <= spec.tuning.random_iterations <= 1000,

@@ -31,8 +31,9 @@ from functions.train.candidate.selection import (
     unseen_categories,
 )
 from functions.train.candidate.trained import Trained
+from functions.train.data.dependence import dependence
 from functions.train.data.slices import require_slices
-from functions.train.data.split import held_out
+from functions.train.data.split import fold_parts, held_out
 from functions.train.data.suspicions import suspicions
 from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
@@ -137,10 +138,12 @@ def train(
         require_slices(table, spec)
     with _stage("split", run_id):
         training, holdout = split(table, spec)
+        parts = fold_parts(table, spec)
+        dependent = dependence(table, spec, seed)
         features = describe_features(table.columns, training, spec)
     with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
-            folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed)
+            folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed, parts)
             plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence(), settings.full)
             searched = search(zoo, folds, plan)
         with _stage("select", run_id):
@@ -148,12 +151,13 @@ def train(
             selected = select(results, features)
             algorithm = selected.result.searched.algorithm
             kept = folds[: len(folds) - searched[0].skipped]
-            residuals = training.target - out_of_fold(algorithm, selected.best.params, kept, plan)
-            residuals = residuals[np.isfinite(residuals)]
+            outside = out_of_fold(algorithm, selected.best.params, kept, plan)
+            residuals = (training.target[: len(outside)] - outside)[np.isfinite(outside)]
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
-        warnings = (*table.warnings, *suspicions(table, seed), *unseen_categories(features, holdout))
+        found = (*suspicions(table, seed), *dependence(table, spec, seed), *unseen_categories(features, holdout))
+        warnings = (*table.warnings, *found)
         report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
         golden = golden_document(selected.model, features, training)
         background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)

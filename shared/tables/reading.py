@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
@@ -25,6 +26,7 @@ from shared.tables.sheet import Cells, Sheet, read_sheet
 from shared.tables.table_size import MEMORY_BYTES
 
 MIN_ROWS = 50
+Vector = NDArray[np.float64]
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
 
 
@@ -44,7 +46,7 @@ class Table:
 
     `contents` (n,): what decides each row's side of the split, whatever the order of the columns and the spelling of
     its cells. `dropped`: the columns that the table has and a model does not use; `others` (n, …): what they say, as
-    text, NaN missing.
+    text, NaN missing. `times` (n,): the moments of the rows, where the spec splits by time.
     """
 
     features: pd.DataFrame
@@ -54,6 +56,7 @@ class Table:
     dropped: tuple[str, ...]
     warnings: tuple[str, ...]
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
+    times: Vector | None = None
 
 
 def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES) -> Table:
@@ -66,9 +69,10 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
     problems: list[str] = []
     target = _target(sheet, spec, problems)
     _check_key(sheet, spec, problems)
+    times = _times(sheet, spec, problems)
     features: dict[str, pd.Series] = {}
     columns: list[Column] = []
-    for name in [name for name in sheet.columns if name != spec.target and name not in spec.drop]:
+    for name in _candidates(sheet, spec):
         read = _feature(name, sheet, spec, problems, warnings)
         if read is not None:
             features[name], kind = read
@@ -86,7 +90,16 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
         dropped=dropped,
         warnings=tuple(warnings),
         others=pd.DataFrame({name: _as_text(sheet.columns[name]) for name in dropped}, index=range(len(target))),
+        times=times,
     )
+
+
+def _candidates(sheet: Sheet, spec: DatasetSpec) -> list[str]:
+    """The columns that may be features. A new group is unknown to every model: it is a feature only where asked for."""
+    other = {spec.target, *spec.drop}
+    if spec.split.group not in spec.features:
+        other.add(spec.split.group or "")
+    return [name for name in sheet.columns if name not in other]
 
 
 def _as_text(cells: Cells) -> pd.Series:
@@ -103,7 +116,7 @@ def _contents(sheet: Sheet, spec: DatasetSpec) -> tuple[str, ...]:
 
     Columns in `drop` are part of a row too, so that dropping another one moves no row.
     """
-    key, ignored = spec.split.key, spec.split.ignore
+    key, ignored = spec.split.key or spec.split.group, spec.split.ignore
     names = [key] if key else sorted(name for name in sheet.columns if name not in ignored)
     forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
     rows = zip(*(sheet.columns[name] for name in names), strict=True)
@@ -111,10 +124,28 @@ def _contents(sheet: Sheet, spec: DatasetSpec) -> tuple[str, ...]:
 
 
 def _check_key(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> None:
-    cells = sheet.columns[spec.split.key] if spec.split.key else []
-    empty = [line for cell, line in zip(cells, sheet.lines, strict=False) if cell is None or not cell.strip()]
-    if empty:
-        problems.append(f"split.key {spec.split.key!r} is missing in {in_lines(empty)}; every row needs one")
+    split = spec.split
+    for role, name in (("split.key", split.key), ("split.group", split.group), ("split.time", split.time)):
+        cells = sheet.columns[name] if name else []
+        empty = [line for cell, line in zip(cells, sheet.lines, strict=False) if cell is None or not cell.strip()]
+        if empty:
+            problems.append(f"{role} {name!r} is missing in {in_lines(empty)}; every row needs one")
+
+
+def _times(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | None:
+    """The moments of the rows (n,), days or numbers, where the spec names a column of time."""
+    name = spec.split.time
+    if name is None:
+        return None
+    column = _raw(name, sheet, spec)
+    for reads in (column.number, column.day):
+        if column.all(reads):
+            known = {cell: reads(cell) for cell in column.counts}
+            return np.array([math.nan if cell is None else known[cell] for cell in column.cells], dtype=np.float64)
+    found: list[str] = []
+    kind_of(column, "date", found)
+    problems += [f"split.time: {said}" for said in found]
+    return None
 
 
 def _canonical(cell: str) -> str:
@@ -135,6 +166,8 @@ def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
         ("features", spec.features),
         ("split.key", [spec.split.key] if spec.split.key else []),
         ("split.ignore", spec.split.ignore),
+        ("split.group", [spec.split.group] if spec.split.group else []),
+        ("split.time", [spec.split.time] if spec.split.time else []),
     ]
     for role, names in roles:
         for name in names:

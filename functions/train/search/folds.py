@@ -12,6 +12,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import KFold
 
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.split import Parts
 from shared.tables.reading import Column
 
 Matrix = NDArray[np.float64]
@@ -38,10 +39,12 @@ class Fold:
     test_rows: NDArray[np.intp]
 
 
-def make_folds(features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int) -> list[Fold]:
-    """`folds` shuffled folds of `features` (n, c) and `target` (n,)."""
+def make_folds(
+    features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int, parts: Parts | None = None
+) -> list[Fold]:
+    """The folds of `features` (n, c) and `target` (n,): those of `parts`, else `folds` shuffled ones."""
     made = []
-    for train, test in KFold(folds, shuffle=True, random_state=seed).split(features):
+    for train, test in parts or KFold(folds, shuffle=True, random_state=seed).split(features):
         transformer = preprocessing(columns).fit(features.iloc[train])
         made.append(
             Fold(

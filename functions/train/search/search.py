@@ -182,8 +182,10 @@ class Race:
 
 def out_of_fold(algorithm: Algorithm, params: Params, folds: Sequence[Fold], plan: SearchPlan) -> Matrix:
     """Predict the training rows (n,), each by the model of the fold that did not train on it; NaN for rows that none of
-    `folds` tests."""
-    found = np.full(folds[0].train_y.size + folds[0].test_y.size, np.nan)
+    `folds` tests, such as the oldest where folds go forward. Where the newest folds are left out, so may be last rows.
+    """
+    sizes = (max(fold.train_y.size + fold.test_y.size, 1 + int(fold.test_rows.max())) for fold in folds)
+    found = np.full(max(sizes), np.nan)
     tasks = [_task(algorithm, [params], fold, plan, plan.deadline) for fold in folds]
     predicted = plan.pool.run(predictions, tasks, sum(task.cost for task in tasks))
     for fold, (values,) in zip(folds, predicted, strict=True):
