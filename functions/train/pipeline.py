@@ -156,8 +156,7 @@ def train(
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
         findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
-        found = (*suspicions(table, seed), *dependence(table, spec, seed), *unseen_categories(features, holdout))
-        warnings = (*table.warnings, *found)
+        warnings = (*table.warnings, *suspicions(table, seed), *dependent, *unseen_categories(features, holdout))
         report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
         golden = golden_document(selected.model, features, training)
         background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)

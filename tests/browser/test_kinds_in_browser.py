@@ -1,0 +1,98 @@
+"""Fields of every kind on the page at 360 px: a calendar, a switch, a choice of 800, and what changes with them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from axe_core_python.sync_playwright import Axe
+from playwright import sync_api
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
+
+from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.preprocessing import preprocessing
+from shared.dataset import parse_spec
+from shared.documents import TargetRange
+from shared.store import CloudStore
+from shared.tables.reading import read_table
+from tests.bench.model import promote_pipeline
+from tests.browser.test_page_in_browser import Open, browser, predicted, says, visit
+from tests.functions.test_predict_function import PATIENCE, running, storage, store
+
+__all__ = ["browser", "storage", "store", "visit"]
+WIDTH = 360
+SPEC = b"""
+name = "flats"
+source = "t.csv"
+target = "rent"
+[features]
+sold = { date_format = "%d.%m.%Y" }
+balcony = { kind = "boolean" }
+"""
+
+
+def flats(rows: int = 1600) -> bytes:
+    chance = np.random.default_rng(0)
+    days = pd.Timestamp("2023-01-02") + pd.to_timedelta(chance.integers(0, 500, rows), unit="D")
+    frame = pd.DataFrame(
+        {
+            "sold": days.strftime("%d.%m.%Y"),
+            "viewed": pd.Timestamp("2024-06-01") + pd.to_timedelta(chance.integers(0, 40_000, rows), unit="min"),
+            "lift": chance.random(rows) < 0.5,
+            "balcony": np.where(chance.random(rows) < 0.1, "", chance.choice(["yes", "no"], rows)),
+            "street": [f"{i % 800:03d} Street of a rather long name" for i in range(rows)],
+        }
+    )
+    frame["rent"] = 500 + 200 * frame["lift"] + 3 * days.month + (np.arange(rows) % 800) / 10
+    return frame.to_csv(index=False).encode()
+
+
+def promoted(store: CloudStore) -> None:
+    spec = parse_spec(SPEC)
+    table = read_table(flats(), spec)
+    target = table.target.to_numpy(dtype=float)
+    pipeline = Pipeline([("preprocess", preprocessing(table.columns)), ("model", Ridge())]).fit(table.features, target)
+    features = describe_features(table.columns, Rows(table.features, target), spec)
+    changes: dict[str, Any] = {"target": "rent", "target_range": TargetRange(), "assessment": None}
+    promote_pipeline(store, pipeline, features, table.features, target, **changes)
+
+
+def field(page: Any, name: str) -> Any:
+    return page.locator(f'#form [name="{name}"]')
+
+
+def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
+    store: CloudStore, tmp_path: Path, visit: Open
+) -> None:
+    promoted(store)
+    with running(tmp_path) as function:
+        page = visit(function, width=WIDTH)
+        kinds = {name: field(page, name).get_attribute("type") for name in ("sold", "viewed", "lift")}
+        assert kinds == {"sold": "date", "viewed": "datetime-local", "lift": "checkbox"}
+        assert field(page, "street").locator("option").count() == 800
+        assert field(page, "balcony").locator("option").all_text_contents() == ["unknown", "yes", "no"]
+        before, on = predicted(page), field(page, "lift").is_checked()
+        field(page, "lift").click()
+        sync_api.expect(page.locator(".prediction")).not_to_have_text(page.text_content(".prediction"))
+        change = predicted(page) - before
+        assert (change < -150) if on else (change > 150)
+        field(page, "sold").fill("2031-05-31")
+        says(page, "#sentences .warning", "Sold: outside the dates that training saw, from 2023-01-02 to 2024-05-15.")
+        field(page, "sold").fill("2023-12-31")
+        sync_api.expect(page.locator("#sentences .warning")).to_have_count(0, timeout=PATIENCE * 1000)
+        figures = page.locator("#what-if figure").all_inner_texts()
+        assert any(text.startswith("Sold") and "at January 2, 2023" in text for text in figures), figures
+        assert any(text.startswith("Lift") and "yes" in text and "no" in text for text in figures), figures
+        page.locator('#what-if button:has-text("yes")').first.click()
+        sync_api.expect(field(page, "lift")).to_be_checked()
+        page.screenshot(path=tmp_path / "kinds-360.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
+        outside = page.evaluate(
+            "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"
+            " e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 80))",
+            WIDTH,
+        )
+        assert outside == []
+        violations = Axe().run(page)["violations"]
+        assert violations == [], [entry["id"] for entry in violations]
