@@ -81,6 +81,8 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `query` stands for it where BigQuery is to select; `max_gb_billed` bounds what either may read there. `aliases` map
     headers to names.
 
+    `weight` names a column that says how much each row counts in a fit.
+
     What serving does with a number outside the range that training saw (`on_range`), and with a category that it did
     not see (`on_unknown`). Bounds that the spec sets itself are always kept.
     """
@@ -91,6 +93,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     query: str | None = None
     max_gb_billed: float = 10.0
     drop: tuple[str, ...] = ()
+    weight: str | None = None
     on_range: Reaction = "warn"
     on_unknown: Reaction = "refuse"
     aliases: dict[str, str] = {}
@@ -226,6 +229,8 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
             sum(map(bool, (spec.split.key or spec.split.ignore, spec.split.group, spec.split.time))) <= 1,
             "split.key or split.ignore, split.group and split.time exclude each other; say one",
         ),
+        (spec.weight not in (spec.target, *spec.drop), f"weight {spec.weight!r} is the target or listed in drop"),
+        (spec.weight not in spec.features, f"features.{spec.weight} is the weight, which is no feature"),
         (spec.target not in (spec.split.group, spec.split.time), f"split: {spec.target!r} is the target"),
         (2 <= spec.tuning.folds <= 20, f"tuning.folds must be from 2 to 20, found {spec.tuning.folds}"),
         (

@@ -143,7 +143,9 @@ def train(
         features = describe_features(table.columns, training, spec)
     with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
-            folds = make_folds(training.features, training.target, table.columns, spec.tuning.folds, seed, parts)
+            folds = make_folds(
+                training.features, training.target, table.columns, spec.tuning.folds, seed, parts, training.weights
+            )
             plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence(), settings.full)
             searched = search(zoo, folds, plan)
         with _stage("select", run_id):
@@ -194,7 +196,11 @@ def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
     if not out.any() or out.all():
         raise InvalidDataset(["the rows are so alike that none, or all, would be held out: add rows that differ"])
     return (
-        Rows(table.features[~out].reset_index(drop=True), target[~out]),
+        Rows(
+            table.features[~out].reset_index(drop=True),
+            target[~out],
+            weights=None if table.weights is None else table.weights[~out],
+        ),
         Rows(table.features[out].reset_index(drop=True), target[out], table.others[out].reset_index(drop=True)),
     )
 

@@ -46,7 +46,8 @@ class Table:
 
     `contents` (n,): what decides each row's side of the split, whatever the order of the columns and the spelling of
     its cells. `dropped`: the columns that the table has and a model does not use; `others` (n, …): what they say, as
-    text, NaN missing. `times` (n,): the moments of the rows, where the spec splits by time.
+    text, NaN missing. `times` (n,): the moments of the rows, where the spec splits by time;
+    `weights` (n,): how much they count, where it says so.
     """
 
     features: pd.DataFrame
@@ -57,6 +58,7 @@ class Table:
     warnings: tuple[str, ...]
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
     times: Vector | None = None
+    weights: Vector | None = None
 
 
 def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES) -> Table:
@@ -70,6 +72,7 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
     target = _target(sheet, spec, problems)
     _check_key(sheet, spec, problems)
     times = _times(sheet, spec, problems)
+    weights = _weights(sheet, spec, problems)
     features: dict[str, pd.Series] = {}
     columns: list[Column] = []
     for name in _candidates(sheet, spec):
@@ -91,12 +94,13 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
         warnings=tuple(warnings),
         others=pd.DataFrame({name: _as_text(sheet.columns[name]) for name in dropped}, index=range(len(target))),
         times=times,
+        weights=weights,
     )
 
 
 def _candidates(sheet: Sheet, spec: DatasetSpec) -> list[str]:
     """The columns that may be features. A new group is unknown to every model: it is a feature only where asked for."""
-    other = {spec.target, *spec.drop}
+    other = {spec.target, spec.weight or "", *spec.drop}
     if spec.split.group not in spec.features:
         other.add(spec.split.group or "")
     return [name for name in sheet.columns if name not in other]
@@ -148,6 +152,21 @@ def _times(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | Non
     return None
 
 
+def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | None:
+    if spec.weight is None:
+        return None
+    column = _raw(spec.weight, sheet, spec)
+    numbers = [None if cell is None else column.number(cell) for cell in column.cells]
+    wrong = [line for number, line in zip(numbers, sheet.lines, strict=True) if number is None or number < 0]
+    if wrong or not any(numbers):
+        where = in_lines(wrong) if wrong else "every row"
+        problems.append(
+            f"weight {spec.weight!r} must be a number of at least 0, and not 0 everywhere; it is not in {where}"
+        )
+        return None
+    return np.array(numbers, dtype=np.float64)
+
+
 def _canonical(cell: str) -> str:
     """A cell's content whatever its spelling: `1.50` is `1.5`, `None` is `none`."""
     value = number_in(cell)
@@ -164,6 +183,7 @@ def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
         ("target", [spec.target]),
         ("drop", spec.drop),
         ("features", spec.features),
+        ("weight", [spec.weight] if spec.weight else []),
         ("split.key", [spec.split.key] if spec.split.key else []),
         ("split.ignore", spec.split.ignore),
         ("split.group", [spec.split.group] if spec.split.group else []),

@@ -42,11 +42,15 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rows:
-    """One side of the split. `others`: the columns that the model does not use, as text, for models that do."""
+    """One side of the split. `others`: the columns that the model does not use, as text, for models that do.
+
+    `weights` (n,): how much each row counts in a fit; None where all count alike.
+    """
 
     features: pd.DataFrame
     target: Vector
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
+    weights: Vector | None = None
 
 
 @dataclass(frozen=True)
@@ -201,7 +205,8 @@ class Finish:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                pipeline.fit(self.training.features, self.training.target)
+                training = self.training
+                pipeline.fit(training.features, training.target, model__sample_weight=training.weights)
         except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
             return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - began

@@ -110,7 +110,7 @@ def predictions(task: Task) -> list[Matrix]:
         if estimator is None or limit < reached:
             settings = {**task.group[indices[0]], **most}
             model = StandardisedTarget(algorithm.make(task.seed).set_params(**settings))
-            estimator = model.fit(train_x, task.fold.train_y).estimator
+            estimator = model.fit(train_x, task.fold.train_y, task.fold.train_w).estimator
             reached = max(tree.get_depth() for tree in estimator.estimators_) if len(limits) > 1 else math.inf
         rounds = [task.group[index].get(rounds_name or "") for index in indices]
         predicted = prefix_predictions(estimator, test_x, rounds)

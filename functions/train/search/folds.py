@@ -30,19 +30,29 @@ BLOCK_ROWS = 4_096
 
 @dataclass(frozen=True)
 class Fold:
-    """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on."""
+    """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on.
+
+    `train_w` (n,): how much each row counts in a fit; None where all count alike.
+    """
 
     train_x: Features
     train_y: Matrix
     test_x: Features
     test_y: Matrix
     test_rows: NDArray[np.intp]
+    train_w: Matrix | None = None
 
 
 def make_folds(
-    features: pd.DataFrame, target: Matrix, columns: Sequence[Column], folds: int, seed: int, parts: Parts | None = None
+    features: pd.DataFrame,
+    target: Matrix,
+    columns: Sequence[Column],
+    folds: int,
+    seed: int,
+    parts: Parts | None = None,
+    weights: Matrix | None = None,
 ) -> list[Fold]:
-    """The folds of `features` (n, c) and `target` (n,): those of `parts`, else `folds` shuffled ones."""
+    """The folds of `features` (n, c), `target` (n,), `weights` (n,): those of `parts`, else `folds` shuffled ones."""
     made = []
     for train, test in parts or KFold(folds, shuffle=True, random_state=seed).split(features):
         transformer = preprocessing(columns).fit(features.iloc[train])
@@ -53,6 +63,7 @@ def make_folds(
                 test_x=_transformed(transformer, features.iloc[test]),
                 test_y=target[test],
                 test_rows=test,
+                train_w=None if weights is None else weights[train],
             )
         )
     return made

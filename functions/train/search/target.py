@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import has_fit_parameter
 
 Matrix = NDArray[np.float64]
 
@@ -23,12 +24,14 @@ class StandardisedTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
 
-    def fit(self, rows: Any, target: Matrix) -> "StandardisedTarget":
-        """Fit to `rows` (n, w) and `target` (n,)."""
+    def fit(self, rows: Any, target: Matrix, sample_weight: Matrix | None = None) -> "StandardisedTarget":
+        """Fit to `rows` (n, w) and `target` (n,), by `sample_weight` (n,) where the estimator takes weights."""
         values = np.asarray(target, dtype=np.float64)
         self.center_ = 0.0 if getattr(self.estimator, "criterion", None) == "poisson" else float(values.mean())
         self.scale_ = float(values.std()) or 1.0
-        self.estimator.fit(rows, (values - self.center_) / self.scale_)
+        weighs = sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight")
+        weights = {"sample_weight": sample_weight} if weighs else {}
+        self.estimator.fit(rows, (values - self.center_) / self.scale_, **weights)
         return self
 
     def predict(self, rows: Any) -> Matrix:

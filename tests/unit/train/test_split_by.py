@@ -1,5 +1,6 @@
 """Splits by time and by group: the newest rows and whole groups are held out, and the folds keep to the same."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.train import pipeline
+from functions.train.candidate.selection import Finish, describe_features
 from functions.train.data.split import fold_parts, held_out, newest
 from functions.train.search.folds import make_folds
-from functions.train.search.search import SearchPlan, out_of_fold
-from functions.train.search.zoo import MODEL_ZOO
+from functions.train.search.search import Candidate, Searched, SearchPlan, out_of_fold
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, FeatureSpec, SplitSpec, TuningSpec, parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table, read_table
@@ -125,3 +127,37 @@ def test_a_split_that_cannot_be_made_is_refused(split: dict[str, Any], shape: di
 def test_a_split_of_two_minds_is_refused(lines: str, sentence: str) -> None:
     with pytest.raises(InvalidDataset, match=sentence):
         parse_spec(f'name = "n"\nsource = "t.csv"\ntarget = "y"\n[split]\n{lines}'.encode())
+
+
+def weighted_table(spec: DatasetSpec) -> Table:
+    """Rows of two truths; the weight says which to believe."""
+    rows = [f"{i % 29},{i % 2},{'ab'[i % 3 == 0]},{(i % 29) * (1 if i % 2 else -1)}" for i in range(ROWS)]
+    return read_table("\n".join(["x,believed,b,y", *rows]).encode(), spec)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in MODEL_ZOO if entry.selectable], ids=lambda entry: entry.name)
+def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Algorithm) -> None:
+    spec = DatasetSpec(name="n", source="t.csv", target="y", weight="believed", tuning=TuningSpec(folds=3))
+    table = weighted_table(spec)
+    assert (list(table.features), table.dropped) == (["x", "b"], ("believed",))
+    training, held = pipeline.split(table, spec)
+    folds = make_folds(training.features, training.target, table.columns, 3, 42, None, training.weights)
+    params = {entry.rounds: 40} if entry.rounds else {}
+    outside = out_of_fold(entry, params, folds, SearchPlan(spec.tuning, 42))
+    believed = training.weights == 1
+    follows = np.corrcoef(outside[believed], training.target[believed])[0, 1] > 0.9
+    assert follows == (entry.name != "KNN")
+    features = describe_features(table.columns, training, spec)
+    searched = Searched(entry, candidates=[Candidate("random", params, (1.0,), (1.0,), 0.1)])
+    result = Finish(table.columns, features, training, held, 42)(searched)
+    assert result.pipeline is not None, result.error
+    refitted = np.ravel(pickle.loads(result.pipeline).predict(training.features))  # noqa: S301 (made a line above)
+    assert (np.corrcoef(refitted[believed], training.target[believed])[0, 1] > 0.9) == follows
+
+
+@pytest.mark.parametrize("cell", ["", "-1", "much"])
+def test_a_weight_that_is_none_is_refused(cell: str) -> None:
+    spec = DatasetSpec(name="n", source="t.csv", target="y", weight="w")
+    rows = [f"{i % 29},{cell if i == 3 else 1},{i}" for i in range(ROWS)]
+    with pytest.raises(InvalidDataset, match="weight 'w' must be a number of at least 0, .*; it is not in line 5"):
+        read_table("\n".join(["x,w,y", *rows]).encode(), spec)
