@@ -159,10 +159,8 @@ def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | N
     numbers = [None if cell is None else column.number(cell) for cell in column.cells]
     wrong = [line for number, line in zip(numbers, sheet.lines, strict=True) if number is None or number < 0]
     if wrong or not any(numbers):
-        where = in_lines(wrong) if wrong else "every row"
-        problems.append(
-            f"weight {spec.weight!r} must be a number of at least 0, and not 0 everywhere; it is not in {where}"
-        )
+        where = f"it is not in {in_lines(wrong)}" if wrong else "it is 0 in every row"
+        problems.append(f"weight {spec.weight!r} must be a number of at least 0, and more in some rows; {where}")
         return None
     return np.array(numbers, dtype=np.float64)
 

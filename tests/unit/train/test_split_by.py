@@ -159,5 +159,5 @@ def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Alg
 def test_a_weight_that_is_none_is_refused(cell: str) -> None:
     spec = DatasetSpec(name="n", source="t.csv", target="y", weight="w")
     rows = [f"{i % 29},{cell if i == 3 else 1},{i}" for i in range(ROWS)]
-    with pytest.raises(InvalidDataset, match="weight 'w' must be a number of at least 0, .*; it is not in line 5"):
+    with pytest.raises(InvalidDataset, match=r"weight 'w' must be a number of at least 0, .*; it is not in line 5"):
         read_table("\n".join(["x,w,y", *rows]).encode(), spec)
