@@ -12,7 +12,8 @@ from functions.train import pipeline
 from functions.train.candidate.selection import Finish, describe_features
 from functions.train.data.split import fold_parts, held_out, newest
 from functions.train.search.folds import make_folds
-from functions.train.search.search import Candidate, Searched, SearchPlan, out_of_fold
+from functions.train.search.search import SearchPlan, out_of_fold
+from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec, FeatureSpec, SplitSpec, TuningSpec, parse_spec
 from shared.errors import InvalidDataset
