@@ -143,7 +143,8 @@ def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Alg
     assert (list(table.features), table.dropped) == (["x", "b"], ("believed",))
     training, held = pipeline.split(table, spec)
     folds = make_folds(training.features, training.target, table.columns, 3, 42, None, training.weights)
-    params = {entry.rounds: 40} if entry.rounds else {}
+    params: dict[str, Any] = {entry.rounds: 40} if entry.rounds else {}
+    params |= {"alpha": 0.01} if "alpha" in entry.space else {}
     outside = out_of_fold(entry, params, folds, SearchPlan(spec.tuning, 42))
     believed = training.weights == 1
     follows = np.corrcoef(outside[believed], training.target[believed])[0, 1] > 0.9
