@@ -22,6 +22,7 @@ from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
 from functions.predict.wire.problems import response
+from functions.predict.wire.watch_page import WatchPage
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse
@@ -66,7 +67,8 @@ def service() -> ASGIApp:
         counters = Counters(store, settings.stage, tried=lambda: predictor.challengers.held)
     if counters:
         _drain_at_the_end(counters)
-    return application(predictor, settings.limits, settings.origins, counters)
+    watch = WatchPage(store, settings.stage)
+    return application(predictor, settings.limits, settings.origins, counters, watch)
 
 
 def _drain_at_the_end(counters: Counters) -> None:

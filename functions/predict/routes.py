@@ -234,9 +234,16 @@ class Api:
 
 
 def application(
-    predictor: Predictor, limits: Limits, origins: Sequence[str] = (), counters: Counters | None = None
+    predictor: Predictor,
+    limits: Limits,
+    origins: Sequence[str] = (),
+    counters: Counters | None = None,
+    watch: Endpoint | None = None,
 ) -> Envelope | CORSMiddleware:
-    """The whole service as an ASGI application. Pages of `origins` may ask it from a browser ("*": of all)."""
+    """The whole service as an ASGI application. Pages of `origins` may ask it from a browser ("*": of all).
+
+    `watch` answers with the page of the watch.
+    """
     api = Api(predictor, limits)
     counted = Counted(counters, lambda: predictor.current).endpoint if counters else _uncounted
     protocols = Protocols(api.model, limits, api.bodies, counted)
@@ -245,7 +252,8 @@ def application(
         for path, (method, endpoint) in api.routes().items()
     }
     versioned = {f"/v1{path}": route for path, route in routes.items()}
-    envelope = Envelope({**versioned, **routes, **protocols.routes(), **page.routes()}, protocols.find)
+    watched: Routes = {"/watch": ("GET", watch)} if watch else {}
+    envelope = Envelope({**versioned, **routes, **protocols.routes(), **page.routes(), **watched}, protocols.find)
     if not origins:
         return envelope
     return CORSMiddleware(

@@ -175,7 +175,7 @@ module "predict_access" {
   bucket   = google_storage_bucket.pipeline.name
   member   = local.accounts[each.key].member
   roles    = local.roles
-  read     = ["${each.key}/"]
+  read     = ["${each.key}/", "watch/${each.key}/index.html"]
   create   = ["live/${each.key}/"]
 }
 

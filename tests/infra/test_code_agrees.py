@@ -262,8 +262,11 @@ def test_predict_reads_its_own_stage_and_nothing_else(plan: Plan, stage: Stage) 
     counters.refused(0.0, 0.0, load(store, stage), 422, ())
     counters.drain()
     assert len(world.bucket.list(layout.live_folder(stage, run_id(1)))) == 1
+    page = layout.watch_page(stage)
+    world.bucket.write(page, b"looked", if_generation=None, content_type="text/html")
+    assert store.read(page).data == b"looked"
     assert store.unused() == set()
-    assert granted == {"reader": (f"{stage}/",), "creator": (f"live/{stage}/",)}
+    assert granted == {"reader": (f"{stage}/", page), "creator": (f"live/{stage}/",)}
     with pytest.raises(NothingPromoted):  # not NotPermitted: it may list, so a missing pointer is told as missing
         load(GrantedStore(MemoryStore(), granted), stage)
     other: Stage = "production" if stage == "staging" else "staging"

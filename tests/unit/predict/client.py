@@ -12,6 +12,7 @@ from functions.predict.live.counters import Counters
 from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import Limits
+from functions.predict.wire.watch_page import WatchPage
 from shared import logs
 from shared.layout import Stage
 from shared.store import Store
@@ -34,7 +35,9 @@ class Client:
         self.store = store
         self.counters = counters or Counters(store, stage)
         self.predictor = Predictor(store, stage, refresh_seconds)
-        self.app = application(self.predictor, limits or Limits(), counters=self.counters)
+        self.app = application(
+            self.predictor, limits or Limits(), counters=self.counters, watch=WatchPage(store, stage)
+        )
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return asyncio.run(self._request(method, path, options))
