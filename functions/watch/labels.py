@@ -6,6 +6,7 @@ table, with the target filled in, is such a file.
 """
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ SERVED_AT = "served_at"
 MAX_LABEL_BYTES = 256 * 2**20
 OUR_COLUMNS = frozenset({*ANSWERED, *ASSESSED, *TOLD, RUN, SERVED_AT})
 """Columns that are about an answer, and no part of what a row says."""
+_EXPLAINED = re.compile(r"(feature|effect)_\d+", re.ASCII)
+"""What an answer that was asked to explain itself has beside them."""
 AHEAD = timedelta(minutes=5)
 """A moment so far in the future is a clock's."""
 
@@ -141,8 +144,13 @@ def _runs(sheet: Sheet, known: frozenset[str], problems: list[str]) -> list[str 
     return runs
 
 
+def _is_said(name: str) -> bool:
+    """Whether a column is part of what a row says."""
+    return name not in OUR_COLUMNS and _EXPLAINED.fullmatch(name) is None
+
+
 def _contents(sheet: Sheet, target: str) -> list[str]:
-    names = sorted(name for name in sheet.columns if name != target and name not in OUR_COLUMNS)
+    names = sorted(name for name in sheet.columns if name != target and _is_said(name))
     forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
     rows = zip(*(sheet.columns[name] for name in names), strict=True)
     found = ["\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows]
@@ -167,7 +175,7 @@ def _hashes(contents: Sequence[str], targets: Sequence[float], moments: Sequence
 
 
 def _table(sheet: Sheet, target: str) -> SentTable:
-    names = [name for name in sheet.columns if name != target and name not in OUR_COLUMNS]
+    names = [name for name in sheet.columns if name != target and _is_said(name)]
     cells = [["" if cell is None else cell for cell in sheet.columns[name]] for name in names]
     rows = list(zip(*cells, strict=True)) if cells else [()] * len(sheet.lines)
     return SentTable(tuple(names), rows, sheet.lines)

@@ -19,11 +19,13 @@ from axe_core_python.sync_playwright import Axe
 from msgspec.structs import replace
 from playwright import sync_api
 
+from functions.watch.labels import read_labels
+from shared.clock import utc_now
 from shared.documents import TargetRange, Tiers
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.tools import require
-from tests.unit.predict.promoted import ASSESSMENT, FEATURES, ROW, SECOND, golden_rows, promote
+from tests.unit.predict.promoted import ASSESSMENT, FEATURES, FIRST, ROW, SECOND, golden_rows, manifest, promote
 from tests.unit.predict.test_challenger import write_challenge
 
 __all__ = ["storage", "store"]
@@ -189,6 +191,14 @@ def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: O
     saved = list(csv.DictReader(io.StringIO(Path(saving.value.path()).read_text(encoding="utf-8-sig"))))
     assert [float(line["prediction"]) for line in saved] == [entry["prediction"] for entry in batch]
     assert [line["gender"] for line in saved] == [row["gender"] for row in rows]
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Download it to fill in what became of each").click()
+    assert saving.value.suggested_filename == "class, 7b-predicted-labels.csv"
+    lines = Path(saving.value.path()).read_text(encoding="utf-8").splitlines()
+    filled = [f"{line}61.5" if place == 1 else line for place, line in enumerate(lines)]
+    served = manifest(FIRST, {})
+    read = read_labels("\r\n".join(filled).encode(), "labels/class.csv", served, utc_now(), [FIRST])
+    assert (len(read), read.unlabelled, read.run_ids, read.targets) == (1, len(rows) - 1, (FIRST,), (61.5,))
 
 
 def test_rows_that_cannot_be_answered_say_why_beside_those_that_can(function: Function, visit: Open) -> None:

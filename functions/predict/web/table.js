@@ -80,6 +80,7 @@ function drawAnswer(schema, file, text, askWorkbook, say) {
   buttons.append(
     button("Download the list with its predictions", () => save(`${name}.csv`, new Blob(["\ufeff", text], CSV))), // the mark tells spreadsheets UTF-8
     button("Download it as an Excel workbook", () => askWorkbook(file).then((book) => save(`${name}.xlsx`, book), (error) => say(error.message))),
+    button("Download it to fill in what became of each", () => save(`${name}-labels.csv`, new Blob(["\ufeff", toFillIn(schema, header, rows)], CSV))),
   );
   const summary = element("p", inSum(rows, place, tier), "summary");
   const frame = element("div", "", "scroll");
@@ -197,9 +198,17 @@ function parseCsv(text) {
 }
 
 function exampleOf({ features }) {
+  return inCsv([features.map(({ name }) => name), features.map(({ written }) => written)]);
+}
+
+// The list with an empty column for what came true: filled in, it is a file of labels, and names the run of each row.
+function toFillIn({ target }, header, rows) {
+  return header.includes(target) ? inCsv([header, ...rows]) : inCsv([[...header, target], ...rows.map((row) => [...row, ""])]);
+}
+
+function inCsv(lines) {
   const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  return [features.map(({ name }) => name), features.map(({ written }) => written)]
-    .map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
+  return lines.map((line) => `${line.map(quoted).join(",")}\r\n`).join("");
 }
 
 function save(name, content) {
