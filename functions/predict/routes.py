@@ -180,13 +180,13 @@ class Api:
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
         batch = await computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self.model()
-        effects = payload.effects_asked(request)
+        effects, formulas = payload.effects_asked(request), payload.formulas_kept(request)
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
 
         def work() -> ASGIApp:
             found = answered(loaded, challenger, wish, lambda run: _read(run, batch, each=each), lambda _: body)
             note(request, found.run, found.read, found.answers)
-            return _batch_answer(found, batch, wanted, effects, each=each)
+            return _batch_answer(found, batch, wanted, effects, each=each, formulas=formulas)
 
         return await (self._explanations.in_turn(work) if effects else computed(body, work))
 
@@ -296,7 +296,9 @@ def _read(run: VerifiedRun, batch: Batch, *, each: bool) -> ModelInput:
     return run.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
 
 
-def _batch_answer(answering: Answered, batch: Batch, wanted: str, effects: int = 0, *, each: bool) -> ASGIApp:
+def _batch_answer(
+    answering: Answered, batch: Batch, wanted: str, effects: int = 0, *, each: bool, formulas: bool = False
+) -> ASGIApp:
     read, answers, run = answering.read, answering.answers, answering.run.manifest.run_id
     found = [told.contributions[:effects] for told in explain_batch(answering.run, read)] if effects else ()
     if wanted == payload.JSON:
@@ -306,7 +308,7 @@ def _batch_answer(answering: Answered, batch: Batch, wanted: str, effects: int =
     risk = answering.run.manifest.assessment is not None
     rows = batch if isinstance(batch, SentTable) else batch.rows
     table = table_answer(rows, answers, read, risk=risk, run=run, each=each, effects=found, most=effects)
-    content = as_csv(table) if wanted == payload.CSV else as_workbook(table)
+    content = as_csv(table, formulas=formulas) if wanted == payload.CSV else as_workbook(table)
     return Response(content, headers={"Vary": "Accept"}, media_type=payload.MEDIA_TYPES[wanted])
 
 

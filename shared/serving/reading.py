@@ -3,6 +3,7 @@
 Both doors, JSON rows and CSV, gather their cells into a `Reading` and finish it here.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
@@ -62,6 +63,10 @@ class ModelInput:
         return cls(np.array(numbers, dtype=np.float64), np.array(words, dtype=object), len(rows))
 
 
+MOST_OF_A_ROW = 5
+"""Problems of one row that are told where rows are answered each for itself: so many rows may have some."""
+
+
 @dataclass
 class Reading:
     """Cells by feature, row by row, with the problems and warnings that were found on the way.
@@ -80,6 +85,7 @@ class Reading:
     numbers: Sequence[int] | None = None
     cells: dict[str, Sequence[object]] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
+    told: Counter[int] = field(default_factory=Counter)
     warnings: list[tuple[int, Warned]] = field(default_factory=list)
 
     def full(self) -> bool:
@@ -94,9 +100,20 @@ class Reading:
 
     def refuse(self, row: int, problem: Problem) -> None:
         """Note a problem of `row`, or of a whole column where `row` is COLUMN."""
+        if self.each and row != COLUMN:
+            self.told[row] += 1
+            if self.told[row] > MOST_OF_A_ROW + 1:
+                return
+            if self.told[row] > MOST_OF_A_ROW:
+                message = f"the row has more problems than the {MOST_OF_A_ROW} that are listed"
+                problem = Problem(self.pointer(row), "more_problems", message)
         if self.numbers is not None and row != COLUMN:
             problem = replace(problem, row=self.numbers[row])
         self.problems.append((row, problem))
+
+    def full_row(self, row: int) -> bool:
+        """Whether no more problems of `row` are told."""
+        return self.each and self.told[row] > MOST_OF_A_ROW
 
     def warn(self, row: int, pointer: str, code: str, message: str) -> None:
         """Note something that the caller should know of although `row`, or a column, is answered."""

@@ -106,6 +106,8 @@ class RequestSchema:
                 sources[name] = spelling
                 gathered[name][position] = cell
                 continue
+            if reading.full_row(position):
+                continue
             where = reading.pointer(position, spelling)
             if name is None:
                 reading.refuse(position, self.unknown(where, spelling))

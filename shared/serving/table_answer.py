@@ -24,6 +24,8 @@ ASSESSED = ("risk_probability", "risk_tier", "band")
 TOLD = ("error", "warning", "row")
 RUN = "run_id"
 MOST_CHOICES = 20
+FORMULA = frozenset("=+-@\t\r")
+_SIGNED = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?", re.ASCII)
 
 
@@ -66,13 +68,20 @@ def table_answer(
     return TableAnswer(header, lines)
 
 
-def as_csv(answer: TableAnswer) -> str:
-    """The answer as CSV (RFC 4180)."""
+def as_csv(answer: TableAnswer, *, formulas: bool = False) -> str:
+    """The answer as CSV (RFC 4180). Text that a spreadsheet would take for a formula begins with an apostrophe, unless
+    `formulas` keeps it as it was sent; numbers stay numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(answer.header)
-    writer.writerows(answer.lines)
+    for line in (answer.header, *answer.lines):
+        writer.writerow(line if formulas else map(_harmless, line))
     return text.getvalue()
+
+
+def _harmless(cell: object) -> object:
+    """Source: https://owasp.org/www-community/attacks/CSV_Injection."""
+    formula = isinstance(cell, str) and cell[:1] in FORMULA and not _SIGNED.fullmatch(cell)
+    return f"'{cell}" if formula else cell
 
 
 def as_workbook(answer: TableAnswer) -> bytes:

@@ -172,6 +172,12 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
                 ),
                 "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EFFECTS},
             },
+            {
+                "name": "formulas",
+                "in": "query",
+                "description": "`keep`: in CSV, text that a spreadsheet would run as a formula stays as it was sent.",
+                "schema": {"type": "string", "enum": ["keep"]},
+            },
             *ARMS,
         ],
         "requestBody": {

@@ -160,6 +160,19 @@ def errors_by_row(request: Request) -> bool:
     return values[-1:] == ["rows"]
 
 
+def formulas_kept(request: Request) -> bool:
+    """Whether `?formulas=keep` asks for text as it was sent, though a spreadsheet would run it.
+
+    Raises Refusal (400) for another value.
+    """
+    if not request.scope["query_string"]:
+        return False
+    values = request.query_params.getlist("formulas")
+    if any(value != "keep" for value in values):
+        raise refuse(400, "bad_query", "expected formulas=keep in the address")
+    return bool(values)
+
+
 def effects_asked(request: Request) -> int:
     """How many of each row's largest effects `?explain=` asks for, 0 where it does not.
 

@@ -449,3 +449,26 @@ def test_requests_leave_no_line_in_the_log(client: Client, records: list[logging
     client.post("/predict", json.dumps(row(gender="secret")))
     client.get("/nope")
     assert len(records) == before
+
+
+def test_a_row_with_many_problems_tells_a_few_of_them_where_rows_stand_for_themselves(client: Client) -> None:
+    wide = {**ROW, **{f"k{number}": 1 for number in range(1000)}}
+    answer = client.post("/predict_batch?errors=rows", json.dumps([wide, dict(ROW), wide]))
+    refused, answered, _ = answer.json()["predictions"]
+    assert [problem["code"] for problem in refused["errors"]] == ["unknown_field"] * 5 + ["more_problems"]
+    assert answered["prediction"] == EXPECTED
+    assert len(answer.content) < 5000
+
+
+def test_text_that_a_spreadsheet_would_run_is_made_harmless_and_numbers_stay_numbers(client: Client) -> None:
+    header = f"{','.join(ROW)},note,figure"
+    notes = ["=cmd|' /C calc'!A0", "+49 170", "-Smith", "@SUM(1)", "plain", "-1.5", "+2"]
+    cells = ",".join(map(str, ROW.values()))
+    table = "\n".join([header, *(f"{cells},{note},-7.25" for note in notes)])
+    accept = {"Content-Type": "text/csv", "Accept": "text/csv"}
+    safe = list(csv.DictReader(io.StringIO(client.post("/predict_batch", table, accept).text)))
+    assert [row["note"] for row in safe] == [*(f"'{note}" for note in notes[:4]), *notes[4:]]
+    assert {row["figure"] for row in safe} == {"-7.25"}
+    kept = list(csv.DictReader(io.StringIO(client.post("/predict_batch?formulas=keep", table, accept).text)))
+    assert [row["note"] for row in kept] == notes
+    assert client.post("/predict_batch?formulas=maybe", table, accept).status_code == 400
