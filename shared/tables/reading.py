@@ -68,7 +68,7 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
     if spec.reading.rows_without_target == "drop":
         sheet = _with_target(sheet, spec, warnings)
     _check_names(sheet, spec)
-    problems: list[str] = []
+    problems = list(sheet.problems)
     target = _target(sheet, spec, problems)
     _check_key(sheet, spec, problems)
     times = _times(sheet, spec, problems)
@@ -176,7 +176,7 @@ def _canonical(cell: str) -> str:
 
 def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
     present = sheet.columns
-    problems = []
+    problems = list(sheet.problems)
     roles: list[tuple[str, Iterable[str]]] = [
         ("target", [spec.target]),
         ("drop", spec.drop),
@@ -195,7 +195,7 @@ def _check_names(sheet: Sheet, spec: DatasetSpec) -> None:
                 problems.append(f"{role} names {name!r}, which the table does not have; {advice}")
     if len(sheet.lines) < MIN_ROWS:
         problems.append(f"the table has {len(sheet.lines)} rows; at least {MIN_ROWS} are needed")
-    if problems:
+    if len(problems) > len(sheet.problems):
         raise InvalidDataset(problems)
 
 

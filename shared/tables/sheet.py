@@ -25,12 +25,14 @@ Cells = list[str | None]
 class Sheet:
     """Raw cells by column, with the line of the file on which each row ends; None is the empty cell.
 
-    `typed`: columns whose cells a program wrote by their type, whatever the spec says of text.
+    `typed`: columns whose cells a program wrote by their type, whatever the spec says of text. `problems`: of rows that
+    were left out, so that they do not hide what is wrong with the others.
     """
 
     columns: dict[str, Cells]
     lines: list[int]
     typed: frozenset[str] = frozenset()
+    problems: tuple[str, ...] = ()
 
 
 def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes: int = MEMORY_BYTES) -> Sheet:
@@ -48,10 +50,12 @@ def _read_csv(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     header, rows, lines = _parsed(_decoded(data))
     names = _headers(header, spec)
     problems = _ragged(rows, lines, len(header))
-    if problems:
-        raise InvalidDataset(problems)
-    cells = [[row[position] or None for row in rows] for position in range(len(names))]
-    return _named(names, cells, lines, warnings)
+    sound = [(row, line) for row, line in zip(rows, lines, strict=True) if len(row) == len(header)]
+    if len(sound) * 2 < len(rows):
+        raise InvalidDataset(problems)  # the header is what is wrong
+    cells = [[row[position] or None for row, _ in sound] for position in range(len(names))]
+    sheet = _named(names, cells, [line for _, line in sound], warnings)
+    return replace(sheet, problems=tuple(problems))
 
 
 def _named(names: Sequence[str], cells: Sequence[Cells], lines: list[int], warnings: list[str]) -> Sheet:

@@ -182,3 +182,23 @@ class TestItIsReadRight:
 
     def test_a_name_with_brackets(self, kind: str) -> None:
         assert "b[0]<5" in table({"b[0]<5": NUMBERS}, kind).features
+
+
+def test_one_ragged_line_does_not_hide_what_is_wrong_with_the_others() -> None:
+    lines = text({"c": ["72%", *NUMBERS[1:]], "w": WORDS, "y": NUMBERS}).splitlines()
+    lines[6] += ",1"
+    lines[20] = lines[20].rsplit(",", 1)[0] + ",?"
+    said = outcome("\n".join(lines).encode(), "csv")
+    assert isinstance(said, str)
+    assert [line.split(" is ")[0].split(" holds ")[0] for line in said.splitlines()] == [
+        "line 7: the number of cells differs from the header's 3",
+        "target 'y'",
+        "feature 'c'",
+    ]
+    assert "in line 21" in said  # the lines of the file, the ragged one counted
+
+
+def test_where_most_lines_are_ragged_the_header_is_wrong() -> None:
+    lines = text({"c": NUMBERS, "w": WORDS, "y": NUMBERS}).splitlines()
+    said = outcome("\n".join([lines[0] + ",z", *lines[1:]]).encode(), "csv")
+    assert said == "lines 2, 3, 4, 5, 6, 7, 8, 9 and 52 more: the number of cells differs from the header's 4"
