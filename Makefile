@@ -20,7 +20,7 @@ export no_proxy := $(NO_PROXY)
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
 KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON KEEP MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
-         TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
+         TARGET TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
          PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT BATCH_PORT WATCH_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND OIDC_AUDIENCE OIDC_CALLERS \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
@@ -67,6 +67,12 @@ clean-local: ## forget the local cloud's state: bucket, runs, logs
 
 # What is asked of a caller comes before anything is installed.
 NEEDS = test -n "$($(1))" || { echo "usage: make $@ $(2)" >&2; exit 2; }
+
+init: ## write a dataset.toml for a table: DATA=file TARGET=column
+	@$(call NEEDS,DATA,DATA=path/to/table.csv TARGET=column)
+	@$(call NEEDS,TARGET,DATA=path/to/table.csv TARGET=column)
+	@$(MAKE) -s $(VENV)/.local-installed
+	@exec $(BIN)/python -m functions.train.desk init "$(DATA)" "$(TARGET)" $(if $(OUT),--out "$(OUT)")
 
 check-data: ## say everything that is wrong with a table: DATASET=file
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml)

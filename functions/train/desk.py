@@ -1,6 +1,6 @@
 """Training at a desk: the same pipeline on a file, without any cloud; progress and leaderboard on the terminal.
 
-`python -m functions.train.desk train DATASET OUT` and `python -m functions.train.desk check DATASET`.
+`python -m functions.train.desk init TABLE TARGET`, `… train DATASET OUT` and `… check DATASET`.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from functions.train import pipeline
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
 from functions.train.data.suspicions import suspicions
+from functions.train.first_spec import first_spec
 from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):  # nothing is left behind; background jobs inherit SIGINT as ignored
         signal.signal(number, signal.default_int_handler)
     try:
-        if asked.action == "check":
+        if asked.action == "init":
+            begin(asked.table, asked.target, asked.out or asked.table.parent / "dataset.toml", Console())
+        elif asked.action == "check":
             check(asked.dataset, Console())
         else:
             train(asked.dataset, asked.out, _settings(asked), Console())
@@ -96,6 +99,27 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write("stopped; nothing was written\n")
         return INTERRUPTED
     return 0
+
+
+def begin(table: Path, target: str, out: Path, console: Console) -> None:
+    """Write a commented spec for `table` to `out`, which must be new, and check it. Raises InvalidDataset."""
+    if out.resolve().parent != table.resolve().parent:
+        raise InvalidDataset([f"{out} must lie beside {table}: a spec names its table by the file's name"])
+    text = first_spec(_read(table, "the table"), table.name, target)
+    try:
+        with out.open("x", encoding="utf-8") as spec:
+            spec.write(text)
+    except FileExistsError:
+        raise InvalidDataset([f"{out} exists; name another file with OUT=, or go on with it"]) from None
+    except OSError as error:
+        raise InvalidDataset([f"{out} cannot be written: {error.strerror}"]) from None
+    console.print(f"{out} was written; what is to look at stands in it", markup=False)
+    check(out, console)
+    console.print(
+        f"next: edit {out}, then\n  make check-data DATASET={out}\n  make train DATASET={out} OUT=folder   without any"
+        f" cloud\n  make run DATASET={out}                 the whole flow",
+        markup=False,
+    )
 
 
 def check(dataset: Path, console: Console) -> Table:
@@ -210,6 +234,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m functions.train.desk", description="Train on a file.")
     actions = parser.add_subparsers(dest="action", required=True)
     training = actions.add_parser("train", help="search, select, export and report")
+    beginning = actions.add_parser("init", help="write a commented dataset.toml for a table")
+    beginning.add_argument("table", type=Path, help="path of a .csv or .parquet file")
+    beginning.add_argument("target", help="the column to predict")
+    beginning.add_argument("--out", type=Path, help="the spec to write; default: dataset.toml beside the table")
     checking = actions.add_parser("check", help="read the table and say what is wrong with it")
     for action in (training, checking):
         action.add_argument("dataset", type=Path, help="path of a dataset.toml")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from joblib import cpu_count
+from msgspec.structs import replace
 from rich.console import Console
 
 from functions.train import pipeline
@@ -48,7 +49,10 @@ def inputs_of(store: Store, manifest: Manifest) -> RunInputs:
         raise CannotTell(f"{manifest.run_id} was made before spec and data were kept with a run")
     spec = _snapshot(store, made.spec_sha256, ".toml", "spec")
     data = _snapshot(store, manifest.dataset.sha256, PurePosixPath(manifest.dataset.uri).suffix, "data")
-    return RunInputs(parse_spec(spec.data), spec, manifest.dataset.uri, data, code_digest())
+    parsed = parse_spec(spec.data)
+    if parsed.in_bigquery:
+        parsed = replace(parsed, source=manifest.dataset.uri, query=None)
+    return RunInputs(parsed, spec, manifest.dataset.uri, data, code_digest())
 
 
 def settings_of(manifest: Manifest, jobs: int) -> SearchSettings:

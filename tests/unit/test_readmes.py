@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from functions.train import spec_reference
+
 ROOT = Path(__file__).resolve().parents[2]
 IGNORED = {".venv", ".git", ".local", ".cache", "build"}
 DOCUMENTS = sorted(path for path in ROOT.rglob("*.md") if not IGNORED & set(path.relative_to(ROOT).parts))
@@ -135,3 +137,9 @@ def test_the_menu_names_every_target_within_eighty_columns() -> None:
     assert [line for line in done.stdout.splitlines() if len(line) > 80] == []
     targets = set(re.findall(r"^([a-z-]+):.*##", text("Makefile"), re.MULTILINE))
     assert targets == set(re.findall(r"^  make ([a-z-]+)", done.stdout, re.MULTILINE))
+
+
+def test_the_keys_of_the_spec_stand_in_the_readme_of_training_as_the_types_have_them() -> None:
+    readme = (ROOT / "functions" / "train" / "README.md").read_text()
+    table = readme.split(spec_reference.BEGIN)[1].split(spec_reference.END)[0]
+    assert table.strip() == spec_reference.reference(), "run: .venv/bin/python -m functions.train.spec_reference"

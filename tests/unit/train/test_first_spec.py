@@ -1,0 +1,94 @@
+"""A commented spec for a table that has none: it is a spec at once, and what is in it is what was read."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from functions.train import desk
+from functions.train.first_spec import first_spec
+from shared.dataset import parse_spec
+from shared.errors import InvalidDataset
+from shared.tables.reading import read_table
+
+ROWS = 80
+RANDOM = np.random.default_rng(1)
+
+
+def houses(**more: object) -> bytes:
+    frame = pd.DataFrame(
+        {
+            "size": RANDOM.integers(40, 300, ROWS),
+            "built": RANDOM.integers(1890, 2020, ROWS),
+            "district": RANDOM.choice(["north", "south"], ROWS),
+            "price": RANDOM.integers(100_000, 900_000, ROWS),
+            **more,
+        }
+    )
+    return frame.to_csv(index=False).encode()
+
+
+def uncommented(text: str) -> str:
+    """The spec with the lines of [features] said."""
+    lines = text.splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("# [features]"))
+    said = [line.removeprefix("# ") for line in lines[begin:] if " = { min" in line or "[features]" in line]
+    return "\n".join([*(line for line in lines if not line.startswith("#")), *said])
+
+
+def test_it_is_a_spec_that_reads_the_table() -> None:
+    data = houses()
+    text = first_spec(data, "My Houses (2024).csv", "price")
+    spec = parse_spec(text.encode())
+    assert (spec.name, spec.source, spec.target) == ("my-houses-2024", "My Houses (2024).csv", "price")
+    assert len(read_table(data, spec).columns) == 3
+
+
+def test_what_stands_in_comments_can_be_said_as_it_stands() -> None:
+    data = houses(**{'odd "name"': RANDOM.normal(size=ROWS)})
+    spec = parse_spec(uncommented(first_spec(data, "houses.csv", "price")).encode())
+    assert set(spec.features) == {"size", "built", 'odd "name"'}
+    assert read_table(data, spec).columns
+
+
+def test_kinds_ranges_and_suspicions_are_told() -> None:
+    data = pd.read_csv(io.BytesIO(houses()))
+    data["twice"] = data["price"] * 2
+    text = first_spec(data.to_csv(index=False).encode(), "houses.csv", "price")
+    assert "#   district: categorical, 2 categories: " in text
+    assert f"#   built: numeric, {data['built'].min()} to {data['built'].max()}" in text  # years as years
+    assert "feature 'twice' nearly is the target" in text
+
+
+def test_a_table_that_cannot_be_read_yet_gets_a_spec_that_says_why() -> None:
+    text = first_spec(houses(rent=[f"{n},5" for n in range(ROWS)]), "houses.csv", "price")
+    assert "# It cannot be read yet. To settle first:" in text
+    assert "feature 'rent' holds numbers that are not written plainly" in text
+    assert parse_spec(text.encode()).target == "price"
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "a\x7fb", "tab\tbed", 'quote"d', "ünï"])
+def test_any_name_of_a_column_leaves_a_spec(name: str) -> None:
+    text = first_spec(houses(**{name: RANDOM.normal(size=ROWS)}), "houses.csv", "price")
+    assert parse_spec(text.encode()).target == "price"
+
+
+def test_a_target_that_is_not_there_is_named_with_its_nearest() -> None:
+    with pytest.raises(InvalidDataset, match="the table has no column 'prize'; did you mean 'price'"):
+        first_spec(houses(), "houses.csv", "prize")
+
+
+def test_the_file_lies_beside_the_table_and_overwrites_nothing(tmp_path: Path) -> None:
+    table, said = tmp_path / "houses.csv", io.StringIO()
+    table.write_bytes(houses())
+    desk.begin(table, "price", tmp_path / "dataset.toml", Console(file=said, width=200))
+    assert f"make run DATASET={tmp_path / 'dataset.toml'}" in said.getvalue()
+    before = (tmp_path / "dataset.toml").read_text()
+    with pytest.raises(InvalidDataset, match="exists; name another file with OUT="):
+        desk.begin(table, "price", tmp_path / "dataset.toml", Console(file=said))
+    assert (tmp_path / "dataset.toml").read_text() == before
+    with pytest.raises(InvalidDataset, match="must lie beside"):
+        desk.begin(table, "price", tmp_path / "elsewhere" / "dataset.toml", Console(file=said))
