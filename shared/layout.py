@@ -159,6 +159,7 @@ LIVE = "live/"
 LABELS = "labels/"
 LEDGER = "watch/labels/"
 PERFORMANCE = "watch/performance/"
+CHALLENGE_COURSE = "watch/challenge.json"
 _DAY = "%Y%m%d"
 _LABEL_FILE = re.compile(r"labels/[^/].*\.(?:csv|parquet)", re.DOTALL)
 _ALARM = re.compile(r"watch/(?:staging|production)/alarms/(\d{8}T\d{6}Z)-[^/]+\.json", re.ASCII)

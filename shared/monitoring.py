@@ -202,6 +202,16 @@ class Performance(Document, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Course(Document, frozen=True, kw_only=True):
+    """What the judge of a challenge saw: the loss of R² with its interval, after so many labels each."""
+
+    schema_version: int
+    run_id: str
+    started_at: datetime
+    updated_at: datetime
+    points: tuple[tuple[int, float, float, float], ...]
+
+
 class LabelRejection(Document, frozen=True, kw_only=True):
     """Why a file of labels was refused."""
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from functions.watch.ledger import Ledger
 from functions.watch.performance import fair
 from functions.watch.quality import Judgement, differences, judge
+from functions.watch.tried import keep_course
 from shared import challenges, layout, logs, pointers
 from shared.challenges import Current
 from shared.codec import decode
@@ -76,6 +77,7 @@ def judge_quality(store: Store, ledger: Ledger, manifests: Mapping[str, Manifest
         return None
     challenge = found.challenge
     judgement = judge(losses(ledger, challenge, manifests[found.champion.run_id]), challenge.max_r2_drop)
+    keep_course(store, challenge, judgement, now)
     look = judgement.look
     if judgement.verdict is None or look is None:
         return judgement

@@ -6,6 +6,7 @@ Numbers and shares of many rows only. It is made anew after every look and every
 import html
 from collections.abc import Collection, Sequence
 
+from functions.watch import tried
 from shared import layout
 from shared.codec import decode
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
@@ -31,7 +32,8 @@ ATTEMPTS = 5
 def publish_page(store: Store, report: WatchReport) -> None:
     """Replace the stage's page, unless one of a later day is there. A lost race is no loss: the winner's is as new."""
     key = layout.watch_page(report.stage)
-    page = render(report, newest_performance(store), newest_alarms(store, report.stage)).encode()
+    beside = tried.section(store, report.looked_at) if report.stage == "production" else ""
+    page = render(report, newest_performance(store), newest_alarms(store, report.stage), beside).encode()
     for _ in range(ATTEMPTS):
         info = store.stat(key)
         if info is not None and (info.metadata.get("day") or "") > report.on:
@@ -82,8 +84,8 @@ def newest_alarms(store: Store, stage: Stage) -> list[Alarm]:
     return found
 
 
-def render(report: WatchReport, performance: Performance | None, alarms: Sequence[Alarm]) -> str:
-    """The page."""
+def render(report: WatchReport, performance: Performance | None, alarms: Sequence[Alarm], beside: str = "") -> str:
+    """The page; `beside` is the part about the challenger."""
     run = next((r for r in performance.runs if r.run_id == report.run_id), None) if performance else None
     standing = {entry.key for entry in report.alarms}
     won = {(bet.stream, run.run_id) for bet in run.bets if bet.alarmed} if run else set()
@@ -96,6 +98,7 @@ def render(report: WatchReport, performance: Performance | None, alarms: Sequenc
         looked=f"{len(looked)} of {len(report.features)}",
         traffic=_traffic(report.traffic[-SHOWN_DAYS:]),
         performance=_performance(performance, run),
+        beside=beside,
         features="".join(_feature(entry) for entry in sorted(report.features, key=lambda f: (not f.alarms, -f.moved))),
         alarms="".join(_alarm(alarm, _stands(alarm, standing, won)) for alarm in alarms) or "<li>none</li>",
         notes="".join(f"<li>{html.escape(note)}</li>" for note in report.notes) or "<li>none</li>",
@@ -244,6 +247,7 @@ summary span {{ color: #52606d; font-weight: 400; }}
 <p>{looked} had enough rows for a look. Grey is training, blue is live.</p>
 {features}
 <h2>Is it right?</h2>{performance}
+{beside}
 <h2>Alarms</h2><ul>{alarms}</ul>
 <h2>Notes</h2><ul>{notes}</ul>
 </body></html>

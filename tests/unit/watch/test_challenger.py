@@ -67,6 +67,18 @@ def test_a_challenger_that_labels_show_worse_is_withdrawn_with_its_figures() -> 
     assert world.bucket.stat(layout.MARKER) is None
 
 
+def test_the_page_shows_what_the_judge_saw() -> None:
+    world = challenged(base=80.0)
+    world.look()
+    label(world, 600)
+    page = world.bucket.read(layout.watch_page("production")).data.decode()
+    assert "What is tried beside it" in page
+    assert 'class="alarm">worse: withdrawn' in page
+    assert page.count("<path") >= 4
+    assert "No verdict yet" not in page
+    assert world.bucket.read(layout.CHALLENGE_COURSE).data.count(b"[") <= 122
+
+
 def test_labels_of_before_the_challenge_say_nothing_of_it() -> None:
     world = challenged(base=80.0)
     world.now = CHALLENGED - timedelta(hours=1)
