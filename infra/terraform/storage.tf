@@ -193,10 +193,16 @@ module "watch_access" {
   bucket = google_storage_bucket.pipeline.name
   member = local.accounts.watch.member
   roles  = local.roles
-  read   = ["live/", "labels/", "watch/", "staging/", "production/", "locks/retrain/"]
-  create = ["watch/", "labels/", "locks/retrain/"]
+  read   = ["live/", "labels/", "watch/", "staging/", "production/", "locks/retrain/", "promote/production.json"]
+  create = [
+    "watch/", "labels/", "locks/retrain/", "production/challenger.json", "production/challenges/", "promote/production.json",
+  ]
   # A page, a day's performance and the reasons beside a file of labels are replaced. Reports, alarms and the ledger never are.
-  remove = ["watch/staging/index.html", "watch/production/index.html", "watch/performance/", "labels/"]
+  # The judge ends a challenge, and asks for a promotion as a person does: validation verifies its marker like any other.
+  remove = [
+    "watch/staging/index.html", "watch/production/index.html", "watch/performance/", "watch/challenge.json", "labels/",
+    "production/challenger.json", "promote/production.json",
+  ]
 }
 
 module "promoter_access" {

@@ -36,6 +36,7 @@ from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.validate.world import WatchedStore, World
+from tests.unit.watch.test_challenger import challenged, label
 from tests.unit.watch.world import World as WatchWorld
 from tests.unit.watch.world import labelled, noise
 from tests.unit.watch.world import rows as watched_rows
@@ -322,7 +323,17 @@ def test_watch_may_do_what_looks_labels_and_alarms_need_and_nothing_else(plan: P
         world.label(labelled(watched_rows(200, number), noise(200, number)), f"labels/{number}.csv")
         world.label(b"", "labels/bad.csv")
     assert len(world.bucket.list(layout.LEDGER)) == 2
-    assert store.unused() == set()
+    tried = challenged(base=60.5, then="promote")
+    judging = GrantedStore(tried.bucket, grants(plan, "watch_access"))
+    tried.store = cast(Store, judging)
+    acted_on = world.bucket.read(layout.pointer("production")).data
+    tried.bucket.write(layout.MARKER, acted_on, if_generation=None, content_type="application/json")
+    tried.serve(marker_generation=tried.bucket.list(layout.MARKER)[0].generation)
+    label(tried, 20)
+    label(tried, 900, seed=2, name="labels/april.csv")
+    verdict = tried.bucket.list(layout.MARKER)[0]
+    assert verdict.metadata["by"] == "watch"
+    assert store.unused() & judging.unused() == set()
     for name in (layout.pointer("production"), world.alarms("production")[0], layout.live_folder("production") + "x"):
         with pytest.raises(NotPermitted):
             store.write(name, b"", if_generation=None, content_type="text/plain")

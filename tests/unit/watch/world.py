@@ -72,12 +72,21 @@ class World:
     heard: Heard = field(default_factory=Heard)
     store: Store | None = None
 
-    def serve(self, run_id: str = FIRST, stage: Stage = "production", *, base: float = 60.0) -> None:
-        """From now on the stage serves the run."""
+    def serve(
+        self,
+        run_id: str = FIRST,
+        stage: Stage = "production",
+        *,
+        base: float = 60.0,
+        marker_generation: int | None = None,
+    ) -> None:
+        """From now on the stage serves the run, as the marker of that generation asked."""
         before = pointers.read_current(self.bucket, stage)
         if before.pointer:
             pointers.record(self.bucket, before.pointer, before.data)
-        made = msgspec.structs.replace(promote(self.bucket, stage, run_id, base=base), promoted_at=self.now)
+        made = msgspec.structs.replace(
+            promote(self.bucket, stage, run_id, base=base), promoted_at=self.now, marker_generation=marker_generation
+        )
         self.bucket.write(layout.pointer(stage), encode(made), if_generation=None, content_type="application/json")
         pointers.record(self.bucket, made, self.bucket.read(layout.pointer(stage)).data)
 
