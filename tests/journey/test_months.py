@@ -70,6 +70,10 @@ class Months:
     def time(self) -> datetime:
         return self.now
 
+    def seconds(self) -> float:
+        """The same since 1970."""
+        return self.now.timestamp()
+
     def watch(self) -> Watch:
         settings = WatchSettings(bucket="b", deadline_seconds=500.0, log_level="INFO")
         return Watch(settings, self.bucket, self, Nobody(), self.time)
