@@ -216,3 +216,15 @@ module "promoter_access" {
   # The second promotion overwrites the first one's marker, which Cloud Storage counts as deleting it.
   remove = ["promote/production.json", "promote/production.challenger.json"]
 }
+
+# The project's editors get nothing of the bucket by themselves (modules/owners_only), so whoever brings data is named.
+module "data_access" {
+  source   = "./modules/object_access"
+  for_each = toset(var.data_editors)
+  bucket   = google_storage_bucket.pipeline.name
+  member   = each.value
+  roles    = local.roles
+  read     = ["data/", "batch/", "labels/", "candidates/", "runs/"]
+  create   = ["data/", "batch/in/", "labels/"]
+  remove   = ["data/", "batch/in/", "labels/"]
+}

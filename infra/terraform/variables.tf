@@ -324,6 +324,16 @@ variable "promoters" {
   }
 }
 
+variable "data_editors" {
+  description = "Who may put tables, files to answer and labels into the bucket and read what becomes of them, as IAM members such as group:data@example.org. Owners of the project may without it; its editors and viewers may not."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for member in var.data_editors : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    error_message = "data_editors must be IAM members such as group:data@example.org; everybody is never one."
+  }
+}
+
 # ---- keeping -----------------------------------------------------------------------------------------------------
 
 variable "candidate_retention_days" {

@@ -229,6 +229,32 @@ def builds_may_not_read_the_models(plan: Plan) -> Iterator[str]:
             yield f"{address}: {grant['role']} on the whole project"
 
 
+def an_objective_s_period_and_goal(plan: Plan) -> Iterator[str]:
+    for address, objective in each(plan, "google_monitoring_slo"):
+        if not 1 <= objective["rolling_period_days"] <= 30 or not 0 < objective["goal"] <= 0.9999:
+            yield f"{address}: {objective['goal']} over {objective['rolling_period_days']} days"
+
+
+def an_uptime_check_asks_from_three_places(plan: Plan) -> Iterator[str]:
+    for address, check in each(plan, "google_monitoring_uptime_check_config"):
+        places, period = check["selected_regions"], seconds(check["period"])
+        few = places and len({*places} & {"USA", "EUROPE", "SOUTH_AMERICA", "ASIA_PACIFIC"}) < 3
+        if (
+            (few and "USA" not in places)
+            or period not in (60, 300, 600, 900)
+            or not 1 <= seconds(check["timeout"]) <= 60
+        ):
+            yield f"{address}: from {places} every {check['period']}, for {check['timeout']}"
+
+
+def a_burn_rate_s_window_is_an_hour_or_more(plan: Plan) -> Iterator[str]:
+    for address, threshold in thresholds(plan):
+        filter_text = threshold.get("filter") or ""  # unknown until the objective is made
+        window = re.search(r'select_slo_burn_rate\("[^"]*", "([^"]*)"\)', filter_text)
+        if window and not (re.fullmatch(r"\d+s", window[1]) and 3600 <= seconds(window[1]) <= 30 * 86_400):
+            yield f"{address}: a window of {window[1]}"
+
+
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
@@ -258,5 +284,8 @@ CHECKS: Mapping[str, Check] = {
         a_trigger_s_build_account_is_named_whole,
         a_function_s_images_are_cleaned_up,
         builds_may_not_read_the_models,
+        an_objective_s_period_and_goal,
+        an_uptime_check_asks_from_three_places,
+        a_burn_rate_s_window_is_an_hour_or_more,
     )
 }

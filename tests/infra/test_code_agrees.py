@@ -44,6 +44,7 @@ from tests.unit.watch.world import rows as watched_rows
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"
 Plan = dict[str, Any]
+ADA = "user:ada@example.org"
 LEFT_TO_THEIR_DEFAULT = {
     "train": {
         "MLFLOW_TRACKING_URI": "set by the variable mlflow_tracking_uri; else runs are kept in the bucket",
@@ -69,7 +70,7 @@ LEFT_TO_THEIR_DEFAULT = {
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return Workspace(tmp_path_factory.mktemp("infra")).get().plan(promoters=["user:ada@example.org"])
+    return Workspace(tmp_path_factory.mktemp("infra")).get().plan(promoters=[ADA], data_editors=[ADA])
 
 
 class Recorded(Mapping[str, str]):
@@ -366,6 +367,20 @@ def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
         store.read(layout.candidate(run_id(1), layout.HOLDOUT))
 
 
+def test_those_who_bring_data_touch_no_model_and_no_pointer(plan: Plan) -> None:
+    world = World()
+    world.stage(1)
+    store = GrantedStore(world.bucket, grants(plan, f'data_access["{ADA}"]'))
+    for name in (layout.SPEC, f"{layout.BATCH_INPUT}x.csv", f"{layout.LABELS}x.csv"):
+        for _ in range(2):
+            store.write(name, b"x", if_generation=None, content_type="text/plain")
+    candidate = layout.candidate(run_id(1), layout.MANIFEST)
+    store.read(candidate)
+    for name in (layout.pointer("staging"), layout.MARKER, candidate, f"{layout.BATCH_OUTPUT}x"):
+        with pytest.raises(NotPermitted):
+            store.write(name, b"{}", if_generation=None, content_type="application/json")
+
+
 def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path) -> None:
     plan = {**plan, **owners_plan(tmp_path)}
     table: dict[str, set[str]] = {}
@@ -388,7 +403,8 @@ def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path
         "NAME-watch": "watch_access",
         "NAME-staging": 'predict_access["staging"]',
         "NAME-production": 'predict_access["production"]',
-        "promoters": 'promoter_access["user:ada@example.org"]',
+        "promoters": f'promoter_access["{ADA}"]',
+        "data editors": f'data_access["{ADA}"]',
         "NAME-delivery, state": "delivery_state",
         "NAME-delivery, sources": "delivery_sources",
     }

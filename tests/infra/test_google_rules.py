@@ -60,6 +60,20 @@ def without_its_log(plan: Plan) -> None:
 
 
 MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
+    ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(rolling_period_days=90)),
+    ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(goal=1.0)),
+    (
+        "an_uptime_check_asks_from_three_places",
+        lambda p: one(p, "google_monitoring_uptime_check_config").update(selected_regions=["EUROPE"]),
+    ),
+    (
+        "an_uptime_check_asks_from_three_places",
+        lambda p: one(p, "google_monitoring_uptime_check_config").update(period="120s"),
+    ),
+    (
+        "a_burn_rate_s_window_is_an_hour_or_more",
+        lambda p: threshold(p, "policy.burn").update(filter='select_slo_burn_rate("slo", "60m")'),
+    ),
     (
         "missing_data_needs_a_duration",
         lambda p: threshold(p, "log_alert").update(evaluation_missing_data="EVALUATION_MISSING_DATA_INACTIVE"),
