@@ -18,13 +18,14 @@ ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
 AGENTS = ("pubsub", "eventarc", "monitoring")
 AGENT_APIS = (*AGENTS, "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
-KEPT = ("google_storage_bucket.", "data.")
+KEPT = ("google_storage_bucket.",)
 """What a destroy that keeps the data leaves in the state: the bucket."""
 
 
 @dataclass(frozen=True)
 class Root:
-    """A folder of Terraform's. Its state is kept below `prefix`, its settings as `key`; some know the code's commit."""
+    """A folder of Terraform's. Its state is kept below `prefix`, its settings as `key`; what builds apply
+    too is told of the commit and of the project's number."""
 
     folder: Path
     prefix: str
@@ -54,6 +55,11 @@ class Deployment:
     @property
     def state_bucket(self) -> str:
         return f"{self.project}-{self.name}-tfstate"
+
+    @property
+    def number(self) -> str:
+        """The project's number. Raises Stopped."""
+        return ask("gcloud", "projects", "describe", self.project, "--quiet", "--format=value(projectNumber)")
 
     @property
     def again(self) -> str:
@@ -130,7 +136,7 @@ class Deployment:
     def _variables(self, root: Root) -> tuple[str, ...]:
         values = {"project": self.project, "region": self.region, "name": self.name}
         if root.knows_commit:
-            values["git_sha"] = commit() or "unknown"
+            values |= {"git_sha": commit() or "unknown", "project_number": self.number}
         return tuple(f"-var={name}={value}" for name, value in values.items())
 
     @property

@@ -115,7 +115,7 @@ resource "google_cloud_run_v2_service_iam_member" "uptime_asks" {
   location = var.region
   name     = module.predict["production"].name
   role     = "roles/run.invoker"
-  member   = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+  member   = "serviceAccount:service-${var.project_number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 }
 
 resource "google_monitoring_alert_policy" "down" {

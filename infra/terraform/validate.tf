@@ -83,5 +83,5 @@ resource "google_pubsub_subscription" "undelivered" {
 resource "google_pubsub_topic_iam_member" "undelivered" {
   topic  = google_pubsub_topic.undelivered.id
   role   = "roles/pubsub.publisher"
-  member = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  member = "serviceAccount:service-${var.project_number}@gcp-sa-pubsub.iam.gserviceaccount.com"
 }

@@ -7,6 +7,16 @@ variable "project" {
   }
 }
 
+# Given, not read: a plan of a new project would ask an API that is not on yet.
+variable "project_number" {
+  description = "Number of that project, which the names of Google's own agents hold: gcloud projects describe PROJECT."
+  type        = string
+  validation {
+    condition     = can(regex("^[0-9]{6,20}$", var.project_number))
+    error_message = "project_number must be the project's number, digits only: gcloud projects describe PROJECT --format='value(projectNumber)'."
+  }
+}
+
 variable "region" {
   description = "Where the functions run, such as europe-west1."
   type        = string

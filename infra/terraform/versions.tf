@@ -27,5 +27,3 @@ locals {
   accounts = module.names.accounts
   roles    = module.names.object_roles
 }
-
-data "google_project" "this" {}

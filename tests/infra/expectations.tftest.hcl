@@ -1,18 +1,12 @@
 # What must hold of every plan, whatever else changes. Run by tests/infra/test_terraform.py with the offline schema.
 
-mock_provider "google" {
-  mock_data "google_project" {
-    defaults = { number = "123456789012" }
-  }
-  mock_data "google_storage_project_service_account" {
-    defaults = { email_address = "service-1@gs-project-accounts.example.com" }
-  }
-}
+mock_provider "google" {}
 
 variables {
-  project   = "my-project"
-  region    = "europe-west1"
-  promoters = ["user:ada@example.com"]
+  project        = "my-project"
+  project_number = "123456789012"
+  region         = "europe-west1"
+  promoters      = ["user:ada@example.com"]
 }
 
 run "plan" {

@@ -18,6 +18,8 @@ HERE = Path(__file__).parent
 SOURCE = "https://developer.hashicorp.com/terraform/install"
 PROVISIONER = re.compile(r'^  provisioner "local-exec" \{\n.*?^  \}\n', re.MULTILINE | re.DOTALL)
 NEEDED = {"project": "my-project", "region": "europe-west1"}
+NUMBER = {"project_number": "123456789012"}
+"""What the delivery's root needs beside them."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Workspace:
         copy = folder / "infra" / "terraform"
         shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfvars", "*override.tf"))
         self.infra = (copy / root).resolve()
+        self.needed = NEEDED if root == "owner" else {**NEEDED, **NUMBER}
         self.change("versions.tf", '  backend "gcs" {}\n', "")
         _leave_commands_out(copy)
         bundles = folder / "build"
@@ -94,7 +97,7 @@ class Workspace:
 
     def refused_or_planned(self, **variables: Any) -> Result:
         """`terraform plan` with these variables beside those that are always needed."""
-        given = {**NEEDED, **variables}
+        given = {**self.needed, **variables}
         (self.infra / "terraform.tfvars.json").write_text(json.dumps(given))
         return self.run("plan", "-no-color", "-input=false", "-out=plan")
 

@@ -21,7 +21,7 @@ DELIVERIES = ("cloudbuild.yaml", "infra/delivery/cloudbuild-release.yaml")
 SENT = ("infra/delivery/cloudbuild-checks.yaml", "infra/delivery/cloudbuild-image.yaml")
 """What these and `make deploy` start, each under an account that may do nothing else."""
 BUILDS = (*DELIVERIES, *SENT)
-BUILTIN = {"PROJECT_ID", "COMMIT_SHA", "TAG_NAME", "TRIGGER_NAME"}
+BUILTIN = {"PROJECT_ID", "PROJECT_NUMBER", "COMMIT_SHA", "TAG_NAME", "TRIGGER_NAME"}
 SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET"}
 
 

@@ -255,7 +255,7 @@ def test_destroy_does_nothing_until_the_project_is_typed(cloud: FakeCloud, typed
 
 
 def test_destroy_keeps_the_data_and_says_so(cloud: FakeCloud) -> None:
-    kept = ["google_storage_bucket.pipeline", "data.google_project.this"]
+    kept = ["google_storage_bucket.pipeline"]
     cloud.change(
         buckets={STATE: []}, fail=["infra/terraform destroy"], left=kept
     )  # the bucket is not empty and protected

@@ -8,7 +8,6 @@ import re
 import pytest
 
 from tests.infra.accounts import PEOPLE, Plan
-from tests.infra.fake_cloud import ROOT
 from tests.infra.iam import NEEDS, held, lacking
 from tests.infra.terraform import Workspace, owners_plan
 
@@ -57,7 +56,5 @@ def test_nothing_that_the_delivery_holds_can_widen_what_anybody_may_do_on_the_pr
 
 def test_every_kind_of_resource_and_every_command_of_a_build_has_its_needs(delivery: Plan) -> None:
     kinds = {match[1] for address in delivery if (match := re.search(r"(?:^|\.)(google_\w+)\.", address))}
-    files = " ".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra" / "terraform").glob("*.tf"))
-    kinds |= set(re.findall(r'^data "(google_\w+)"', files, re.MULTILINE))
     assert kinds - set(NEEDS["terraform"]) == set(), "say in iam.toml what applying it asks for"
     assert set(NEEDS["terraform"]) - kinds == set(), "nothing of the kind is made any more"

@@ -55,7 +55,9 @@ def test_the_expectations_hold(workspace: Workspace) -> None:
     folder = workspace.infra / "tests"
     folder.mkdir()
     shutil.copy(HERE / "expectations.tftest.hcl", folder)
-    result = workspace.run("test", "-no-color", "-var=project=my-project", "-var=region=europe-west1")
+    result = workspace.run(
+        "test", "-no-color", "-var=project=my-project", "-var=region=europe-west1", "-var=project_number=1234567"
+    )
     assert result.status == 0, result.text
     assert "0 failed" in result.text
 

@@ -24,7 +24,7 @@ from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
 from tests.infra.fake_cloud import ROOT
 from tests.infra.healthy import broken, healthy_service
-from tests.infra.rehearsal.google import PERSON, PROJECT, REGION, Google
+from tests.infra.rehearsal.google import NUMBER, PERSON, PROJECT, REGION, Google
 from tests.infra.rehearsal.server import Server, environment, listening, write_programs
 from tests.infra.rehearsal.terraform import Terraform
 from tests.infra.terraform import Workspace, owners_plan
@@ -156,7 +156,7 @@ class Checkout:
     def steps(self, file: str, values: Mapping[str, str]) -> Iterator["Step"]:
         """The steps of a build, in their order, with the trigger's values in place."""
         document = yaml.safe_load((self.folder / file).read_text(encoding="utf-8"))
-        given = {"PROJECT_ID": PROJECT, **document["substitutions"], **values}
+        given = {"PROJECT_ID": PROJECT, "PROJECT_NUMBER": NUMBER, **document["substitutions"], **values}
         for step in document["steps"]:
             words = [_filled(word, given) for word in step["args"]]
             program = {"hashicorp/terraform": "terraform"}.get(step["name"].partition(":")[0], sys.executable)
