@@ -141,7 +141,7 @@ def train(
         parts = fold_parts(table, spec)
         dependent = dependence(table, spec, seed)
         features = describe_features(table.columns, training, spec)
-    with Workers(settings.jobs, settings.backend).pool(partial(load, zoo)) as pool:
+    with Workers(settings.jobs, settings.backend, settings.dask_address).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(
                 training.features, training.target, table.columns, spec.tuning.folds, seed, parts, training.weights

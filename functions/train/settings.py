@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from joblib import cpu_count
 from joblib.parallel import BACKENDS, EXTERNAL_BACKENDS
 
-from functions.train.search.workers import LOKY
+from functions.train.search.workers import DASK, LOKY
 from shared import layout
 from shared.env import Environment
 
@@ -20,7 +20,7 @@ class SearchSettings:
 
     `jobs`: processes of the search, by default the processors that the container may use; `backend`: the joblib backend
     that they are of. `budget_seconds`: the search stops in time for that. `git_sha`: the commit of the code.
-    `full`: the search spares no algorithm, however far it is behind.
+    `full`: the search spares no algorithm, however far it is behind. `dask_address`: the scheduler of the backend dask.
     """
 
     jobs: int
@@ -29,14 +29,17 @@ class SearchSettings:
     git_sha: str
     full: bool = False
     memory_mib: int = 4096
+    dask_address: str | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "SearchSettings":
-        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, GIT_SHA, MEMORY_MIB. Raises SettingsError that names it."""
+        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, DASK_ADDRESS, GIT_SHA, MEMORY_MIB. Raises SettingsError."""
         env = Environment(environ)
+        backend = env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY})))
         return cls(
             jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
-            backend=env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY}))),
+            backend=backend,
+            dask_address=env.text("DASK_ADDRESS") if backend == DASK else None,
             budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
             git_sha=env.text("GIT_SHA", "unknown"),
             memory_mib=env.integer("MEMORY_MIB", _installed_mib(), minimum=1024, maximum=2**24),

@@ -24,6 +24,7 @@ from functions.train.code import code_digest
 from functions.train.desk import Bars
 from functions.train.inputs import RunInputs
 from functions.train.search.progress import Progress
+from functions.train.search.workers import DASK, LOKY
 from functions.train.settings import SearchSettings
 from infra.operate.compare import find
 from infra.operate.comparison import Side
@@ -60,7 +61,9 @@ def settings_of(manifest: Manifest, jobs: int) -> SearchSettings:
     made = manifest.training
     if made is None:
         raise CannotTell(f"{manifest.run_id} does not say how it was made")
-    return SearchSettings(jobs, made.backend, made.budget_seconds, manifest.code.git_sha, made.full)
+    return SearchSettings(
+        jobs, LOKY if made.backend == DASK else made.backend, made.budget_seconds, manifest.code.git_sha, made.full
+    )
 
 
 def surroundings(manifest: Manifest, code: str) -> Iterator[str]:

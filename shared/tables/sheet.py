@@ -40,7 +40,7 @@ def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes
 
     Raises InvalidDataset.
     """
-    if spec.source.endswith(".parquet"):
+    if spec.in_bigquery or spec.source.endswith(".parquet"):  # what BigQuery gives is kept as Parquet
         return _read_parquet(data, spec, warnings, memory_bytes)
     require_fits(data.count(b",") + data.count(b"\n"), len(data), memory_bytes)
     return _read_csv(data, spec, warnings)

@@ -219,6 +219,8 @@ def test_a_run_reads_the_snapshot_and_the_same_rows_make_the_same_run(service: S
     assert first.fingerprint == second.fingerprint
     assert first.spec.source == first.source_uri
     assert read_table(first.source.data, first.spec).target.size == students().num_rows
+    asked = parse_spec(first.spec_object.data)  # the spec as it is kept, from which a run is reproduced
+    assert read_table(first.source.data, asked).target.size == students().num_rows
 
 
 @pytest.mark.parametrize(

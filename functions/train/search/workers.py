@@ -1,6 +1,7 @@
 """Where the fits of a search run: here, one after the other, while they are cheap; else in one pool of processes.
 
-The processes are loky's. Another joblib backend can be put in by name; what runs there cannot be ended.
+The processes are loky's, or a Dask cluster's workers. Another joblib backend can be put in by name; what runs there
+cannot be ended.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,10 +12,12 @@ from typing import Any, TypeVar, cast
 from joblib import Parallel, delayed
 
 from functions.train.search.processes import Limit, Processes
+from functions.train.search.remote import RemoteWorkers
 
 POOL_START_SECONDS = 4.0
 """What starting processes that import scikit-learn costs; less work than this is done sooner without them."""
 LOKY = "loky"
+DASK = "dask"
 HERE = "sequential"
 
 Task = TypeVar("Task")
@@ -23,10 +26,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Workers:
-    """`jobs` processes of a joblib `backend`. One of loky's is a process too, so that a fit in it can be ended."""
+    """`jobs` processes of a joblib `backend`. One of loky's is a process too, so that a fit in it can be ended.
+
+    `address`: of the scheduler whose workers do it all, where the backend is Dask.
+    """
 
     jobs: int = 1
     backend: str = LOKY
+    address: str | None = None
 
     @contextmanager
     def pool(self, load: Callable[[], object] = lambda: None) -> Iterator["Pool"]:
@@ -48,6 +55,7 @@ class Pool:
         self._workers = workers
         self._load = load
         self._processes: Processes | None = None
+        self._remote: RemoteWorkers | None = None
 
     @property
     def jobs(self) -> int:
@@ -77,7 +85,9 @@ class Pool:
         """End the processes, if there are any."""
         if self._processes is not None:
             self._processes.close()
-        self._processes = None
+        if self._remote is not None:
+            self._remote.close()
+        self._processes = self._remote = None
 
     def _results(
         self,
@@ -87,6 +97,9 @@ class Pool:
         limit: Limit[Task, Result] | None,
     ) -> Iterable[tuple[int, Result]]:
         jobs, backend = self._workers.jobs, self._workers.backend
+        if backend == DASK and self._workers.address and (self._remote or seconds >= POOL_START_SECONDS):
+            self._remote = self._remote or RemoteWorkers(self._workers.address, self._load)
+            return self._remote.results(work, tasks)
         if self._processes is None and (seconds < POOL_START_SECONDS or (jobs == 1 and backend != LOKY)):
             return enumerate(map(work, tasks))
         if backend != LOKY:
