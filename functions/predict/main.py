@@ -60,7 +60,13 @@ def service() -> ASGIApp:
     settings = PredictSettings.from_env(os.environ)
     store = CloudStore(settings.bucket, timeout=STORAGE_TIMEOUT, deadline=STORAGE_DEADLINE)
     # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
-    predictor = Predictor(store, settings.stage, settings.refresh_seconds, on_first_model=gc.freeze)
+    predictor = Predictor(
+        store,
+        settings.stage,
+        settings.refresh_seconds,
+        on_first_model=gc.freeze,
+        most_graph_bytes=settings.most_graph_bytes,
+    )
     logs.info("worker started", bucket=settings.bucket, stage=settings.stage)
     counters = None
     if settings.counts:

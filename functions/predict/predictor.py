@@ -17,6 +17,7 @@ from shared import logs
 from shared.clock import utc_now
 from shared.errors import ObjectMissing, PermanentError, TransientError
 from shared.layout import Stage
+from shared.run_files import MAX_FILE_BYTES
 from shared.serving.loaded_model import LoadedModel, NothingPromoted, load
 from shared.store import Store
 
@@ -58,6 +59,7 @@ class Predictor:
         *,
         clock: Callable[[], float] = time.monotonic,
         on_first_model: Callable[[], None] = lambda: None,
+        most_graph_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         """`on_first_model` is called once, in the look's thread, before the first model answers."""
         self.stage = stage
@@ -67,6 +69,7 @@ class Predictor:
         self._store = store
         self._refresh_seconds = refresh_seconds
         self._clock = clock
+        self._most_graph_bytes = most_graph_bytes
         self._on_first_model = on_first_model
         self._current: LoadedModel | None = None
         self._due = -math.inf
@@ -130,7 +133,7 @@ class Predictor:
 
     def _run(self, look: "Future[None]") -> None:
         try:
-            found = load(self._store, self.stage, self._current)
+            found = load(self._store, self.stage, self._current, self._most_graph_bytes)
         except Exception as error:  # noqa: BLE001 - whatever fails, the model in hand keeps serving
             self._failed(error)
         else:

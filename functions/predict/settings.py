@@ -1,5 +1,6 @@
 """The settings of one serving process: which bucket and stage it reads, how often it looks, how much it accepts."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,12 +9,22 @@ from typing import cast
 from shared.env import Environment
 from shared.errors import SettingsError
 from shared.layout import STAGES, Stage
+from shared.run_files import MAX_FILE_BYTES
 
 MEBIBYTE = 2**20
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.ASCII)
 OWN_MIB = 288
 """What a worker takes without a large body: the interpreter, the runtime, two small models, a hundred connections, and
 what the allocator keeps of bodies that are done. `make torture` measures it."""
+
+BARE_MIB = 110
+"""The interpreter and the runtime alone."""
+
+MEMORY_PER_GRAPH_BYTE = 14
+"""What the runtime takes for a byte of a graph of trees, measured with 0.4 and 2 million nodes; of others less."""
+
+MOST_BODIES = 4
+"""Bodies of the largest size that are held at once: more memory than for them is the models'."""
 
 WORK_PER_BYTE = 8
 """Memory that one byte of the largest body may take while it is worked on: `Limits` bounds what it holds."""
@@ -37,7 +48,7 @@ class Limits:
     max_rows: int = 10_000
     body_seconds: float = 30.0
     remembered_rows: int = 4096
-    work_bytes: int = 224 * MEBIBYTE
+    work_bytes: int = 256 * MEBIBYTE
 
     def work_of(self, size: int) -> int:
         """Bytes of memory that a body of `size` bytes may take while it is worked on."""
@@ -58,6 +69,7 @@ class Limits:
 class PredictSettings:
     """Read once, in the worker. `refresh_seconds`: age at which the last look at the pointer is too old. `origins`:
     whose pages may ask from a browser, none by default. `counts`: whether live rows are counted.
+    `most_graph_bytes`: of a model that fits beside the one in hand.
     """
 
     bucket: str
@@ -66,12 +78,15 @@ class PredictSettings:
     limits: Limits
     origins: tuple[str, ...] = ()
     counts: bool = True
+    most_graph_bytes: int = MAX_FILE_BYTES
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "PredictSettings":
         """The settings in `environ`. Raises SettingsError naming the variable, what was expected and found."""
         env = Environment(environ)
         max_bytes = env.integer("MAX_BODY_BYTES", 8 * MEBIBYTE, minimum=1024, maximum=PLATFORM_LIMIT)
+        memory_mib = env.integer("MEMORY_MIB", _installed_mib(), minimum=256, maximum=2**24)
+        work_bytes = _work_bytes(memory_mib, max_bytes)
         return cls(
             bucket=env.text("BUCKET"),
             stage=cast(Stage, env.choice("STAGE", "staging", STAGES)),
@@ -81,10 +96,11 @@ class PredictSettings:
                 max_rows=env.integer("MAX_BATCH_ROWS", 10_000, minimum=1, maximum=1_000_000),
                 body_seconds=env.number("BODY_SECONDS", 30, minimum=0.1, maximum=3600),
                 remembered_rows=env.integer("REMEMBERED_ROWS", 4096, minimum=0, maximum=100_000),
-                work_bytes=_work_bytes(env.integer("MEMORY_MIB", 512, minimum=256, maximum=32768), max_bytes),
+                work_bytes=work_bytes,
             ),
             counts=env.choice("LIVE_COUNTERS", "on", ("on", "off")) == "on",
             origins=_origins(env.optional("ALLOWED_ORIGINS") or ""),
+            most_graph_bytes=_most_graph_bytes(memory_mib, work_bytes),
         )
 
 
@@ -100,7 +116,18 @@ def _work_bytes(memory_mib: int, max_bytes: int) -> int:
             f"environment variable MEMORY_MIB must be at least {least} for bodies of MAX_BODY_BYTES={max_bytes},"
             f" found {memory_mib}"
         )
-    return (memory_mib - OWN_MIB) * MEBIBYTE
+    return min((memory_mib - OWN_MIB) * MEBIBYTE, MOST_BODIES * WORK_PER_BYTE * max_bytes)
+
+
+def _most_graph_bytes(memory_mib: int, work_bytes: int) -> int:
+    """What is left is halved: the model in hand serves while the next one is loaded."""
+    left = (memory_mib - BARE_MIB) * MEBIBYTE - work_bytes
+    return min(MAX_FILE_BYTES, left // 2 // MEMORY_PER_GRAPH_BYTE)
+
+
+def _installed_mib() -> int:
+    """The computer's memory: a container has less, and is told."""
+    return max(512, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEBIBYTE)
 
 
 def _origins(text: str) -> tuple[str, ...]:

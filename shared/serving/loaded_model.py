@@ -14,10 +14,10 @@ from shared.documents import (
     Pointer,
     Profile,
 )
-from shared.errors import IntegrityError, ObjectMissing
+from shared.errors import IntegrityError, ObjectMissing, ObjectTooLarge
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
-from shared.run_files import promised, staged_manifest, verified
+from shared.run_files import MAX_FILE_BYTES, promised, staged_manifest, verified
 from shared.serving.assessment import Answer, Assessor
 from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput
@@ -58,8 +58,12 @@ class LoadedModel(VerifiedRun):
     pointer_generation: int
 
 
-def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> LoadedModel:
+def load(
+    store: Store, stage: Stage, current: LoadedModel | None = None, most_graph_bytes: int = MAX_FILE_BYTES
+) -> LoadedModel:
     """What the stage's pointer names, verified; `current` itself where the pointer has not moved.
+
+    A graph of more than `most_graph_bytes` is not loaded.
 
     Raises NothingPromoted, ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
     """
@@ -73,7 +77,7 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
         raise IntegrityError(f"{layout.pointer(stage)} is a pointer of {pointer.stage!r}, expected one of {stage!r}")
     if current is not None and _same_run(current.pointer, pointer):
         return replace(current, pointer=pointer, pointer_generation=found.generation)
-    run = verified_run(store, stage, pointer.run_id, pointer.manifest_sha256)
+    run = verified_run(store, stage, pointer.run_id, pointer.manifest_sha256, most_graph_bytes)
     return LoadedModel(
         pointer=pointer,
         pointer_generation=found.generation,
@@ -86,12 +90,20 @@ def load(store: Store, stage: Stage, current: LoadedModel | None = None) -> Load
     )
 
 
-def verified_run(store: Store, stage: Stage, run_id: str, manifest_sha256: str) -> VerifiedRun:
+def verified_run(
+    store: Store, stage: Stage, run_id: str, manifest_sha256: str, most_graph_bytes: int = MAX_FILE_BYTES
+) -> VerifiedRun:
     """A run as a stage holds it, whatever its pointer names by now.
 
     Raises ObjectMissing, IntegrityError, InvalidDocument, StorageUnavailable.
     """
     manifest, _ = staged_manifest(store, stage, run_id, manifest_sha256)
+    size = promised(manifest, layout.MODEL).size
+    if size > most_graph_bytes:
+        raise ObjectTooLarge(
+            f"the graph of run {run_id} has {size} bytes, and the memory of this service has room for one of"
+            f" {most_graph_bytes} beside the model in hand: raise predict_memory_mib (MEMORY_MIB)"
+        )
     names = (*SERVED, *(name for name in (layout.BACKGROUND,) if name in manifest.files))
     files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in names}
     model = Model(files[layout.MODEL], manifest.features)

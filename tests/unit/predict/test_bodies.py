@@ -96,6 +96,9 @@ def test_the_work_of_a_body_and_the_memory_of_the_container_belong_together() ->
     settings = PredictSettings.from_env({"BUCKET": "b", "MEMORY_MIB": "512"})
     assert settings.limits.work_bytes == (512 - OWN_MIB) * MEBIBYTE
     assert settings.limits.max_bytes * WORK_PER_BYTE * 2 <= settings.limits.work_bytes
+    larger = PredictSettings.from_env({"BUCKET": "b", "MEMORY_MIB": "2048"})
+    assert settings.most_graph_bytes < larger.most_graph_bytes, "more memory is the models'"
+    assert larger.limits.work_bytes <= 4 * larger.limits.max_bytes * WORK_PER_BYTE
     least = least_memory_mib(32 * MEBIBYTE)
     enough = {"BUCKET": "b", "MAX_BODY_BYTES": str(32 * MEBIBYTE), "MEMORY_MIB": str(least)}
     assert PredictSettings.from_env(enough).limits.max_bytes == 32 * MEBIBYTE

@@ -534,3 +534,19 @@ def test_under_traffic_nobody_waits_for_a_look(store: FlakyStore, predictor: Pre
         store.gate.set()
         if predictor._look is not None:
             predictor._look.result(timeout=30)
+
+
+def test_a_model_that_the_memory_has_no_room_for_is_not_loaded_and_the_one_in_hand_goes_on(
+    store: FlakyStore, clock: Clock
+) -> None:
+    promote(store)
+    size = store.stat(layout.staged("staging", FIRST, layout.MODEL))
+    assert size is not None
+    small = Predictor(store, "staging", 15, clock=clock, most_graph_bytes=size.size)
+    assert run_id(ask(small)) == FIRST
+    promote(store, run_id=SECOND)
+    small._most_graph_bytes = size.size - 1
+    clock.now += 16
+    settle(small)
+    assert (run_id(small.current), small.refresh.failure) == (FIRST, "too_large")
+    assert "predict_memory_mib" in str(small.refresh.detail)
