@@ -11,9 +11,9 @@ from functions.watch.alarms import JSON, Listeners, raise_alarm
 from functions.watch.attribution import Served, run_at, served
 from functions.watch.challenger import judge_quality
 from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
-from functions.watch.ledger import Ledger, as_parquet, combined
+from functions.watch.ledger import as_parquet, combined
 from functions.watch.page import refresh_page
-from functions.watch.performance import bets, judge
+from functions.watch.performance import Bets, bets, judge
 from functions.watch.replay import Runs, known_runs, load_run, replay_all
 from shared import layout, logs
 from shared.codec import decode, encode
@@ -31,7 +31,6 @@ from shared.events import StorageEvent
 from shared.layout import Stage
 from shared.monitoring import Alarm, LabelRejection, Performance
 from shared.run_files import staged_manifest
-from shared.serving.loaded_model import VerifiedRun
 from shared.store import CREATE_ONLY, Store
 from shared.tables.cells import in_lines
 
@@ -63,14 +62,15 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Per
     ledger = combined([store.read(info.name).data for info in store.list(layout.LEDGER)])
     wanted = _wanted(runs, [str(run) for run in set(ledger.runs.tolist()) if run])
     loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
-    performance = judge(ledger, loaded, now)
+    held = {run_id: bets(ledger, run) for run_id, run in loaded.items() if run_id in ledger.residuals}
+    performance = judge(ledger, loaded, held, now)
     _write_newest(store, performance, now)
     judge_quality(store, ledger, {run_id: run.manifest for run_id, run in loaded.items()}, now)
     told: set[str] = set()
     for stage, pointer in sorted(runs.current.items()):  # of one run in both stages, production's callers are told
-        if pointer.run_id in loaded and pointer.run_id in ledger.residuals and pointer.run_id not in told:
+        if pointer.run_id in held and pointer.run_id not in told:
             told.add(pointer.run_id)
-            _raise_alarms(store, stage, ledger, loaded[pointer.run_id], listeners)
+            _raise_alarms(store, stage, pointer.run_id, held[pointer.run_id], listeners)
     for stage in runs.current:
         refresh_page(store, stage)
     return performance
@@ -212,13 +212,12 @@ def _performance(store: Store, key: str) -> tuple[int, Performance | None]:
         return found.generation, None
 
 
-def _raise_alarms(store: Store, stage: Stage, ledger: Ledger, run: VerifiedRun, listeners: Listeners) -> None:
+def _raise_alarms(store: Store, stage: Stage, run_id: str, held: Bets, listeners: Listeners) -> None:
     """One alarm for each bet that was won against the run, at the moment at which the deciding label came."""
-    for stream, (bet, arrived) in bets(ledger, run).items():
+    for stream, (bet, arrived) in held.items():
         if bet.alarm is None:
             continue
         moment = datetime.fromtimestamp(float(arrived[bet.alarm]), UTC)
-        run_id = run.manifest.run_id
         said = {
             "bias": "predictions are too high or too low by more than training promised",
             "spread": "errors are larger than training promised",

@@ -20,8 +20,12 @@ Vector = NDArray[np.float64]
 Z95 = 1.959963984540054
 
 
-def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], now: datetime, notes: tuple[str, ...] = ()) -> Performance:
-    """The performance of `runs`, which the ledger may know."""
+Bets = Mapping[str, tuple[Bet, Vector]]
+"""The bets against a run, by stream, with when each of their labels came."""
+
+
+def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], held: Mapping[str, Bets], now: datetime) -> Performance:
+    """The performance of `runs`, as far as the ledger knows them; `held`: the bets against each."""
     return Performance(
         schema_version=SCHEMA_VERSION,
         updated_at=now,
@@ -30,8 +34,7 @@ def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], now: datetime, notes:
         repeated=ledger.repeated,
         unattributed=int((ledger.runs == "").sum()),
         contradicting=ledger.contradicting,
-        runs=tuple(_run(ledger, run) for run_id, run in sorted(runs.items()) if run_id in ledger.residuals),
-        notes=notes,
+        runs=tuple(_run(ledger, runs[run_id], held[run_id]) for run_id in sorted(held)),
     )
 
 
@@ -42,8 +45,8 @@ def fair(ledger: Ledger, run_id: str) -> NDArray[np.bool_]:
     return found
 
 
-def bets(ledger: Ledger, run: VerifiedRun) -> dict[str, tuple[Bet, Vector]]:
-    """The bets against a run, by stream, with when each of their labels came. None where the run promised nothing."""
+def bets(ledger: Ledger, run: VerifiedRun) -> Bets:
+    """The bets against a run. None where it promised nothing."""
     run_id = run.manifest.run_id
     if not run.profile.residuals:
         return {}
@@ -65,7 +68,7 @@ def scores(targets: Vector, residuals: Vector, covered: NDArray[np.bool_]) -> Sc
     )
 
 
-def _run(ledger: Ledger, run: VerifiedRun) -> RunPerformance:
+def _run(ledger: Ledger, run: VerifiedRun, held: Bets) -> RunPerformance:
     manifest = run.manifest
     run_id = manifest.run_id
     rows = fair(ledger, run_id)
@@ -74,7 +77,7 @@ def _run(ledger: Ledger, run: VerifiedRun) -> RunPerformance:
         BetState(
             stream=stream, labels=bet.labels, wealth=bet.wealth, highest=bet.highest, alarmed=bet.alarm is not None
         )
-        for stream, (bet, _) in bets(ledger, run).items()
+        for stream, (bet, _) in held.items()
     ]
     return RunPerformance(
         run_id=run_id,
