@@ -8,7 +8,7 @@ table, with the target filled in, is such a file.
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,6 +26,8 @@ OUR_COLUMNS = frozenset({*ANSWERED, *ASSESSED, *TOLD, RUN, SERVED_AT})
 """Columns that are about an answer, and no part of what a row says."""
 _EXPLAINED = re.compile(r"(feature|effect)_\d+", re.ASCII)
 """What an answer that was asked to explain itself has beside them."""
+MOST_GROUPS = 50
+NO_VALUE = "(missing)"
 AHEAD = timedelta(minutes=5)
 """A moment so far in the future is a clock's."""
 
@@ -36,7 +38,7 @@ class Labelled:
 
     `hashes`: the same for the same row of another file; the second of two equal rows of one file has another.
     `contents`: what a row says without its target. `table`: the features' columns. `lines`: where each row ends in the
-    file.
+    file. `slices`: the groups of rows that the spec's [slices] asks for, by column.
     """
 
     hashes: tuple[str, ...]
@@ -47,6 +49,7 @@ class Labelled:
     table: SentTable
     lines: tuple[int, ...]
     unlabelled: int
+    slices: Mapping[str, tuple[str, ...]]
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -83,6 +86,7 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
         table=_table(_chosen(sheet, order), manifest.target),
         lines=tuple(sheet.lines[place] for place in order),
         unlabelled=unlabelled,
+        slices=_slices(_chosen(sheet, order), manifest),
     )
 
 
@@ -171,6 +175,16 @@ def _hashes(contents: Sequence[str], targets: Sequence[float], moments: Sequence
         said = f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
         seen[said] += 1
         found.append(hashlib.sha256(f"{said}\x1e{seen[said]}".encode()).hexdigest()[:32])
+    return found
+
+
+def _slices(sheet: Sheet, manifest: Manifest) -> dict[str, tuple[str, ...]]:
+    """The group of each row, by the columns that the spec names; none of a column of very many groups."""
+    found = {}
+    for name in manifest.slices.by:
+        groups = tuple(normalized(cell) if cell and cell.strip() else NO_VALUE for cell in sheet.columns.get(name, ()))
+        if groups and len(set(groups)) <= MOST_GROUPS:
+            found[name] = groups
     return found
 
 

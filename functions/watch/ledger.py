@@ -2,8 +2,9 @@
 
 Columns: `row` (the row's hash), `content` (the hash of what it says without its target), `arrived`, `served_at`, `run`
 (that answered it, null where nobody can tell), `target`, and for every run that was asked `residual:<run_id>` (target −
-predicted, null where it refuses the row) and `covered:<run_id>`. No feature is in it. The metadata `said` is the file's
-name, its unlabelled rows and the notes.
+predicted, null where it refuses the row) and `covered:<run_id>`. No feature is in it, but for the groups of the columns
+that the spec's [slices] names: `slice:<column>`. The metadata `said` is the file's name, its unlabelled rows and the
+notes.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ from functions.watch.replay import Replay
 
 RESIDUAL = "residual:"
 COVERED = "covered:"
+SLICE = "slice:"
 Vector = NDArray[np.float64]
 
 
@@ -41,6 +43,7 @@ class Ledger:
     runs: NDArray[np.object_]
     residuals: Mapping[str, Vector]
     covered: Mapping[str, NDArray[np.bool_]]
+    slices: Mapping[str, NDArray[np.object_]]
     files: int
     repeated: int
     contradicting: int
@@ -62,6 +65,8 @@ def as_parquet(
         "run": pa.array(runs, pa.string()),
         "target": pa.array(labelled.targets, pa.float64()),
     }
+    for name, groups in labelled.slices.items():
+        columns[SLICE + name] = pa.array(groups, pa.string())
     for run_id in sorted(replays):
         found = replays[run_id]
         columns[RESIDUAL + run_id] = pa.array(found.residuals, pa.float64(), mask=np.isnan(found.residuals))
@@ -90,6 +95,11 @@ def combined(files: Sequence[bytes]) -> Ledger:
         runs=np.array([run or "" for run in kept.column("run").to_pylist()], dtype=object),
         residuals={name: _numbers(kept.column(RESIDUAL + name)) for name in names},
         covered={name: _flags(kept.column(COVERED + name)) for name in names},
+        slices={
+            name.removeprefix(SLICE): np.array([group or "" for group in kept.column(name).to_pylist()], dtype=object)
+            for name in kept.column_names
+            if name.startswith(SLICE)
+        },
         files=len(tables),
         repeated=len(rows) - kept.num_rows,
         contradicting=_contradicting(kept),

@@ -4,7 +4,7 @@ Numbers and shares of many rows only. It is made anew after every look and every
 """
 
 import html
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from functions.watch import tried
 from shared import layout
@@ -18,6 +18,7 @@ from shared.monitoring import (
     FeatureLook,
     Performance,
     RunPerformance,
+    Scores,
     Share,
     Traffic,
     WatchReport,
@@ -161,7 +162,20 @@ def _performance(performance: Performance | None, run: RunPerformance | None) ->
         f"<table><thead><tr><th></th><th>On labels (95 %)</th><th>Promised</th></tr></thead><tbody>"
         + "".join(f"<tr><td>{name}</td><td>{found}</td><td>{promised}</td></tr>" for name, found, promised in rows)
         + f"</tbody></table><ul>{bets}</ul>"
+        + "".join(_slices(name, groups) for name, groups in run.slices.items())
     )
+
+
+def _slices(name: str, groups: Mapping[str, Scores]) -> str:
+    """The groups of one column, by how far off the run is for them."""
+    head = f"<tr><th>{html.escape(name)}</th><th>Rows</th><th>Mean absolute error</th><th>Bias</th></tr>"
+    ranked = sorted(groups.items(), key=lambda entry: -entry[1].mae.value)
+    rows = "".join(
+        f"<tr><td>{html.escape(group)}</td><td>{found.rows:,}</td><td>{_interval(found.mae)}</td>"
+        f"<td>{_interval(found.bias)}</td></tr>"
+        for group, found in ranked
+    )
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
 
 
 _BETS = {

@@ -17,6 +17,8 @@ from shared.monitoring import BetState, Estimate, Performance, RunPerformance, S
 from shared.serving.loaded_model import VerifiedRun
 
 Vector = NDArray[np.float64]
+MIN_SLICE = 10
+"""Fewer rows have no figure worth printing."""
 Z95 = 1.959963984540054
 
 
@@ -86,6 +88,14 @@ def _run(ledger: Ledger, run: VerifiedRun, held: Bets) -> RunPerformance:
         level=manifest.interval.level,
         fair=_scores_of(ledger, run_id, rows),
         answered=_scores_of(ledger, run_id, theirs),
+        slices={
+            name: {
+                group: found
+                for group in sorted(set(groups[rows].tolist()) - {""})
+                if (found := _scores_of(ledger, run_id, rows & (groups == group))) and found.rows >= MIN_SLICE
+            }
+            for name, groups in ledger.slices.items()
+        },
         bets=tuple(states),
     )
 

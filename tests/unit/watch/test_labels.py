@@ -13,7 +13,9 @@ from functions.watch.attribution import Served, run_at, served
 from functions.watch.ledger import COVERED, RESIDUAL
 from shared import layout
 from shared.codec import decode
+from shared.documents import Cell, SliceSettings
 from shared.monitoring import LabelRejection, Performance
+from shared.serving.loaded_model import load
 from tests.unit.predict.client import Client
 from tests.unit.predict.promoted import FIRST, SECOND, by_hand
 from tests.unit.watch.world import NAMES, START, World, labelled, noise, rows
@@ -257,3 +259,41 @@ def test_nobody_answers_near_a_swap_or_before_anything_served() -> None:
     assert run_at(history, START + HOUR + timedelta(seconds=60)) is None
     assert run_at(history, START + 3 * HOUR) == SECOND
     assert served(()) == ()
+
+
+def test_the_slices_of_the_spec_have_figures_of_their_own() -> None:
+    world = World()
+    world.serve(slices=SliceSettings(by=("gender",)))
+    world.pass_days()
+    found = rows(400)
+    world.label(labelled(found, [10.0 if row["gender"] == "male" else -10.0 for row in found]))
+    (run,) = performance(world).runs
+    assert set(run.slices) == {"gender"}
+    by_gender = {group: scores.bias.value for group, scores in run.slices["gender"].items()}
+    assert by_gender == {"female": pytest.approx(-10.0), "male": pytest.approx(10.0)}
+    world.look()
+    page = world.bucket.read(layout.watch_page("production")).data.decode()
+    assert "<th>gender</th>" in page
+
+
+def test_what_is_replayed_is_what_was_served_over_five_swaps(world: World) -> None:
+    """Each row was answered by the service that served at its moment; its label comes weeks later."""
+    asked = rows(2_000, 11)
+    moments: list[datetime] = []
+    served_then: list[tuple[dict[str, Cell], str, float]] = []
+    for number in range(6):
+        run_id = f"20260105T07000{number}Z-0000000{number}"
+        world.serve(run_id, base=58.0 + number)
+        loaded = load(world.bucket, "production")
+        for row in asked[len(moments) :: 6]:
+            moments.append(world.now + timedelta(hours=1))
+            served_then.append((row, run_id, loaded.answers(loaded.schema.read_row(dict(row)))[0].prediction))
+        world.pass_days(2)
+    targets = [prediction + 7.0 for _, _, prediction in served_then]
+    errors = [target - by_hand(row) for target, (row, _, _) in zip(targets, served_then, strict=True)]
+    world.label(labelled([row for row, _, _ in served_then], errors, served_at=[m.isoformat() for m in moments]))
+    (table,) = ledger_files(world)
+    runs = table.column("run").to_pylist()
+    assert sorted(runs) == sorted(run for _, run, _ in served_then), "every row is attributed"
+    residuals = [table.column(RESIDUAL + run)[place].as_py() for place, run in enumerate(runs)]
+    assert max(abs(residual - 7.0) for residual in residuals) <= 1e-5

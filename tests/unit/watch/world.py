@@ -79,14 +79,14 @@ class World:
         *,
         base: float = 60.0,
         marker_generation: int | None = None,
+        **changes: Any,
     ) -> None:
-        """From now on the stage serves the run, as the marker of that generation asked."""
+        """From now on the stage serves the run, as the marker of that generation asked; `changes` of its manifest."""
         before = pointers.read_current(self.bucket, stage)
         if before.pointer:
             pointers.record(self.bucket, before.pointer, before.data)
-        made = msgspec.structs.replace(
-            promote(self.bucket, stage, run_id, base=base), promoted_at=self.now, marker_generation=marker_generation
-        )
+        promoted = promote(self.bucket, stage, run_id, base=base, **changes)
+        made = msgspec.structs.replace(promoted, promoted_at=self.now, marker_generation=marker_generation)
         self.bucket.write(layout.pointer(stage), encode(made), if_generation=None, content_type="application/json")
         pointers.record(self.bucket, made, self.bucket.read(layout.pointer(stage)).data)
 
