@@ -38,9 +38,9 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
         "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
     )
     options = parser.parse_args(arguments)
-    environ = dict(os.environ)
-    bucket = bucket_of(parser, environ)
+    bucket = bucket_of(parser, dict(os.environ))
     store = store_of(bucket)
+    environ = dict(os.environ)
     try:
         generation = ask(store, bucket, source(store, options), environ, print, metadata=words(environ))
         pointer = verdict(store, generation, print, options.wait)

@@ -1,10 +1,12 @@
 """What a stage served, as its history tells it: read for the commands that list it, roll back to it or wait for it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from infra.local.clients import past_proxies
 from infra.options import OneLineParser
 from shared import layout, pointers
 from shared.codec import decode
@@ -31,7 +33,9 @@ def bucket_of(parser: OneLineParser, environ: "dict[str, str]") -> str:
 
 
 def store_of(bucket: str) -> CloudStore:
-    """The bucket, of the local cloud where STORAGE_EMULATOR_HOST says so."""
+    """The bucket, of the local cloud where STORAGE_EMULATOR_HOST says so; a proxy in the environment is not asked for
+    what is on this computer, by this process and those that it starts."""
+    os.environ.update(past_proxies(os.environ))
     return CloudStore(bucket, timeout=15.0, deadline=20.0)
 
 

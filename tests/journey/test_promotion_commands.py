@@ -16,7 +16,7 @@ from shared import layout
 from tests.candidates import build, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.local_storage import ROOT
-from tests.tools import require
+from tests.tools import DEAD_PROXIES, require
 
 SECONDS = 240
 
@@ -73,6 +73,12 @@ def test_before_anything_served_every_command_says_so(deployment: Deployment) ->
     refused(run(deployment, "history", "--at", "2026-11-01"), 1, "production served nothing at 2026-11-01T00:00:00Z")
     refused(run(deployment, "promote"), 1, "staging serves nothing yet: train a model first")
     refused(run(deployment, "rollback"), 1, "there is nothing to roll back to")
+
+
+def test_a_proxy_in_the_environment_is_not_asked_for_what_is_on_this_computer(deployment: Deployment) -> None:
+    """Also where a command is run by itself: neither make nor `.local/env` has excepted the loopback."""
+    done = run(deployment, "history", **DEAD_PROXIES, NO_PROXY="", no_proxy="")
+    refused(done, 1, "production has not served anything yet")
 
 
 def test_promote_rollback_and_forward_again(deployment: Deployment) -> None:
