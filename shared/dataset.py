@@ -113,7 +113,9 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.query is not None or self.source.startswith(BIGQUERY)
 
     def kind_of(self, name: str) -> Kind | None:
-        """The kind that the spec says a column to be of; None where it is inferred."""
+        """The kind that the spec says a column to be of, as the target is of numbers; None where it is inferred."""
+        if name == self.target:
+            return "numeric"
         asked = self.features.get(name, FeatureSpec())
         return asked.kind or asked.format_kind
 

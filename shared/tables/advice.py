@@ -13,7 +13,8 @@ from shared.tables.cells import number_in, writing_of
 MOST_SHOWN = 3
 DATE_FORMATS = (
     "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%d-%b-%y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y",
-    "%b %d, %Y", "%B %d, %Y", "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d",
+    "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y",
+    "%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d-%m-%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d",
     "%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M", "%Y/%m/%d %H:%M", "%Y-%m-%dT%H:%M:%S%z",
 )  # fmt: skip
 _UNIT = re.compile(r"[^\d\s.,'()+\-\u2212\u2019\u00a0\u2009\u202f]")

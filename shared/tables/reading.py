@@ -19,7 +19,7 @@ from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
 from shared.documents import CellFormat, Kind
 from shared.errors import InvalidDataset
-from shared.tables.advice import to_read_numbers
+from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
 from shared.tables.sheet import Cells, Sheet, read_sheet
@@ -222,7 +222,12 @@ def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]
             f'[reading] rows_without_target = "drop" in the spec'
         )
     if not column.all(column.number):
-        advice = to_read_numbers(spec.target, column.counts, column.form)
+        marked = column.writings["marked"] > 0
+        advice = (
+            to_read_numbers(spec.target, column.counts, column.form)
+            if marked
+            else to_read_missing(spec.target, column.counts, column.number)
+        )
         problems.append(
             f"target {spec.target!r} is not a finite number in {column.unread(column.number)}; "
             f"{PLAIN_NUMBERS}{advice and f', or {advice}'}"

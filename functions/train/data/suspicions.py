@@ -31,22 +31,27 @@ def suspicions(table: Table, seed: int = 0) -> tuple[str, ...]:
     found: list[str] = []
     for column in table.columns:
         numeric = column.kind != "categorical"
-        found += _of_numbers(column.name, features[column.name], target, rows) if numeric else []
+        places = None if column.kind == "date" else rows  # time rises with the rows of any log
+        found += _of_numbers(column.name, features[column.name], target, places) if numeric else []
         found += [] if numeric else _of_words(column.name, features[column.name], target)
     return tuple(found)
 
 
-def _of_numbers(name: str, values: pd.Series, target: Vector, rows: NDArray[np.int_]) -> Iterator[str]:
+def _of_numbers(name: str, values: pd.Series, target: Vector, rows: NDArray[np.int_] | None) -> Iterator[str]:
     numbers = values.to_numpy(dtype=np.float64)
     present = np.isfinite(numbers)
     alone = _alone(numbers[present], target[present])
     if alone >= LEAK_R2:
         yield _leak(name, alone)
-    elif len(set(numbers[present].tolist())) >= 0.95 * len(numbers) and _along(numbers, rows) >= ROW_NUMBER:
+    elif rows is not None and _differ(numbers[present], len(numbers)) and _along(numbers, rows) >= ROW_NUMBER:
         yield (
             f"feature {name!r} only counts the rows: it rises with them and has a value for each; if it is no "
             f"measurement, list it in drop"
         )
+
+
+def _differ(numbers: Vector, rows: int) -> bool:
+    return len(set(numbers.tolist())) >= 0.95 * rows
 
 
 def _of_words(name: str, values: pd.Series, target: Vector) -> Iterator[str]:

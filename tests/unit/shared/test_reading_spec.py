@@ -79,7 +79,19 @@ def test_two_lines_that_read_other_numbers_are_both_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%b-%y", "%b %d, %Y", "%d %B %Y", "%Y%m%d", "%d/%m/%Y %H:%M"]
+    "form",
+    [
+        "%d/%m/%Y",
+        "%m/%d/%Y",
+        "%d.%m.%Y",
+        "%d-%b-%y",
+        "%b %d, %Y",
+        "%b %d %Y",
+        "%d %B %Y",
+        "%Y/%m/%d",
+        "%Y%m%d",
+        "%d/%m/%Y %H:%M",
+    ],
 )
 def test_the_line_that_a_message_names_makes_the_column_dates(form: str) -> None:
     cells = [day.strftime(form) for day in DAYS]
@@ -127,6 +139,22 @@ def test_rows_without_a_target_are_refused_or_dropped_as_the_spec_asks() -> None
     assert table.warnings[0] == "2 row(s) without a target were dropped, as the spec asks"
     few = ["" if i > 20 else str(i) for i in range(ROWS)]
     assert "the table has 21 rows; at least 50" in told(cells, '[reading]\nrows_without_target = "drop"', few)
+
+
+def test_words_for_missing_in_the_target_are_named_and_its_rows_dropped() -> None:
+    """As R writes flights that never arrived."""
+    cells = [str(i // 2) for i in range(ROWS)]
+    targets = ["NA" if i in (3, 5) else str(i * 0.5) for i in range(ROWS)]
+    lines = advised(told(cells, targets=targets))
+    assert lines == ['y = { missing = ["NA"] }']
+    spec = f'[reading]\nrows_without_target = "drop"\n[features]\n{lines[0]}'
+    assert len(read(cells, spec, targets).target) == 58
+
+
+def test_a_target_is_of_numbers_so_that_its_minus_signs_are_read() -> None:
+    cells = [str(i // 2) for i in range(ROWS)]
+    targets = [f"\N{MINUS SIGN}{i}" if i % 2 else f"({i})" for i in range(ROWS)]
+    assert read(cells, "", targets).target.tolist() == [-float(i) for i in range(ROWS)]
 
 
 @pytest.mark.parametrize(

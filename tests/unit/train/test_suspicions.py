@@ -79,3 +79,11 @@ def test_a_large_table_is_looked_at_in_part() -> None:
     target = RANDOM.normal(size=50_000)
     (said,) = suspicions(table(target * 2, target=target))
     assert "'x'" in said
+
+
+def test_a_date_that_rises_with_the_rows_is_no_row_number() -> None:
+    days = np.datetime64("2024-01-01") + np.arange(200)
+    rows = [f"{day},{'xyz'[i % 3]},{(i * 37) % 101}" for i, day in enumerate(days)]
+    table = read_table("\n".join(["day,b,y", *rows]).encode(), DatasetSpec(name="n", source="t.csv", target="y"))
+    assert [column.kind for column in table.columns] == ["date", "categorical"]
+    assert suspicions(table) == ()
