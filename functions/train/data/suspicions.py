@@ -65,7 +65,7 @@ def _of_words(name: str, values: pd.Series, target: Vector) -> Iterator[str]:
     if counts[[writing_of(str(word)) == "date" for word in counts.index]].sum() > MOSTLY * len(words):
         yield (
             f"feature {name!r} holds dates that are kept as words: a model learns nothing of their order, and does not "
-            f"know a new day; turn them into numbers or list it in drop"
+            f'know a new day; say kind = "date" in the spec, or date_format, or list it in drop'
         )
 
 

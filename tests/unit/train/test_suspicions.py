@@ -6,6 +6,7 @@ import pytest
 
 from functions.train.data.suspicions import suspicions
 from functions.train.desk import read_files
+from shared.dataset import DatasetSpec
 from shared.tables.reading import Column, Table, read_table
 from tests.unit.train.test_pipeline import SAMPLE
 
