@@ -8,7 +8,7 @@ import math
 import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,9 @@ _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 class FeatureSpec(FormatSpec, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the spec fixes of a column; the rest is inferred from the data and frozen into the manifest.
 
-    Its format, `on_range` and `on_unknown` stand for the table's own where they are given.
+    Its format, `on_range` and `on_unknown` stand for the table's own where they are given. `monotone`: the direction
+    that predictions keep while the column rises. A column with the role of an audit is never a model's input, and yet
+    one of the slices.
     """
 
     kind: Kind | None = None
@@ -42,6 +44,8 @@ class FeatureSpec(FormatSpec, frozen=True, kw_only=True, forbid_unknown_fields=T
     max: float | None = None
     on_range: Reaction | None = None
     on_unknown: Reaction | None = None
+    monotone: Literal["increasing", "decreasing"] | None = None
+    role: Literal["audit"] | None = None
 
 
 class SplitSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +79,14 @@ class AlgorithmsSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     without: tuple[str, ...] = ()
 
 
+class CardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What only people know of a model, for its card: what it is for, what it is not for, whom to ask."""
+
+    use: str = ""
+    not_for: str = ""
+    contact: str = ""
+
+
 class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table and its target. `source` is a name next to the spec, a gs:// URI or bq://project.dataset.table.
 
@@ -104,6 +116,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     algorithms: AlgorithmsSpec = AlgorithmsSpec()
     gate: GateSettings = GateSettings()
     slices: SliceSettings = SliceSettings()
+    card: CardSpec = CardSpec()
     target_range: TargetRange = TargetRange()
     assessment: Assessment | None = None
 
@@ -144,7 +157,21 @@ def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
     problems = [f"{where}: {problem}" for problem in _inconsistencies(spec)]
     if problems:
         raise InvalidDataset(problems)
-    return spec
+    return _with_audits_as_slices(spec)
+
+
+def _with_audits_as_slices(spec: DatasetSpec) -> DatasetSpec:
+    """The columns with the role of an audit among those that are dropped and those that the slices are made by."""
+    audits = [name for name, feature in spec.features.items() if feature.role == "audit"]
+    if not audits:
+        return spec
+    by = tuple(dict.fromkeys([*spec.slices.by, *audits]))
+    return msgspec.structs.replace(
+        spec,
+        drop=(*spec.drop, *audits),
+        slices=msgspec.structs.replace(spec.slices, by=by),
+        features={name: feature for name, feature in spec.features.items() if name not in audits},
+    )
 
 
 def _with_one_spelling(spec: DatasetSpec) -> DatasetSpec:
@@ -192,6 +219,7 @@ _SECTIONS: Mapping[str, type[msgspec.Struct]] = {
     "algorithms": AlgorithmsSpec,
     "gate": GateSettings,
     "slices": SliceSettings,
+    "card": CardSpec,
     "target_range": TargetRange,
     "assessment": Assessment,
 }
@@ -259,6 +287,10 @@ def _inconsistencies(spec: DatasetSpec) -> list[str]:
     for name, feature in spec.features.items():
         rules.append((_ordered(feature.min, feature.max), f"features.{name}: min must be below max"))
         rules.append((name not in spec.drop, f"features.{name} is listed in drop"))
+        alone = feature.role is None or feature == FeatureSpec(role=feature.role)
+        rules.append((alone, f"features.{name}: a column for audits is no input of the model, so nothing else is set"))
+        directed = feature.monotone is None or spec.kind_of(name) in (None, "numeric")
+        rules.append((directed, f"features.{name}: only numbers have a direction"))
         beyond = msgspec.structs.replace(feature, **dict.fromkeys(FormatSpec.__struct_fields__))
         rules.append(
             (name != spec.target or beyond == FeatureSpec(), f"features.{name} is the target: only its format")

@@ -405,11 +405,32 @@ class CategoricalProfile(Document, frozen=True, kw_only=True):
     counts: dict[str, int]
 
 
+class Residuals(Document, frozen=True, kw_only=True):
+    """Bounds that cover the interval's level, and evenly spaced quantiles (0 to 1), of residuals target − predicted."""
+
+    low: float
+    high: float
+    quantiles: tuple[float, ...]
+
+
+class Spread(Document, frozen=True, kw_only=True):
+    """How residuals differ from row to row. `scale`: their typical size at the predictions `at`, between which it is
+    interpolated; all residuals here are in units of it, of 1 where there is none. `groups`: those of the categories of
+    the feature `column` that have enough rows; `rest`: those of all others.
+    """
+
+    rest: Residuals
+    column: str | None = None
+    groups: dict[str, Residuals] = {}
+    at: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
+
+
 class Profile(Document, frozen=True, kw_only=True):
     """Training distributions, and evenly spaced quantiles (0 to 1) of the out-of-fold residuals target − predicted.
 
     `residuals`: the residuals themselves, up to 5,000, in no order. `predictions`: what the model predicts for the rows
-    held out, as it is answered.
+    held out, as it is answered. `spread`: where one distribution of residuals for all rows is not fair, how it differs.
     """
 
     rows: int
@@ -418,3 +439,4 @@ class Profile(Document, frozen=True, kw_only=True):
     residual_quantiles: tuple[float, ...]
     residuals: tuple[float, ...] = ()
     predictions: Histogram | None = None
+    spread: Spread | None = None

@@ -32,6 +32,8 @@ PROFILE = "profile.json"
 BACKGROUND = "background.json"
 REPORT = "report.json"
 REPORT_PAGE = "report.html"
+CARD = "card.json"
+CARD_PAGE = "card.html"
 
 BATCH_INPUT = "batch/in/"
 BATCH_OUTPUT = "batch/out/"

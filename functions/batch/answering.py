@@ -64,7 +64,7 @@ def _read(run: VerifiedRun, plan: BatchPlan, rows: Rows) -> ArrowInput:
 
 def _table(run: VerifiedRun, plan: BatchPlan, rows: Rows, read: ArrowInput) -> pa.Table:
     predicted = run.model.run(read.numeric, read.categorical) if len(read.answered) else np.empty(0)
-    answered = _spread(run.assessor.assess_columns(predicted), read.answered, len(rows))
+    answered = _spread(run.assessor.assess_columns(predicted, read.categorical), read.answered, len(rows))
     kept = [rows.columns[name] for name in plan.keep]
     return pa.table([*kept, *answered, pa.array(rows.numbers)], names=_names(run, plan))
 

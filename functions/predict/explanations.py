@@ -1,6 +1,6 @@
 """The way from a request to /explain to its answer, and effects beside the predictions of a batch.
 
-An explanation takes up to 3,750 rows of the graph, so it is computed off the event loop, and one at a time: however
+An explanation takes thousands of rows of the graph, so it is computed off the event loop, and one at a time: however
 many are asked for, predictions share the processor with one of them at most.
 """
 

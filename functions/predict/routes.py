@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from functions.predict.arms import Answered, Wish, answered, wish_of
+from functions.predict.card import card_answer, describe_card
 from functions.predict.challenger import Arm, Challenger, unit_of
 from functions.predict.contract.description import (
     describe_challenger,
@@ -109,6 +110,8 @@ class Api:
             "/predict": ("POST", self.predict),
             "/predict_batch": ("POST", self.predict_batch),
             "/explain": ("POST", self.explain),
+            "/card": ("GET", self.card),
+            "/card.json": ("GET", self.card_json),
             "/health": ("GET", self.health),
             "/ready": ("GET", self.ready),
             "/schema": ("GET", self.schema),
@@ -139,6 +142,14 @@ class Api:
         challenger = self._predictor.challengers.against(loaded)
         tried = describe_challenger(challenger) if challenger else {}
         return JsonAnswer({**describe_model(loaded), **tried, **describe_refresh(self._predictor.refresh)})
+
+    async def card(self, _: Request) -> ASGIApp:
+        """What a person should know of the model that answers."""
+        return card_answer(await self.model())
+
+    async def card_json(self, _: Request) -> ASGIApp:
+        """The same for programs."""
+        return JsonAnswer(describe_card(await self.model()))
 
     async def openapi(self, _: Request) -> ASGIApp:
         """The same as /schema and more, for generators of clients and documentation."""

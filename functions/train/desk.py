@@ -23,9 +23,11 @@ from rich.table import Table as TextTable
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
+from functions.train.data.slices import require_slices
 from functions.train.data.suspicions import suspicions
 from functions.train.first_spec import first_spec
 from functions.train.inputs import RunInputs
+from functions.train.search.monotone import directions, held
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
 from shared import layout, terminal
@@ -125,8 +127,10 @@ def begin(table: Path, target: str, out: Path, console: Console) -> None:
 def check(dataset: Path, console: Console) -> Table:
     """Read the table and say what was found. Raises InvalidDataset."""
     inputs = read_files(dataset)
-    chosen(MODEL_ZOO, inputs.spec.algorithms)
+    zoo = chosen(MODEL_ZOO, inputs.spec.algorithms)
     table = read_table(inputs.source.data, inputs.spec)
+    require_slices(table, inputs.spec)
+    held(zoo, table.columns, directions(table.columns, inputs.spec))
     found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
     for column in table.columns:
         values = table.features[column.name]

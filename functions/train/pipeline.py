@@ -12,7 +12,9 @@ import numpy as np
 
 from functions.train import CODE_VERSION
 from functions.train.candidate.background import background_document
-from functions.train.candidate.diagnosis import diagnose
+from functions.train.candidate.card import build_card
+from functions.train.candidate.diagnosis import Served, diagnose
+from functions.train.candidate.effects import winners_effects
 from functions.train.candidate.enclosures import (
     answered,
     conformal_interval,
@@ -30,6 +32,7 @@ from functions.train.candidate.selection import (
     select,
     unseen_categories,
 )
+from functions.train.candidate.spread import measure
 from functions.train.candidate.trained import Trained
 from functions.train.data.dependence import dependence
 from functions.train.data.slices import require_slices
@@ -42,6 +45,7 @@ from functions.train.publish import publish
 from functions.train.record import tracked_run
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
+from functions.train.search.monotone import directions, held, left_out
 from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
@@ -49,6 +53,7 @@ from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
 from functions.train.tracking import Tracker
 from shared import layout, logs
+from shared.card_page import card_page
 from shared.clock import utc_now
 from shared.codec import digest, encode, encode_gzip
 from shared.dataset import DatasetSpec
@@ -141,6 +146,8 @@ def train(
         parts = fold_parts(table, spec)
         dependent = dependence(table, spec, seed)
         features = describe_features(table.columns, training, spec)
+        asked = directions(table.columns, spec)
+        zoo, unable = held(zoo, table.columns, asked)
     with Workers(settings.jobs, settings.backend, settings.dask_address).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(
@@ -149,34 +156,51 @@ def train(
             plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence(), settings.full)
             searched = search(zoo, folds, plan)
         with _stage("select", run_id):
-            results = finish_all(searched, Finish(table.columns, features, training, holdout, seed, ends), pool)
+            finish = Finish(table.columns, features, training, holdout, seed, ends, asked)
+            results = finish_all(searched, finish, pool)
             selected = select(results, features)
             algorithm = selected.result.searched.algorithm
             kept = folds[: len(folds) - searched[0].skipped]
             outside = out_of_fold(algorithm, selected.best.params, kept, plan)
-            residuals = (training.target[: len(outside)] - outside)[np.isfinite(outside)]
+            told = np.flatnonzero(np.isfinite(outside))
+            residuals = training.target[told] - outside[told]
+            widths = measure(outside[told], residuals, training.features.iloc[told], features)
+        with _stage("explain", run_id):
+            background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
+            effects = winners_effects(selected, finish, background, spec.target_range, kept, pool)
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
-        findings = diagnose(selected.model, features, holdout, winner.interval, spec.target_range, seed)
-        warnings = (*table.warnings, *suspicions(table, seed), *dependent, *unseen_categories(features, holdout))
-        report = report_document(run_id, results, selected, warnings, winner.interval, findings, spec.tuning.scoring)
+        predictions = answered(selected.model, holdout, spec.target_range)
+        profile = profile_document(features, training, residuals, predictions, seed, widths.spread)
+        served = Served(winner.interval, spec.target_range, spec.assessment, profile)
+        findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by)
+        findings["coverage"]["rule"] = widths.figures
+        warnings = (
+            *table.warnings,
+            *suspicions(table, seed),
+            *dependent,
+            *unseen_categories(features, holdout),
+            *left_out(unable, asked),
+        )
+        scoring = spec.tuning.scoring
+        report = report_document(
+            run_id, results, selected, warnings, winner.interval, findings, scoring, target=spec.target, effects=effects
+        )
+        code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
+        origin = Origin(run_id, _dataset(inputs, table, holdout), code, _training(inputs, settings))
+        card = build_card(origin, spec, selected, features, report, table.dropped)
         golden = golden_document(selected.model, features, training)
-        background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
         files = {
             layout.MODEL: selected.graph,
             layout.HOLDOUT: encode_gzip(holdout_document(features, holdout, seed)),
             layout.GOLDEN: encode(golden),
-            layout.PROFILE: encode(
-                profile_document(
-                    features, training, residuals, answered(selected.model, holdout, spec.target_range), seed
-                )
-            ),
+            layout.PROFILE: encode(profile),
             layout.BACKGROUND: encode(background),
             layout.REPORT: report_json(report),
             layout.REPORT_PAGE: report_page(report),
+            layout.CARD: encode(card),
+            layout.CARD_PAGE: card_page(card),
         }
-    code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
-    origin = Origin(run_id, _dataset(inputs, table, holdout), code, _training(inputs, settings))
     manifest = build_manifest(origin, spec, table, winner, files)
     return Trained(manifest, files, golden, results, selected, warnings)
 

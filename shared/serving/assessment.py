@@ -1,7 +1,6 @@
 """A predicted number as an answer: clipped, with its interval, its risk and its band."""
 
 import math
-from bisect import bisect_left
 from dataclasses import dataclass
 
 import msgspec
@@ -10,6 +9,8 @@ from numpy.typing import NDArray
 
 from shared.documents import Assessment, Manifest, Profile, TargetRange
 from shared.errors import IntegrityError
+from shared.serving.quantiles import share_below, shares_below, usable
+from shared.serving.widths import Widths
 
 MANY = 64
 """From so many rows on, arrays are quicker than a row at a time."""
@@ -19,6 +20,7 @@ BANDS = ("low", "medium", "high")
 
 Numbers = NDArray[np.float64]
 Positions = NDArray[np.int8]
+Words = NDArray[np.object_]
 
 
 class Range(msgspec.Struct, frozen=True, gc=False):
@@ -69,11 +71,20 @@ class Assessor:
         self._low, self._high = _bounds(manifest.target_range)
         self._assessment = manifest.assessment
         self._residuals = profile.residual_quantiles
-        if self._assessment is not None and not _usable(self._residuals):
+        if self._assessment is not None and not usable(self._residuals):
             raise IntegrityError("the profile's residual quantiles must be at least two, finite and in order")
+        self._widths = Widths(manifest.interval, self._residuals, profile.spread) if profile.spread else None
+        texts = [feature.name for feature in manifest.features if feature.kind == "categorical"]
+        column = self._widths.column if self._widths else None
+        if column is not None and column not in texts:
+            raise IntegrityError(f"the interval differs by {column}, which is no categorical feature")
+        self._place = None if column is None else texts.index(column)
 
     def assess(self, predicted: float) -> Answer:
-        """The answer for what the graph said. Raises IntegrityError where that is not a finite number."""
+        """The answer for what the graph said of a row, where one width holds for all of them.
+
+        Raises IntegrityError where that is not a finite number.
+        """
         if not math.isfinite(predicted):
             raise IntegrityError("the model predicted a number that is not finite")
         prediction = self._clipped(predicted)
@@ -88,11 +99,14 @@ class Assessor:
         risk = Risk(probability, tier(probability, self._assessment))
         return Answer(prediction, interval, risk, band(prediction, self._assessment))
 
-    def assess_all(self, predicted: NDArray[np.float64]) -> list[Answer]:
-        """The answers for what the graph said of many rows (n,), each as `assess` gives it, to the last digit."""
-        if len(predicted) < MANY:
+    def assess_all(self, predicted: NDArray[np.float64], words: Words | None = None) -> list[Answer]:
+        """The answers for what the graph said of many rows (n,), each as alone, to the last digit.
+
+        `words` (n, c) are the rows' categories as the graph read them, which the width may differ by.
+        """
+        if len(predicted) < MANY and self._widths is None:
             return [self.assess(number) for number in predicted.tolist()]
-        found, level = self.assess_columns(predicted), self._interval.level
+        found, level = self.assess_columns(predicted, words), self._interval.level
         ranges = zip(found.predictions.tolist(), found.lows.tolist(), found.highs.tolist(), strict=True)
         if found.probabilities is None or found.tiers is None or found.bands is None:
             return [Answer(number, Range(level, low, high)) for number, low, high in ranges]
@@ -102,45 +116,37 @@ class Assessor:
             for (number, low, high), (share, tier, band) in zip(ranges, risks, strict=True)
         ]
 
-    def assess_columns(self, predicted: Numbers) -> Assessed:
+    def assess_columns(self, predicted: Numbers, words: Words | None = None) -> Assessed:
         """The answers for what the graph said of many rows (n,), by column. Raises IntegrityError as `assess` does."""
         if not np.isfinite(predicted).all():
             raise IntegrityError("the model predicted a number that is not finite")
         numbers = np.clip(predicted, self._low, self._high) + 0.0
-        lows = np.clip(numbers + self._interval.low_residual, self._low, self._high) + 0.0
-        highs = np.clip(numbers + self._interval.high_residual, self._low, self._high) + 0.0
+        below, above = self._bounds(numbers, words)
+        lows = np.clip(numbers + below, self._low, self._high) + 0.0
+        highs = np.clip(numbers + above, self._low, self._high) + 0.0
         found = self._assessment
         if found is None:
             return Assessed(numbers, lows, highs)
-        shares = shares_below(found.at_risk_below - numbers, self._residuals)
+        shares = self._shares(found.at_risk_below, numbers, words)
         tiers = np.where(shares >= found.tiers.high, 2, np.where(shares >= found.tiers.medium, 1, 0))
         bands = np.where(numbers < found.bands.low, 0, np.where(numbers < found.bands.medium, 1, 2))
         return Assessed(numbers, lows, highs, shares, tiers.astype(np.int8), bands.astype(np.int8))
 
+    def _bounds(self, numbers: Numbers, words: Words | None) -> tuple[Numbers | float, Numbers | float]:
+        if self._widths is None:
+            return self._interval.low_residual, self._interval.high_residual
+        return self._widths.bounds(numbers, self._groups(words))
+
+    def _shares(self, limit: float, numbers: Numbers, words: Words | None) -> Numbers:
+        if self._widths is None:
+            return shares_below(limit - numbers, self._residuals)
+        return self._widths.shares_below(limit, numbers, self._groups(words))
+
+    def _groups(self, words: Words | None) -> list[str] | None:
+        return None if words is None or self._place is None else words[:, self._place].tolist()
+
     def _clipped(self, value: float) -> float:
         return min(max(value, self._low), self._high) + 0.0  # no negative zero
-
-
-def share_below(threshold: float, quantiles: tuple[float, ...]) -> float:
-    """The share of a distribution below `threshold`, from its evenly spaced quantiles (0 to 1), interpolated."""
-    rank = bisect_left(quantiles, threshold)
-    if rank == 0:
-        return 0.0
-    if rank == len(quantiles):
-        return 1.0
-    below, above = quantiles[rank - 1], quantiles[rank]  # below < threshold <= above
-    return (rank - 1 + (threshold - below) / (above - below)) / (len(quantiles) - 1)
-
-
-def shares_below(thresholds: NDArray[np.float64], quantiles: tuple[float, ...]) -> NDArray[np.float64]:
-    """`share_below` of many thresholds (n,), to the last digit."""
-    held = np.array(quantiles)
-    ranks = np.searchsorted(held, thresholds)
-    inner = np.clip(ranks, 1, len(held) - 1)
-    below, above = held[inner - 1], held[inner]
-    with np.errstate(divide="ignore", invalid="ignore"):  # of equal quantiles, whose shares are not taken
-        shares = (inner - 1 + (thresholds - below) / (above - below)) / (len(held) - 1)
-    return np.where(ranks == 0, 0.0, np.where(ranks == len(held), 1.0, shares))
 
 
 def tier(probability: float, assessment: Assessment) -> str:
@@ -160,7 +166,3 @@ def band(prediction: float, assessment: Assessment) -> str:
 def _bounds(target_range: TargetRange) -> tuple[float, float]:
     low, high = target_range.min, target_range.max
     return (-math.inf if low is None else low, math.inf if high is None else high)
-
-
-def _usable(quantiles: tuple[float, ...]) -> bool:
-    return len(quantiles) >= 2 and all(map(math.isfinite, quantiles)) and list(quantiles) == sorted(quantiles)

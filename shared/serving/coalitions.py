@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 BUDGET = 2_000
 """Graph rows up to which every coalition is asked of."""
 
-SAMPLED_BUDGET = 3_750
-"""Graph rows that random orders may take; for 20 features and 50 background rows it is one pair of orders for each."""
+SAMPLED_CELLS = 60_000
+"""Cells of graph rows that random orders may take: ten pairs of orders for each of 50 background rows and 8 features,
+one pair for 20. One pair is always taken, which is within BUDGET rows where `background_rows` chose their number.
+"""
 
 MOST_PAIRS = 10
 SEED = 20_260_105
@@ -62,7 +64,7 @@ def coalitions(features: int, shares: Sequence[float]) -> Coalitions:
         masks, weights = _every(features)
         parts = [(masks, weights)] * rows
         return _assembled(parts, shares, exact=True)
-    pairs = min(MOST_PAIRS, max(1, SAMPLED_BUDGET // (2 * (features - 1) * rows)))
+    pairs = min(MOST_PAIRS, max(1, SAMPLED_CELLS // (2 * (features - 1) * rows * features)))
     generator = np.random.default_rng(SEED)
     orders = [[generator.permutation(features) for _ in range(pairs)] for _ in shares]
     return _assembled([_walks([*told, *(o[::-1] for o in told)]) for told in orders], shares, exact=False)

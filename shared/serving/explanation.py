@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.documents import Background, Manifest
+from shared.documents import Background, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
 from shared.serving.coalitions import Coalitions, coalitions
@@ -45,13 +45,13 @@ class Explanation(msgspec.Struct, frozen=True):
 class Explainer:
     """Explains the answers of one model. May be used by several threads at once."""
 
-    def __init__(self, manifest: Manifest, model: Model, background: Background) -> None:
+    def __init__(self, target_range: TargetRange, model: Model, background: Background) -> None:
         """Raises IntegrityError where the background does not fit the model."""
         self.names = model.numeric + model.categorical
         self.rows = len(background.rows)
         self._model = model
-        self._low = -math.inf if manifest.target_range.min is None else manifest.target_range.min
-        self._high = math.inf if manifest.target_range.max is None else manifest.target_range.max
+        self._low = -math.inf if target_range.min is None else target_range.min
+        self._high = math.inf if target_range.max is None else target_range.max
         _require_usable(background, self.names)
         self._numeric, self._categorical = _arrays(model, background)
         self._shares = np.array(background.counts, dtype=np.float64) / sum(background.counts)

@@ -6,6 +6,7 @@ Pointer → manifest digest → digests of the files that serving loads → gold
 from dataclasses import dataclass, replace
 
 from shared import layout, pointers
+from shared.card import Card
 from shared.codec import decode
 from shared.documents import (
     Background,
@@ -25,7 +26,10 @@ from shared.serving.rows import RequestSchema
 from shared.store import Store
 
 SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)
-"""The files of a run that serving loads, and so verifies; and `layout.BACKGROUND`, which older runs do not have."""
+"""The files of a run that serving loads, and so verifies."""
+
+OF_NEWER_RUNS = (layout.BACKGROUND, layout.CARD)
+"""Files that serving loads too where the run has them: a run from before still serves."""
 
 
 class NothingPromoted(ObjectMissing):
@@ -42,12 +46,13 @@ class VerifiedRun:
     assessor: Assessor
     profile: Profile
     explainer: Explainer | None = None
+    card: Card | None = None
 
     def answers(self, inputs: ModelInput) -> list[Answer]:
         """One answer for each row of `inputs`."""
         if not inputs.rows:
             return []
-        return self.assessor.assess_all(self.model.run(inputs.numeric, inputs.categorical))
+        return self.assessor.assess_all(self.model.run(inputs.numeric, inputs.categorical), inputs.categorical)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,7 @@ def load(
         assessor=run.assessor,
         explainer=run.explainer,
         profile=run.profile,
+        card=run.card,
     )
 
 
@@ -104,7 +110,7 @@ def verified_run(
             f"the graph of run {run_id} has {size} bytes, and the memory of this service has room for one of"
             f" {most_graph_bytes} beside the model in hand: raise predict_memory_mib (MEMORY_MIB)"
         )
-    names = (*SERVED, *(name for name in (layout.BACKGROUND,) if name in manifest.files))
+    names = (*SERVED, *(name for name in OF_NEWER_RUNS if name in manifest.files))
     files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in names}
     model = Model(files[layout.MODEL], manifest.features)
     require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
@@ -116,6 +122,7 @@ def verified_run(
         assessor=Assessor(manifest, profile),
         explainer=_explainer(manifest, model, files.get(layout.BACKGROUND)),
         profile=profile,
+        card=decode(files[layout.CARD], Card, layout.CARD) if layout.CARD in files else None,
     )
 
 
@@ -126,4 +133,4 @@ def _same_run(one: Pointer, other: Pointer) -> bool:
 def _explainer(manifest: Manifest, model: Model, background: bytes | None) -> Explainer | None:
     if background is None:
         return None
-    return Explainer(manifest, model, decode(background, Background, layout.BACKGROUND))
+    return Explainer(manifest.target_range, model, decode(background, Background, layout.BACKGROUND))

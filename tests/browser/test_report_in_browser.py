@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from axe_core_python.sync_playwright import Axe
 from playwright import sync_api
 
 from functions.train import pipeline
@@ -28,10 +29,18 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = pipeline.train(read_files(SAMPLE), settings.search, "20260105T070000Z-0123abcd", zoo)
     page = tmp_path_factory.mktemp("report") / layout.REPORT_PAGE
     page.write_bytes(trained.files[layout.REPORT_PAGE])
+    page.with_name(layout.CARD_PAGE).write_bytes(trained.files[layout.CARD_PAGE])
     return page
 
 
-@pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("print", PAPER)])
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+FILLED = (
+    "[...document.images].map(image => [image.parentElement.clientWidth, image.clientWidth])"
+    ".filter(([frame, image]) => image < frame - 1).length"
+)
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", PAPER)])
 def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> None:
     program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
     with sync_api.sync_playwright() as driver:
@@ -41,8 +50,24 @@ def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> 
         page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
         page.emulate_media(media="print" if media == "print" else "screen")
         page.goto(report.as_uri())
-        assert page.evaluate(CUT) == 0
+        assert page.evaluate(CUT if width > 360 else WIDER) == 0
+        assert page.evaluate(FILLED) == 0
         drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-        assert drawn == [True] * 5
+        assert drawn == [True] * 7
         assert set(asked) <= {"file", "data"}
+        chromium.close()
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", PAPER)])
+def test_the_card_is_reached_from_the_report_and_fits(report: Path, media: str, width: int) -> None:
+    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
+    with sync_api.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = chromium.new_page(viewport={"width": width, "height": 768})
+        page.emulate_media(media="print" if media == "print" else "screen")
+        page.goto(report.as_uri())
+        page.click("text=card")
+        page.wait_for_selector("h1:has-text('Model card')")
+        assert page.evaluate(WIDER) == 0
+        assert [entry["id"] for entry in Axe().run(page)["violations"]] == []
         chromium.close()

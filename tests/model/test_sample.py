@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.enclosures import RESIDUAL_QUANTILES, conformal_interval
+from functions.train.candidate.enclosures import conformal_interval
+from functions.train.candidate.spread import RESIDUAL_QUANTILES
 from functions.train.data.preprocessing import preprocessing
 from functions.train.search.folds import make_folds
 from functions.train.search.search import (
@@ -21,7 +22,7 @@ from functions.train.search.space import Params
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared import metrics
 from shared.dataset import DatasetSpec, TuningSpec, parse_spec
-from shared.serving.assessment import share_below
+from shared.serving.quantiles import share_below
 from shared.tables.reading import Table, read_table
 
 SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"

@@ -154,7 +154,10 @@ class Smoke:
             answer = self.service.get(path)
             found = (answer.status, answer.media_type)
             _require(found == (200, media_type), f"{path} was answered with {found}, expected {(200, media_type)}")
-        return "the page, the API's page and its OpenAPI document are there"
+        card = self.service.get("/card")  # 409: a run of before cards still serves
+        found = (card.status, card.media_type)
+        _require(found in ((200, "text/html"), (409, "application/problem+json")), f"/card was answered with {found}")
+        return "the page, the API's page, its OpenAPI document and the model's card are there"
 
     def latency(self) -> str:
         row = self.rows[0]

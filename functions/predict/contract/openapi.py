@@ -28,6 +28,7 @@ PATHS: tuple[tuple[str, str, str, str], ...] = (
     ("/ready", "ready", "Whether a model is loaded; loads the first one", "Ready"),
     ("/schema", "schema", "What a row must hold, and how much is accepted at once", "Schema"),
     ("/meta", "meta", "Which model answers, where it comes from and how well it scored", "Meta"),
+    ("/card.json", "card", "The model's card: use, data, scores, slices, limits, verdict, and who promoted it", "Card"),
 )
 """Path, operation id, summary and component of the routes that take nothing."""
 
@@ -59,7 +60,7 @@ REFUSALS: Mapping[str, str] = {
 }
 """Status and meaning of every refusal of a prediction."""
 
-UNEXPLAINED: Mapping[str, str] = {"409": "The model was trained before explanations were, and has no background.json"}
+UNEXPLAINED: Mapping[str, str] = {"409": "The model was trained before explanations, or cards, were"}
 """What an explanation may be refused with besides."""
 
 
@@ -120,6 +121,8 @@ def _getter(operation: str, summary: str, component: str) -> Json:
     responses = {"200": _answer(summary, {"application/json": {"schema": _reference(component)}})}
     if operation != "health":
         responses["503"] = _refusal("503")
+    if operation == "card":
+        responses["409"] = _refusal("409")
     return {"operationId": operation, "summary": summary, "responses": responses}
 
 
@@ -223,7 +226,7 @@ def _schemas(manifest: Manifest, limits: Limits) -> Json:
         "Problem": _problem(),
         "ProblemEntry": _problem_entry(),
         "Health": _object({"status": {"const": "ok"}, "model_loaded": {"type": "boolean"}}),
-        **{name: {"type": "object"} for name in ("Ready", "Schema", "Meta")},
+        **{name: {"type": "object"} for name in ("Ready", "Schema", "Meta", "Card")},
     }
 
 

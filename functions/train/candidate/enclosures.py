@@ -1,6 +1,5 @@
 """Makes what is enclosed with a model so that others can judge it: held-out and golden rows, profile, interval."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from functions.train.candidate.selection import Rows
+from functions.train.candidate.spread import LEVEL, RESIDUAL_QUANTILES, residual_bounds
 from functions.train.graph.export import columns_as_sent, columns_of
 from shared.documents import (
     CategoricalProfile,
@@ -18,6 +18,7 @@ from shared.documents import (
     Interval,
     NumericProfile,
     Profile,
+    Spread,
     TargetRange,
 )
 from shared.histogram import histogram
@@ -27,8 +28,6 @@ GOLDEN_ROWS = 50
 GOLDEN_WITH_MISSING = 5
 MAX_HOLDOUT_ROWS = 50_000
 MAX_OTHER_CHARACTERS = 16 * 2**20
-LEVEL = 0.9
-RESIDUAL_QUANTILES = 201
 MAX_RESIDUALS = 5_000
 Vector = NDArray[np.float64]
 
@@ -70,12 +69,17 @@ def golden_document(model: Model, features: Sequence[Feature], training: Rows) -
 
 
 def profile_document(
-    features: Sequence[Feature], training: Rows, residuals: Vector, answered: Vector, seed: int
+    features: Sequence[Feature],
+    training: Rows,
+    residuals: Vector,
+    answered: Vector,
+    seed: int,
+    spread: Spread | None = None,
 ) -> Profile:
     """Distributions of the training rows, and the out-of-fold `residuals` (n,), target − predicted.
 
     `answered` (m,): what is answered for the rows held out. Live rows are compared with them, not with those trained
-    on, whose predictions follow their own targets.
+    on, whose predictions follow their own targets. `spread`: how the residuals differ from row to row, where they do.
     """
     frame = training.features
     kept = residuals
@@ -88,6 +92,7 @@ def profile_document(
         residual_quantiles=tuple(np.quantile(residuals, np.linspace(0, 1, RESIDUAL_QUANTILES)).tolist()),
         residuals=tuple(kept.tolist()),
         predictions=histogram(answered),
+        spread=spread,
     )
 
 
@@ -99,13 +104,9 @@ def answered(model: Model, rows: Rows, bounds: TargetRange) -> Vector:
 
 
 def conformal_interval(residuals: Vector, level: float = LEVEL) -> Interval:
-    """Split-conformal residual bounds: the (n + 1)-corrected order statistics of the out-of-fold residuals (n,).
-
-    Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2005.
-    """
-    ordered, n, tail = np.sort(residuals), len(residuals), (1 - level) / 2
-    low = max(math.floor(round((n + 1) * tail, 9)), 1)  # (1 - 0.9) / 2 is a little less than 0.05
-    return Interval(level=level, low_residual=float(ordered[low - 1]), high_residual=float(ordered[n - low]))
+    """The interval of one width for all rows, by the out-of-fold residuals (n,)."""
+    low, high = residual_bounds(residuals, level)
+    return Interval(level=level, low_residual=low, high_residual=high)
 
 
 def _numeric(values: pd.Series) -> NumericProfile:

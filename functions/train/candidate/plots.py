@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
 INK, ACCENT, SOFT = "#1f2933", "#1565c0", "#9aa5b1"
 SIZE = (5.2, 3.9)
+WIDE = 10.6
+"""Inches: the page's width."""
 MAX_POINTS = 2_000
 
 
 def leaderboard(rows: Sequence[Mapping[str, Any]], selected: str, scoring: Scoring) -> str:
     """Mean score of the folds of each algorithm, with its standard deviation."""
     scored = [row for row in rows if row["cv"] and row["cv"]["score_mean"] is not None][::-1]
-    figure, axes = _figure((7.5, 0.42 * len(scored) + 1.1))
+    figure, axes = _figure((WIDE, 0.42 * len(scored) + 1.1))
     for place, row in enumerate(scored):
         colour = ACCENT if row["name"] == selected else SOFT
         axes.errorbar(row["cv"]["score_mean"], place, xerr=row["cv"]["score_std"], fmt="o", color=colour, capsize=3)
@@ -56,7 +58,7 @@ def residuals(actual: Sequence[float], predicted: Sequence[float], low: float, h
 def importance(found: Sequence[Mapping[str, Any]]) -> str:
     """R² lost by shuffling a feature."""
     shown = list(found[:20])[::-1]
-    figure, axes = _figure((7.5, 0.36 * len(shown) + 1.1))
+    figure, axes = _figure((WIDE, 0.36 * len(shown) + 1.1))
     axes.barh(range(len(shown)), [row["mean"] for row in shown], xerr=[row["std"] for row in shown], color=ACCENT)
     axes.set_yticks(range(len(shown)), [_plain(row["feature"]) for row in shown])
     axes.set_xlabel("R² lost when the feature is shuffled")
@@ -64,9 +66,43 @@ def importance(found: Sequence[Mapping[str, Any]]) -> str:
     return _address(figure)
 
 
+def effects(found: Sequence[Mapping[str, Any]]) -> str:
+    """Mean size of each feature's effect over rows held out."""
+    shown = list(found[:20])[::-1]
+    figure, axes = _figure((WIDE, 0.36 * len(shown) + 1.1))
+    axes.barh(range(len(shown)), [entry["mean_size"] for entry in shown], color=ACCENT)
+    axes.set_yticks(range(len(shown)), [_plain(entry["feature"]) for entry in shown])
+    axes.set_xlabel("mean size of the effect on a prediction, in the target's unit")
+    return _address(figure)
+
+
+def dependence(curves: Sequence[Mapping[str, Any]], target: str) -> str:
+    """The mean prediction over each leading feature's values, and the middle 80 % of the rows."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDE, 2.9 * ((len(curves) + 1) // 2)), layout="constrained")
+    for place, curve in enumerate(curves):
+        axes = figure.add_subplot((len(curves) + 1) // 2, 2, place + 1)
+        axes.spines[["top", "right"]].set_visible(False)
+        if curve["kind"] == "categorical":
+            places = range(len(curve["values"]))
+            axes.vlines(places, curve["low"], curve["high"], color=SOFT, linewidth=4, alpha=0.5)
+            axes.scatter(places, curve["mean"], color=ACCENT, zorder=3)
+            names = [_plain(str(value), 16) for value in curve["values"]]
+            axes.set_xticks(
+                places, names, rotation=25 if len(names) > 3 else 0, ha="right" if len(names) > 3 else "center"
+            )
+        else:
+            axes.fill_between(curve["values"], curve["low"], curve["high"], color=SOFT, alpha=0.3, linewidth=0)
+            axes.plot(curve["values"], curve["mean"], color=ACCENT)
+        axes.set_title(_plain(curve["feature"]), loc="left", fontsize=10)
+        axes.set_ylabel(_plain(target, 24))
+    return _address(figure)
+
+
 def search(candidates: Sequence[Mapping[str, Any]], scoring: Scoring) -> str:
     """Every candidate's mean score, in the order of the search."""
-    figure, axes = _figure((7.5, 2.8))
+    figure, axes = _figure((WIDE, 2.8))
     for stage, colour in (("random", SOFT), ("grid", ACCENT)):
         points = [
             (place, candidate["score_mean"])
@@ -92,9 +128,9 @@ def _figure(size: tuple[float, float]) -> "tuple[Any, Axes]":
     return figure, axes
 
 
-def _plain(name: str) -> str:
-    """Without what matplotlib takes for mathematics."""
-    return (name if len(name) <= 40 else f"{name[:39]}…").replace("$", r"\$")
+def _plain(name: str, most: int = 40) -> str:
+    """Shortened, and without what matplotlib takes for mathematics."""
+    return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
 
 def _address(figure: Any) -> str:

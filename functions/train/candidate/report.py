@@ -10,6 +10,8 @@ import numpy as np
 
 from functions.train.candidate import plots
 from functions.train.candidate.choice import why
+from functions.train.candidate.effects_section import effects_section
+from functions.train.candidate.rule import width_rule
 from functions.train.candidate.selection import Result, Selected
 from functions.train.search.searched import Candidate
 from shared.documents import Interval
@@ -26,16 +28,21 @@ def report_document(
     interval: Interval,
     findings: dict[str, Any],
     scoring: str = R2.name,
+    *,
+    target: str = "target",
+    effects: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner;
-    `scoring`: the score that chose it."""
+    `scoring`: the score that chose it; `effects`: what it leans on, by its explanations."""
     document = {
         "run_id": run_id,
         "selected": selected.result.name,
         "scoring": scoring,
         "algorithms": [_row(result, SCORINGS[scoring]) for result in results],
         "interval": {"level": interval.level, "low": interval.low_residual, "high": interval.high_residual},
+        "target": target,
         "holdout": findings,
+        "effects": effects,
         "warnings": list(warnings),
     }
     return {**document, "why": why(document)}
@@ -68,8 +75,11 @@ def report_page(document: dict[str, Any]) -> bytes:
         residuals=plots.residuals(held["actual"], held["predicted"], interval["low"], interval["high"]),
         level=f"{interval['level']:.0%}",
         share=f"{held['coverage']['share']:.1%}",
+        width_rule=html.escape(width_rule(held["coverage"].get("rule"))),
         coverage="".join(_coverage_row(part) for part in held["coverage"]["by_prediction"]),
         importance=plots.importance(held["importance"]),
+        effects=effects_section(document["effects"], document["target"]),
+        risk_heading="<th>Missed</th><th>False alarms</th>" if "missed" in (held["groups"] or [{}])[0] else "",
         groups="".join(_group_row(group) for group in held["groups"]),
         search=plots.search(winner["search"], scoring),
         score_label=scoring.label,
@@ -87,12 +97,24 @@ def _gain(scores: dict[str, Any] | None, scoring: Scoring) -> float:
 
 def _coverage_row(part: dict[str, Any]) -> str:
     span = f"{significant(part['from'])} to {significant(part['to'])}"
-    return _cells(span, str(part["rows"]), f"{part['share']:.1%}")
+    return _cells(span, str(part["rows"]), _share(part["within"]))
 
 
 def _group_row(group: dict[str, Any]) -> str:
-    scores = (_shown(group["r2"]), _figure(group["mae"]), _figure(group["bias"]))
-    return _cells(group["feature"], group["group"], str(group["rows"]), *scores)
+    figures = [_within(group[name], group[f"{name}_within"]) for name in ("mae", "bias")]
+    shares = [_share(group[name]) for name in ("covered", "missed", "alarmed") if name in group]
+    return _cells(group["feature"], group["group"], str(group["rows"]), _shown(group["r2"]), *figures, *shares)
+
+
+def _within(value: float, ends: list[float] | None) -> str:
+    return _figure(value) if ends is None else f"{_figure(value)} ({_figure(ends[0])} to {_figure(ends[1])})"
+
+
+def _share(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "–"
+    ends = "" if found["low"] is None else f" ({found['low']:.0%} to {found['high']:.0%})"
+    return f"{found['value']:.0%}{ends}"
 
 
 def _candidate_row(candidate: dict[str, Any], scoring: Scoring) -> str:
@@ -178,13 +200,14 @@ _PAGE = """<!doctype html>
 <style>
 :root {{ font: 15px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; }}
 body {{ max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }}
-h2 {{ margin-top: 2.2rem; border-bottom: 2px solid #1565c0; }}
+h1 {{ overflow-wrap: anywhere; }} h2 {{ margin-top: 2.2rem; border-bottom: 2px solid #1565c0; }}
 .scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
 th {{ white-space: nowrap; }}
 th, td {{ text-align: left; padding: .3rem .6rem; border-bottom: 1px solid #d9e2ec; vertical-align: top; }}
 td {{ font-variant-numeric: tabular-nums; }}
 .selected td {{ font-weight: 600; background: #e3f2fd; }} .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
-.pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; }} img {{ max-width: 100%; }}
+.pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; overflow-x: auto; }}
+img {{ width: 100%; min-width: 36rem; }} .pair img {{ min-width: 20rem; }}
 @page {{ margin: 14mm; }}
 @media print {{
  :root {{ font-size: 11px; color: #000; }} body {{ max-width: none; margin: 0; padding: 0; }}
@@ -192,11 +215,12 @@ td {{ font-variant-numeric: tabular-nums; }}
  th {{ white-space: normal; }} th, td {{ padding: .2rem .3rem; }}
  td:nth-last-child(-n+2) {{ overflow-wrap: anywhere; }}
  .selected td {{ background: none; }} .pair figure {{ flex: 1 1 40%; }}
- figure, tr {{ break-inside: avoid; }} h2, p {{ break-after: avoid; }} }}
+ img, .pair img {{ min-width: 0; }} figure, tr {{ break-inside: avoid; }} h2, p {{ break-after: avoid; }} }}
 </style></head><body>
 <h1>Training run {run_id}</h1>
 <p><strong>{selected}</strong> was selected with <code>{params}</code>. On the {rows} rows held out:
-R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them.</p>
+R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them. In short: <a href="card.html">the
+model’s card</a>.</p>
 <p>{why}</p>
 <h2>All algorithms</h2>
 <figure><img alt="Cross-validated {score_label} of every algorithm" src="{leaderboard}"></figure>
@@ -208,15 +232,17 @@ R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them
 <div class="pair"><figure><img alt="Predicted against actual" src="{scatter}"></figure>
 <figure><img alt="Residuals" src="{residuals}"></figure></div>
 <h2>Interval</h2>
-<p>The interval of {level} covers {share} of the rows held out. By quarter of the prediction:</p>
+<p>The interval of {level} covers {share} of the rows held out. {width_rule} By quarter of the prediction:</p>
 <table><thead><tr><th>Prediction</th><th>Rows</th><th>Covered</th></tr></thead><tbody>{coverage}</tbody></table>
 <h2>What the model leans on</h2>
 <figure><img alt="Permutation importance" src="{importance}"></figure>
+{effects}
 <h2>Who is served worse</h2>
 <p>The largest mean absolute error first. R² within a group is measured against that group's own mean. Bias is
-actual − predicted.</p>
+actual − predicted. In brackets the 95 % interval of each figure: groups whose intervals overlap may well be served
+alike.</p>
 <div class="scroll"><table>
-<thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th></tr></thead>
+<thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th><th>Covered</th>{risk_heading}</tr></thead>
 <tbody>{groups}</tbody></table></div>
 <h2>The search of {selected}</h2>
 <figure><img alt="Score of every candidate" src="{search}"></figure>

@@ -4,7 +4,7 @@ import math
 import pickle
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import call
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
 from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, preprocessing
+from functions.train.graph.direction import require_directions
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
 from functions.train.search.searched import Candidate, Searched
@@ -178,7 +179,8 @@ def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:
 class Finish:
     """What every algorithm is finished with: the rows, how they are preprocessed, and the time that there is.
 
-    `ends` is on the monotonic clock, which processes share.
+    `ends` is on the monotonic clock, which processes share. `directions` (1 or −1 by feature) are those that a graph
+    must keep.
     """
 
     columns: tuple[Column, ...]
@@ -187,6 +189,7 @@ class Finish:
     held_out: Rows
     seed: int
     ends: float = math.inf
+    directions: Mapping[str, int] = field(default_factory=dict)
 
     def in_time(self, searched: Searched) -> Result:
         """The algorithm finished, unless that would end too late."""
@@ -216,6 +219,7 @@ class Finish:
                 exported = export(pipeline)
                 model = Model(exported, self.features)
                 parity = require_parity(pipeline, model, self.features, self.training.features, self.seed)
+                require_directions(model, self.training.features, self.directions)
                 graph = exported
             except (NotExportable, IntegrityError) as error:
                 reason = f"not selectable: {error}"

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from shared import layout
+from shared.card import Card, CardGroup, Estimate, Leading
 from shared.codec import digest, encode
 from shared.documents import (
     SCHEMA_VERSION,
@@ -224,8 +225,36 @@ def run_files(base: float = BASE) -> dict[str, bytes]:
         layout.MODEL: graph(base),
         layout.GOLDEN: encode(Golden(rows=rows, predictions=tuple(by_hand(row, base) for row in rows))),
         layout.PROFILE: encode(PROFILE),
+        layout.CARD: encode(card()),
         layout.BACKGROUND: encode(Background(rows=rows, counts=tuple(range(1, len(rows) + 1)), additive=True)),
     }
+
+
+def card(run_id: str = FIRST) -> Card:
+    """A card with markup where words stand, so that a page that lets it through is seen."""
+    some = Estimate(value=10.6, low=9.8, high=11.4)
+    return Card(
+        schema_version=SCHEMA_VERSION,
+        run_id=run_id,
+        name="students <b>",
+        target="math_score",
+        created_at=layout.run_time(run_id),
+        algorithm="Ridge",
+        params={"alpha": 1.0},
+        code="0.1.0 (abc)",
+        dataset=DatasetInfo(
+            name="students", uri="gs://b/data/stud.csv", generation=1, sha256="ab" * 32, rows=800, holdout_rows=200
+        ),
+        scores={"r2": Estimate(value=0.22, low=0.1, high=0.33), "mae": some},
+        level=0.9,
+        coverage=Estimate(value=0.9, low=0.85, high=0.94),
+        width="One width for all rows.",
+        leading=(Leading(feature="lunch", mean_size=4.2),),
+        slices=(CardGroup(feature="gender", group="<i>x", rows=12, mae=some, bias=Estimate(value=0.1), covered=some),),
+        limits=("It does not say what causes what.",),
+        use="planning lessons",
+        not_for="grading <script>",
+    )
 
 
 def promote(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from shared.documents import Profile, TargetRange
 from shared.errors import IntegrityError
-from shared.serving.assessment import MANY, Answer, Assessor, band, share_below, tier
+from shared.serving.assessment import MANY, Answer, Assessor, band, tier
+from shared.serving.quantiles import share_below
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest
 
 FINITE = st.floats(-100, 100)

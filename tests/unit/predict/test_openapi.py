@@ -105,7 +105,8 @@ def component(api: dict[str, Any], name: str) -> dict[str, Any]:
 def test_the_document_is_openapi_3_1_with_every_route_that_answers_json(api: dict[str, Any]) -> None:
     assert (api["openapi"], api["info"]["version"]) == ("3.1.0", "1.0")
     assert api["info"]["x-run-id"] == FIRST
-    assert set(api["paths"]) == {"/health", "/ready", "/schema", "/meta", "/predict", "/predict_batch", "/explain"}
+    posts = {"/predict", "/predict_batch", "/explain"}
+    assert set(api["paths"]) == {"/health", "/ready", "/schema", "/meta", "/card.json", *posts}
     operations = [operation for methods in api["paths"].values() for operation in methods.values()]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     for operation in operations:
@@ -192,7 +193,7 @@ def test_every_refusal_is_as_described(
 
 
 def test_the_routes_that_take_nothing_answer_as_described(client: Client, api: dict[str, Any]) -> None:
-    for path in ("/health", "/ready", "/schema", "/meta"):
+    for path in ("/health", "/ready", "/schema", "/meta", "/card.json"):
         described = api["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         assert mistakes(client.get(path).json(), described, api) == []
 

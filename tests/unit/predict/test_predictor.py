@@ -111,7 +111,7 @@ def test_only_the_files_that_serving_needs_are_fetched(store: FlakyStore, predic
     promote(store)
     ask(predictor)
     folder = layout.staged("staging", FIRST)
-    names = [layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.PROFILE, layout.BACKGROUND]
+    names = [layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.PROFILE, layout.BACKGROUND, layout.CARD]
     assert store.reads == [layout.pointer("staging"), *(folder + name for name in names)]
 
 

@@ -9,11 +9,14 @@ import pytest
 
 from shared import layout
 from shared.codec import decode
-from shared.documents import Background, Manifest, TargetRange
+from shared.documents import Background, Feature, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
+from shared.serving.coalitions import BUDGET
 from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput
+from tests.candidates import graph as candidate_graph
+from tests.candidates import sample
 from tests.unit.predict.promoted import BASE, EFFECTS, FEATURES, FIRST, ROW, SLOPES, graph, manifest, run_files
 
 FILES = run_files()
@@ -21,9 +24,10 @@ MANIFEST = manifest(FIRST, FILES)
 BACKGROUND = decode(FILES[layout.BACKGROUND], Background, layout.BACKGROUND)
 
 
-def explainer(background: Background = BACKGROUND, base: float = BASE, **changes: Any) -> Explainer:
-    changed: Manifest = msgspec.structs.replace(MANIFEST, **changes)
-    return Explainer(changed, Model(graph(base), FEATURES), background)
+def explainer(
+    background: Background = BACKGROUND, base: float = BASE, target_range: TargetRange = MANIFEST.target_range
+) -> Explainer:
+    return Explainer(target_range, Model(graph(base), FEATURES), background)
 
 
 def inputs(*rows: dict[str, Any]) -> ModelInput:
@@ -79,7 +83,7 @@ def test_a_graph_that_is_called_a_sum_and_is_none_is_explained_by_coalitions() -
     both = {**ROW, "age": 20.0, "hours": 9.0}
     others = msgspec.structs.replace(BACKGROUND, rows=(*BACKGROUND.rows, both), counts=(*BACKGROUND.counts, 1))
     for background in (BACKGROUND, others):  # the former's rows differ from the first one in one feature only
-        found = Explainer(MANIFEST, Product(graph(), FEATURES), background)
+        found = Explainer(MANIFEST.target_range, Product(graph(), FEATURES), background)
         (told,) = found.explain(inputs({**ROW, "age": 20, "hours": 5}))
         assert found.base + sum(entry.effect for entry in told.contributions) == pytest.approx(told.prediction)
     assert found.graph_rows > len(FEATURES) + 1
@@ -123,3 +127,33 @@ def test_a_background_that_does_not_fit_is_refused(spoilt: Background) -> None:
 def test_a_graph_that_answers_nan_is_not_explained() -> None:
     with pytest.raises(IntegrityError, match="not finite"):
         explainer().explain(ModelInput(np.full((1, 2), np.inf), inputs(dict(ROW)).categorical, 1))
+
+
+@pytest.mark.parametrize(("count", "rows", "method"), [(1, 50, "exact"), (60, 16, "sampled")])
+def test_one_feature_is_explained_exactly_and_sixty_within_the_budget(count: int, rows: int, method: str) -> None:
+    features = [
+        Feature(name=f"n{place}", kind="numeric", nullable=False, imputed=5.0, min=0.0, max=10.0)
+        for place in range(count)
+    ]
+    columns, _ = sample(features, 16 if count > 1 else 50, 0.0)
+    lines = tuple(dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True))
+    model = Model(candidate_graph(features, 4.0), features)
+    found = Explainer(TargetRange(), model, Background(rows=lines, counts=(1,) * rows))
+    assert (found.method, found.rows) == (method, rows)
+    assert found.graph_rows <= BUDGET + 1
+    (told,) = found.explain(ModelInput(np.full((1, count), 9.0), np.empty((1, 0), dtype=object), 1))
+    largest = told.contributions[0]
+    assert largest.feature == "n0"
+    assert largest.effect == pytest.approx(told.prediction - found.base, abs=1e-9)
+    assert [entry.effect for entry in told.contributions[1:]] == pytest.approx([0.0] * (count - 1), abs=1e-9)
+
+
+def test_a_constant_feature_has_no_effect() -> None:
+    constant = tuple({**row, "gender": "male"} for row in BACKGROUND.rows)
+    for additive in (True, False):
+        (told,) = explainer(msgspec.structs.replace(BACKGROUND, rows=constant, additive=additive)).explain(
+            inputs({**ROW, "lunch": None})
+        )
+        effects = {entry.feature: entry.effect for entry in told.contributions}
+        assert effects["gender"] == pytest.approx(0.0, abs=1e-12)
+        assert effects["lunch"] < -1

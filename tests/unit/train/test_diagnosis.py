@@ -6,12 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.candidate.diagnosis import (
-    MISSING,
-    coverage,
-    diagnose,
-    groups,
-)
+from functions.train.candidate.diagnosis import Served, coverage, diagnose
+from functions.train.candidate.groups import MISSING, groups, share
 from functions.train.candidate.plots import importance as importance_plot
 from functions.train.candidate.selection import Rows, describe_features
 from functions.train.graph.export import export
@@ -40,7 +36,7 @@ def test_the_feature_that_matters_is_the_important_one() -> None:
     rows = table()
     features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
     model = Model(export(fitted(MODEL_ZOO[1], (rows.features, rows.target, COLUMNS))), features)
-    found = diagnose(model, features, rows, INTERVAL, TargetRange(), 0)
+    found = diagnose(model, features, rows, Served(INTERVAL, TargetRange()), 0)
     assert found["importance"][0]["feature"] == "strong"
     assert found["importance"][0]["mean"] > 1
     assert abs(next(one["mean"] for one in found["importance"] if one["feature"] == "idle")) < 0.01
@@ -84,8 +80,40 @@ def test_small_groups_are_joined_and_the_worst_served_come_first() -> None:
 
 def test_coverage_is_that_of_the_interval_as_it_is_served_clipped() -> None:
     target, predicted = np.array([0.0, 1.0, 2.0, 9.0]), np.array([0.5, 1.5, 2.5, 3.5])
-    assert coverage(target, predicted, INTERVAL, TargetRange())["share"] == 0.75
-    assert coverage(target, predicted, INTERVAL, TargetRange(min=0.5))["share"] == 0.5
+    for bounds, expected in ((TargetRange(), 0.75), (TargetRange(min=0.5), 0.5)):
+        low, high = Served(INTERVAL, bounds).ends(predicted, {})
+        assert coverage(predicted, (target >= low) & (target <= high), 0.9)["share"] == expected
+
+
+def test_a_group_has_intervals_around_its_figures_and_a_dropped_column_has_groups_too() -> None:
+    rows = table()
+    features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
+    others = pd.DataFrame({"dropped": ["x", np.nan, "y"] * 100})
+    wider = Rows(rows.features, rows.target, others)
+    generator = np.random.default_rng(5)
+    predicted = rows.target - 2 + generator.normal(size=300)
+    inside = np.arange(300) % 10 > 0
+    at_risk, told = rows.target < 0, rows.target < 1
+    found = groups(features, wider, predicted, inside=inside, risk=(at_risk, told), slices=("dropped", "word"))
+    (entry,) = [group for group in found if (group["feature"], group["group"]) == ("dropped", "x")]
+    assert entry["rows"] == 100
+    assert entry["bias_within"][0] < 2 < entry["bias_within"][1]
+    assert entry["mae_within"][0] < entry["mae"] < entry["mae_within"][1]
+    assert entry["covered"]["low"] < 0.9 < entry["covered"]["high"]
+    assert entry["missed"]["value"] == 0
+    assert entry["alarmed"]["value"] > 0
+    assert len([group for group in found if group["feature"] == "word"]) == 3  # a feature is grouped once
+    few = next(group for group in found if (group["feature"], group["group"]) == ("word", MISSING))
+    assert (few["mae_within"], few["bias_within"]) == (None, None)
+
+
+def test_the_interval_of_a_share_is_wilson_s() -> None:
+    """Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263 and 15 of 148."""
+    for hits, rows, low, high in ((81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605)):
+        found = share(np.arange(rows) < hits)
+        assert found is not None
+        assert (found["low"], found["high"]) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
+    assert share(np.zeros(0, dtype=bool)) is None
 
 
 @pytest.mark.parametrize("name", ["$x^{$", "x" * 200, "<b>", "a_b"])

@@ -103,6 +103,8 @@ def test_the_candidate_is_what_its_manifest_says(trained: tuple[MemoryStore, pip
         layout.BACKGROUND,
         layout.REPORT,
         layout.REPORT_PAGE,
+        layout.CARD,
+        layout.CARD_PAGE,
     }
     names = ["gender", "race_ethnicity", "parental_level_of_education", "lunch", "test_preparation_course"]
     assert [feature.name for feature in manifest.features] == names
@@ -140,7 +142,7 @@ def test_the_page_needs_no_network_and_shows_every_part(trained: tuple[MemorySto
     page = file_of(store, summary.run_id, layout.REPORT_PAGE).decode()
     assert "<script" not in page
     assert "http" not in page
-    assert page.count('src="data:image/svg+xml;base64,') == 5
+    assert page.count('src="data:image/svg+xml;base64,') == 7
     for part in (
         "Predicted against actual",
         "Residuals",

@@ -1,0 +1,188 @@
+"""What the winner leans on, by its own explanations of rows held out: how much, how surely, in which direction.
+
+Arrives: an explainer of the serving graph, and rows. Leaves: plain values for the report.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from sklearn.pipeline import Pipeline
+
+from functions.train.candidate.selection import Finish, Rows, Selected
+from functions.train.data.preprocessing import preprocessing
+from functions.train.graph.export import columns_of, export
+from functions.train.search.folds import Fold
+from functions.train.search.space import Params
+from functions.train.search.workers import Pool
+from functions.train.search.zoo import Algorithm
+from shared.documents import Background, Cell, Feature, TargetRange
+from shared.model_runtime import Model
+from shared.serving.explanation import Explainer
+from shared.serving.reading import ModelInput
+
+MOST_ROWS = 500
+MOST_GRAPH_ROWS = 400_000
+MOST_SECONDS = 8.0
+"""Explanations of further rows are left out after so long: a figure of the report is not worth a minute."""
+AT_ONCE = 10
+FOLD_ROWS = 50
+MOST_REFIT_SECONDS = 60.0
+DEPENDENCE_ROWS = 200
+DEPENDENCE_FEATURES = 4
+POINTS = 20
+MOST_CATEGORIES = 12
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The effects (n, d) of rows held out, in the order of the features' `names`, and how they were found."""
+
+    names: tuple[str, ...]
+    effects: Vector
+    base: float
+    method: str
+
+    @property
+    def mean_sizes(self) -> Vector:
+        """The mean |effect| (d,)."""
+        sizes: Vector = np.abs(self.effects).mean(axis=0)
+        return sizes
+
+
+def explained(explainer: Explainer, model: Model, rows: Rows, most: int = MOST_ROWS) -> Explained:
+    """At most `most` of the rows, as many as can be explained in seconds."""
+    most = max(AT_ONCE, min(most, MOST_GRAPH_ROWS // explainer.graph_rows, len(rows.target)))
+    chosen = rows.features.iloc[np.unique(np.linspace(0, len(rows.target) - 1, most).astype(int))]
+    numeric, categorical = model.arrays(columns_of(chosen))
+    ends, parts = time.monotonic() + MOST_SECONDS, []
+    for start in range(0, len(chosen), AT_ONCE):
+        numbers, words = numeric[start : start + AT_ONCE], categorical[start : start + AT_ONCE]
+        parts.append(explainer.effects(ModelInput(numbers, words, len(numbers))))
+        if time.monotonic() > ends:
+            break
+    return Explained(explainer.names, np.concatenate(parts), explainer.base, explainer.method)
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """The winner's setting fitted anew without one fold's rows, and what that model leans on."""
+
+    finish: Finish
+    algorithm: Algorithm
+    params: Params
+    background: Background
+    bounds: TargetRange
+
+    def __call__(self, test_rows: NDArray[np.intp]) -> Vector:
+        """The mean |effect| (d,) over some rows held out, of a model that never saw `test_rows`."""
+        training = self.finish.training
+        kept = np.setdiff1d(np.arange(len(training.target)), test_rows)
+        estimator = self.algorithm.make(self.finish.seed).set_params(**self.params)
+        pipeline = Pipeline([("preprocess", preprocessing(self.finish.columns)), ("model", estimator)])
+        weights = None if training.weights is None else training.weights[kept]
+        pipeline.fit(training.features.iloc[kept], training.target[kept], model__sample_weight=weights)
+        model = Model(export(pipeline), self.finish.features)
+        explainer = Explainer(self.bounds, model, self.background)
+        return explained(explainer, model, self.finish.held_out, FOLD_ROWS).mean_sizes
+
+
+def winners_effects(
+    selected: Selected,
+    finish: Finish,
+    background: Background,
+    bounds: TargetRange,
+    folds: Sequence[Fold],
+    pool: Pool,
+) -> dict[str, Any]:
+    """What the report says of the winner's effects. The folds' models are left out where fitting them takes long."""
+    explainer = Explainer(bounds, selected.model, background)
+    found = explained(explainer, selected.model, finish.held_out)
+    seconds = selected.result.fit_seconds * len(folds)
+    stable = None
+    if seconds <= MOST_REFIT_SECONDS and time.monotonic() + seconds < finish.ends:
+        fit = FoldFit(finish, selected.result.searched.algorithm, selected.best.params, background, bounds)
+        sizes = pool.run(fit, [fold.test_rows for fold in folds], seconds + len(folds))
+        stable = stability(sizes, found.names)
+    leading = [found.names[place] for place in np.argsort(-found.mean_sizes, kind="stable")]
+    return effects_document(found, stable, dependence(selected.model, finish.features, finish.held_out, leading))
+
+
+def stability(sizes: Sequence[Vector], names: Sequence[str]) -> dict[str, Any]:
+    """How alike the models of the folds rank the features: the mean rank correlation of two, and each one's ranks."""
+    ranks = np.array([np.argsort(np.argsort(-one, kind="stable"), kind="stable") + 1 for one in sizes])
+    alike = [
+        float(spearmanr(ranks[one], ranks[other]).statistic)
+        for one in range(len(ranks))
+        for other in range(one)
+        if len(names) > 1
+    ]
+    return {
+        "folds": len(sizes),
+        "rank_correlation": float(np.mean(alike)) if alike else None,
+        "ranks": {
+            name: {"best": int(ranks[:, place].min()), "worst": int(ranks[:, place].max())}
+            for place, name in enumerate(names)
+        },
+    }
+
+
+def dependence(model: Model, features: Sequence[Feature], rows: Rows, leading: Sequence[str]) -> list[dict[str, Any]]:
+    """The mean prediction where one feature of all rows has the same value, for each value of the leading features."""
+    chosen = rows.features.iloc[np.unique(np.linspace(0, len(rows.target) - 1, DEPENDENCE_ROWS).astype(int))]
+    columns = columns_of(chosen)
+    known = {feature.name: feature for feature in features}
+    found = []
+    for name in leading[:DEPENDENCE_FEATURES]:
+        values = _values(known[name], columns[name])
+        predicted = [model.predict({**columns, name: [value] * len(chosen)}) for value in values]
+        found.append(
+            {
+                "feature": name,
+                "kind": known[name].kind,
+                "values": values,
+                "mean": [float(one.mean()) for one in predicted],
+                "low": [float(np.quantile(one, 0.1)) for one in predicted],
+                "high": [float(np.quantile(one, 0.9)) for one in predicted],
+            }
+        )
+    return found
+
+
+def effects_document(
+    found: Explained, stable: Mapping[str, Any] | None, curves: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The findings as plain values, the feature with the largest mean |effect| first."""
+    order = np.argsort(-found.mean_sizes, kind="stable")
+    return {
+        "rows": len(found.effects),
+        "method": found.method,
+        "base": found.base,
+        "features": [
+            {
+                "feature": found.names[place],
+                "mean_size": float(found.mean_sizes[place]),
+                "spread": float(found.effects[:, place].std()),
+            }
+            for place in order
+        ],
+        "stability": None if stable is None else dict(stable),
+        "dependence": curves,
+    }
+
+
+def _values(feature: Feature, cells: Sequence[Cell]) -> list[Cell]:
+    """The values to try: the usual categories, or evenly spread quantiles of the numbers."""
+    present = [cell for cell in cells if cell is not None]
+    if feature.kind == "categorical":
+        usual = sorted(set(feature.categories or ()), key=lambda name: -present.count(name))
+        return [name for name in (feature.categories or ()) if name in usual[:MOST_CATEGORIES]]
+    if not present:
+        return [feature.imputed]
+    points = np.unique(np.quantile(np.array(present, dtype=np.float64), np.linspace(0.02, 0.98, POINTS)))
+    return [float(point) for point in points]
