@@ -106,6 +106,9 @@ reproduce: ## train a run again; say what differs: RUN=run_id
 	@$(MAKE) -s $(VENV)/.local-installed
 	@$(BIN)/python -m infra.operate.reproduce --run "$(RUN)" $(if $(JOBS),--jobs "$(JOBS)")
 
+snapshots: $(VENV)/.local-installed ## data that runs were made of; what none refers to
+	@$(BIN)/python -m infra.operate.snapshots
+
 promote: $(VENV)/.local-installed ## production serves what staging serves; wait for the verdict
 	@$(BIN)/python -m infra.operate.promote $(if $(WAIT),--wait "$(WAIT)")
 
