@@ -251,6 +251,19 @@ def test_the_batch_bundle_answers_a_file_in_an_environment_of_its_own(
     assert "150 rows answered by run" in said
 
 
+def test_the_watch_bundle_looks_at_a_day_in_an_environment_of_its_own(
+    tmp_path: Path, bucket_environment: dict[str, str]
+) -> None:
+    bundle = deployed("watch", tmp_path)
+    look = {"specversion": "1.0", "id": "daily", "source": "//cloudscheduler.googleapis.com", "type": "watch.look.v1"}
+    headers = {"Content-Type": "application/cloudevents+json"}
+    with bundle.running("watch", bucket_environment, "--signature-type", "cloudevent") as url:
+        answered = httpx.post(url, headers=headers, content=json.dumps({**look, "data": {}}), timeout=PATIENCE)
+        assert answered.status_code in (200, 204), (tmp_path / "watch.log").read_text()[-3000:]
+    log = (tmp_path / "watch.log").read_text()
+    assert log.count('"reason": "looked"') == 2, "both stages"
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not condition():
