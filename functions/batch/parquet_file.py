@@ -13,6 +13,10 @@ from shared.dataset import normalized
 
 BUFFER_BYTES = 2**21
 """Of each column, so that a row group's size does not matter."""
+MOST_FOOTER_BYTES = 32 * 2**20
+"""Its values take many times as much: this is a thousand row groups of three hundred columns."""
+_MAGIC = b"PAR1"
+_TAIL = b"size" + _MAGIC
 FIRST_LINE = 2
 """The first row's number, as if the table were in a spreadsheet below its header."""
 
@@ -98,7 +102,13 @@ class ParquetTable:
 
 
 def opened(file: StoredFile) -> pq.ParquetFile:
-    """The file with its footer read. Raises BatchRefused where it is no Parquet."""
+    """The file with its footer read. Raises BatchRefused where it is no Parquet, or its footer is too large to read."""
+    tail = file.read(max(file.input.size - len(_TAIL), 0), len(_TAIL))
+    if tail.endswith(_MAGIC) and int.from_bytes(tail[:4], "little") > MOST_FOOTER_BYTES:
+        most = MOST_FOOTER_BYTES // 2**20
+        raise BatchRefused(
+            "malformed_parquet", [f"the file's footer has more than {most} MiB; write larger row groups"]
+        )
     try:
         return pq.ParquetFile(pa.PythonFile(SeekableFile(file), "r"), pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pa.ArrowException, ValueError, OSError) as error:

@@ -1,6 +1,5 @@
 """The SQL files over a bucket, in DuckDB: each runs, says what is there, and takes two seconds at most."""
 
-import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,8 @@ import pytest
 
 from infra.operate import sql
 from shared import layout
+from shared.codec import encode
+from shared.monitoring import FeatureCounts, LiveBlock
 from shared.store import Store
 from tests.candidates import run_id
 from tests.infra.container import ROOT
@@ -75,22 +76,23 @@ def test_files_and_what_was_wrong_with_them(tmp_path: Path) -> None:
 
 
 def counters(number: int) -> bytes:
-    """A block of live counters, in the form of section 11 of the design."""
+    """A block of live counters as serving writes it, of twenty features."""
     since = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
-    features = {f"n{place}": {"missing": 0, "below": 1, "above": 2, "bins": list(range(22))} for place in range(20)}
-    document = {
-        "schema_version": 1,
-        "run_id": run_id(number // 500),
-        "from": since.isoformat(),
-        "to": (since + timedelta(minutes=5)).isoformat(),
-        "requests": 100,
-        "rows": 4096,
-        "features": features,
-        "prediction": {"bins": list(range(20))},
-        "refused": {"out_of_range": {"n1": 3}},
-        "answers": {"2xx": 96, "4xx": 3, "5xx": 1},
-    }
-    return json.dumps(document, indent=2).encode()
+    counts = FeatureCounts(below=1, above=2, bins=tuple(range(22)))
+    block = LiveBlock(
+        schema_version=1,
+        run_id=run_id(number // 500),
+        since=since,
+        until=since + timedelta(minutes=5),
+        requests=100,
+        rows=4096,
+        features={f"n{place}": counts for place in range(20)},
+        prediction=counts,
+        refused={"out_of_range": {"n1": 3}},
+        answers={"2xx": 96, "4xx": 3, "5xx": 1},
+        latency_us=tuple(range(20)),
+    )
+    return encode(block)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
