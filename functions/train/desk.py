@@ -183,7 +183,11 @@ def _folder(out: Path) -> Iterator[Path]:
         folder.chmod(0o755)
         folder.replace(out)
     except OSError as error:
-        raise InvalidDataset([f"{out} cannot be written: {error.strerror}; name another folder with OUT="]) from None
+        if error.filename is not None and Path(error.filename).is_relative_to(out.parent):
+            unwritten = f"{out} cannot be written: {error.strerror}; name another folder with OUT="
+            raise InvalidDataset([unwritten]) from None
+        place = f" ({error.filename})" if error.filename else ""
+        raise PermanentError(f"the training could not go on: {error.strerror}{place}; nothing was written") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
