@@ -54,7 +54,9 @@ def cells_of(manifest: Manifest, profile: Profile) -> dict[str, Cells]:
     """The cells of every feature that the profile can be compared by, and of the prediction."""
     found = {}
     for feature in manifest.features:
-        made = _numeric(feature, profile) if feature.kind == "numeric" else _categorical(feature, profile)
+        if feature.kind == "date":  # time goes on, and no live day is like those of training
+            continue
+        made = _categorical(feature, profile) if feature.kind == "categorical" else _numeric(feature, profile)
         if made is not None:
             found[feature.name] = made
     if profile.predictions is not None:

@@ -32,7 +32,9 @@ class Tally:
     def __init__(self, run: VerifiedRun, since: datetime) -> None:
         self._run_id, self._names = run.manifest.run_id, run.schema.names
         features, profile = run.manifest.features, run.profile
-        self._numeric = [_Number(f.name, _bins(profile.numeric.get(f.name))) for f in features if f.kind == "numeric"]
+        self._numeric = [
+            _Number(f.name, _bins(profile.numeric.get(f.name))) for f in features if f.kind != "categorical"
+        ]
         self._categorical = [_Category(feature) for feature in features if feature.kind == "categorical"]
         self._prediction = _Number("", profile.predictions)
         self._clear(since)
