@@ -21,7 +21,7 @@ from functions.batch.outcome import decided
 from functions.batch.planning import planned_run, reader
 from functions.batch.rows import FileReader
 from functions.batch.work import notes, work, write_part
-from shared import layout
+from shared import layout, terminal
 from shared.batches import BatchPlan, Cut
 from shared.codec import decode
 from shared.serving.loaded_model import VerifiedRun
@@ -110,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     # By its name, so that workers find its functions where they are, and not in a script of the launcher.
     from functions.batch.pipeline import main as run
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from shared import terminal
 from shared.dataset import DatasetSpec
 
 BEGIN, END = "<!-- keys of dataset.toml -->", "<!-- end of the keys -->"
@@ -143,4 +144,5 @@ def _usual(field: msgspec.structs.FieldInfo) -> str:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.stdout.write(reference() + "\n")

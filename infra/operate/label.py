@@ -9,7 +9,7 @@ from pathlib import Path
 
 from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number
-from shared import layout
+from shared import layout, terminal
 from shared.errors import PipelineError
 from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
 from shared.store import Store
@@ -92,4 +92,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
-from shared import layout
+from shared import layout, terminal
 from shared.errors import ObjectMissing, PipelineError
 from shared.store import Store
 
@@ -179,4 +179,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    terminal.prepare()
     sys.exit(main())

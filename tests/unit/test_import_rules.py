@@ -230,3 +230,14 @@ def test_importing_an_entry_point_does_no_io(function: str) -> None:
         [sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
     )
     assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
+
+
+@pytest.mark.parametrize("folder", ["functions", "infra"])
+def test_a_command_prepares_the_terminal_first(folder: str) -> None:
+    """Else it ends with a traceback where the terminal is ASCII: see shared/terminal.py."""
+    unprepared = []
+    for path in sources(folder):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'":
+                unprepared += [path.name] if ast.unparse(node.body[0]) != "terminal.prepare()" else []
+    assert unprepared == []

@@ -1,6 +1,5 @@
 """Every command speaks on every terminal: no traceback where the encoding is ASCII, and what is said can be read."""
 
-import ast
 import os
 import subprocess
 import sys
@@ -27,14 +26,6 @@ def run(*arguments: str, folder: Path = ROOT) -> "subprocess.CompletedProcess[by
     environment = {**os.environ, **ASCII, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=300, check=False)
-
-
-@pytest.mark.parametrize("module", COMMANDS)
-def test_a_command_prepares_the_terminal_first(module: str) -> None:
-    path = ROOT / module.replace(".", "/")
-    file = path.with_suffix(".py") if path.with_suffix(".py").exists() else path / "__main__.py"
-    block = next(node for node in ast.parse(file.read_text(encoding="utf-8")).body[::-1] if isinstance(node, ast.If))
-    assert ast.unparse(block.body[0]) == "terminal.prepare()"
 
 
 def test_every_command_helps_in_ascii() -> None:
