@@ -12,6 +12,7 @@ import numpy as np
 
 from functions.train import CODE_VERSION
 from functions.train.candidate.background import background_document
+from functions.train.candidate.blending import Blending, with_blend
 from functions.train.candidate.card import build_card
 from functions.train.candidate.diagnosis import Served, diagnose
 from functions.train.candidate.effects import winners_effects
@@ -156,11 +157,11 @@ def train(
             plan = SearchPlan(spec.tuning, seed, pool, deadline, progress or Silence(), settings.full)
             searched = search(zoo, folds, plan)
         with _stage("select", run_id):
+            kept = folds[: len(folds) - searched[0].skipped]
             finish = Finish(table.columns, features, training, holdout, seed, ends, asked)
-            results = finish_all(searched, finish, pool)
+            results = with_blend(finish_all(searched, finish, pool), Blending(kept, plan, finish), spec.algorithms)
             selected = select(results, features)
             algorithm = selected.result.searched.algorithm
-            kept = folds[: len(folds) - searched[0].skipped]
             outside = out_of_fold(algorithm, selected.best.params, kept, plan)
             told = np.flatnonzero(np.isfinite(outside))
             residuals = training.target[told] - outside[told]

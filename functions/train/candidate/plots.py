@@ -103,12 +103,14 @@ def dependence(curves: Sequence[Mapping[str, Any]], target: str) -> str:
 def search(candidates: Sequence[Mapping[str, Any]], scoring: Scoring) -> str:
     """Every candidate's mean score, in the order of the search."""
     figure, axes = _figure((WIDE, 2.8))
-    for stage, colour in (("random", SOFT), ("grid", ACCENT)):
+    for stage, colour in (("random", SOFT), ("grid", ACCENT), ("blend", INK)):
         points = [
             (place, candidate["score_mean"])
             for place, candidate in enumerate(candidates)
             if candidate["stage"] == stage and candidate["score_mean"] is not None
         ]
+        if not points:
+            continue
         axes.scatter(
             [place for place, _ in points], [mean for _, mean in points], s=18, color=colour, label=f"{stage} stage"
         )

@@ -17,6 +17,7 @@ from functions.train.graph import trees
 from functions.train.graph.encoding import Encoding
 from functions.train.graph.graph import Graph, NotExportable
 from functions.train.graph.neighbours import k_nearest
+from functions.train.search.blend import Blend
 from functions.train.search.target import StandardisedTarget
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.documents import Cell, Feature
@@ -45,6 +46,8 @@ def export(pipeline: Pipeline) -> bytes:
     if name in LINEAR:
         intercept = float(np.ravel(estimator.intercept_)[0])
         encoding.weighted_sum(np.ravel(estimator.coef_) * graph.scale, intercept * graph.scale + graph.center)
+    elif isinstance(estimator, Blend):
+        _blend(estimator, graph, encoding.matrix())
     elif name in EXPORTERS:
         EXPORTERS[name](estimator, graph, encoding.matrix())
     else:
@@ -117,6 +120,33 @@ def random_rows(features: Sequence[Feature], rows: int, seed: int) -> pd.DataFra
             columns[feature.name] = known[generator.integers(0, len(known), rows)]
         columns[feature.name][generator.random(rows) < 0.1] = np.nan
     return pd.DataFrame(columns)
+
+
+def _blend(estimator: Blend, graph: Graph, features: str) -> None:
+    """Add a fitted blend: every member beside the others on the same matrix, and their weighted sum."""
+    parts = []
+    for place, (weight, member) in enumerate(estimator.fitted_):
+        part = Graph(scale=member.scale_ * graph.scale, center=member.center_ * graph.scale + graph.center)
+        _member(member.estimator, part, features)
+        predicted = graph.include(part, f"member_{place}_")
+        share = graph.constant(f"weight_{place}", np.array([[weight]]))
+        graph.node("Mul", [predicted, share], [f"weighted_{place}"])
+        parts.append(f"weighted_{place}")
+    for place, name in enumerate(parts[1:], 1):
+        summed = PREDICTION if place == len(parts) - 1 else f"blended_{place}"
+        graph.node("Add", [parts[place - 1] if place == 1 else f"blended_{place - 1}", name], [summed])
+
+
+def _member(estimator: Any, part: Graph, features: str) -> None:
+    name = type(estimator).__name__
+    if name in LINEAR:
+        part.constant("coefficients", np.ravel(estimator.coef_).reshape(-1, 1))
+        part.node("MatMul", [features, "coefficients"], ["weighted_features"])
+        part.predict("weighted_features", float(np.ravel(estimator.intercept_)[0]))
+    elif name in EXPORTERS:
+        EXPORTERS[name](estimator, part, features)
+    else:
+        raise NotExportable(f"there is no ONNX exporter for {name}")
 
 
 def is_additive(estimator: Any) -> bool:

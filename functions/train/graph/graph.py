@@ -1,6 +1,6 @@
 """An ONNX graph under construction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,9 +67,29 @@ class Graph:
         self.constants.append(numpy_helper.from_array(np.asarray(values, order="C"), name))
         return name
 
+    def include(self, part: "Graph", prefix: str) -> str:
+        """Add the nodes of `part`, whose own names get a prefix, and give the name of its output."""
+        own = {constant.name for constant in part.constants} | {name for node in part.nodes for name in node.output}
+        for constant in part.constants:
+            constant.name = prefix + constant.name
+            self.constants.append(constant)
+        for node in part.nodes:
+            _rename(node, own, prefix)
+            self.nodes.append(node)
+        return prefix + PREDICTION
+
     def predict(self, summed: str, offset: float) -> None:
         """Add the output: `summed` (n, 1) plus `offset`, in the target's unit. All of it is in double precision."""
         self.constant("unit", np.array([[self.scale]]))
         self.constant("offset", np.array([[offset * self.scale + self.center]]))
         self.node("Mul", [summed, "unit"], ["summed_in_units"])
         self.node("Add", ["summed_in_units", "offset"], [PREDICTION])
+
+
+def _rename(node: onnx.NodeProto, own: Collection[str], prefix: str) -> None:
+    """Prefix the `own` names that a node reads and writes, and those that a graph inside it reads from outside."""
+    for names in (node.input, node.output):
+        names[:] = [prefix + name if name in own else name for name in names]
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            _rename(inner, own, prefix)

@@ -9,7 +9,7 @@ import numpy as np
 from functions.train.search.space import Params
 from functions.train.search.zoo import Algorithm
 
-SearchStage = Literal["random", "grid"]
+SearchStage = Literal["random", "grid", "blend"]
 
 SURE = 2.0
 """Standard errors of the difference over the folds by which an algorithm must be behind."""
@@ -58,6 +58,7 @@ class Searched:
     `without_r2` counts the folds that score nothing, since all of their tested rows have the same target; `skipped`,
     those that there was no time for. `ended` counts fits that were ended since they took many times what was expected;
     `behind` is how far the algorithm was behind when it gave its time to the others, and after how many candidates.
+    `remark` says what else there is to know.
     """
 
     algorithm: Algorithm
@@ -70,11 +71,12 @@ class Searched:
     without_r2: int = 0
     skipped: int = 0
     behind: tuple[float, int] | None = None
+    remark: str | None = None
 
     @property
     def note(self) -> str | None:
         """What a reader of its scores must know: candidates that failed, or that there was no time for."""
-        sentences = []
+        sentences = [self.remark] if self.remark else []
         if self.failed:
             sentences.append(f"{self.failed} of {len(self.candidates)} candidates failed: {self.error}")
         if self.ended:

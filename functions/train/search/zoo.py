@@ -12,6 +12,7 @@ from sklearn.ensemble import AdaBoostRegressor, GradientBoostingRegressor, Rando
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
+from functions.train.search.blend import BLEND
 from functions.train.search.neighbours import TiedNeighbours
 from functions.train.search.space import (
     Choices,
@@ -250,7 +251,7 @@ def chosen(zoo: Sequence[Algorithm], asked: AlgorithmsSpec) -> tuple[Algorithm, 
         f"algorithms.{key} names {name!r}; " + _advice(name, known)
         for key in ("only", "without")
         for name in getattr(asked, key)
-        if name not in known
+        if name not in known and (key, name) != ("without", BLEND)
     ]
     if problems:
         raise InvalidDataset(problems)

@@ -132,7 +132,7 @@ def test_the_model_reproduces_its_golden_rows_and_its_holdout_score(
 def test_the_report_has_a_row_for_every_algorithm(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
     store, summary = trained
     report = json.loads(file_of(store, summary.run_id, layout.REPORT))
-    assert [row["name"] for row in report["algorithms"]] == ["Dummy", "LinearRegression", "Ridge", "Lasso"]
+    assert [row["name"] for row in report["algorithms"]] == ["Dummy", "LinearRegression", "Ridge", "Lasso", "Blend"]
     assert all(row["cv"] and row["holdout"] for row in report["algorithms"])
     assert report["selected"] == summary.algorithm
 

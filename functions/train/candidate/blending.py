@@ -1,0 +1,137 @@
+"""Whether a blend of the algorithms is better than the best of them, judged by predictions out of fold.
+
+The weights are those of non-negative least squares. Each fold is predicted with weights of the other folds, so that
+the blend's score is as honest as the others'.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from functions.train.candidate.selection import Finish, Result
+from functions.train.search.blend import BLEND, Blend
+from functions.train.search.folds import Fold
+from functions.train.search.search import SearchPlan, out_of_fold
+from functions.train.search.searched import Candidate, Searched
+from functions.train.search.zoo import Algorithm
+from shared.dataset import AlgorithmsSpec
+from shared.metrics import R2, SCORINGS, has_r2
+
+MEMBERS = 5
+"""The best so many algorithms are blended; more make the graph larger and hardly better."""
+SMALLEST_WEIGHT = 0.02
+LEAST_GAIN = 0.002
+"""With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
+RESAMPLES = 1_000
+SECONDS_FACTOR = 3.0
+"""Its members are fitted again on every fold, once more for the residuals, and on all rows."""
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Blending:
+    """What a blend is made of: the folds that were scored, how they were searched, and how a result is finished."""
+
+    folds: Sequence[Fold]
+    plan: SearchPlan
+    finish: Finish
+
+
+def with_blend(results: Sequence[Result], blending: Blending, asked: AlgorithmsSpec) -> tuple[Result, ...]:
+    """The results, and the blend of the best where the spec does not leave it out and there is one."""
+    mixed = None if BLEND in asked.without else blended(results, blending)
+    return (*results, mixed) if mixed else tuple(results)
+
+
+def blended(results: Sequence[Result], blending: Blending) -> Result | None:
+    """The blend as one more result, selectable where its gain is sure; None where there is nothing to blend.
+
+    There is nothing to blend with one algorithm, or where the time does not reach.
+    """
+    able = sorted((r for r in results if r.selectable and r.best), key=lambda r: -r.best.mean if r.best else 0.0)
+    members = able[:MEMBERS]
+    seconds = sum(result.best.seconds for result in members if result.best)
+    if len(members) < 2 or time.monotonic() + SECONDS_FACTOR * seconds > blending.finish.ends:
+        return None
+    began = time.perf_counter()
+    predicted = np.column_stack([_out_of_fold(result, blending) for result in members])
+    tested = np.isfinite(predicted).all(axis=1)
+    target = blending.finish.training.target[: len(predicted)]
+    candidate, mixed = _candidate([result.name for result in members], predicted, target, blending)
+    if candidate is None:
+        return None
+    searched = Searched(_algorithm(members, blending), [replace(candidate, seconds=time.perf_counter() - began)])
+    result = blending.finish(searched)
+    gain = sure_gain(target[tested], mixed[tested], predicted[tested, 0], blending.plan.tuning.scoring)
+    if gain >= LEAST_GAIN or result.graph is None:
+        return result
+    searched.remark = (
+        f"with 95 % confidence it saves {gain:.4f} of the mean's loss beside {members[0].name}, "
+        f"{LEAST_GAIN:g} is needed to be chosen"
+    )
+    return replace(result, graph=None, pipeline=None)
+
+
+def weights(predicted: Vector, target: Vector) -> Vector:
+    """Weights (m,) that sum to one of the columns of `predicted` (n, m) for `target` (n,); small ones are zero."""
+    found, _ = nnls(predicted - target.mean(), target - target.mean())
+    if not found.sum() > 0.0:
+        found = np.eye(predicted.shape[1])[0]
+    kept = np.where(found / found.sum() < SMALLEST_WEIGHT, 0.0, found)
+    normalised: Vector = kept / kept.sum()
+    return normalised
+
+
+def sure_gain(target: Vector, mixed: Vector, best: Vector, scoring: str) -> float:
+    """The one-sided 95 % lower bound of what `mixed` (n,) saves beside `best` (n,), as a share of the mean's loss."""
+    power = 1 if scoring == "mae" else 2
+    saved = np.abs(target - best) ** power - np.abs(target - mixed) ** power
+    usual = float(np.mean(np.abs(target - target.mean()) ** power))
+    generator = np.random.default_rng(len(target))
+    means = [float(saved[generator.integers(0, len(saved), len(saved))].mean()) for _ in range(RESAMPLES)]
+    return float(np.quantile(means, 0.05)) / usual if usual > 0.0 else 0.0
+
+
+def _out_of_fold(result: Result, blending: Blending) -> Vector:
+    params = result.best.params if result.best else {}
+    return out_of_fold(result.searched.algorithm, params, blending.folds, blending.plan)
+
+
+def _candidate(
+    names: Sequence[str], predicted: Vector, target: Vector, blending: Blending
+) -> tuple[Candidate | None, Vector]:
+    """The blend with its score on every fold, and its predictions (n,) out of fold."""
+    scoring = SCORINGS[blending.plan.tuning.scoring]
+    mixed = np.full(len(target), np.nan)
+    scores, r2s = [], []
+    for fold in blending.folds:
+        others = np.concatenate([other.test_rows for other in blending.folds if other is not fold])
+        mixed[fold.test_rows] = predicted[fold.test_rows] @ weights(predicted[others], target[others])
+        if scoring is R2 and not has_r2(fold.test_y):
+            continue
+        scores.append(scoring.gain(fold.test_y, mixed[fold.test_rows]))
+        r2s.append(R2.gain(fold.test_y, mixed[fold.test_rows]))
+    tested = np.concatenate([fold.test_rows for fold in blending.folds])
+    final = weights(predicted[tested], target[tested])
+    params = {name: round(float(weight), 4) for name, weight in zip(names, final, strict=True) if weight > 0.0}
+    if len(params) < 2:
+        return None, mixed
+    return Candidate("blend", params, tuple(scores), tuple(r2s), 0.0), mixed
+
+
+def _algorithm(members: Sequence[Result], blending: Blending) -> Algorithm:
+    settings: Mapping[str, tuple[Algorithm, dict[str, object]]] = {
+        result.name: (result.searched.algorithm, result.best.params) for result in members if result.best
+    }
+
+    def make(seed: int) -> Blend:
+        return Blend({name: entry.make(seed).set_params(**params) for name, (entry, params) in settings.items()})
+
+    rows = sum(fold.train_y.size for fold in blending.folds) / len(blending.folds)
+    seconds = sum(result.best.seconds for result in members if result.best) / len(blending.folds)
+    return Algorithm(BLEND, make, fit_seconds=seconds * 1000 / rows)
