@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.delivery.dead_letters import BY_EVENT
 from tests.infra.fake_cloud import ROOT, FakeCloud
 from tests.infra.terraform import INFRA
 from tests.tools import require
@@ -100,8 +101,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         "gcloud beta services identity",
         "gcloud beta services identity",
         "gcloud beta services identity",
-        "gcloud pubsub subscriptions update",
-        "gcloud pubsub subscriptions update",
+        *["gcloud pubsub subscriptions update"] * len(BY_EVENT),
     ]
     assert ["apply" in line for line in after if line.startswith("terraform")] == [True, True]
     assert "does what it must" in again.stdout  # staging is asked again

@@ -38,7 +38,8 @@ SETTINGS = {
     "terraform.tfvars": 'notification_email = "ml@example.com"\n',
     "owner/terraform.tfvars": 'github_repository = "owner/name"\n',
 }
-SECONDS = 300
+SECONDS = 900
+"""The longest that one command may take: a deploy is some thirty calls of gcloud, each slow on a busy machine."""
 
 
 class World:
