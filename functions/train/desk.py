@@ -208,7 +208,7 @@ def leaderboard(results: Sequence[Result], selected: str, scoring_name: str = R2
             )
             cv.insert(0, mean)
         scores = [f"{held.r2:.4f}", significant(held.mae), significant(held.rmse)] if held else ["–"] * 3
-        note = "; ".join(filter(None, (result.error, result.searched.note)))
+        note = "; ".join(dict.fromkeys(filter(None, (result.error, result.searched.note))))
         style = "bold" if result.name == selected else None
         table.add_row(result.name, *cv, *scores, "selected" if result.name == selected else note, style=style)
     return table

@@ -27,6 +27,8 @@ from shared.serving.widths import Widths
 
 MAX_ROWS = 5_000
 REPEATS = 10
+MAX_SHUFFLES = 500
+"""With 1,500 features, ten shuffles of each took minutes: there are fewer of each then, at least one."""
 QUARTERS = 4
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -119,12 +121,13 @@ def importance(
 ) -> list[dict[str, Any]]:
     """R² lost when a feature's column is shuffled, mean and standard deviation of ten shuffles; the largest first."""
     whole = metrics.r2(target, model.predict(columns))
+    repeats = max(1, min(REPEATS, MAX_SHUFFLES // len(features)))
     found = []
     for position, feature in enumerate(features):
         generator = np.random.default_rng([seed, position])
         losses = [
             whole - metrics.r2(target, model.predict({**columns, feature.name: _shuffled(columns, feature, generator)}))
-            for _ in range(REPEATS)
+            for _ in range(repeats)
         ]
         found.append({"feature": feature.name, "mean": float(np.mean(losses)), "std": float(np.std(losses))})
     return sorted(found, key=lambda feature: -float(feature["mean"]))
