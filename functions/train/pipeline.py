@@ -24,6 +24,7 @@ from functions.train.candidate.enclosures import (
     profile_document,
 )
 from functions.train.candidate.manifest import Origin, Winner, build_manifest
+from functions.train.candidate.moved import moved
 from functions.train.candidate.report import report_document, report_json, report_page
 from functions.train.candidate.selection import (
     Finish,
@@ -56,11 +57,12 @@ from functions.train.tracking import Tracker
 from shared import layout, logs
 from shared.card_page import card_page
 from shared.clock import utc_now
-from shared.codec import digest, encode, encode_gzip
+from shared.codec import decode, digest, encode, encode_gzip
 from shared.dataset import DatasetSpec
 from shared.deployment import of_another_table, staging_serves
-from shared.documents import CodeInfo, DatasetInfo, TrainingInfo
-from shared.errors import InvalidDataset
+from shared.documents import CodeInfo, DatasetInfo, Profile, TrainingInfo
+from shared.errors import IntegrityError, InvalidDataset, InvalidDocument, ObjectMissing
+from shared.run_files import promised, verified
 from shared.store import Store
 from shared.tables.reading import Table, read_table
 
@@ -106,7 +108,7 @@ def run(
     lines = LogLines(run_id)
     lease.progress = lambda: lines.said
     with lease:
-        trained = train(inputs, settings.search, run_id, zoo, lines)
+        trained = train(inputs, settings.search, run_id, zoo, lines, _served(store))
         lease.require()
         with _stage("publish", run_id):
             keep(store, settings.bucket, dataset, inputs)
@@ -126,14 +128,30 @@ def run(
     return summary
 
 
+def _served(store: Store) -> tuple[str, Profile] | None:
+    """The run that staging serves, and what it was trained on; None where there is none that can be read."""
+    manifest = staging_serves(store)
+    if manifest is None:
+        return None
+    key = layout.staged("staging", manifest.run_id, layout.PROFILE)
+    try:
+        return manifest.run_id, decode(verified(store, key, promised(manifest, layout.PROFILE)), Profile, key)
+    except (ObjectMissing, IntegrityError, InvalidDocument):
+        return None
+
+
 def train(
     inputs: RunInputs,
     settings: SearchSettings,
     run_id: str,
     zoo: Sequence[Algorithm] = MODEL_ZOO,
     progress: Progress | None = None,
+    before: tuple[str, Profile] | None = None,
 ) -> Trained:
-    """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel."""
+    """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel.
+
+    `before`: the run that staging serves and its profile, with which the rows are compared.
+    """
     spec = inputs.spec
     zoo = chosen(zoo, spec.algorithms)
     seed = spec.split.seed
@@ -182,6 +200,7 @@ def train(
             *dependent,
             *unseen_categories(features, holdout),
             *left_out(unable, asked),
+            *(moved(before[1], before[0], features, training) if before else ()),
         )
         scoring = spec.tuning.scoring
         report = report_document(

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtrc, chdtri
+from scipy.special import chdtri
+
+from shared.two_samples import holm, two_sample_p
 
 Counts = NDArray[np.float64]
 
@@ -20,8 +22,6 @@ ALARM_SHARE = 0.05
 MIN_EFFECTIVE_ROWS = 200.0
 MIN_DAYS = 7
 """Fewer days say little of how much days differ."""
-MIN_EXPECTED = 5.0
-"""Below this expectation, chi-square's distribution is not that of the statistic (Cochran 1954)."""
 
 
 @dataclass(frozen=True)
@@ -152,49 +152,6 @@ def usual_effect(blocks: Counts, days: NDArray[np.int64]) -> float:
     expected = sizes * shares[inner] / shares[inner].sum()
     statistics = ((totals[:, inner] - expected) ** 2 / expected).sum(axis=1)
     return max(1.0, float(np.median(statistics)) / float(chdtri(freedom, 0.5)))
-
-
-def two_sample_p(reference: Counts, live: Counts) -> float:
-    """The chi-square test that both counts (k,) come of one distribution, cells joined until both expect 5 rows.
-
-    Counts may be fractions. Two samples, not one: a reference of some hundred rows taken for exact alarms most days.
-    """
-    whole = float(reference.sum() + live.sum())
-    share = min(float(reference.sum()), float(live.sum())) / whole
-    groups = _joined((reference + live) * share)
-    if groups.max() == 0:
-        return 1.0
-    one = np.bincount(groups, weights=reference)
-    other = np.bincount(groups, weights=live)
-    both = one + other
-    expected_one, expected_other = both * one.sum() / whole, both * other.sum() / whole
-    statistic = ((one - expected_one) ** 2 / expected_one).sum() + (
-        (other - expected_other) ** 2 / expected_other
-    ).sum()
-    return float(chdtrc(groups.max(), statistic))
-
-
-def _joined(expected: Counts) -> NDArray[np.intp]:
-    """The group (k,) of each cell, so that every group expects at least MIN_EXPECTED; what is left joins the last."""
-    groups, group, held = [], 0, 0.0
-    for number in expected.tolist():
-        groups.append(group)
-        held += number
-        if held >= MIN_EXPECTED:
-            group, held = group + 1, 0.0
-    last = max(group - 1, 0)
-    return np.minimum(np.array(groups, dtype=np.intp), last)
-
-
-def holm(p_values: Sequence[float], tests: int | None = None) -> list[float]:
-    """Holm's adjustment for `tests` hypotheses, of which those without a p-value count as 1. Source: Holm 1979."""
-    count = len(p_values) if tests is None else tests
-    adjusted = [1.0] * len(p_values)
-    highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (count - rank) * p_values[place]))
-        adjusted[place] = highest
-    return adjusted
 
 
 def silence_p(before: Sequence[float], effect: float) -> float:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from functions.watch.drift import Evidence, compare, compare_all, design_effect, holm, silence_p, two_sample_p
+from functions.watch.drift import Evidence, compare, compare_all, design_effect, silence_p
+from shared.two_samples import holm, two_sample_p
 
 REFERENCE = np.array([400.0, 250.0, 150.0])
 TODAY = np.zeros(1, dtype=np.int64)
