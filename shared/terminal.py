@@ -3,11 +3,13 @@
 A command calls `prepare` before anything is printed.
 """
 
+from __future__ import annotations
+
 import codecs
 import io
 import sys
 import unicodedata
-from collections.abc import Mapping
+from typing import Mapping  # noqa: UP035 (doctor reads this file with old Pythons)
 
 SPELLED = "spelled"
 """The name of the error handler, as `codecs` knows it."""

@@ -16,6 +16,7 @@ import pytest
 
 from infra.delivery import doctor, required
 from infra.local.settings import Ports
+from shared import terminal
 from tests.tools import require
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -197,12 +198,14 @@ def test_the_ports_are_those_of_the_local_cloud() -> None:
     assert sorted(vars(moved).values()) == sorted(port + 1000 for port in doctor.PORTS.values())
 
 
-@pytest.mark.parametrize("module", [doctor, required])
-def test_an_old_python_can_read_it_and_it_needs_nothing_of_ours_but_the_file_beside_it(module: ModuleType) -> None:
+@pytest.mark.parametrize("module", [doctor, required, terminal])
+def test_an_old_python_can_read_it_and_it_needs_nothing_of_ours_but_two_files_that_it_can_read_too(
+    module: ModuleType,
+) -> None:
     tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"), feature_version=(3, 8))
     modules = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     ours = {name for name in modules if name and name.startswith(("infra", "shared", "tests"))}
-    assert ours <= ({"infra.delivery.required"} if module is doctor else set())
+    assert ours <= ({"infra.delivery.required", "shared"} if module is doctor else set())
 
 
 def test_every_api_that_terraform_turns_on_is_looked_at() -> None:

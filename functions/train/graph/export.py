@@ -151,7 +151,8 @@ def _member(estimator: Any, part: Graph, features: str) -> None:
 
 def is_additive(estimator: Any) -> bool:
     """Whether the graph of a pipeline with such an estimator adds up one function of each feature."""
-    return type(estimator).__name__ in LINEAR
+    inner = estimator.estimator if isinstance(estimator, StandardisedTarget) else estimator
+    return type(inner).__name__ in LINEAR
 
 
 def _catboost(estimator: Any, graph: Graph, features: str) -> None:
