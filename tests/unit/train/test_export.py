@@ -302,7 +302,7 @@ def test_every_operator_that_is_allowed_is_one_that_an_exporter_writes() -> None
     written = {
         part.value
         for call in calls
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "node"
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in ("node", "_with")
         for part in call.args[:1]
         if isinstance(part, ast.Constant)
     }
