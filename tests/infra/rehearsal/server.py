@@ -12,7 +12,7 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -66,11 +66,15 @@ class Server:
         else:
             self.google.require(account, "storage.objects.create", thing)
 
-    def forward(self, verb: str, path: str, headers: dict[str, str], body: bytes) -> http.client.HTTPResponse:
-        connection = http.client.HTTPConnection(self.storage, timeout=60)
+    def forward(
+        self, verb: str, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """The local storage's answer, with all of its body."""
         kept = {name: value for name, value in headers.items() if name.lower() not in ("host", "proxy-connection")}
-        connection.request(verb, path, body, {**kept, "Host": "storage.test"})
-        return connection.getresponse()
+        with closing(http.client.HTTPConnection(self.storage, timeout=60)) as connection:
+            connection.request(verb, path, body, {**kept, "Host": "storage.test"})
+            answer = connection.getresponse()
+            return answer, answer.read()
 
     # ---- programs ----
 
@@ -153,8 +157,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._send(200, json.dumps({"email_address": address, "kind": "storage#serviceAccount"}).encode())
             return
         rehearsed.storage_allowed(account, self.command, path, query)
-        answer = rehearsed.forward(self.command, path, dict(self.headers), body)
-        data = answer.read()
+        answer, data = rehearsed.forward(self.command, path, dict(self.headers), body)
         self.send_response(answer.status)
         for name, value in answer.getheaders():
             if name.lower() not in ("transfer-encoding", "content-length", "connection", "date", "server"):
