@@ -1,1 +1,1 @@
-"""What the three functions share: the contracts, the bucket and the serving runtime. Imports no function."""
+"""What the functions share: the contracts, the bucket and the serving runtime. Imports no function."""
