@@ -63,7 +63,7 @@ def answered(
     if wish.run_id is not None:
         return _by_name(champion, challenger, wish.run_id, read)
     inputs = read(champion)
-    canary = challenger if challenger is not None and challenger.challenge.mode == "canary" else None
+    canary = challenger if challenger is not None and challenger.divides else None
     if canary is not None and wish.divided and canary.answers_to(wish.unit or unit(inputs)):
         try:
             theirs = read(canary.run)

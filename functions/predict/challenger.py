@@ -38,6 +38,11 @@ class Challenger:
     _counted: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
+    @property
+    def divides(self) -> bool:
+        """Whether the callers are divided between the two runs: in a canary, not for a shadow."""
+        return self.challenge.mode == "canary"
+
     def answers_to(self, unit: bytes) -> bool:
         """Whether the challenger answers `unit`: the same at every instance, for as long as the challenge runs."""
         return share_of(self.challenge.salt, unit) < self.challenge.percent * challenges.UNITS / 100

@@ -202,8 +202,9 @@ class Api:
         return await (self._explanations.in_turn(work) if effects else computed(body, work))
 
     def _divided(self, loaded: LoadedModel, request: Request) -> bool:
-        """Whether somebody else than the model in hand may have to answer."""
-        return bool(request.scope["query_string"]) or self._predictor.challengers.against(loaded) is not None
+        """Whether somebody else than the model in hand may have to answer. A shadow answers nobody who does not ask."""
+        challenger = self._predictor.challengers.against(loaded)
+        return bool(request.scope["query_string"]) or (challenger is not None and challenger.divides)
 
     async def explain(self, request: Request) -> ASGIApp:
         """What each feature adds to the prediction of a row, or of up to 100 rows."""

@@ -123,6 +123,20 @@ def test_a_shadow_answers_nobody() -> None:
     assert model(ask(asked, run=SECOND)) == {"run_id": SECOND, "arm": "challenger"}
 
 
+def test_beside_a_shadow_rows_are_answered_from_memory_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What answers nobody must not take the quick way from anybody."""
+    asked, runs, run = client(tried("shadow", 0.0)), list[int](), Model.run
+
+    def counted(self: Model, *inputs: Any) -> Any:
+        runs.append(len(inputs[0]))
+        return run(self, *inputs)
+
+    monkeypatch.setattr(Model, "run", counted)
+    for _ in range(5):
+        assert model(ask(asked)) == {"run_id": FIRST}
+    assert runs == [1]
+
+
 def test_a_batch_is_answered_by_one_run() -> None:
     asked = client(tried(percent=50))
     body = json.dumps({"instances": [ROW] * 3})
