@@ -4,8 +4,9 @@ Every step can be repeated: the ledger's file is written once for each generatio
 follows from the whole ledger is the same for the same ledger.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from functions.watch.alarms import JSON, Listeners, raise_alarm
 from functions.watch.attribution import Served, run_at, served
@@ -17,7 +18,7 @@ from functions.watch.performance import Bets, bets, judge
 from functions.watch.replay import Runs, known_runs, load_run, replay_all
 from shared import layout, logs
 from shared.codec import decode, encode
-from shared.documents import SCHEMA_VERSION, Pointer
+from shared.documents import SCHEMA_VERSION, Document, Pointer
 from shared.errors import (
     InvalidDataset,
     InvalidDocument,
@@ -36,6 +37,7 @@ from shared.tables.cells import in_lines
 
 PARQUET = "application/vnd.apache.parquet"
 ATTEMPTS = 8
+Found = TypeVar("Found", bound=Document)
 NOTHING_SERVES = "no run has served here yet, so that there is nothing to compare labels with; promote one first"
 
 
@@ -160,25 +162,30 @@ def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datet
     )
     logs.error(f"a file of labels was refused: {'; '.join(problems)[:2000]}", reason="labels_refused", name=event.name)
     key = layout.label_rejection(event.name)
+    _replace(store, key, LabelRejection, rejection, lambda present: present.generation >= event.generation)
+
+
+def _replace(store: Store, key: str, kind: type[Found], document: Found, stays: Callable[[Found], bool]) -> None:
+    """Put `document` at `key` unless what is there `stays`; what does not parse never does. Raises TransientError."""
     for _ in range(ATTEMPTS):
-        generation, present = _rejection(store, key)
-        if present is not None and present.generation >= event.generation:
+        generation, present = _present(store, key, kind)
+        if present is not None and stays(present):
             return
         try:
-            store.write(key, encode(rejection), if_generation=generation, content_type=JSON)
+            store.write(key, encode(document), if_generation=generation, content_type=JSON)
         except PreconditionFailed:
             continue
         return
     raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")
 
 
-def _rejection(store: Store, key: str) -> tuple[int, LabelRejection | None]:
+def _present(store: Store, key: str, kind: type[Found]) -> tuple[int, Found | None]:
     try:
         found = store.read(key)
     except ObjectMissing:
         return CREATE_ONLY, None
     try:
-        return found.generation, decode(found.data, LabelRejection, key)
+        return found.generation, decode(found.data, kind, key)
     except InvalidDocument:
         return found.generation, None
 
@@ -189,27 +196,7 @@ def _rejection(store: Store, key: str) -> tuple[int, LabelRejection | None]:
 def _write_newest(store: Store, performance: Performance, now: datetime) -> None:
     """Replace the day's performance, unless that of more files is there. Raises TransientError."""
     key = layout.performance(layout.day(now))
-    for _ in range(ATTEMPTS):
-        generation, present = _performance(store, key)
-        if present is not None and present.files > performance.files:
-            return
-        try:
-            store.write(key, encode(performance), if_generation=generation, content_type=JSON)
-        except PreconditionFailed:
-            continue
-        return
-    raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")
-
-
-def _performance(store: Store, key: str) -> tuple[int, Performance | None]:
-    try:
-        found = store.read(key)
-    except ObjectMissing:
-        return CREATE_ONLY, None
-    try:
-        return found.generation, decode(found.data, Performance, key)
-    except InvalidDocument:
-        return found.generation, None
+    _replace(store, key, Performance, performance, lambda present: present.files > performance.files)
 
 
 def _raise_alarms(store: Store, stage: Stage, run_id: str, held: Bets, listeners: Listeners) -> None:
