@@ -79,7 +79,7 @@ def runs_of(client: Any) -> dict[str, Any]:
 def test_a_run_holds_one_nested_run_per_algorithm(client: Any, run: TrackedRun) -> None:
     runs = runs_of(client)
     whole = runs[run.run_id]
-    assert set(runs) == {run.run_id, "Dummy", "LinearRegression", "Ridge", "Lasso", "Broken"}
+    assert set(runs) == {run.run_id, "Dummy", "LinearRegression", "Ridge", "Lasso", "Blend", "Broken"}
     assert (whole.data.tags["run_id"], whole.data.tags["git_sha"]) == (run.run_id, "abc123")
     assert {runs[name].data.tags["mlflow.parentRunId"] for name in set(runs) - {run.run_id}} == {whole.info.run_id}
     assert {name: one.info.status for name, one in runs.items() if one.info.status != "FINISHED"} == {
