@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from shared import layout
 from shared.documents import (
     Assessment,
     CellFormat,
@@ -25,7 +26,7 @@ from shared.errors import InvalidDataset
 from shared.formats import FormatSpec, ReadingSpec, cell_format, format_rules
 from shared.metrics import R2, SCIKIT_LEARN_NAMES, SCORINGS
 
-BIGQUERY = "bq://"
+ENDINGS = (".csv", ".parquet")
 MAX_SPEC_BYTES = 256 * 2**10
 MAX_KEY_DOTS = 32
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
@@ -88,7 +89,8 @@ class CardSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table and its target. `source` is a name next to the spec, a gs:// URI or bq://project.dataset.table.
+    """A table and its target. `source` is a name next to the spec, a gs:// URI or bq://project.dataset.table; or a
+    list: the table, then files of labelled rows, of whose names `*` and `?` may stand for parts.
 
     `query` stands for it where BigQuery is to select; `max_gb_billed` bounds what either may read there. `aliases` map
     headers to names.
@@ -100,7 +102,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     name: str
-    source: str = ""
+    source: str | tuple[str, ...] = ""
     target: str
     query: str | None = None
     max_gb_billed: float = 10.0
@@ -123,7 +125,22 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     @property
     def in_bigquery(self) -> bool:
         """Whether the rows are BigQuery's to give."""
-        return self.query is not None or self.source.startswith(BIGQUERY)
+        return self.query is not None or self.table.startswith(layout.BIGQUERY)
+
+    @property
+    def table(self) -> str:
+        """The name of the table itself: the source, or the first of a list."""
+        return self.source if isinstance(self.source, str) else next(iter(self.source), "")
+
+    @property
+    def gathered(self) -> bool:
+        """Whether the rows are written to one Parquet file before they are read: BigQuery's, or those of a list."""
+        return self.in_bigquery or not isinstance(self.source, str)
+
+    @property
+    def is_parquet(self) -> bool:
+        """Whether the bytes that are read are Parquet; else they are CSV."""
+        return self.gathered or self.table.endswith(".parquet")
 
     def kind_of(self, name: str) -> Kind | None:
         """The kind that the spec says a column to be of, as the target is of numbers; None where it is inferred."""
@@ -325,13 +342,29 @@ def _rules_of_source(spec: DatasetSpec) -> list[tuple[bool, str]]:
     if spec.query is not None:
         one = (not spec.source, "source and query are both given; leave one out")
         return [one, (bool(spec.query.strip()), "query is empty"), _bound(spec)]
-    if spec.source.startswith(BIGQUERY):
-        return [_bound(spec)]
     if not spec.source:
         return [(False, "source is empty; name a file, bq://project.dataset.table, or give a query")]
-    ends = spec.source.endswith((".csv", ".parquet"))
-    found = f"found {spec.source!r}; a table of BigQuery begins with {BIGQUERY}"
+    if not isinstance(spec.source, str):
+        return _rules_of_list(spec.source)
+    if spec.in_bigquery:
+        return [_bound(spec)]
+    ends = spec.source.endswith(ENDINGS)
+    found = f"found {spec.source!r}; a table of BigQuery begins with {layout.BIGQUERY}"
     return [(ends, f"source must end in .csv or .parquet, {found}")]
+
+
+def _rules_of_list(sources: tuple[str, ...]) -> list[tuple[bool, str]]:
+    """Names of files; nothing leads out of the folder of the spec, or of the bucket's labels."""
+    first = f"source begins with the table itself; {sources[0]!r} may be several files"
+    rules = [(not layout.is_pattern(sources[0]), first)]
+    for name in sources:
+        plain = not any(part in name for part in ("**", "[", "//")) or name.startswith("gs://")
+        inside = not name.startswith("/") and ".." not in name.split("/")
+        said = f"source lists files that end in .csv or .parquet, of whose names * and ? may stand for parts; {name!r}"
+        rules.append((name.endswith(ENDINGS) and not name.startswith(layout.BIGQUERY), f"{said} is none"))
+        rules.append((plain and inside, f"{said} is none beside the spec"))
+        rules.append((sources.count(name) == 1, f"source lists {name!r} more than once"))
+    return rules
 
 
 def _bound(spec: DatasetSpec) -> tuple[bool, str]:

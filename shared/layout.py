@@ -251,6 +251,7 @@ def retraining_asked(on: str) -> str:
 
 
 GS = "gs://"
+BIGQUERY = "bq://"
 
 
 def address(bucket: str, key: str = "") -> str:
@@ -277,6 +278,35 @@ def is_address(text: str) -> bool:
 def beside(spec: str, source: str) -> str:
     """Where the table of the spec at address `spec` is: `source` next to it, or in a bucket of its own."""
     return source if is_address(source) else f"{spec.rpartition('/')[0]}/{source}"
+
+
+def is_elsewhere(source: str) -> bool:
+    """Whether a source is in a bucket or in BigQuery, and so no file beside its spec."""
+    return is_address(source) or source.startswith(BIGQUERY)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a name of a list of sources stands for all files that match it."""
+    return "*" in name or "?" in name
+
+
+def seeded(name: str) -> str:
+    """The key of a file beside a spec on a disk, once both are in the bucket."""
+    return name if name.startswith(LABELS) else f"{SPEC.rpartition('/')[0]}/{name}"
+
+
+def files_of(spec: str, source: str) -> str:
+    """Where a name of a list of sources is, for the spec at address `spec`: of `labels/…` in the bucket's own folder of
+    labels, which every spec of the bucket shares; else as `beside` says."""
+    bucket = spec.removeprefix(GS).partition("/")[0]
+    return address(bucket, source) if source.startswith(LABELS) else beside(spec, source)
+
+
+def matching(pattern: str) -> tuple[str, re.Pattern[str]]:
+    """Of a key with `*` and `?`, which stand for parts of one name: the prefix to list, and what keys look like."""
+    wild = {"*": "[^/]*", "?": "[^/]"}
+    expression = "".join(wild.get(letter, re.escape(letter)) for letter in pattern)
+    return re.split(r"[*?]", pattern, maxsplit=1)[0], re.compile(expression, re.DOTALL)
 
 
 def lease(key: str) -> str:

@@ -19,6 +19,9 @@ LATENCY_US = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_00
 DIFFERENCES = (0.01, 0.03, 0.1, 0.3, 1.0)
 """Upper edges of the bins of a shadow's difference, in half widths of the champion's interval; one more is beyond."""
 
+NOTHING_SERVES = "nothing_serves"
+"""Why a file of labels is refused where no run has served yet: there is nothing wrong with the file."""
+
 AlarmKind = Literal["drift", "refusals", "faults", "silence", "performance"]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from msgspec.structs import replace
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as TextTable
@@ -23,6 +24,7 @@ from rich.table import Table as TextTable
 from functions.train import pipeline
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
+from functions.train.data.gathering import File, gather
 from functions.train.data.slices import require_slices
 from functions.train.data.suspicions import suspicions
 from functions.train.first_spec import first_spec
@@ -31,6 +33,7 @@ from functions.train.search.monotone import directions, held
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
 from shared import layout, terminal
+from shared.beside import files_beside
 from shared.cells import day_text
 from shared.clock import utc_now
 from shared.codec import encode
@@ -39,12 +42,14 @@ from shared.documents import Kind
 from shared.errors import InvalidDataset, PermanentError
 from shared.metrics import R2, SCORINGS, plain, significant
 from shared.store import Download
-from shared.tables.reading import Table, read_table
+from shared.tables.reading import Table
 
 INTERRUPTED = 130
 """The exit status that shells give to Ctrl-C."""
 GENERATION = 0
 """A file on a disk has none."""
+GATHERED = "gathered.parquet"
+"""What a source of several files is called, which no file is."""
 
 
 class Bars:
@@ -128,7 +133,7 @@ def check(dataset: Path, console: Console) -> Table:
     """Read the table and say what was found. Raises InvalidDataset."""
     inputs = read_files(dataset)
     zoo = chosen(MODEL_ZOO, inputs.spec.algorithms)
-    table = read_table(inputs.source.data, inputs.spec)
+    table = inputs.table()
     require_slices(table, inputs.spec)
     held(zoo, table.columns, directions(table.columns, inputs.spec))
     found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
@@ -139,6 +144,8 @@ def check(dataset: Path, console: Console) -> Table:
     console.print(
         f"target {inputs.spec.target}: {plain(table.target.min())} to {plain(table.target.max())}", markup=False
     )
+    for note in inputs.notes:
+        console.print(note, markup=False)
     for warning in (*table.warnings, *suspicions(table)):
         console.print(f"warning: {warning}", markup=False)
     return table
@@ -220,10 +227,18 @@ def read_files(dataset: Path) -> RunInputs:
     spec = parse_spec(text, dataset.name)
     if spec.in_bigquery:
         raise InvalidDataset(["the table is in BigQuery; export it next to the spec as Parquet, and name the export"])
-    if layout.is_address(spec.source):
-        raise InvalidDataset([f"source {spec.source} is in a bucket; copy it next to {dataset} and name the copy"])
-    data = _read(dataset.parent / spec.source, "the data")
-    return RunInputs(spec, Download(text, GENERATION), spec.source, Download(data, GENERATION), code_digest())
+    sources = (spec.source,) if isinstance(spec.source, str) else spec.source
+    for source in sources:
+        if layout.is_address(source):
+            raise InvalidDataset([f"source {source} is in a bucket; copy it next to {dataset} and name the copy"])
+    if not spec.gathered:
+        data = _read(dataset.parent / spec.table, "the data")
+        return RunInputs(spec, Download(text, GENERATION), spec.table, Download(data, GENERATION), code_digest())
+    notes = [f"{source} names no file yet" for source in sources if not files_beside(dataset, [source])]
+    files = [File(name, _read(dataset.parent / name, "the data")) for name in files_beside(dataset, sources)]
+    found = gather(files, spec)
+    spec, table = replace(spec, source=GATHERED), Download(found.data, GENERATION)
+    return RunInputs(spec, Download(text, GENERATION), GATHERED, table, code_digest(), [*found.notes, *notes])
 
 
 def _read(path: Path, what: str) -> bytes:

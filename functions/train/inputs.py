@@ -1,7 +1,8 @@
 """What a run is made of: the spec and the table, read once, kept by their content, and a digest that names it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -9,53 +10,125 @@ from msgspec.structs import replace
 
 from functions.train.code import code_digest
 from functions.train.data import bigquery
+from functions.train.data.gathering import File, Gathered, gather
 from functions.train.lease import fingerprint
 from shared import layout
 from shared.clock import utc_now
-from shared.codec import digest
+from shared.codec import decode, digest
 from shared.dataset import DatasetSpec, parse_spec
-from shared.errors import InvalidDataset, ObjectMissing, PreconditionFailed, WrongEncoding
+from shared.errors import InvalidDataset, InvalidDocument, ObjectMissing, PreconditionFailed, WrongEncoding
+from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.store import Download, ObjectInfo, Store, write_once
+from shared.tables.reading import Table, read_table
+from shared.tables.table_size import MEMORY_BYTES
 
 PARQUET = ".parquet"
+READERS = 8
 Export = Callable[[DatasetSpec, datetime], bytes]
 """The rows of a spec in BigQuery, as of a moment, as Parquet."""
 
 
 @dataclass(frozen=True)
 class RunInputs:
-    """What a run is made of, as it was read. `code`: the digest of the code, where it is known."""
+    """What a run is made of, as it was read. `code`: the digest of the code, where it is known.
+
+    `notes`: of a source of several files, what was taken of each.
+    """
 
     spec: DatasetSpec
     spec_object: Download
     source_uri: str
     source: Download
     code: str = ""
+    notes: Sequence[str] = field(default=())
 
     @property
     def fingerprint(self) -> str:
         """The same for the same spec, data and code, and for nothing else."""
         return fingerprint(self.spec_object.data, self.source.data, self.code.encode())
 
+    def table(self, memory_bytes: int = MEMORY_BYTES) -> Table:
+        """The checked table. Raises InvalidDataset; of several files, it ends with where each one's rows are."""
+        try:
+            return read_table(self.source.data, self.spec, memory_bytes)
+        except InvalidDataset as error:
+            raise InvalidDataset([*error.problems, *self.notes]) from None
 
-def read_inputs(store: Store, bucket: str, dataset: str, export: Export = bigquery.export) -> RunInputs:
+
+def read_inputs(
+    store: Store,
+    bucket: str,
+    dataset: str,
+    export: Export = bigquery.export,
+    memory_bytes: int = MEMORY_BYTES,
+) -> RunInputs:
     """The spec at `dataset` and its data. Raises InvalidDataset for what is missing or elsewhere, CodeChanged.
 
-    What is in BigQuery becomes a snapshot first, and is read from there as any other table.
+    What is in BigQuery, or in several files, becomes a snapshot first, and is read from there as any other table.
     """
     spec_object = _read(store, bucket, dataset, "the dataset spec")
     spec = parse_spec(spec_object.data, dataset)
+    notes: Sequence[str] = ()
     if spec.in_bigquery:
-        spec = _snapshot(store, bucket, spec, export)
-    source_uri = layout.beside(dataset, spec.source)
-    return RunInputs(spec, spec_object, source_uri, _read(store, bucket, source_uri, "the data"), code_digest())
+        spec = _snapshot(store, bucket, spec, export(spec, utc_now()))
+    elif spec.gathered:
+        found, notes = _gathered(store, bucket, dataset, spec, memory_bytes)
+        spec, notes = _snapshot(store, bucket, spec, found.data), [*found.notes, *notes]
+    source_uri = layout.beside(dataset, spec.table)
+    data = _read(store, bucket, source_uri, "the data")
+    return RunInputs(spec, spec_object, source_uri, data, code_digest(), notes)
 
 
-def _snapshot(store: Store, bucket: str, spec: DatasetSpec, export: Export) -> DatasetSpec:
-    data = export(spec, utc_now())
+def _snapshot(store: Store, bucket: str, spec: DatasetSpec, data: bytes) -> DatasetSpec:
     key = layout.snapshot(digest(data).sha256, PARQUET)
     write_once(store, key, data, "application/vnd.apache.parquet")
     return replace(spec, source=layout.address(bucket, key), query=None)
+
+
+def _gathered(
+    store: Store, bucket: str, dataset: str, spec: DatasetSpec, memory_bytes: int
+) -> tuple[Gathered, list[str]]:
+    """The files of a list as one, and what to know of those that are left out."""
+    notes: list[str] = []
+    uris = [uri for source in spec.source for uri in _expanded(store, bucket, dataset, source, notes)]
+    uris = list(dict.fromkeys(uris))
+    with ThreadPoolExecutor(READERS) as readers:
+        found = readers.map(lambda uri: _read(store, bucket, uri, "the data").data, uris)
+        files = [File(_shown(uri, dataset), data) for uri, data in zip(uris, found, strict=True)]
+    return gather(files, spec, memory_bytes), notes
+
+
+def _expanded(store: Store, bucket: str, dataset: str, source: str, notes: list[str]) -> list[str]:
+    """The addresses that a name of the list stands for, in their order; none of files that the watch refused."""
+    uri = layout.files_of(dataset, source)
+    key = layout.key_in(bucket, uri)
+    if not layout.is_pattern(source) or key is None:
+        return [uri]
+    prefix, pattern = layout.matching(key)
+    names = {info.name: info.generation for info in store.list(prefix)}
+    found = [name for name in sorted(names) if pattern.fullmatch(name)]
+    refused = [name for name in found if layout.is_label_file(name) and _is_refused(store, name, names[name])]
+    notes += [f"{name} was refused, see {layout.label_rejection(name)}, and is left out" for name in refused]
+    if not found:
+        notes.append(f"{source} names no file yet")
+    return [layout.address(bucket, name) for name in found if name not in refused]
+
+
+def _is_refused(store: Store, name: str, generation: int) -> bool:
+    """Whether the watch refused this generation of a file of labels for what is in it."""
+    key = layout.label_rejection(name)
+    try:
+        found = decode(store.read(key).data, LabelRejection, key)
+    except (ObjectMissing, InvalidDocument):
+        return False
+    return (found.name, found.generation) == (name, generation) and found.reason != NOTHING_SERVES
+
+
+def _shown(uri: str, dataset: str) -> str:
+    """The name as the spec writes it: beside the spec, or of the bucket."""
+    return uri.removeprefix(dataset.rpartition("/")[0] + "/").removeprefix(
+        layout.address(dataset.removeprefix(layout.GS).partition("/")[0])
+    )
 
 
 def keep(store: Store, bucket: str, dataset: str, inputs: RunInputs) -> None:

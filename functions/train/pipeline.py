@@ -64,7 +64,7 @@ from shared.documents import CodeInfo, DatasetInfo, Profile, TrainingInfo
 from shared.errors import IntegrityError, InvalidDataset, InvalidDocument, ObjectMissing
 from shared.run_files import promised, verified
 from shared.store import Store
-from shared.tables.reading import Table, read_table
+from shared.tables.reading import Table
 
 SEARCH_SHARE = 0.8
 """The search takes this share of the time budget; the rest is for refitting, export and proof."""
@@ -98,7 +98,7 @@ def run(
     Raises InvalidDataset, NoSelectableModel, TransientError.
     """
     began = time.monotonic()
-    inputs = read_inputs(store, settings.bucket, dataset)
+    inputs = read_inputs(store, settings.bucket, dataset, memory_bytes=settings.search.memory_mib * 2**20)
     _require_same_table(store, inputs.spec)
     run_id = layout.new_run_id(utc_now())
     lease = claim(store, inputs.fingerprint, run_id, settings.lease_seconds, force=force, forced_at=forced_at(store))
@@ -158,7 +158,7 @@ def train(
     began = time.monotonic()
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
     with _stage("ingest", run_id):
-        table = read_table(inputs.source.data, spec, settings.memory_mib * 2**20)
+        table = inputs.table(settings.memory_mib * 2**20)
         require_slices(table, spec)
     with _stage("split", run_id):
         training, holdout = split(table, spec)
@@ -195,6 +195,7 @@ def train(
         findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by)
         findings["coverage"]["rule"] = widths.figures
         warnings = (
+            *inputs.notes,
             *table.warnings,
             *suspicions(table, seed),
             *dependent,

@@ -18,7 +18,7 @@ from shared.dataset import DatasetSpec
 BEGIN, END = "<!-- keys of dataset.toml -->", "<!-- end of the keys -->"
 WORDS = {
     "name": "what the table and its model are called; a deployment serves one name",
-    "source": "the table: a file beside the spec (.csv or .parquet), gs://… or bq://…",
+    "source": "the table: a file beside the spec (.csv or .parquet), gs://… or bq://…; a list adds files of labels",
     "query": "in place of source: what BigQuery is to select",
     "max_gb_billed": "the most that a read in BigQuery may be billed for",
     "target": "the column to predict",
@@ -126,7 +126,7 @@ def _kind(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
     if origin in (Union, UnionType):
-        return _kind(next(one for one in arguments if one is not type(None)))
+        return " or ".join(_kind(one) for one in arguments if one is not type(None))
     if origin is tuple:
         return "list of texts"
     if origin is dict:

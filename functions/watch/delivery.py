@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.events import StorageEvent
 from shared.layout import Stage
-from shared.monitoring import Alarm, LabelRejection, Performance
+from shared.monitoring import NOTHING_SERVES, Alarm, LabelRejection, Performance
 from shared.run_files import staged_manifest
 from shared.store import CREATE_ONLY, Store
 from shared.tables.cells import in_lines
@@ -38,7 +38,17 @@ from shared.tables.cells import in_lines
 PARQUET = "application/vnd.apache.parquet"
 ATTEMPTS = 8
 Found = TypeVar("Found", bound=Document)
-NOTHING_SERVES = "no run has served here yet, so that there is nothing to compare labels with; promote one first"
+
+
+class NothingServes(InvalidDataset):
+    """Labels came before there was anything to compare them with: training may learn from the file all the same."""
+
+    reason = NOTHING_SERVES
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["no run has served here yet, so that there is nothing to compare labels with; promote one first"]
+        )
 
 
 def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners: Listeners) -> Performance | None:
@@ -88,7 +98,7 @@ def _in_ledger(store: Store, generation: int) -> bool:
 def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> None:
     pointer = runs.current.get(runs.stage) or (runs.history[-1] if runs.history else None)
     if pointer is None:
-        raise InvalidDataset([NOTHING_SERVES])
+        raise NothingServes
     manifest, _ = staged_manifest(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
     try:
         data = store.read(event.name, event.generation, max_bytes=MAX_LABEL_BYTES).data

@@ -5,27 +5,20 @@ read as any other; or InvalidDataset with every problem, by the lines of the fil
 table, with the target filled in, is such a file.
 """
 
-import hashlib
-import re
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.dataset import DatasetSpec, folded, nearest, normalized
+from shared.dataset import DatasetSpec, nearest, normalized
 from shared.documents import Manifest
 from shared.errors import InvalidDataset
 from shared.serving.sent_table import SentTable
-from shared.serving.table_answer import ANSWERED, ASSESSED, RUN, TOLD
+from shared.serving.table_answer import RUN
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
+from shared.tables.row_hashes import OUR_COLUMNS, SERVED_AT, contents, hashes, is_said
 from shared.tables.sheet import Cells, Sheet, read_sheet
 
-SERVED_AT = "served_at"
 MAX_LABEL_BYTES = 256 * 2**20
-OUR_COLUMNS = frozenset({*ANSWERED, *ASSESSED, *TOLD, RUN, SERVED_AT})
-"""Columns that are about an answer, and no part of what a row says."""
-_EXPLAINED = re.compile(r"(feature|effect)_\d+", re.ASCII)
-"""What an answer that was asked to explain itself has beside them."""
 MOST_GROUPS = 50
 NO_VALUE = "(missing)"
 AHEAD = timedelta(minutes=5)
@@ -74,13 +67,19 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
     runs = _runs(sheet, frozenset(known_runs), problems)
     if problems:
         raise InvalidDataset(problems)
-    contents = _contents(sheet, manifest.target)
-    hashes = _hashes(contents, targets, moments)
-    order = sorted(range(len(hashes)), key=hashes.__getitem__)
+    names = sorted(name for name in sheet.columns if name != manifest.target and is_said(name))
+    said = contents(sheet.columns, names, len(sheet.lines))
+    rows = hashes(
+        [
+            f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
+            for content, target, moment in zip(said, targets, moments, strict=True)
+        ]
+    )
+    order = sorted(range(len(rows)), key=rows.__getitem__)
     return Labelled(
-        hashes=tuple(hashes[place] for place in order),
+        hashes=tuple(rows[place] for place in order),
         targets=tuple(targets[place] for place in order),
-        contents=tuple(contents[place] for place in order),
+        contents=tuple(said[place] for place in order),
         served_at=tuple(moments[place] for place in order),
         run_ids=tuple(runs[place] for place in order),
         table=_table(_chosen(sheet, order), manifest.target),
@@ -148,36 +147,6 @@ def _runs(sheet: Sheet, known: frozenset[str], problems: list[str]) -> list[str 
     return runs
 
 
-def _is_said(name: str) -> bool:
-    """Whether a column is part of what a row says."""
-    return name not in OUR_COLUMNS and _EXPLAINED.fullmatch(name) is None
-
-
-def _contents(sheet: Sheet, target: str) -> list[str]:
-    names = sorted(name for name in sheet.columns if name != target and _is_said(name))
-    forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
-    rows = zip(*(sheet.columns[name] for name in names), strict=True)
-    found = ["\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows]
-    return found or [""] * len(sheet.lines)
-
-
-def _canonical(cell: str) -> str:
-    value = number_in(cell)
-    return folded(normalized(cell)) if value is None else repr(value + 0.0)
-
-
-def _hashes(contents: Sequence[str], targets: Sequence[float], moments: Sequence[datetime | None]) -> list[str]:
-    """What a row says and when, and its number among equal rows of the file: equal rows of one file are two rows, and
-    those of two files are one."""
-    seen: Counter[str] = Counter()
-    found = []
-    for content, target, moment in zip(contents, targets, moments, strict=True):
-        said = f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
-        seen[said] += 1
-        found.append(hashlib.sha256(f"{said}\x1e{seen[said]}".encode()).hexdigest()[:32])
-    return found
-
-
 def _slices(sheet: Sheet, manifest: Manifest) -> dict[str, tuple[str, ...]]:
     """The group of each row, by the columns that the spec names; none of a column of very many groups."""
     found = {}
@@ -189,7 +158,7 @@ def _slices(sheet: Sheet, manifest: Manifest) -> dict[str, tuple[str, ...]]:
 
 
 def _table(sheet: Sheet, target: str) -> SentTable:
-    names = [name for name in sheet.columns if name != target and _is_said(name)]
+    names = [name for name in sheet.columns if name != target and is_said(name)]
     cells = [["" if cell is None else cell for cell in sheet.columns[name]] for name in names]
     rows = list(zip(*cells, strict=True)) if cells else [()] * len(sheet.lines)
     return SentTable(tuple(names), rows, sheet.lines)

@@ -20,9 +20,9 @@ from infra.delivery.preflight import require_build_region, require_tools
 from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
 from shared import layout, terminal
+from shared.beside import files_beside
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
-DATA = layout.SPEC.rpartition("/")[0] + "/"
 FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 120.0
@@ -119,9 +119,8 @@ class Deploy:
                 f"  gs://{bucket}/{layout.SPEC} is there and stays; to replace it: gcloud storage cp FILES gs://{bucket}/data/"
             )
             return
-        source = source_of(self.dataset)
-        if source is not None:
-            self._upload(source, f"{DATA}{source.name}")
+        for name in sources_of(self.dataset):
+            self._upload(self.dataset.parent / name, layout.seeded(name))
         self._upload(self.dataset, layout.SPEC)
 
     def _upload(self, file: Path, key: str) -> None:
@@ -159,20 +158,19 @@ class Deploy:
             tag_image(self.image, tested_tag(head))
 
 
-def source_of(spec: Path) -> Path | None:
-    """The table that a spec names, None where it is in a bucket already. Raises Stopped."""
+def sources_of(spec: Path) -> list[str]:
+    """The files beside it that a spec names, none of what is in a bucket already. Raises Stopped."""
     try:
-        source = tomllib.loads(spec.read_text(encoding="utf-8"))["source"]
+        sources = tomllib.loads(spec.read_text(encoding="utf-8"))["source"]
+        names = files_beside(spec, sources if isinstance(sources, list) else str(sources))
     except OSError as error:
         raise Stopped(f"cannot read the dataset's spec {spec}: {error.strerror}") from None
     except (ValueError, KeyError):
         raise Stopped(f"{spec} is not a dataset's spec with a source: see make check-data DATASET={spec}") from None
-    if str(source).startswith("gs://"):
-        return None
-    table = spec.parent / str(source)
-    if not table.is_file():
-        raise Stopped(f"{spec} names the table {source}, but there is no {table}")
-    return table
+    for name in names:
+        if not (spec.parent / name).is_file():
+            raise Stopped(f"{spec} names the table {name}, but there is no {spec.parent / name}")
+    return names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -188,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _deploy(given: argparse.Namespace) -> int:
-    source_of(given.dataset)
+    sources_of(given.dataset)
     target = Deployment(given.project, given.region, given.name)
     account = require_tools(given.project)
     require_build_region(given.project, given.region)

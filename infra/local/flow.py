@@ -17,6 +17,7 @@ from infra.local.settings import JOB, LocalSettings
 from infra.operate.ask import ask
 from infra.operate.served import CannotTell
 from shared import layout
+from shared.beside import files_beside
 from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
 from shared.deployment import of_another_table, staging_serves
@@ -100,7 +101,7 @@ class Flow:
             raise StageFailed("storage", f"creating the bucket failed with HTTP {answer.status_code}")
 
     def seed(self, dataset: Path, *, replace: bool) -> DatasetSpec:
-        """Put the spec and its table into `data/`. Without `replace`, whatever is there already stays.
+        """Put the spec and its files into the bucket. Without `replace`, whatever is there already stays.
 
         Raises InvalidDataset for a spec that does not parse, StageFailed for a missing file.
         """
@@ -108,9 +109,8 @@ class Flow:
         spec = parse_spec(spec_bytes, dataset.name)
         if replace:
             self._require_same_table(spec)
-        if not (spec.in_bigquery or layout.is_address(spec.source)):
-            source = dataset.parent / spec.source
-            self._seed_object(f"data/{spec.source}", _read(source), replace)
+        for name in files_beside(dataset, spec.source) if spec.query is None else ():
+            self._seed_object(layout.seeded(name), _read(dataset.parent / name), replace)
         self._seed_object(layout.SPEC, spec_bytes, replace)
         return spec
 

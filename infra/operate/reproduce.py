@@ -51,7 +51,7 @@ def inputs_of(store: Store, manifest: Manifest) -> RunInputs:
     spec = _snapshot(store, made.spec_sha256, ".toml", "spec")
     data = _snapshot(store, manifest.dataset.sha256, PurePosixPath(manifest.dataset.uri).suffix, "data")
     parsed = parse_spec(spec.data)
-    if parsed.in_bigquery:
+    if parsed.gathered:
         parsed = replace(parsed, source=manifest.dataset.uri, query=None)
     return RunInputs(parsed, spec, manifest.dataset.uri, data, code_digest())
 

@@ -145,7 +145,7 @@ module "train_access" {
   bucket = google_storage_bucket.pipeline.name
   member = local.accounts.train.member
   roles  = local.roles
-  read   = ["data/", "candidates/", "locks/train/", "runs/", "staging/", "mlflow/"]
+  read   = ["data/", "labels/", "candidates/", "locks/train/", "runs/", "staging/", "mlflow/"]
   create = ["data/snapshots/", "candidates/", "locks/train/", "runs/", "mlflow/"]
   remove = ["locks/train/"]
 }

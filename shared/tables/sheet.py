@@ -19,6 +19,9 @@ from shared.tables.cells import in_lines, number_in
 from shared.tables.table_size import MEMORY_BYTES, require_fits
 
 Cells = list[str | None]
+TYPED = b"tabular.typed"
+"""The metadata of a file that was gathered of several: the columns that were typed there, and are text here."""
+SEPARATOR = "\x1f"
 
 
 @dataclass
@@ -40,7 +43,7 @@ def read_sheet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes
 
     Raises InvalidDataset.
     """
-    if spec.in_bigquery or spec.source.endswith(".parquet"):  # what BigQuery gives is kept as Parquet
+    if spec.is_parquet:
         return _read_parquet(data, spec, warnings, memory_bytes)
     require_fits(data.count(b",") + data.count(b"\n"), len(data), memory_bytes)
     return _read_csv(data, spec, warnings)
@@ -170,7 +173,8 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
     cells = [_texts(column) for column in table.columns]
     sheet = _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
     typed = {name for name, kind in zip(names, table.schema.types, strict=True) if not _is_text(kind)}
-    return replace(sheet, typed=frozenset(typed))
+    told = (table.schema.metadata or {}).get(TYPED, b"").decode(errors="replace").split(SEPARATOR)
+    return replace(sheet, typed=frozenset({*typed, *told} - {""}))
 
 
 def _table_that_fits(data: bytes, memory_bytes: int) -> pa.Table:

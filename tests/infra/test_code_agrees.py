@@ -175,7 +175,9 @@ def test_a_function_of_events_gives_up_before_the_platform_ends_it(plan: Plan, n
 def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
     bucket = MemoryStore()
     for name in ("dataset.toml", "stud.csv"):
-        bucket.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
+        data = (SAMPLE / name).read_bytes().replace(b'"stud.csv"', b'["stud.csv", "labels/*.csv"]')
+        bucket.write(f"data/{name}", data, if_generation=None, content_type="text/plain")
+    bucket.write("labels/a.csv", (SAMPLE / "stud.csv").read_bytes(), if_generation=None, content_type="text/csv")
     store = GrantedStore(bucket, grants(plan, "train_access"))
     settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
 

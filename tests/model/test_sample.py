@@ -55,7 +55,7 @@ class Split:
 def winner() -> Winner:
     """Of the linear algorithms: none of the trees comes within 0.01 of them on this table."""
     spec = parse_spec((SAMPLE / "dataset.toml").read_bytes(), "dataset.toml")
-    table = read_table((SAMPLE / spec.source).read_bytes(), spec)
+    table = read_table((SAMPLE / spec.table).read_bytes(), spec)
     target = table.target.to_numpy(dtype=np.float64)
     folds = make_folds(table.features, target, table.columns, 5, spec.split.seed)
     best = max(search(MODEL_ZOO[1:4], folds, SearchPlan(TuningSpec(), spec.split.seed)), key=mean_r2)

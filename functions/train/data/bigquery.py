@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shared.dataset import BIGQUERY, DatasetSpec
+from shared import layout
+from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -74,9 +75,9 @@ def _sql(spec: DatasetSpec) -> str:
     """A query may say itself what it is as of: @run_start is there for it."""
     if spec.query is not None:
         return spec.query
-    found = _TABLE.fullmatch(spec.source)
+    found = _TABLE.fullmatch(spec.table)
     if found is None:
-        raise InvalidDataset([f"source must be {BIGQUERY}project.dataset.table, found {spec.source!r}"])
+        raise InvalidDataset([f"source must be {layout.BIGQUERY}project.dataset.table, found {spec.source!r}"])
     table = ".".join(found.groups())
     return f"SELECT * FROM `{table}` FOR SYSTEM_TIME AS OF @run_start"  # noqa: S608 - the pattern lets no quote through
 

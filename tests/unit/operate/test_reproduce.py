@@ -38,6 +38,21 @@ def test_the_same_code_makes_the_same_run_whatever_became_of_the_data(made: tupl
     assert reproduce(store, run, 1) == ([], [])
 
 
+def test_a_run_of_several_files_is_made_again_of_what_was_read() -> None:
+    store = seeded()
+    spec = store.read(layout.SPEC).data.replace(b'"stud.csv"', b'["stud.csv", "labels/*.csv"]')
+    spec = spec.replace(b"random_iterations = 25", b"random_iterations = 2") + b'\n[algorithms]\nonly = ["Ridge"]\n'
+    header, *rows = store.read("data/stud.csv").data.splitlines()
+    labels = b"\n".join([header + b",run_id", *(row.replace(b"standard", b"free/reduced") + b"," for row in rows[:9])])
+    for key, data in ((layout.SPEC, spec), ("labels/march.csv", labels)):
+        store.write(key, data, if_generation=None, content_type="text/plain")
+    run = pipeline.run(store, NullTracker(), SETTINGS, SETTINGS.dataset, force=False).run_id
+    assert find(store, run).manifest.dataset.rows > len(rows)
+    assert "labels/march.csv: " in json.loads(file_of(store, run, layout.REPORT))["warnings"][1]
+    store.write("labels/march.csv", b"of today", if_generation=None, content_type="text/plain")
+    assert reproduce(store, run, 1) == ([], [])
+
+
 def test_another_code_is_told_beside_the_result(made: tuple[MemoryStore, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "code_digest", lambda: "another")
     around, found = reproduce(*made, 1)
