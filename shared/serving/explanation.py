@@ -5,6 +5,7 @@ background; the two add up. What is explained is the number that is answered, cl
 """
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 
 import msgspec
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from shared.documents import Background, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
-from shared.serving.coalitions import Coalitions, coalitions
+from shared.serving.coalitions import Coalitions, coalitions, is_exact, most_coalitions
 from shared.serving.reading import ModelInput
 
 EXACT = "exact"
@@ -61,15 +62,15 @@ class Explainer:
 
     @cached_property
     def method(self) -> str:
-        """EXACT or SAMPLED: of a graph that adds up always the former."""
-        return EXACT if self._mean_gains is not None or self._coalitions.exact else SAMPLED
+        """EXACT or SAMPLED: of a graph that adds up always the former; else of a row unlike every background row."""
+        return EXACT if self._mean_gains is not None or is_exact(len(self.names), self._most) else SAMPLED
 
     @cached_property
     def graph_rows(self) -> int:
-        """Rows of the graph that explaining one row takes."""
+        """Rows of the graph that explaining one row takes, at the most."""
         if self._mean_gains is not None:
             return len(self.names) + 1
-        return len(self._coalitions.masks) + 1
+        return sum(len(self._plan(place, len(self.names)).masks) for place in range(self.rows)) + 1
 
     def explain(self, inputs: ModelInput) -> list[Explanation]:
         """One explanation for each row. Raises IntegrityError where the graph's answers are no finite numbers."""
@@ -112,13 +113,11 @@ class Explainer:
         )
 
     @cached_property
-    def _coalitions(self) -> Coalitions:
-        return coalitions(len(self.names), self._shares.tolist())
+    def _most(self) -> int:
+        return most_coalitions(len(self.names), self.rows)
 
-    @cached_property
-    def _others(self) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
-        """The background row of each coalition, by kind."""
-        return self._numeric[self._coalitions.background], self._categorical[self._coalitions.background]
+    def _plan(self, place: int, features: int) -> Coalitions:
+        return coalitions(features, self._most, place)
 
     @cached_property
     def _first(self) -> float:
@@ -154,17 +153,44 @@ class Explainer:
         return np.concatenate(parts)
 
     def _weighted(self, inputs: ModelInput, row: int, predicted: float) -> Vector:
-        """The effects (d,) of one row by the coalitions."""
-        plan, wide = self._coalitions, len(self._model.numeric)
-        effects: Vector = plan.full * predicted + plan.empty @ self._said
-        if len(plan.masks):
-            numbers, words = self._others
-            said = self._answers(
-                np.where(plan.masks[:, :wide], inputs.numeric[row], numbers),
-                np.where(plan.masks[:, wide:], inputs.categorical[row], words),
-            )
-            effects = effects + plan.weights @ said
+        """The effects (d,) of one row: what it differs in from each background row shares what they are apart."""
+        players = [np.flatnonzero(differs) for differs in self._differing(inputs, row)]
+        plans = [self._plan(place, len(own)) if len(own) else None for place, own in enumerate(players)]
+        said = self._answers_of_coalitions(inputs, row, players, plans)
+        effects = np.zeros(len(self.names))
+        start = 0
+        for own, plan, share, alone in zip(players, plans, self._shares, self._said, strict=True):
+            if plan is None:
+                continue
+            end = start + len(plan.masks)
+            effects[own] += share * (plan.full * predicted + plan.empty * alone + plan.weights @ said[start:end])
+            start = end
         return effects
+
+    def _answers_of_coalitions(
+        self, inputs: ModelInput, row: int, players: Sequence[NDArray[np.intp]], plans: Sequence[Coalitions | None]
+    ) -> Vector:
+        """The answers (r,) to the coalitions of all plans, one plan after the other, in one run of the graph."""
+        sizes = [0 if plan is None else len(plan.masks) for plan in plans]
+        masks = np.zeros((sum(sizes), len(self.names)), dtype=bool)
+        if not len(masks):
+            return np.empty(0)
+        start = 0
+        for own, plan in zip(players, plans, strict=True):
+            if plan is not None:
+                masks[start : start + len(plan.masks), own] = plan.masks
+                start += len(plan.masks)
+        wide = len(self._model.numeric)
+        return self._answers(
+            np.where(masks[:, :wide], inputs.numeric[row], self._numeric.repeat(sizes, axis=0)),
+            np.where(masks[:, wide:], inputs.categorical[row], self._categorical.repeat(sizes, axis=0)),
+        )
+
+    def _differing(self, inputs: ModelInput, row: int) -> NDArray[np.bool_]:
+        """In which features (b, d) the row differs from each background row. A missing number is like another."""
+        numbers = inputs.numeric[row]
+        apart = (self._numeric != numbers) & ~(np.isnan(self._numeric) & np.isnan(numbers))
+        return np.hstack([apart, self._categorical != inputs.categorical[row]])
 
     def _answers(self, numeric: NDArray[np.float64], categorical: NDArray[np.object_]) -> Vector:
         clipped: Vector = np.clip(self._raw(numeric, categorical), self._low, self._high) + 0.0

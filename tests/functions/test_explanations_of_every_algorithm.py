@@ -26,9 +26,8 @@ from tests.functions.test_predict_every_algorithm import ALGORITHMS, Data, fitte
 
 ROWS = 12
 EXACT = 1e-6
-SAMPLED = {"KNN": 0.07, "DecisionTree": 0.07}
-"""Of the largest effect, on average over rows: the answers of these two jump, and depend on many features at once."""
-SAMPLED_OF_OTHERS = 0.02
+SAMPLED = 0.02
+"""Of a row's largest effect, on average over rows and in nine of ten of them."""
 Vector = NDArray[np.float64]
 
 
@@ -38,7 +37,7 @@ def narrow() -> Data:
 
 
 def wide() -> Data:
-    """Eight features: orders are sampled."""
+    """Eight features: of rows that differ in all of them from a background row, not every coalition is asked."""
     return columns_only(("bmi", "s5", "bp", "place", "other", "age", "income", "s3"))
 
 
@@ -104,4 +103,6 @@ def test_the_effects_are_those_of_shap(entry: Algorithm, table: Callable[[], Dat
         assert off.max() <= EXACT * scale
     else:
         largest = np.abs(expected).max(axis=1)
-        assert float((off.max(axis=1) / largest).mean()) <= SAMPLED.get(entry.name, SAMPLED_OF_OTHERS)
+        errors = off.max(axis=1) / largest
+        assert float(errors.mean()) <= SAMPLED
+        assert float(np.quantile(errors, 0.9)) <= SAMPLED

@@ -157,3 +157,26 @@ def test_a_constant_feature_has_no_effect() -> None:
         effects = {entry.feature: entry.effect for entry in told.contributions}
         assert effects["gender"] == pytest.approx(0.0, abs=1e-12)
         assert effects["lunch"] < -1
+
+
+def test_features_in_which_two_rows_are_alike_take_no_row_of_the_graph() -> None:
+    """Missing cells are alike too. The effects are those of all coalitions."""
+    asked: list[int] = []
+    place = Model(graph(), FEATURES).categorical.index("lunch")
+
+    class Product(Model):
+        def run(self, numeric: Any, categorical: Any) -> Any:
+            asked.append(len(numeric))
+            lunch = np.where(categorical[:, place] == "standard", 2.0, 3.0)
+            return np.nan_to_num(numeric[:, 0], nan=1.0) * np.nan_to_num(numeric[:, 1], nan=10.0) * lunch
+
+    other = {**ROW, "age": 20.0, "hours": None, "lunch": "free/reduced"}
+    row = {**ROW, "age": 30.0, "hours": None, "lunch": "standard"}
+    background = Background(rows=(other,), counts=(1,))
+    found = Explainer(TargetRange(), Product(graph(), FEATURES), background)
+    asked.clear()
+    (told,) = found.explain(inputs(row))
+    assert asked == [1, 2]  # the row itself; age alone and lunch alone
+    effects = {entry.feature: entry.effect for entry in told.contributions}
+    # 20 · 10 · 3 = 600 becomes 30 · 10 · 2 = 600: age brings 300 or 200, lunch takes as much
+    assert effects == pytest.approx(dict.fromkeys(effects, 0.0) | {"age": 250.0, "lunch": -250.0})
