@@ -114,7 +114,7 @@ def times() -> None:
 def errors() -> None:
     """How far the effects are from shap's exact explainer, of the largest effect of each row."""
     write(
-        f"\nOff shap's exact explainer, {ROWS} rows each: of 5 features at most 1e-6; of 8 at most 2 % of the largest effect"
+        f"\nOff shap's exact explainer, {ROWS} rows: of 5 features at most 1e-6, of 8 at most 2 % of the largest effect"
     )
     write(f"{'':18} {'exact: worst':>13} {'adds up to':>11} {'sampled: mean':>14} {'95 %':>7} {'worst':>7}")
     for entry in ALGORITHMS:
