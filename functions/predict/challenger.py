@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -18,13 +18,23 @@ from shared import challenges, logs
 from shared.documents import Challenge
 from shared.errors import PipelineError, TransientError
 from shared.layout import Stage
-from shared.serving.assessment import Answer
 from shared.serving.loaded_model import LoadedModel, VerifiedRun, verified_run
 from shared.serving.reading import ModelInput
 from shared.store import Store
 
 Arm = Literal["champion", "challenger"]
 _DIGEST_BYTES = 8
+
+
+class Predicted(Protocol):
+    """An answer with the number that it is about."""
+
+    @property
+    def prediction(self) -> float:
+        """The number, in the target's unit."""
+
+
+P = TypeVar("P", bound=Predicted)
 
 
 @dataclass
@@ -78,7 +88,7 @@ def unit_of(inputs: ModelInput) -> bytes:
     return msgspec.json.encode([inputs.numeric.tolist(), inputs.categorical.tolist()])
 
 
-def finite(answers: Sequence[Answer]) -> Sequence[Answer]:
+def finite(answers: Sequence[P]) -> Sequence[P]:
     """The answers themselves. Raises NotFinite where one is no number."""
     if not all(math.isfinite(answer.prediction) for answer in answers):
         raise NotFinite("a prediction is not finite")

@@ -12,10 +12,11 @@ import anyio
 import anyio.to_thread
 import msgspec
 
+from functions.predict.arms import Answered
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from shared.problems import refuse
 from shared.serving.explanation import Effect, Explainer, Explanation
-from shared.serving.loaded_model import LoadedModel, VerifiedRun
+from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import ModelInput, Warned
 
 MOST_ROWS = 100
@@ -57,13 +58,6 @@ class Explanations:
     def __init__(self) -> None:
         self._one = anyio.CapacityLimiter(1)
 
-    async def answer(self, loaded: LoadedModel, sent: Sent, name: msgspec.Struct) -> Explained | ExplainedRows:
-        """The explanation of what was sent. `name` tells which model answers.
-
-        Raises Refusal: 422 for its fields, 409 where the run has no background.
-        """
-        return await self.in_turn(lambda: _explained(loaded, sent, name))
-
     async def in_turn(self, work: Callable[[], T]) -> T:
         """The result of `work`, off the event loop, after what was asked before it."""
         return await anyio.to_thread.run_sync(work, limiter=self._one)
@@ -84,6 +78,29 @@ def required(loaded: VerifiedRun) -> Explainer:
         )
         raise refuse(409, "no_background", message)
     return loaded.explainer
+
+
+def read_sent(run: VerifiedRun, sent: Sent) -> ModelInput:
+    """What was sent, as `run` reads it. Raises Refusal (422) for its fields."""
+    if isinstance(sent, JsonRows):
+        return run.schema.read_rows(sent.rows, prefix=sent.prefix)
+    return run.schema.read_row(sent)
+
+
+def explain(run: VerifiedRun, inputs: ModelInput) -> list[Explanation]:
+    """The explanations of rows. Raises Refusal (409) where the run is from before explanations."""
+    return required(run).explain(inputs)
+
+
+def described(found: Answered[Explanation], sent: Sent, name: msgspec.Struct) -> Explained | ExplainedRows:
+    """The answer of /explain. `name` tells which run explains."""
+    explainer, warnings = required(found.run), found.read.warnings
+    if isinstance(sent, JsonRows):
+        return ExplainedRows(found.answers, explainer.base, explainer.method, explainer.rows, name, warnings)
+    (one,) = found.answers
+    return Explained(
+        one.prediction, explainer.base, one.contributions, explainer.method, explainer.rows, name, warnings
+    )
 
 
 def explain_batch(loaded: VerifiedRun, inputs: ModelInput) -> list[Explanation]:
@@ -115,16 +132,3 @@ def _require_few(rows: int, explainer: Explainer) -> None:
             f"{rows} different rows are too many to explain, at most {most} are; without explain= they are predicted"
         )
         raise refuse(413, "too_many_rows", message)
-
-
-def _explained(loaded: LoadedModel, sent: Sent, name: msgspec.Struct) -> Explained | ExplainedRows:
-    explainer = required(loaded)
-    if isinstance(sent, JsonRows):
-        read = loaded.schema.read_rows(sent.rows, prefix=sent.prefix)
-        found = explainer.explain(read)
-        return ExplainedRows(found, explainer.base, explainer.method, explainer.rows, name, read.warnings)
-    read = loaded.schema.read_row(sent)
-    (one,) = explainer.explain(read)
-    return Explained(
-        one.prediction, explainer.base, one.contributions, explainer.method, explainer.rows, name, read.warnings
-    )

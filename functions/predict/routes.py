@@ -22,7 +22,14 @@ from functions.predict.contract.description import (
     describe_schema,
 )
 from functions.predict.contract.openapi import describe_api
-from functions.predict.explanations import Explanations, explain_batch, sent_rows
+from functions.predict.explanations import (
+    Explanations,
+    described,
+    explain,
+    explain_batch,
+    read_sent,
+    sent_rows,
+)
 from functions.predict.live.counted import Counted, note
 from functions.predict.live.counters import Counters
 from functions.predict.memory import Memory
@@ -195,7 +202,14 @@ class Api:
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
 
         def work() -> ASGIApp:
-            found = answered(loaded, challenger, wish, lambda run: _read(run, batch, each=each), lambda _: body)
+            found = answered(
+                loaded,
+                challenger,
+                wish,
+                lambda run: _read(run, batch, each=each),
+                lambda _: body,
+                lambda run, inputs: _with_effects(run, inputs, effects) if effects else run.answers(inputs),
+            )
             note(request, found.run, found.read, found.answers)
             return _batch_answer(found, batch, wanted, effects, each=each, formulas=formulas)
 
@@ -212,7 +226,20 @@ class Api:
             payload.media_type(request, (payload.JSON,))
             sent = await computed(body, lambda: sent_rows(payload.parse_json(body, self._limits.max_values)))
             loaded = await self.model()
-        return JsonAnswer(await self._explanations.answer(loaded, sent, ModelName(loaded.manifest.run_id)))
+        wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
+
+        def work() -> ASGIApp:
+            found = answered(
+                loaded,
+                challenger,
+                wish,
+                lambda run: read_sent(run, sent),
+                lambda inputs: body if isinstance(sent, JsonRows) else unit_of(inputs),
+                explain,
+            )
+            return JsonAnswer(described(found, sent, ModelName(found.run.manifest.run_id, found.arm)))
+
+        return await self._explanations.in_turn(work)
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
@@ -296,7 +323,9 @@ def _named(run: VerifiedRun, answer: Answer, warnings: tuple[Warned, ...] = (), 
 
 
 def _row_answer(request: Request, loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
-    found = answered(loaded, challenger, wish, lambda run: run.schema.read_row(row), unit_of)
+    found = answered(
+        loaded, challenger, wish, lambda run: run.schema.read_row(row), unit_of, lambda run, read: run.answers(read)
+    )
     note(request, found.run, found.read, found.answers)
     (answer,) = found.answers
     return _named(found.run, answer, found.read.warnings, found.arm)
@@ -308,17 +337,23 @@ def _read(run: VerifiedRun, batch: Batch, *, each: bool) -> ModelInput:
     return run.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
 
 
+def _with_effects(run: VerifiedRun, read: ModelInput, effects: int) -> list[ExplainedAnswer]:
+    told = explain_batch(run, read)
+    return [
+        ExplainedAnswer.of(answer, one.contributions[:effects])
+        for answer, one in zip(run.answers(read), told, strict=True)
+    ]
+
+
 def _batch_answer(
-    answering: Answered, batch: Batch, wanted: str, effects: int = 0, *, each: bool, formulas: bool = False
+    answering: Answered[Answer], batch: Batch, wanted: str, effects: int = 0, *, each: bool, formulas: bool = False
 ) -> ASGIApp:
     read, answers, run = answering.read, answering.answers, answering.run.manifest.run_id
-    found = [told.contributions[:effects] for told in explain_batch(answering.run, read)] if effects else ()
     if wanted == payload.JSON:
-        if found:
-            answers = [ExplainedAnswer.of(answer, few) for answer, few in zip(answers, found, strict=True)]
         return JsonAnswer(Predictions(_entries(answers, read), ModelName(run, answering.arm), read.warnings), [_VARY])
     risk = answering.run.manifest.assessment is not None
     rows = batch if isinstance(batch, SentTable) else batch.rows
+    found = [answer.contributions for answer in answers if isinstance(answer, ExplainedAnswer)]
     table = table_answer(rows, answers, read, risk=risk, run=run, each=each, effects=found, most=effects)
     content = as_csv(table, formulas=formulas) if wanted == payload.CSV else as_workbook(table)
     return Response(content, headers={"Vary": "Accept"}, media_type=payload.MEDIA_TYPES[wanted])

@@ -205,8 +205,10 @@ def _explain(manifest: Manifest) -> Json:
         "summary": f"What each feature adds to the prediction of {manifest.target}",
         "description": (
             f"For one row, or up to {MOST_EXPLAINED}: Shapley values against the average of rows that stand for the "
-            "training data. `base` and the effects add up to the prediction; the largest come first."
+            "training data. `base` and the effects add up to the prediction; the largest come first. The run that "
+            "predicts a row explains it."
         ),
+        "parameters": list(ARMS),
         "requestBody": {"required": True, "content": content},
         "responses": {
             "200": _answer("The effects, in the target's unit", {"application/json": {"schema": told}}),
@@ -288,9 +290,7 @@ def _answers(manifest: Manifest) -> Json:
         tier = {"enum": ["low", "medium", "high"]}
         below = f"Probability that {manifest.target} is below {manifest.assessment.at_risk_below:g}"
         outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
-    arm = {"enum": ["champion", "challenger"], "description": "Where callers are divided between two runs"}
-    model = _object({"run_id": {"type": "string"}}, {"arm": arm})
-    warnings = {"type": "array", "items": _reference("Warning")}
+    model, warnings = _model(), {"type": "array", "items": _reference("Warning")}
     entry = {"anyOf": [_reference(name) for name in ("Outcome", "ExplainedOutcome", "RefusedRow")]}
     return {
         "Outcome": _object(outcome),
@@ -303,6 +303,11 @@ def _answers(manifest: Manifest) -> Json:
     }
 
 
+def _model() -> Json:
+    arm = {"enum": ["champion", "challenger"], "description": "Where callers are divided between two runs"}
+    return _object({"run_id": {"type": "string"}}, {"arm": arm})
+
+
 def _explanations(rows: Json) -> Json:
     number: Json = {"type": "number"}
     effects = {"type": "array", "items": _reference("Effect")}
@@ -310,7 +315,7 @@ def _explanations(rows: Json) -> Json:
         "base": number,
         "method": {"enum": ["exact", "sampled"]},
         "background_rows": {"type": "integer", "minimum": 1},
-        "model": _object({"run_id": {"type": "string"}}),
+        "model": _model(),
     }
     warnings = {"warnings": {"type": "array", "items": _reference("Warning")}}
     one = {"prediction": number, "contributions": effects}

@@ -19,8 +19,8 @@ from shared.model_runtime import Model
 from shared.monitoring import DIFFERENCES, LiveBlock, ShadowCounts
 from shared.store import Store
 from tests.memory_store import MemoryStore
-from tests.unit.predict.client import CSV, JSON, Client, log_records
-from tests.unit.predict.promoted import FIRST, ROW, SECOND, promote, write_pointer
+from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
+from tests.unit.predict.promoted import FIRST, ROW, SECOND, promote, run_files, write_pointer
 
 NOW = datetime.now(UTC)
 OTHER_LEVEL = 50.0
@@ -307,3 +307,68 @@ def test_what_a_challenger_fails_on_is_counted_for_the_judge(mode: Mode, monkeyp
     assert ours.rows == 20
     shadow = theirs.shadow or ShadowCounts()
     assert (theirs.answers.get("fault", 0), shadow.faults) == ((20, 0) if mode == "canary" else (0, 20))
+
+
+def explained(asked: Client, sent: Any, *, unit: str | None = None, run: str | None = None, **headers: str) -> Any:
+    path = "/explain" if run is None else f"/explain?run={run}"
+    own = {"X-Unit": unit} if unit is not None else {}
+    return asked.post(path, json.dumps(sent), {**JSON, **own, **headers})
+
+
+def test_the_run_that_predicts_a_row_explains_it() -> None:
+    asked = client(tried(percent=50))
+    for unit in [*map(str, range(20)), None]:
+        said = ask(asked, unit=unit).json()
+        told = explained(asked, ROW, unit=unit).json()
+        assert told["model"] == said["model"]
+        assert told["prediction"] == said["prediction"]
+        assert told["base"] + sum(one["effect"] for one in told["contributions"]) == pytest.approx(said["prediction"])
+    arms = {model(explained(asked, ROW, unit=str(number)))["arm"] for number in range(20)}
+    assert arms == {"champion", "challenger"}
+
+
+def test_rows_are_explained_by_the_run_that_predicts_the_same_body() -> None:
+    asked = client(tried(percent=50))
+    for rows in ([ROW], [ROW] * 2, [ROW] * 3, {"instances": [ROW] * 4}):
+        said = asked.post("/predict_batch", json.dumps(rows)).json()
+        told = explained(asked, rows).json()
+        assert told["model"] == said["model"]
+        assert [one["prediction"] for one in told["explanations"]] == [one["prediction"] for one in said["predictions"]]
+
+
+def test_either_run_explains_where_it_is_asked_by_name_and_no_other_one() -> None:
+    asked = client(tried("shadow", 0.0))
+    assert model(explained(asked, ROW)) == {"run_id": FIRST}
+    for run, arm in ((FIRST, "champion"), (SECOND, "challenger")):
+        told = explained(asked, ROW, run=run).json()
+        assert told["model"] == {"run_id": run, "arm": arm}
+        assert told["prediction"] == ask(asked, run=run).json()["prediction"]
+    assert explained(asked, ROW, run="20200101T000000Z-00000000").status_code == 404
+
+
+def test_what_the_page_asks_is_explained_by_the_champion() -> None:
+    told = explained(client(tried(percent=100)), ROW, **{"X-Purpose": "what-if"})
+    assert model(told) == {"run_id": FIRST, "arm": "champion"}
+
+
+@pytest.mark.parametrize("path", ["/explain", "/predict_batch?explain=2"])
+def test_where_the_challenger_cannot_explain_the_champion_does(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number beside its own effects, and named: nothing of two runs is mixed."""
+    asked = client(tried(percent=100))
+    held = asked.predictor.challengers.held
+    assert held is not None
+    failing(held, monkeypatch, float("nan"))
+    answer = asked.post(path, json.dumps([ROW]))
+    assert model(answer) == {"run_id": FIRST, "arm": "champion"}
+    assert held.faults == 1
+    assert explained(asked, ROW, run=SECOND).status_code == 503
+
+
+def test_a_challenger_from_before_explanations_says_so_and_has_not_failed() -> None:
+    older = {name: data for name, data in run_files(OTHER_LEVEL).items() if name != layout.BACKGROUND}
+    asked = client(tried(percent=100, promised=older))
+    answer = explained(asked, ROW)
+    assert (answer.status_code, codes(answer)) == (409, [("", "no_background")])
+    assert SECOND in answer.json()["detail"]
+    assert asked.get("/meta").json()["challenger"]["faults"] == 0
+    assert model(explained(asked, ROW, run=FIRST)) == {"run_id": FIRST, "arm": "champion"}
