@@ -85,6 +85,7 @@ class FeatureLook(Document, frozen=True, kw_only=True):
     """What a look says of one feature, of the rows since the day `since`.
 
     `p` is for all features together, None where there were too few rows; `moved` is the largest change of a share.
+    `usual`: such weekdays were always so, and the weeks as a whole are as training saw them.
     """
 
     name: str
@@ -95,6 +96,7 @@ class FeatureLook(Document, frozen=True, kw_only=True):
     moved: float
     alarms: bool
     p: float | None = None
+    usual: bool = False
     shares: tuple[Share, ...] = ()
 
 
@@ -121,7 +123,10 @@ class Traffic(Document, frozen=True, kw_only=True):
 
 
 class WatchReport(Document, frozen=True, kw_only=True):
-    """The daily look: the day `on` of the run that the stage served at its end."""
+    """The daily look: the day `on` of the run that the stage served at its end.
+
+    `counted`: that day's rows of each feature, by the cells of the run's profile, for the looks of the weeks after.
+    """
 
     schema_version: int
     stage: Stage
@@ -132,6 +137,7 @@ class WatchReport(Document, frozen=True, kw_only=True):
     features: tuple[FeatureLook, ...] = ()
     alarms: tuple[Standing, ...] = ()
     notes: tuple[str, ...] = ()
+    counted: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)
 
 
 class Alarm(Document, frozen=True, kw_only=True):

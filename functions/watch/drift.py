@@ -5,12 +5,13 @@ Pure. Arrives: counts of the same cells at training and live. Leaves: a p-value,
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
+from functions.watch.habit import Habit
 from shared.two_samples import holm, two_sample_p
 
 Counts = NDArray[np.float64]
@@ -29,7 +30,8 @@ class Evidence:
     """The cells of one feature: rows at training, live rows of the window, and live rows by block over four weeks.
 
     `reference` (k,), `live` (k,), `blocks` (b, k), `days` (b,) on which each block was counted, as numbers that grow;
-    `since`: the first day of the window. `ordered`: neighbours are alike, as the bins of a number are.
+    `since`: the first day of the window. `ordered`: neighbours are alike, as the bins of a number are. `habit`: what
+    the window's weekdays usually show, once that is known.
     """
 
     reference: Counts
@@ -38,6 +40,12 @@ class Evidence:
     days: NDArray[np.int64]
     since: int = 0
     ordered: bool = False
+    habit: Habit | None = None
+
+    def on(self, day: int) -> Counts:
+        """The rows (k,) of one day."""
+        found: Counts = self.blocks[self.days == day].sum(axis=0)
+        return found
 
     def design_effect(self) -> float:
         """By the blocks within each day, and by how much the days of before the window usually differ.
@@ -55,6 +63,7 @@ class Comparison:
 
     `rows`: live rows; `effective`: so many independent ones are worth as much. `moved`: the largest change of a share,
     in cell `cell`. `p` is None where there were too few rows for a look; `adjusted` is `p` for all features together.
+    `usual`: such weekdays have always been so, in weeks that as a whole are as training saw them.
     """
 
     rows: float
@@ -64,6 +73,7 @@ class Comparison:
     cell: int
     p: float | None = None
     adjusted: float | None = None
+    usual: bool = False
 
     @property
     def looked(self) -> bool:
@@ -73,7 +83,8 @@ class Comparison:
     @property
     def alarms(self) -> bool:
         """The rule: surely another distribution, and a difference that matters."""
-        return self.adjusted is not None and self.adjusted < ALARM_P and self.moved >= ALARM_SHARE
+        differs = self.adjusted is not None and self.adjusted < ALARM_P and self.moved >= ALARM_SHARE
+        return differs and not self.usual
 
 
 def compare_all(evidence: Mapping[str, Evidence]) -> dict[str, Comparison]:
@@ -98,7 +109,26 @@ def compare(evidence: Evidence) -> Comparison:
     if effective >= MIN_EFFECTIVE_ROWS:
         order = np.arange(len(reference)) if evidence.ordered else np.argsort(reference, kind="stable")
         p = two_sample_p(reference[order], live[order] / effect)
-    return Comparison(rows, effect, effective, float(change[cell]), cell, p)
+    usual = evidence.habit is not None and _is_usual(evidence, evidence.habit, effect)
+    return Comparison(rows, effect, effective, float(change[cell]), cell, p, usual=usual)
+
+
+def _is_usual(evidence: Evidence, habit: Habit, effect: float) -> bool:
+    """Whether the window is as its weekdays always were, in weeks that as a whole are as training saw them.
+
+    The second half keeps what is other than training, and has been for long, from becoming usual.
+    """
+    few = habit.weekday.sum() / effect < MIN_EFFECTIVE_ROWS
+    if few or _moved(habit.whole, evidence.reference) >= ALARM_SHARE:
+        return False
+    if _moved(evidence.live, habit.weekday) < ALARM_SHARE:
+        return True
+    order = np.arange(len(habit.weekday)) if evidence.ordered else np.argsort(habit.weekday, kind="stable")
+    return two_sample_p(habit.weekday[order] / effect, evidence.live[order] / effect) >= ALARM_P
+
+
+def _moved(one: Counts, other: Counts) -> float:
+    return float(np.abs(one / max(one.sum(), 1.0) - other / max(other.sum(), 1.0)).max())
 
 
 def design_effect(blocks: Counts, groups: NDArray[np.int64] | None = None) -> float:
@@ -167,4 +197,4 @@ def silence_p(before: Sequence[float], effect: float) -> float:
 def _with_adjusted(entry: Comparison, adjusted: float | None) -> Comparison:
     if adjusted is None:
         return entry
-    return Comparison(entry.rows, entry.design_effect, entry.effective, entry.moved, entry.cell, entry.p, adjusted)
+    return replace(entry, adjusted=adjusted)

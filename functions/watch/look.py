@@ -6,7 +6,7 @@ that stand. A feature's rows gather until there are enough for a look, and a loo
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 
@@ -25,6 +25,7 @@ from functions.watch.counts import (
     refusals_by_block,
 )
 from functions.watch.drift import ALARM_P, Comparison, Evidence, compare_all, silence_p
+from functions.watch.habit import Habit, habit
 from shared import layout
 from shared.documents import SCHEMA_VERSION, Manifest, Profile
 from shared.layout import Stage
@@ -39,6 +40,7 @@ from shared.monitoring import (
     WatchReport,
 )
 
+DAY = "%Y%m%d"
 HISTORY_DAYS = 28
 FIRST_WEEK = 7
 """Days of a run after which refusals and faults are compared with those of these days."""
@@ -50,7 +52,8 @@ Blocks = Mapping[str, Sequence[LiveBlock]]
 
 @dataclass(frozen=True)
 class Watched:
-    """What a look is at. `began`: the first day of the run that has counts."""
+    """What a look is at. `began`: the first day of the run that has counts. `past`: of earlier looks at the run, by
+    day, the rows of each feature by cell."""
 
     stage: Stage
     on: str
@@ -60,11 +63,12 @@ class Watched:
     began: str | None
     previous: WatchReport | None
     notes: tuple[str, ...] = ()
+    past: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
 
 
 def day_before(on: str, days: int = 1) -> str:
     """The day so many days before."""
-    return (_date(on) - timedelta(days=days)).strftime("%Y%m%d")
+    return (_date(on) - timedelta(days=days)).strftime(DAY)
 
 
 def look(watched: Watched, traffic: Traffic, now: datetime) -> WatchReport:
@@ -88,6 +92,11 @@ def look(watched: Watched, traffic: Traffic, now: datetime) -> WatchReport:
         features=features,
         alarms=tuple(alarms),
         notes=watched.notes,
+        counted={
+            name: tuple(round(rows, 2) for rows in entry.on(int(watched.on)).tolist())
+            for name, entry in evidence.items()
+            if kind_of(name) == "drift"
+        },
     )
 
 
@@ -139,10 +148,11 @@ def _evidence(watched: Watched, since: dict[str, str]) -> tuple[dict[str, Eviden
     """What is known of each feature, the prediction, refusals and faults; fills in windows that begin now."""
     first = max(watched.began or watched.on, day_before(watched.on, HISTORY_DAYS - 1))
     cells = cells_of(watched.manifest, watched.profile)
-    evidence = {
-        name: _one(watched, partial(by_block, name, entry), entry.trained, since.setdefault(name, first), entry.ordered)
-        for name, entry in cells.items()
-    }
+    evidence = {}
+    for name, entry in cells.items():
+        start = since.setdefault(name, first)
+        found = _one(watched, partial(by_block, name, entry), entry.trained, start, entry.ordered)
+        evidence[name] = replace(found, habit=_habit(watched, name, found))
     for name, made in _answers(watched, since).items():
         evidence[name], cells[name] = made
     return evidence, cells
@@ -159,6 +169,18 @@ def _one(watched: Watched, counts: Count, trained: Counts, start: str, ordered: 
     days = np.array([day for day, _ in recent], dtype=np.int64)
     found = counts([block for _, block in recent])
     return Evidence(trained, found[days >= int(start)].sum(axis=0), found, days, int(start), ordered)
+
+
+def _habit(watched: Watched, name: str, found: Evidence) -> Habit | None:
+    """What the days of the window usually show of a feature."""
+    past = {
+        _date(day).toordinal(): np.array(counted[name], dtype=np.float64)
+        for day, counted in watched.past.items()
+        if len(counted.get(name, ())) == len(found.reference)
+    }
+    first = _date(str(found.since))
+    window = [first + timedelta(days=number) for number in range((_date(watched.on) - first).days + 1)]
+    return habit(past, {day.toordinal(): found.on(int(day.strftime(DAY))) for day in window})
 
 
 def _answers(watched: Watched, since: dict[str, str]) -> dict[str, tuple[Evidence, Cells]]:
@@ -202,6 +224,7 @@ def _told(name: str, found: Comparison, evidence: Evidence, cells: Cells, since:
         moved=found.moved,
         alarms=found.alarms,
         p=found.adjusted,
+        usual=found.usual,
         shares=tuple(shares),
     )
 
@@ -265,4 +288,4 @@ def sentence(found: FeatureLook) -> str:
 
 
 def _date(on: str) -> date:
-    return datetime.strptime(on, "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
+    return datetime.strptime(on, DAY).date()  # noqa: DTZ007 - a day has no zone

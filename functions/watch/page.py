@@ -194,6 +194,7 @@ def _feature(entry: FeatureLook) -> str:
         if entry.p is not None
         else f"not enough rows yet: {entry.effective:,.0f} of 200 that count"
     )
+    said += ", as on such weekdays of the eight weeks before" * entry.usual
     worth = f", worth {entry.effective:,.0f} independent ones" if entry.design_effect > 1.05 else ""
     shares = "".join(map(_share, entry.shares))
     return (

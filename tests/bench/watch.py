@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.watch.drift import Evidence, compare_all
+from functions.watch.habit import WEEKS, habit
 from functions.watch.martingale import Bet, signed_and_absolute
 
 SAMPLE = Path(__file__).parents[2] / "shared/datasets/students/stud.csv"
@@ -35,6 +36,7 @@ class Year:
         self._blocks: list[Counts] = [np.zeros((0, len(share))) for share in shares]
         self._days = np.zeros(0, dtype=np.int64)
         self._since = [0] * len(shares)
+        self._past: list[dict[int, Counts]] = [{} for _ in shares]
         self._day = -1
 
     def day(self, shares: Sequence[Counts]) -> tuple[bool, bool]:
@@ -51,7 +53,10 @@ class Year:
             blocks = self._blocks[place] = np.vstack([self._blocks[place], today])[kept]
             since = self._since[place] = max(self._since[place], self._day - HISTORY_DAYS + 1)
             live = blocks[self._days >= since].sum(axis=0)
-            evidence[str(place)] = Evidence(self._reference[place], live, blocks, self._days, since)
+            self._past[place][self._day] = today.sum(axis=0)
+            window = {day: self._past[place][day] for day in range(since, self._day + 1)}
+            usual = habit(self._past[place], window)
+            evidence[str(place)] = Evidence(self._reference[place], live, blocks, self._days, since, habit=usual)
         found = compare_all(evidence)
         for place in range(len(shares)):
             if found[str(place)].looked:
@@ -61,7 +66,7 @@ class Year:
 
 def main() -> int:
     """Everything, with its bounds; the exit code says whether all were kept."""
-    kept = [*false_drift_alarms(), *drift_seen(), *performance_alarms(), *residual_changes()]
+    kept = [*false_drift_alarms(), *weekends(), *drift_seen(), *performance_alarms(), *residual_changes()]
     say(f"\n{sum(kept)} of {len(kept)} bounds kept")
     return 0 if all(kept) else 1
 
@@ -79,6 +84,31 @@ def false_drift_alarms() -> list[bool]:
         said = f"false drift alarms in {YEARS * len(VOLUMES)} simulated years, rows in runs of {runs}"
         kept.append(told(said, float(sum(alarms)), 3.0))
     return kept
+
+
+def weekends() -> list[bool]:
+    """Years in which a fifth of the callers are others on every weekend: alarms once eight weeks are over."""
+    changed = [moved_by(-0.1), moved_by(0.25)]  # in the mix of a week, as training saw it
+    alarms = {False: 0, True: 0}
+    later = []
+    for volume in VOLUMES:
+        for number in range(YEARS):
+            year = Year(shares(), volume, 1, (volume, number, 77))
+            for day in range(365):
+                alarms[day >= 7 * WEEKS + 7] += year.day(changed[day % 7 >= 5])[1]
+            if volume >= 200:
+                seen = (year.day(moved_by(0.3))[1] for _ in range(60))
+                later.append(next((day for day, hit in enumerate(seen, 1) if hit), 61))
+    say(f"other callers on weekends: {alarms[False]} alarms in the first nine weeks of {YEARS * len(VOLUMES)} years")
+    said = f"false drift alarms after them in {YEARS * len(VOLUMES)} simulated years"
+    return [
+        told(said, float(alarms[True]), 3.0),
+        told("days until a change of all days is seen there, at 200 rows a day and more, 90 %", quantile(later), 7.0),
+    ]
+
+
+def quantile(found: Sequence[int]) -> float:
+    return float(np.quantile(found, 0.9))
 
 
 def drift_seen() -> list[bool]:
@@ -104,15 +134,22 @@ def drift_seen() -> list[bool]:
 
 def days_until(volume: int, moved: float, number: int, hit: Callable[[tuple[bool, bool]], bool], quiet: int = 0) -> int:
     """Days until `hit` holds of a look, 61 for never; after `quiet` days, `moved` of the others get the free lunch."""
+    changed = moved_by(moved)
+    year = Year(shares(), volume, 1, (volume, number, 7))
+    for _ in range(quiet):
+        year.day(shares())
+    return next((day for day in range(1, 61) if hit(year.day(changed))), 61)
+
+
+def moved_by(moved: float) -> list[Counts]:
+    """The sample's shares, with the share `moved` of the other callers at the free lunch; where it is below 0, of those
+    at the free lunch the same share elsewhere."""
     changed = shares()
     place = FEATURES.index("lunch")
     reduced = int(changed[place].argmin())
     changed[place] = changed[place] * (1 - moved)
     changed[place][reduced] += moved
-    year = Year(shares(), volume, 1, (volume, number, 7))
-    for _ in range(quiet):
-        year.day(shares())
-    return next((day for day in range(1, 61) if hit(year.day(changed))), 61)
+    return changed
 
 
 def performance_alarms() -> list[bool]:

@@ -235,3 +235,22 @@ def test_the_page_says_what_stands_and_shows_both_shares(world: World) -> None:
     assert "2026-01-06" in world.bucket.read(layout.watch_page("production")).data.decode()
     world.look("20260105")  # an older day does not replace a newer page
     assert "2026-01-06" in world.bucket.read(layout.watch_page("production")).data.decode()
+
+
+def test_weekends_that_always_were_so_are_no_alarm_once_eight_weeks_are_over(world: World) -> None:
+    """The rows of the days are counted in their blocks, as the service would have, and looked at on each morning."""
+    other = {"standard": 0.45, "free/reduced": 0.5, "": 0.05}
+    usual = {"standard": 0.69, "free/reduced": 0.26, "": 0.05}  # a week as a whole is as training saw it
+    world.now = world.now.replace(day=5)  # a Monday
+    raised: dict[int, list[str]] = {}
+    for number in range(70):
+        lines = day(world, 400, number, blocks=1, lunch=other if world.now.weekday() >= 5 else usual)
+        raised[number] = [line["subject"] for line in lines if line["severity"] == "ERROR"]
+    assert "lunch" in raised[5], "on the first Saturday nobody can know"
+    known = {number for number in raised if number >= 56}
+    assert [number for number in known if "lunch" in raised[number]] == []
+    (found,) = [entry for entry in report(world).features if entry.name == "lunch"]
+    assert (found.usual, found.alarms, found.p is not None and found.p < drift.ALARM_P) == (True, False, True)
+    assert "as on such weekdays" in world.bucket.read(layout.watch_page("production")).data.decode()
+    lines = day(world, 1_000, 99, blocks=1, lunch=other)  # a Monday as a Saturday
+    assert "lunch" in [line["subject"] for line in lines if line["severity"] == "ERROR"]
