@@ -182,7 +182,11 @@ class BetState(Document, frozen=True, kw_only=True):
 
 
 class RunPerformance(Document, frozen=True, kw_only=True):
-    """One run on its fair rows: all of them, and those that it answered itself."""
+    """One run on its fair rows: all of them, and those that it answered itself.
+
+    `beside`: by how much its mean absolute error is above that of the run that serves, on the `shared` rows that are
+    fair for both; None of that run itself.
+    """
 
     run_id: str
     promised_mae: float
@@ -192,6 +196,37 @@ class RunPerformance(Document, frozen=True, kw_only=True):
     answered: Scores | None
     slices: dict[str, dict[str, Scores]] = msgspec.field(default_factory=dict)
     bets: tuple[BetState, ...] = ()
+    shared: int = 0
+    beside: Estimate | None = None
+
+
+class Unlike(Document, frozen=True, kw_only=True):
+    """A feature of which labelled rows are others than live ones: the cell whose share differs most, with both shares,
+    and the p-value for all features together.
+    """
+
+    name: str
+    cell: str
+    labelled: float
+    live: float
+    p: float
+
+    @property
+    def moved(self) -> float:
+        """The difference of the shares."""
+        return abs(self.labelled - self.live)
+
+
+class Likeness(Document, frozen=True, kw_only=True):
+    """Labelled rows beside the live ones of the last weeks, by the profile of one run; `compared`: features and the
+    prediction.
+    """
+
+    run_id: str
+    rows: int
+    live_rows: int
+    compared: int
+    unlike: tuple[Unlike, ...] = ()
 
 
 class Performance(Document, frozen=True, kw_only=True):
@@ -209,6 +244,7 @@ class Performance(Document, frozen=True, kw_only=True):
     contradicting: int
     runs: tuple[RunPerformance, ...]
     notes: tuple[str, ...] = ()
+    likeness: Likeness | None = None
 
 
 class Course(Document, frozen=True, kw_only=True):

@@ -87,18 +87,18 @@ def _looked(store: Store, stage: Stage, on: str, now: datetime) -> WatchReport:
     data = verified(store, layout.staged(stage, pointer.run_id, layout.PROFILE), promised(manifest, layout.PROFILE))
     profile = decode(data, Profile, layout.PROFILE)
     blocks, began = _run_blocks(store, stage, pointer.run_id, on, notes)
-    past = _past(store, stage, pointer.run_id, on)
+    past = {report.on: report.counted for report in past_looks(store, stage, pointer.run_id, on)}
     watched = Watched(stage, on, manifest, profile, blocks, began, previous, tuple(dict.fromkeys(notes)), past)
     return look.look(watched, traffic_of(on, today), now)
 
 
-def _past(store: Store, stage: Stage, run_id: str, on: str) -> dict[str, dict[str, tuple[float, ...]]]:
-    """The rows by cell of each day before `on` at which the run was looked at, as far back as a window may need."""
+def past_looks(store: Store, stage: Stage, run_id: str, on: str) -> list[WatchReport]:
+    """The looks at the run before the day `on`, oldest first, as far back as a window may need."""
     first, last = (layout.watch_report(stage, day) for day in (day_before(on, HISTORY_DAYS + DAYS), on))
     keys = [info.name for info in store.list(layout.watch_report(stage)) if first <= info.name < last]
     with ThreadPoolExecutor(READERS) as readers:
-        found = readers.map(partial(_report, store), keys)
-        return {report.on: report.counted for report in found if report is not None and report.run_id == run_id}
+        found = list(readers.map(partial(_report, store), keys))
+    return [report for report in found if report is not None and report.run_id == run_id]
 
 
 def _served(entries: Sequence[Kept], start: datetime, end: datetime) -> list[Kept]:

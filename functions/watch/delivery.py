@@ -8,11 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import numpy as np
+
 from functions.watch.alarms import JSON, Listeners, raise_alarm
 from functions.watch.attribution import Served, run_at, served
 from functions.watch.challenger import judge_quality
+from functions.watch.counts import cells_of
+from functions.watch.daily import past_looks
 from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
-from functions.watch.ledger import as_parquet, combined
+from functions.watch.ledger import Ledger, as_parquet, combined, rows_in
+from functions.watch.likeness import likeness
+from functions.watch.look import day_before
 from functions.watch.page import refresh_page
 from functions.watch.performance import Bets, bets, judge
 from functions.watch.replay import Runs, known_runs, load_run, replay_all
@@ -30,8 +36,9 @@ from shared.errors import (
 )
 from shared.events import StorageEvent
 from shared.layout import Stage
-from shared.monitoring import NOTHING_SERVES, Alarm, LabelRejection, Performance
+from shared.monitoring import NOTHING_SERVES, Alarm, LabelRejection, Likeness, Performance
 from shared.run_files import staged_manifest
+from shared.serving.loaded_model import VerifiedRun
 from shared.store import CREATE_ONLY, Store
 from shared.tables.cells import in_lines
 
@@ -71,11 +78,14 @@ def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners:
 
 def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Performance:
     """Judge every run that serves, or answered labelled rows, by the whole ledger."""
-    ledger = combined([store.read(info.name).data for info in store.list(layout.LEDGER)])
+    ledger = combined(_ledger_files(store))
     wanted = _wanted(runs, [str(run) for run in set(ledger.runs.tolist()) if run])
     loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
     held = {run_id: bets(ledger, run) for run_id, run in loaded.items() if run_id in ledger.residuals}
-    performance = judge(ledger, loaded, held, now)
+    pointer = runs.current.get(runs.stage)
+    serving = loaded.get(pointer.run_id) if pointer else None
+    alike = _likeness(store, runs.stage, serving, ledger, now) if serving else None
+    performance = judge(ledger, loaded, held, now, pointer.run_id if pointer else None, alike)
     _write_newest(store, performance, now)
     judge_quality(store, ledger, {run_id: run.manifest for run_id, run in loaded.items()}, now)
     told: set[str] = set()
@@ -88,7 +98,18 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Per
     return performance
 
 
+def _likeness(store: Store, stage: Stage, serving: VerifiedRun, ledger: Ledger, now: datetime) -> Likeness | None:
+    """Whether labelled rows look like those that the run was asked, by the looks of the last weeks."""
+    run_id = serving.manifest.run_id
+    looks = past_looks(store, stage, run_id, day_before(layout.day(now), -1))
+    return likeness(run_id, cells_of(serving.manifest, serving.profile), ledger.counted.get(run_id, {}), looks)
+
+
 # ---- the ledger -----------------------------------------------------------------------------------------------------
+
+
+def _ledger_files(store: Store) -> list[bytes]:
+    return [store.read(info.name).data for info in store.list(layout.LEDGER)]
 
 
 def _in_ledger(store: Store, generation: int) -> bool:
@@ -110,7 +131,9 @@ def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> 
     labelled = read_labels(data, event.name, manifest, arrived, runs.pointers)
     answered = _answered_by(labelled, served(runs.history), pointer.run_id)
     wanted = _wanted(runs, [run for run in set(answered) if run])
-    replays, notes = replay_all(store, wanted, labelled)
+    known = rows_in(_ledger_files(store))
+    new = np.array([row not in known for row in labelled.hashes], dtype=bool)
+    replays, notes = replay_all(store, wanted, labelled, new)
     _require_answers(labelled, pointer.run_id, replays, notes)
     said = {"name": event.name, "generation": event.generation, "unlabelled": labelled.unlabelled, "notes": notes}
     file = as_parquet(labelled, answered, replays, arrived, said)
@@ -143,8 +166,9 @@ def _answered_by(labelled: Labelled, history: Sequence[Served], serving: str) ->
 
 
 def _wanted(runs: Runs, answered: Sequence[str]) -> dict[str, Pointer]:
-    """The runs to ask: those that serve, and those that answered."""
-    wanted = [*(pointer.run_id for pointer in runs.current.values()), *([runs.tried] if runs.tried else [])]
+    """The runs to ask: those that serve, the newest, and those that answered."""
+    serving = (pointer.run_id for pointer in runs.current.values())
+    wanted = [*serving, *runs.newest, *([runs.tried] if runs.tried else [])]
     return {run_id: runs.pointers[run_id] for run_id in dict.fromkeys([*wanted, *answered]) if run_id in runs.pointers}
 
 

@@ -6,7 +6,7 @@ table, with the target filled in, is such a file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.dataset import DatasetSpec, nearest, normalized
@@ -31,7 +31,8 @@ class Labelled:
 
     `hashes`: the same for the same row of another file; the second of two equal rows of one file has another.
     `contents`: what a row says without its target. `table`: the features' columns. `lines`: where each row ends in the
-    file. `slices`: the groups of rows that the spec's [slices] asks for, by column.
+    file. `slices`: the groups of rows that the spec's [slices] asks for, by column. `cells`: all that it says, as the
+    file has it, by column.
     """
 
     hashes: tuple[str, ...]
@@ -43,6 +44,7 @@ class Labelled:
     lines: tuple[int, ...]
     unlabelled: int
     slices: Mapping[str, tuple[str, ...]]
+    cells: Mapping[str, Cells] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -76,16 +78,18 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
         ]
     )
     order = sorted(range(len(rows)), key=rows.__getitem__)
+    ordered = _chosen(sheet, order)
     return Labelled(
         hashes=tuple(rows[place] for place in order),
         targets=tuple(targets[place] for place in order),
         contents=tuple(said[place] for place in order),
         served_at=tuple(moments[place] for place in order),
         run_ids=tuple(runs[place] for place in order),
-        table=_table(_chosen(sheet, order), manifest.target),
+        table=_table(ordered, manifest.target),
         lines=tuple(sheet.lines[place] for place in order),
         unlabelled=unlabelled,
-        slices=_slices(_chosen(sheet, order), manifest),
+        slices=_slices(ordered, manifest),
+        cells={name: cells for name, cells in ordered.columns.items() if is_said(name)},
     )
 
 

@@ -2,16 +2,17 @@
 
 Columns: `row` (the row's hash), `content` (the hash of what it says without its target), `arrived`, `served_at`, `run`
 (that answered it, null where nobody can tell), `target`, and for every run that was asked `residual:<run_id>` (target −
-predicted, null where it refuses the row) and `covered:<run_id>`. No feature is in it, but for the groups of the columns
-that the spec's [slices] names: `slice:<column>`. The metadata `said` is the file's name, its unlabelled rows and the
-notes.
+predicted, null where it refuses the row), `covered:<run_id>`, and `held_out:<run_id>` where any row is on that side of
+the run's split. No feature is in it, but for the groups of the columns of the spec's [slices]: `slice:<column>`. The
+metadata `said` is the file's name, its unlabelled rows, the notes, and its new rows by the cells of each run's profile,
+as counters have them.
 """
 
 import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,7 @@ from functions.watch.replay import Replay
 
 RESIDUAL = "residual:"
 COVERED = "covered:"
+HELD_OUT = "held_out:"
 SLICE = "slice:"
 Vector = NDArray[np.float64]
 
@@ -34,7 +36,8 @@ class Ledger:
     """All labelled rows, each once, in the order in which they came, and within a file of their hash.
 
     `runs` (n,): who answered, "" where nobody can tell; `times` (n,): when a row was served, else when its file came,
-    in seconds since 1970. `residuals` and `covered` by run, NaN and False where it was not asked or refused the row.
+    in seconds since 1970. `residuals` and `covered` by run, NaN and False where it was not asked or refused the row;
+    `held_out`: on that side of the run's split, where that is known. `counted`: rows by cell, by run and feature.
     """
 
     targets: Vector
@@ -47,6 +50,8 @@ class Ledger:
     files: int
     repeated: int
     contradicting: int
+    held_out: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    counted: Mapping[str, Mapping[str, Vector]] = field(default_factory=dict)
 
 
 def as_parquet(
@@ -71,6 +76,9 @@ def as_parquet(
         found = replays[run_id]
         columns[RESIDUAL + run_id] = pa.array(found.residuals, pa.float64(), mask=np.isnan(found.residuals))
         columns[COVERED + run_id] = pa.array(found.covered, pa.bool_())
+        if found.held_out.any():
+            columns[HELD_OUT + run_id] = pa.array(found.held_out, pa.bool_())
+    said = {**said, "counted": {run_id: dict(replays[run_id].counted) for run_id in sorted(replays)}}
     table = pa.table(columns).replace_schema_metadata({"said": json.dumps(said, sort_keys=True)})
     file = io.BytesIO()
     pq.write_table(table, file, compression="zstd")
@@ -103,7 +111,27 @@ def combined(files: Sequence[bytes]) -> Ledger:
         files=len(tables),
         repeated=len(rows) - kept.num_rows,
         contradicting=_contradicting(kept),
+        held_out={name: _flags(kept.column(HELD_OUT + name)) for name in names if HELD_OUT + name in kept.column_names},
+        counted=_counted(files),
     )
+
+
+def rows_in(files: Sequence[bytes]) -> frozenset[str]:
+    """The hashes of the rows that these files hold."""
+    return frozenset(
+        row for data in files for row in pq.read_table(io.BytesIO(data), columns=["row"]).column("row").to_pylist()
+    )
+
+
+def _counted(files: Sequence[bytes]) -> dict[str, dict[str, Vector]]:
+    """The counts of all files together; a run's profile never changes, and so its cells do not."""
+    found: dict[str, dict[str, Vector]] = {}
+    for data in files:
+        for run_id, features in said_in(data).get("counted", {}).items():
+            whole = found.setdefault(run_id, {})
+            for name, counts in features.items():
+                whole[name] = whole.get(name, np.zeros(len(counts))) + np.array(counts, dtype=np.float64)
+    return found
 
 
 def said_in(data: bytes) -> dict[str, Any]:

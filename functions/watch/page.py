@@ -162,8 +162,36 @@ def _performance(performance: Performance | None, run: RunPerformance | None) ->
         f"<table><thead><tr><th></th><th>On labels (95 %)</th><th>Promised</th></tr></thead><tbody>"
         + "".join(f"<tr><td>{name}</td><td>{found}</td><td>{promised}</td></tr>" for name, found, promised in rows)
         + f"</tbody></table><ul>{bets}</ul>"
+        + _likeness(performance)
+        + _others(performance, run)
         + "".join(_slices(name, groups) for name, groups in run.slices.items())
     )
+
+
+def _likeness(performance: Performance) -> str:
+    """Whether labelled rows look like live ones: else the figures are of other callers than those who ask."""
+    found = performance.likeness
+    if found is None:
+        return "<p>Whether these rows look like live ones is not known: none of both was counted yet.</p>"
+    compared = f"{found.rows:,} labelled rows beside {found.live_rows:,} live ones of the last weeks"
+    if not found.unlike:
+        return f"<p>They look like live ones ({compared}).</p>"
+    cells = "; ".join(
+        f"{html.escape(u.name)}: {html.escape(u.cell)} {u.labelled:.0%}, and {u.live:.0%} of the live rows"
+        for u in found.unlike
+    )
+    return f'<p class="alarm">They do not look like live ones ({compared}): {cells}.</p>'
+
+
+def _others(performance: Performance, run: RunPerformance) -> str:
+    """Other runs on the same rows: those that served, and the newest that the gate let into staging."""
+    rows = "".join(
+        f"<tr><td><code>{other.run_id}</code></td><td>{other.shared:,}</td><td>{_signed(other.beside)}</td></tr>"
+        for other in performance.runs
+        if other.beside is not None and other.run_id != run.run_id
+    )
+    head = "<tr><th>Beside it, on rows fair for both</th><th>Rows</th><th>Mean absolute error (95 %)</th></tr>"
+    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
 
 
 def _slices(name: str, groups: Mapping[str, Scores]) -> str:
@@ -225,6 +253,10 @@ def _alarm(alarm: Alarm, stands: bool) -> str:
 
 def _interval(found: Estimate) -> str:
     return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+
+
+def _signed(found: Estimate) -> str:
+    return f"{found.value:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
 
 
 def _percent(found: Estimate) -> str:

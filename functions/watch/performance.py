@@ -1,6 +1,7 @@
 """How runs fare on labelled rows: each figure with the interval that holds it with 95 % confidence, and the bets.
 
-Pure. A row is fair for a run where it was served, or came, after the run was trained: it had no part in its making.
+Pure. A row is fair for a run where it was served, or came, after the run was trained, or is on the held-out side of
+the run's own split: it had no part in its making.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from functions.watch.ledger import Ledger
 from functions.watch.martingale import Bet, signed_and_absolute
 from shared import layout, metrics
 from shared.documents import SCHEMA_VERSION
-from shared.monitoring import BetState, Estimate, Performance, RunPerformance, Scores
+from shared.monitoring import BetState, Estimate, Likeness, Performance, RunPerformance, Scores
 from shared.serving.loaded_model import VerifiedRun
 
 Vector = NDArray[np.float64]
@@ -26,8 +27,16 @@ Bets = Mapping[str, tuple[Bet, Vector]]
 """The bets against a run, by stream, with when each of their labels came."""
 
 
-def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], held: Mapping[str, Bets], now: datetime) -> Performance:
-    """The performance of `runs`, as far as the ledger knows them; `held`: the bets against each."""
+def judge(
+    ledger: Ledger,
+    runs: Mapping[str, VerifiedRun],
+    held: Mapping[str, Bets],
+    now: datetime,
+    serving: str | None = None,
+    likeness: Likeness | None = None,
+) -> Performance:
+    """The performance of `runs`, as far as the ledger knows them; `held`: the bets against each. `serving`: the run
+    that the others stand beside; `likeness`: of labelled rows and live ones."""
     return Performance(
         schema_version=SCHEMA_VERSION,
         updated_at=now,
@@ -36,14 +45,15 @@ def judge(ledger: Ledger, runs: Mapping[str, VerifiedRun], held: Mapping[str, Be
         repeated=ledger.repeated,
         unattributed=int((ledger.runs == "").sum()),
         contradicting=ledger.contradicting,
-        runs=tuple(_run(ledger, runs[run_id], held[run_id]) for run_id in sorted(held)),
+        runs=tuple(_run(ledger, runs[run_id], held[run_id], serving) for run_id in sorted(held)),
+        likeness=likeness,
     )
 
 
 def fair(ledger: Ledger, run_id: str) -> NDArray[np.bool_]:
-    """The rows (n,) that say something of the run: it answers them, and they are younger than it is."""
-    trained = layout.run_time(run_id).timestamp()
-    found: NDArray[np.bool_] = ~np.isnan(ledger.residuals[run_id]) & (ledger.times > trained)
+    """The rows (n,) that say something of the run: it answers them, and they are younger than it is or held out."""
+    younger = ledger.times > layout.run_time(run_id).timestamp()
+    found: NDArray[np.bool_] = ~np.isnan(ledger.residuals[run_id]) & (younger | ledger.held_out.get(run_id, False))
     return found
 
 
@@ -70,11 +80,13 @@ def scores(targets: Vector, residuals: Vector, covered: NDArray[np.bool_]) -> Sc
     )
 
 
-def _run(ledger: Ledger, run: VerifiedRun, held: Bets) -> RunPerformance:
+def _run(ledger: Ledger, run: VerifiedRun, held: Bets, serving: str | None) -> RunPerformance:
     manifest = run.manifest
     run_id = manifest.run_id
     rows = fair(ledger, run_id)
     theirs = rows & (ledger.runs == run_id)
+    others = serving is not None and serving != run_id and serving in ledger.residuals
+    both = rows & fair(ledger, serving) if serving and others else np.zeros_like(rows)
     states = [
         BetState(
             stream=stream, labels=bet.labels, wealth=bet.wealth, highest=bet.highest, alarmed=bet.alarm is not None
@@ -97,7 +109,14 @@ def _run(ledger: Ledger, run: VerifiedRun, held: Bets) -> RunPerformance:
             for name, groups in ledger.slices.items()
         },
         bets=tuple(states),
+        shared=int(both.sum()),
+        beside=_beside(ledger.residuals[run_id][both], ledger.residuals[str(serving)][both]) if both.any() else None,
     )
+
+
+def _beside(residuals: Vector, serving: Vector) -> Estimate:
+    """By how much the mean absolute error is above that of the run that serves, row by row."""
+    return _mean(np.abs(residuals) - np.abs(serving))
 
 
 def _scores_of(ledger: Ledger, run_id: str, rows: NDArray[np.bool_]) -> Scores | None:

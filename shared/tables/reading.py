@@ -22,6 +22,7 @@ from shared.errors import InvalidDataset
 from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
+from shared.tables.row_hashes import side_contents
 from shared.tables.sheet import Cells, Sheet, read_sheet
 from shared.tables.table_size import MEMORY_BYTES
 
@@ -89,7 +90,7 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
         features=pd.DataFrame(features),
         target=pd.Series(target, name=spec.target),
         columns=tuple(columns),
-        contents=_contents(sheet, spec),
+        contents=tuple(side_contents(sheet.columns, spec.split, len(sheet.lines))),
         dropped=dropped,
         warnings=tuple(warnings),
         others=pd.DataFrame({name: _as_text(sheet.columns[name]) for name in dropped}, index=range(len(target))),
@@ -112,19 +113,7 @@ def _as_text(cells: Cells) -> pd.Series:
     )
 
 
-# ---- contents -----------------------------------------------------------------------------------------------------
-
-
-def _contents(sheet: Sheet, spec: DatasetSpec) -> tuple[str, ...]:
-    """Made of the raw cells, so that no other row can change it: merged spellings and dropped constants depend on all.
-
-    Columns in `drop` are part of a row too, so that dropping another one moves no row.
-    """
-    key, ignored = spec.split.key or spec.split.group, spec.split.ignore
-    names = [key] if key else sorted(name for name in sheet.columns if name not in ignored)
-    forms = [{cell: f"{name}={_canonical(cell)}" for cell in set(sheet.columns[name]) if cell} for name in names]
-    rows = zip(*(sheet.columns[name] for name in names), strict=True)
-    return tuple("\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in rows)
+# ---- who is on which side --------------------------------------------------------------------------------------------
 
 
 def _check_key(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> None:
@@ -163,12 +152,6 @@ def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | N
         problems.append(f"weight {spec.weight!r} must be a number of at least 0, and more in some rows; {where}")
         return None
     return np.array(numbers, dtype=np.float64)
-
-
-def _canonical(cell: str) -> str:
-    """A cell's content whatever its spelling: `1.50` is `1.5`, `None` is `none`."""
-    value = number_in(cell)
-    return folded(cell) if value is None else repr(value + 0.0)
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------

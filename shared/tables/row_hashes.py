@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from shared.dataset import folded, normalized
+from shared.dataset import SplitSpec, folded, normalized
 from shared.serving.table_answer import ANSWERED, ASSESSED, RUN, TOLD
 from shared.tables.cells import number_in
 from shared.tables.sheet import Cells
@@ -31,6 +31,21 @@ def contents(columns: Mapping[str, Cells], names: Sequence[str], rows: int) -> l
     cells = zip(*(columns[name] for name in names), strict=True)
     found = ["\x1f".join(form[cell] for form, cell in zip(forms, row, strict=True) if cell) for row in cells]
     return found or [""] * rows
+
+
+def side_contents(columns: Mapping[str, Cells], split: SplitSpec, rows: int) -> list[str]:
+    """What decides each row's side of the split: a key's cell or a group's, else the whole row but for what is ignored.
+
+    Made of the raw cells, so that no other row can change it: merged spellings and dropped constants depend on all.
+    """
+    key = split.key or split.group
+    return contents(columns, [key] if key else sorted(name for name in columns if name not in split.ignore), rows)
+
+
+def is_held_out(content: str, share: float, seed: int) -> bool:
+    """Whether a row of this content is held out, where about `share` of the different ones are; `seed` salts it."""
+    digest = hashlib.sha256(f"{seed}\x1e{content}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < int(share * 2**64)
 
 
 def hashes(said: Sequence[str]) -> list[str]:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from functions.predict.challenger import Challenger
 from functions.predict.live.shadow import Vector, shadowed
-from functions.predict.live.tally import Tally
 from functions.predict.memory import Remembered
 from shared import layout, logs
 from shared.clock import utc_now
@@ -32,6 +31,7 @@ from shared.problems import Problem
 from shared.serving.assessment import Answer
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
+from shared.serving.tally import Tally
 from shared.store import CREATE_ONLY, Store
 
 MAX_ROWS = 4_096

@@ -5,7 +5,6 @@ whichever rows are added, removed or reordered, and alike rows are on the same s
 time, the newest rows are held out, and every fold is tested on what is newer than what it was trained on.
 """
 
-import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.model_selection import GroupKFold
 from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table
+from shared.tables.row_hashes import is_held_out
 
 Mask = NDArray[np.bool_]
 Rows = NDArray[np.intp]
@@ -26,8 +26,7 @@ def held_out(table: Table, share: float, seed: int) -> Mask:
     """True (n,) for the rows held out: about `share` of the distinct rows, salted with `seed`; by time, the newest."""
     if table.times is not None:
         return newest(table.times, share)
-    limit = int(share * 2**64)
-    return np.array([_hash(content, seed) < limit for content in table.contents], dtype=bool)
+    return np.array([is_held_out(content, share, seed) for content in table.contents], dtype=bool)
 
 
 def newest(times: NDArray[np.float64], share: float) -> Mask:
@@ -74,7 +73,3 @@ def _forward(times: NDArray[np.float64], folds: int) -> Iterator[tuple[Rows, Row
 
 def _too_few(what: str, found: int, things: str, needed: int) -> str:
     return f"{what} has {found} {things} among the rows to train on; at least {needed} are needed for tuning.folds"
-
-
-def _hash(content: str, seed: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"{seed}\x1e{content}".encode()).digest()[:8], "big")

@@ -6,11 +6,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from functions.predict.live.tally import Tally
 from functions.watch.counts import cells_of
 from shared.documents import CategoricalProfile, Feature, Histogram, Manifest, NumericProfile, Profile
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import ModelInput
+from shared.serving.tally import Tally
 from tests.unit.predict.promoted import FIRST
 
 NOW = datetime(2026, 1, 6, tzinfo=UTC)
