@@ -4,7 +4,7 @@
 for every engine.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -107,6 +107,8 @@ class BatchOutcome(Document, frozen=True, kw_only=True):
 
     `errors_listed`: lines of `errors.jsonl`. Where nothing could be planned there is no run.
     """
+
+    on_one_line: ClassVar[bool] = True
 
     schema_version: int
     status: Status

@@ -32,10 +32,13 @@ T = TypeVar("T", bound=Document)
 
 
 def encode(document: Document) -> bytes:
-    """Canonical JSON: two-space indent, a trailing newline. Raises ValueError for a number that is not finite."""
+    """Canonical JSON with a trailing newline: indented by two spaces, or `on_one_line`.
+
+    Raises ValueError for a number that is not finite.
+    """
     plain = msgspec.to_builtins(document)
     _require_finite(plain, type(document).__name__)
-    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=0 if document.on_one_line else 2) + b"\n"
 
 
 def decode(data: bytes, kind: type[T], where: str, *, max_items: int = MAX_ITEMS) -> T:

@@ -6,7 +6,7 @@ no bump.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
 
@@ -25,7 +25,13 @@ AttemptStatus = Literal["trained", "unchanged", "in_progress", "refused", "later
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of the values below: immutable, built by keyword, unknown JSON fields ignored."""
+    """Base of the values below: immutable, built by keyword, unknown JSON fields ignored.
+
+    `on_one_line`: written as a line, since SQL over the bucket reads a row from each line of a file; the others are
+    indented for whoever opens them.
+    """
+
+    on_one_line: ClassVar[bool] = False
 
 
 class FileDigest(Document, frozen=True, kw_only=True):
@@ -206,6 +212,8 @@ class SliceSettings(Document, frozen=True, kw_only=True):
 class Manifest(Document, frozen=True, kw_only=True):
     """A run, complete: written last, so that its presence means that everything it names is there."""
 
+    on_one_line: ClassVar[bool] = True
+
     schema_version: int
     run_id: str
     created_at: datetime
@@ -260,6 +268,8 @@ class Pointer(Document, frozen=True, kw_only=True):
     """What a stage serves. `marker_generation`: the promotion marker that asked for it (production only); `by` and
     `why`: who asked and why, as the marker's writer said.
     """
+
+    on_one_line: ClassVar[bool] = True
 
     schema_version: int
     stage: Stage

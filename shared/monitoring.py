@@ -4,7 +4,7 @@ None of them holds a value of a row: counts by the bins and categories of the ru
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -57,6 +57,8 @@ class LiveBlock(Document, frozen=True, kw_only=True, rename={"since": "from", "u
     status; `fault`: those that a challenger owed and the champion answered. `lost`: rows that were counted nowhere,
     since the bucket did not take them.
     """
+
+    on_one_line: ClassVar[bool] = True
 
     schema_version: int
     run_id: str
@@ -128,6 +130,8 @@ class WatchReport(Document, frozen=True, kw_only=True):
     `counted`: that day's rows of each feature, by the cells of the run's profile, for the looks of the weeks after.
     """
 
+    on_one_line: ClassVar[bool] = True
+
     schema_version: int
     stage: Stage
     on: str
@@ -142,6 +146,8 @@ class WatchReport(Document, frozen=True, kw_only=True):
 
 class Alarm(Document, frozen=True, kw_only=True):
     """Something that a person should look at: a sentence, and the figures behind it."""
+
+    on_one_line: ClassVar[bool] = True
 
     schema_version: int
     kind: AlarmKind
@@ -234,6 +240,8 @@ class Performance(Document, frozen=True, kw_only=True):
 
     `unattributed`: rows within a minute of a swap. `contradicting`: rows that say the same of another target.
     """
+
+    on_one_line: ClassVar[bool] = True
 
     schema_version: int
     updated_at: datetime

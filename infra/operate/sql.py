@@ -1,10 +1,12 @@
-"""`make sql FILE=…`: a query over what is in the bucket, in DuckDB: what served, runs, files answered, live counters.
+"""`make sql FILE=…`: a query over what is in the bucket: what served, runs, files answered, live counters, alarms.
 
-The documents are read as they are and become tables; nothing is kept. Without FILE the tables and their columns are
-listed.
+The queries are GoogleSQL. BigQuery runs them over external tables (`infra/terraform/modules/tables`); here sqlglot says
+them in DuckDB's words, over the same documents and the same views. Nothing is kept. Without FILE the tables and their
+columns are listed.
 """
 
 import argparse
+import csv
 import json
 import os
 import re
@@ -12,13 +14,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
-from shared import layout, terminal
+from shared import terminal
 from shared.errors import ObjectMissing, PipelineError
 from shared.store import Store
 
@@ -27,93 +29,40 @@ if TYPE_CHECKING:
 
 READERS = 16
 """Objects that are read at once."""
+VIEWS = Path(__file__).resolve().parents[1] / "sql" / "tables"
+TABLES: Mapping[str, Sequence[str]] = json.loads((VIEWS.parent / "tables.json").read_text(encoding="utf-8"))
+"""The objects of each table, with one `*` each, as BigQuery's source URIs allow; Terraform reads the same file."""
+
+_READ_LINES = """SELECT * FROM read_csv(?, header = false, auto_detect = false, delim = ',', quote = '"', escape = '"',
+max_line_size = 67108864, columns = {'_FILE_NAME': 'VARCHAR', 'document': 'VARCHAR'})"""
 
 
-@dataclass(frozen=True)
-class BucketTable:
-    """Documents below `prefix` whose key is `key`, as rows of these columns. `lines`: a document a line."""
-
-    prefix: str
-    key: str
-    columns: Mapping[str, str]
-    lines: bool = False
+class NoSuchQuery(CannotTell):
+    """The text is no GoogleSQL query, or one that the tables cannot answer."""
 
 
-TABLES: Mapping[str, BucketTable] = {
-    "history": BucketTable(
-        "",
-        r"(staging|production)/history/.+\.json",
-        {
-            "stage": "VARCHAR",
-            "run_id": "VARCHAR",
-            "promoted_at": "TIMESTAMPTZ",
-            "previous_run_id": "VARCHAR",
-            "decision": "JSON",
-        },
-    ),
-    "runs": BucketTable(
-        "candidates/",
-        r"candidates/[^/]+/manifest\.json",
-        {
-            "run_id": "VARCHAR",
-            "created_at": "TIMESTAMPTZ",
-            "dataset": "JSON",
-            "code": "JSON",
-            "model": "JSON",
-            "features": "JSON",
-            "target": "VARCHAR",
-        },
-    ),
-    "batches": BucketTable(
-        layout.BATCH_OUTPUT,
-        rf"batch/out/.+/{re.escape(layout.OUTCOME)}",
-        {
-            "status": "VARCHAR",
-            "reason": "VARCHAR",
-            "input": "JSON",
-            "run_id": "VARCHAR",
-            "rows": "BIGINT",
-            "refused": "BIGINT",
-            "warned": "JSON",
-        },
-    ),
-    "batch_errors": BucketTable(
-        layout.BATCH_OUTPUT,
-        rf"batch/out/.+/{re.escape(layout.BATCH_ERRORS)}",
-        {"row": "BIGINT", "pointer": "VARCHAR", "code": "VARCHAR"},
-        lines=True,
-    ),
-    "live": BucketTable(
-        "live/",
-        r"live/.+\.json",
-        {
-            "run_id": "VARCHAR",
-            "from": "TIMESTAMPTZ",
-            "to": "TIMESTAMPTZ",
-            "requests": "BIGINT",
-            "rows": "BIGINT",
-            "features": "JSON",
-            "refused": "JSON",
-            "answers": "JSON",
-        },
-    ),
-}
-
-
-def load(store: Store, connection: "DuckDBPyConnection", folder: Path, names: Sequence[str]) -> None:
-    """Make the tables of these names from the bucket. `object` is the key that a row comes from."""
+def load(store: Store | None, connection: "DuckDBPyConnection", folder: Path, names: Sequence[str]) -> None:
+    """Make the tables of these names from the bucket; without one they are empty."""
     for name in names:
-        table = TABLES[name]
-        path = folder / f"{name}.jsonl"
-        with path.open("wb") as file:
-            for key, data in _objects(store, table):
-                file.writelines(_rows(key, data, table))
-        columns = {"object": "VARCHAR", **table.columns}
-        typed = ", ".join(f"'{column}': '{kind}'" for column, kind in columns.items())
-        connection.execute(
-            f"CREATE TABLE {name} AS SELECT * FROM read_json(?, format='newline_delimited', columns={{{typed}}})",  # noqa: S608
-            [str(path)],
-        )
+        path = folder / f"{name}.csv"
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(_lines(store, TABLES[name]) if store else ())
+        connection.execute(f"CREATE TABLE {name}_documents AS {_READ_LINES}", [str(path)])
+        view = duckdb_sql((VIEWS / f"{name}.sql").read_text(encoding="utf-8"))
+        connection.execute(f"CREATE TABLE {name} AS {view}")
+
+
+def duckdb_sql(text: str) -> str:
+    """One GoogleSQL query in DuckDB's words. Raises NoSuchQuery with the line where it cannot be read."""
+    import sqlglot
+
+    try:
+        statements = sqlglot.transpile(text, read="bigquery", write="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise NoSuchQuery(f"no GoogleSQL: {str(error).splitlines()[0]}") from None
+    if len(statements) != 1:
+        raise NoSuchQuery(f"one query a file is expected, {len(statements)} were found")
+    return statements[0]
 
 
 def used(sql: str) -> list[str]:
@@ -122,47 +71,60 @@ def used(sql: str) -> list[str]:
     return [name for name in TABLES if name in words]
 
 
-def _objects(store: Store, table: BucketTable) -> Iterator[tuple[str, bytes]]:
-    keys = [info.name for info in store.list(table.prefix) if re.fullmatch(table.key, info.name)]
+def _lines(store: Store, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(object, line) of each object that a pattern names; what is no JSON object is somebody else's and left out."""
+    for pattern in patterns:
+        before, _, after = pattern.partition("*")
+        keys = [info.name for info in store.list(before) if info.name.endswith(after)]
+        with ThreadPoolExecutor(READERS) as pool:
+            for key, data in zip(keys, pool.map(partial(_read, store), keys), strict=True):
+                yield from ((f"gs://bucket/{key}", line) for line in _documents(data))
 
-    def read(key: str) -> tuple[str, bytes] | None:
+
+def _read(store: Store, key: str) -> bytes:
+    try:
+        return store.read(key).data
+    except ObjectMissing:
+        return b""  # a rule of the bucket deleted it meanwhile
+
+
+def _documents(data: bytes) -> Iterator[str]:
+    """Documents a line each; one that was written over several lines, as earlier versions did, becomes a line."""
+    for text in [data] if data.startswith(b"{\n") else data.splitlines():
         try:
-            return key, store.read(key).data
-        except ObjectMissing:
-            return None  # a rule of the bucket deleted it meanwhile
-
-    with ThreadPoolExecutor(READERS) as pool:
-        yield from filter(None, pool.map(read, keys))
-
-
-def _rows(key: str, data: bytes, table: BucketTable) -> Iterator[bytes]:
-    for text in data.splitlines() if table.lines else [data]:
-        try:
-            found: Any = json.loads(text)
+            found = json.loads(text)
         except ValueError:
-            continue  # somebody else's file in the folder
+            continue
         if isinstance(found, dict):
-            kept = {name: found[name] for name in table.columns if name in found}
-            yield json.dumps({"object": key, **kept}).encode() + b"\n"
+            yield json.dumps(found)
 
 
 def _run(options: argparse.Namespace, bucket: str) -> int:
     import duckdb
 
-    if options.file is None:
-        for name, table in TABLES.items():
-            print(f"{name}: object, {', '.join(table.columns)}")
-        return 0
-    try:
-        sql = options.file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise CannotTell(f"{options.file} cannot be read: {error.strerror}") from None
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as connection:
-        load(store_of(bucket), connection, Path(folder), used(sql))
+        if options.file is None:
+            return _list_tables(connection, Path(folder))
         try:
-            print(connection.sql(sql))
-        except duckdb.Error as error:
+            sql = options.file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise CannotTell(f"{options.file} cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise CannotTell(f"{options.file} is no text in UTF-8") from None
+        try:
+            query = duckdb_sql(sql)
+            load(store_of(bucket), connection, Path(folder), used(sql))
+            print(connection.sql(query))
+        except (duckdb.Error, NoSuchQuery) as error:
             raise CannotTell(f"{options.file}: {error}") from None
+    return 0
+
+
+def _list_tables(connection: "DuckDBPyConnection", folder: Path) -> int:
+    load(None, connection, folder, list(TABLES))
+    for name in TABLES:
+        columns = connection.sql(f"SELECT * FROM {name}").columns  # noqa: S608
+        print(f"{name}: {', '.join(columns)}")
     return 0
 
 

@@ -1,9 +1,9 @@
 -- What keeps rows of files from an answer: by column and code, in how many rows of how many files.
 SELECT
-  split_part(pointer, '/', 3) AS feature,
+  REGEXP_EXTRACT(pointer, '^/[^/]*/([^/]*)') AS feature,
   code,
-  count(*) AS cells,
-  count(DISTINCT object) AS files
+  COUNT(*) AS cells,
+  COUNT(DISTINCT object) AS files
 FROM batch_errors
 GROUP BY feature, code
-ORDER BY cells DESC;
+ORDER BY cells DESC, feature

@@ -1,7 +1,9 @@
 """The SQL files over a bucket, in DuckDB: each runs, says what is there, and takes two seconds at most."""
 
+import json
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,16 @@ import pytest
 from infra.operate import sql
 from shared import layout
 from shared.codec import encode
-from shared.monitoring import FeatureCounts, LiveBlock
+from shared.monitoring import (
+    Alarm,
+    Estimate,
+    FeatureCounts,
+    LiveBlock,
+    Performance,
+    RunPerformance,
+    Scores,
+    WatchReport,
+)
 from shared.store import Store
 from tests.candidates import run_id
 from tests.infra.container import ROOT
@@ -19,13 +30,14 @@ from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, rows
 from tests.unit.validate.world import World
 
+ONE = Estimate(value=1.0, low=1.0, high=1.0)
 FILES = sorted((ROOT / "infra" / "sql").glob("*.sql"))
 
 
 def ask(store: Store, text: str, folder: Path) -> list[dict[str, Any]]:
     with duckdb.connect() as connection:
         sql.load(store, connection, folder, sql.used(text))
-        found = connection.sql(text).to_arrow_table().to_pylist()
+        found = connection.sql(sql.duckdb_sql(text)).to_arrow_table().to_pylist()
     return [dict(row) for row in found]
 
 
@@ -75,6 +87,84 @@ def test_files_and_what_was_wrong_with_them(tmp_path: Path) -> None:
     assert errors == [{"feature": "age", "code": "wrong_type", "cells": 1, "files": 1}]
 
 
+def test_days_with_their_alarms_and_runs_beside_what_they_promised(tmp_path: Path) -> None:
+    store, moment = MemoryStore(), datetime(2026, 1, 2, 7, tzinfo=UTC)
+    look = WatchReport(schema_version=1, stage="production", on="20260102", looked_at=moment, run_id=run_id(1))
+    alarm = Alarm(
+        schema_version=1,
+        kind="drift",
+        stage="production",
+        subject="age",
+        run_id=run_id(1),
+        raised_at=moment,
+        message="age: 0.4 of rows are below\nwhat was seen",
+        figures={},
+    )
+    scores = Scores(rows=80, r2=ONE, mae=ONE, bias=ONE, coverage=ONE)
+    run = partial(RunPerformance, promised_mae=2.0, promised_r2=0.5, level=0.9, answered=None)
+    performance = Performance(
+        schema_version=1,
+        updated_at=moment,
+        files=1,
+        rows=90,
+        repeated=0,
+        unattributed=0,
+        contradicting=0,
+        runs=(run(run_id=run_id(1), fair=scores), run(run_id=run_id(2), fair=None)),
+    )
+    for key, document in (
+        (layout.watch_report("production", "20260102"), look),
+        (layout.alarm("production", moment, "drift", "age"), alarm),
+        (layout.performance("20260102"), performance),
+    ):
+        store.write(key, encode(document), if_generation=0, content_type="application/json")
+    (day,) = ask(store, named("alarms"), tmp_path)
+    assert (day["day"], day["alarms"], day["messages"]) == ("20260102", 1, alarm.message)
+    rows = ask(store, named("performance"), tmp_path)
+    assert [(row["run_id"], row["fair_rows"], row["r2"], row["promised_r2"]) for row in rows] == [
+        (run_id(1), 80, 1.0, 0.5),
+        (run_id(2), None, None, 0.5),
+    ]
+
+
+def test_what_bigquery_reads_stands_on_a_line_and_what_stood_on_several_is_read_here(tmp_path: Path) -> None:
+    """https://cloud.google.com/bigquery/docs/external-data-cloud-storage: JSON and CSV are read line by line."""
+    world = World()
+    world.stage(1)
+    for key in (layout.pointer("staging"), layout.candidate(run_id(1), layout.MANIFEST)):
+        data = world.bucket.read(key).data
+        assert data.count(b"\n") == 1
+        assert data.startswith(b'{"')
+    older = json.dumps(json.loads(data), indent=2).encode() + b"\n"
+    world.bucket.write("candidates/older/manifest.json", older, if_generation=0, content_type="application/json")
+    assert [row["run_id"] for row in ask(world.bucket, named("runs"), tmp_path)] == [run_id(1)] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("SELECT (", "no GoogleSQL"), ("SELECT 1; SELECT 2", "one query"), ("SELECT x FROM runs", '"x" not found')],
+)
+def test_a_query_that_cannot_be_answered_says_why(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sql, "store_of", lambda _: MemoryStore())
+    monkeypatch.setenv("BUCKET", "b")
+    path = tmp_path / "asked.sql"
+    path.write_text(text)
+    assert sql.main([str(path)]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_without_a_file_the_tables_are_listed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BUCKET", "b")
+    assert sql.main([]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in listed] == list(sql.TABLES)
+    assert "runs: object, run_id, created_at" in listed[1]
+
+
 def counters(number: int) -> bytes:
     """A block of live counters as serving writes it, of twenty features."""
     since = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=number)
@@ -106,7 +196,7 @@ def test_each_takes_two_seconds_at_most_beside_a_thousand_blocks(path: Path, tmp
     assert time.process_time() - began <= 2
     if path.stem == "live":
         assert sum(row["requests"] for row in found) == 100_000
-        assert sum(row["rows"] for row in found) == 4_096_000
+        assert sum(row["answered_rows"] for row in found) == 4_096_000
         assert sum(row["refused"] for row in found) == 3000
 
 
