@@ -12,11 +12,11 @@ import msgspec
 from shared import layout
 from shared.codec import decode, encode
 from shared.documents import Challenge, Ended
-from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.pointers import JSON
 from shared.store import CREATE_ONLY, Store, write_once
+from shared.stored import read_bytes, read_document
 
-MAX_CHALLENGE_BYTES = 64 * 2**10
 UNITS = 10_000
 """Of how many equal parts a share of the requests is made."""
 
@@ -32,11 +32,9 @@ class Current:
 def read_current(store: Store) -> Current:
     """The challenge of now, running or ended. Raises InvalidDocument for a document that does not parse."""
     try:
-        found = store.read(layout.CHALLENGER, max_bytes=MAX_CHALLENGE_BYTES)
+        found = read_bytes(store, layout.CHALLENGER, Challenge)
     except ObjectMissing:
         return Current(CREATE_ONLY, None)
-    except ObjectTooLarge as error:
-        raise InvalidDocument(str(error)) from None
     return Current(found.generation, decode(found.data, Challenge, layout.CHALLENGER))
 
 
@@ -106,7 +104,7 @@ def ended(store: Store) -> list[Challenge]:
 
 def _kept(store: Store, key: str) -> Challenge | None:
     try:
-        challenge = decode(store.read(key, max_bytes=MAX_CHALLENGE_BYTES).data, Challenge, key)
-    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+        challenge = read_document(store, key, Challenge)
+    except (ObjectMissing, InvalidDocument):
         return None
     return challenge if layout.challenge(challenge.started_at, challenge.run_id) == key else None

@@ -15,12 +15,13 @@ import msgspec
 from shared import layout
 from shared.codec import decode
 from shared.documents import Pointer
-from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.store import CREATE_ONLY, Store, write_once
+from shared.stored import most_bytes, read_bytes
 
 JSON = "application/json"
-MAX_POINTER_BYTES = 256 * 2**10
+MAX_POINTER_BYTES = most_bytes(Pointer)
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,9 @@ def read_current(store: Store, stage: Stage) -> Current:
     """The pointer of now. Raises InvalidDocument for one that does not parse, or is too large to be one."""
     key = layout.pointer(stage)
     try:
-        found = store.read(key, max_bytes=MAX_POINTER_BYTES)
+        found = read_bytes(store, key, Pointer)
     except ObjectMissing:
         return Current(CREATE_ONLY, b"", None)
-    except ObjectTooLarge as error:
-        raise InvalidDocument(str(error)) from None
     return Current(found.generation, found.data, decode(found.data, Pointer, key))
 
 
@@ -115,8 +114,8 @@ def _backwards(store: Store, stage: Stage) -> Iterator[Kept]:
 def _kept(store: Store, key: str) -> Kept | None:
     """None for an object that is no entry: somebody else's file in the folder."""
     try:
-        data = store.read(key, max_bytes=MAX_POINTER_BYTES).data
+        data = read_bytes(store, key, Pointer).data
         pointer = decode(data, Pointer, key)
         return Kept(key, data, pointer) if entry_key(pointer) == key else None
-    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+    except (ObjectMissing, InvalidDocument):
         return None

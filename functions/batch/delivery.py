@@ -12,11 +12,12 @@ from functions.batch.stretch import gone
 from functions.batch.work import work
 from shared import layout
 from shared.batches import BatchInput, BatchOutcome, BatchPlan
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.errors import IntegrityError, ObjectMissing, PermanentError, PreconditionFailed
 from shared.events import StorageEvent
 from shared.pointers import JSON
 from shared.store import CREATE_ONLY, ObjectInfo, Store
+from shared.stored import read_document
 
 LONGEST_SUFFIX = len("progress/00000.json")
 
@@ -85,6 +86,6 @@ def _pinned(store: Store, event: StorageEvent, info: ObjectInfo | None, settings
 
 def _read(store: Store, key: str) -> BatchPlan | None:
     try:
-        return decode(store.read(key).data, BatchPlan, key)
+        return read_document(store, key, BatchPlan)
     except ObjectMissing:
         return None

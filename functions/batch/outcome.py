@@ -17,6 +17,7 @@ from shared.documents import SCHEMA_VERSION
 from shared.errors import ObjectMissing, PreconditionFailed
 from shared.pointers import JSON
 from shared.store import CREATE_ONLY, Store, write_once
+from shared.stored import read_bytes
 
 MOST_LISTED = 100_000
 """Lines of `errors.jsonl`."""
@@ -80,7 +81,7 @@ def reject(store: Store, about: BatchInput, refused: BatchRefused, totals: Total
 def decided(store: Store, folder: str) -> BatchOutcome | None:
     """How the batch ended, told where a delivery ended before it could; None where it has not ended."""
     try:
-        data = store.read(folder + layout.OUTCOME).data
+        data = read_bytes(store, folder + layout.OUTCOME, BatchOutcome).data
     except ObjectMissing:
         return None
     return _told(store, folder, data)
@@ -116,7 +117,7 @@ def _decide(store: Store, outcome: BatchOutcome) -> BatchOutcome:
     try:
         store.write(folder + layout.OUTCOME, data, if_generation=CREATE_ONLY, content_type=JSON)
     except PreconditionFailed:
-        data = store.read(folder + layout.OUTCOME).data
+        data = read_bytes(store, folder + layout.OUTCOME, BatchOutcome).data
     return _told(store, folder, data)
 
 

@@ -23,9 +23,9 @@ from functions.batch.rows import FileReader
 from functions.batch.work import notes, work, write_part
 from shared import layout, terminal
 from shared.batches import BatchPlan, Cut
-from shared.codec import decode
 from shared.serving.loaded_model import VerifiedRun
 from shared.store import CloudStore, Store
+from shared.stored import read_document
 
 LOCAL = "DirectRunner"
 
@@ -57,7 +57,7 @@ def store_of(bucket: str) -> Store:
 def held(place: Place) -> Held:
     """Opened once in a worker."""
     store = store_of(place.bucket)
-    plan = decode(store.read(place.folder + layout.PLAN).data, BatchPlan, place.folder + layout.PLAN)
+    plan = read_document(store, place.folder + layout.PLAN, BatchPlan)
     return Held(store, plan, reader(store, plan), planned_run(store, plan))
 
 

@@ -21,7 +21,9 @@ from shared.errors import PreconditionFailed
 from shared.pointers import JSON
 from shared.serving.loaded_model import VerifiedRun
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_document
 
+MEBIBYTE = 2**20
 MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
@@ -69,7 +71,7 @@ class Notes:
     def find(self, number: int) -> PartDone | None:
         """What is noted of a part; None where it was not there."""
         key = layout.batch_progress(self.folder, number)
-        return decode(self.store.read(key).data, PartDone, key) if key in self.keys else None
+        return read_document(self.store, key, PartDone) if key in self.keys else None
 
 
 def notes(store: Store, folder: str) -> Notes:
@@ -128,4 +130,4 @@ def _kept(store: Store, name: str, data: bytes, content_type: str) -> bytes:
         store.write(name, data, if_generation=CREATE_ONLY, content_type=content_type)
         return data
     except PreconditionFailed:
-        return store.read(name).data
+        return store.read(name, max_bytes=4 * len(data) + MEBIBYTE).data  # of the same rows by another version

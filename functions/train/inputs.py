@@ -14,11 +14,19 @@ from functions.train.data.gathering import File, Gathered, gather
 from functions.train.lease import fingerprint
 from shared import layout
 from shared.clock import utc_now
-from shared.codec import decode, digest
-from shared.dataset import DatasetSpec, parse_spec
-from shared.errors import InvalidDataset, InvalidDocument, ObjectMissing, PreconditionFailed, WrongEncoding
+from shared.codec import digest
+from shared.dataset import MAX_SPEC_BYTES, DatasetSpec, parse_spec
+from shared.errors import (
+    InvalidDataset,
+    InvalidDocument,
+    ObjectMissing,
+    ObjectTooLarge,
+    PreconditionFailed,
+    WrongEncoding,
+)
 from shared.monitoring import NOTHING_SERVES, LabelRejection
-from shared.store import Download, ObjectInfo, Store, write_once
+from shared.store import MAX_BYTES, Download, ObjectInfo, Store, write_once
+from shared.stored import read_document
 from shared.tables.reading import Table, read_table
 from shared.tables.table_size import MEMORY_BYTES
 
@@ -66,7 +74,7 @@ def read_inputs(
 
     What is in BigQuery, or in several files, becomes a snapshot first, and is read from there as any other table.
     """
-    spec_object = _read(store, bucket, dataset, "the dataset spec")
+    spec_object = _read(store, bucket, dataset, "the dataset spec", MAX_SPEC_BYTES)
     spec = parse_spec(spec_object.data, dataset)
     notes: Sequence[str] = ()
     if spec.in_bigquery:
@@ -75,7 +83,7 @@ def read_inputs(
         found, notes = _gathered(store, bucket, dataset, spec, memory_bytes)
         spec, notes = _snapshot(store, bucket, spec, found.data), [*found.notes, *notes]
     source_uri = layout.beside(dataset, spec.table)
-    data = _read(store, bucket, source_uri, "the data")
+    data = _read(store, bucket, source_uri, "the data", MAX_BYTES)
     return RunInputs(spec, spec_object, source_uri, data, code_digest(), notes)
 
 
@@ -93,7 +101,7 @@ def _gathered(
     uris = [uri for source in spec.source for uri in _expanded(store, bucket, dataset, source, notes)]
     uris = list(dict.fromkeys(uris))
     with ThreadPoolExecutor(READERS) as readers:
-        found = readers.map(lambda uri: _read(store, bucket, uri, "the data").data, uris)
+        found = readers.map(lambda uri: _read(store, bucket, uri, "the data", MAX_BYTES).data, uris)
         files = [File(_shown(uri, dataset), data) for uri, data in zip(uris, found, strict=True)]
     return gather(files, spec, memory_bytes), notes
 
@@ -118,7 +126,7 @@ def _is_refused(store: Store, name: str, generation: int) -> bool:
     """Whether the watch refused this generation of a file of labels for what is in it."""
     key = layout.label_rejection(name)
     try:
-        found = decode(store.read(key).data, LabelRejection, key)
+        found = read_document(store, key, LabelRejection)
     except (ObjectMissing, InvalidDocument):
         return False
     return (found.name, found.generation) == (name, generation) and found.reason != NOTHING_SERVES
@@ -151,12 +159,14 @@ def ending(name: str) -> str:
     return PurePosixPath(name).suffix
 
 
-def _read(store: Store, bucket: str, uri: str, what: str) -> Download:
+def _read(store: Store, bucket: str, uri: str, what: str, max_bytes: int) -> Download:
     key = layout.key_in(bucket, uri)
     if key is None:
         raise InvalidDataset([f"{what} must be in {layout.address(bucket)}, found {uri!r}"])
     try:
-        return store.read(key)
+        return store.read(key, max_bytes=max_bytes)
+    except ObjectTooLarge:
+        raise InvalidDataset([f"{what} {uri} has more than the {max_bytes} bytes that are read"]) from None
     except ObjectMissing:
         raise InvalidDataset([f"{what} {uri} does not exist; copy it there with gsutil cp"]) from None
     except WrongEncoding as error:

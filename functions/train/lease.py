@@ -14,21 +14,20 @@ from typing import Literal
 
 from shared import layout, logs
 from shared.clock import utc_now
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.documents import Document
 from shared.errors import (
     InvalidDocument,
     ObjectMissing,
-    ObjectTooLarge,
     PipelineError,
     PreconditionFailed,
     TransientError,
 )
-from shared.store import CREATE_ONLY, Store
+from shared.store import Store
+from shared.stored import read_document, read_to_replace
 
 ATTEMPTS = 5
 RENEWALS_PER_TERM = 3
-MAX_FORCE_BYTES = 2**16
 FORCE_HOLDS = timedelta(days=1)
 
 
@@ -70,8 +69,8 @@ def fingerprint(*parts: bytes) -> str:
 def forced_at(store: Store) -> datetime | None:
     """Since when a finished run does not count, where somebody asked for that within a day. Raises TransientError."""
     try:
-        asked_at = decode(store.read(layout.FORCE, max_bytes=MAX_FORCE_BYTES).data, Force, layout.FORCE).asked_at
-    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+        asked_at = read_document(store, layout.FORCE, Force).asked_at
+    except (ObjectMissing, InvalidDocument):
         return None
     asked_at = _zoned(asked_at)
     return asked_at if utc_now() - asked_at < FORCE_HOLDS else None
@@ -92,7 +91,7 @@ def claim(
     """
     name = layout.lease(fingerprint)
     for _ in range(ATTEMPTS):
-        present, generation = _read(store, name)
+        generation, present = read_to_replace(store, name, Lease)
         if present is not None and present.owner != run_id:
             taken = _taken(store, present, force or (forced_at is not None and _zoned(present.started_at) < forced_at))
             if taken is not None:
@@ -141,7 +140,7 @@ class Held:
             try:
                 self._generation = self._written(self._generation)
             except PreconditionFailed:
-                present, generation = _read(self._store, self._name)
+                generation, present = read_to_replace(self._store, self._name, Lease)
                 if present is None or present.owner != self._run_id:
                     self._lost.set()
                     return
@@ -166,18 +165,6 @@ class Held:
         )
         info = self._store.write(self._name, encode(lease), if_generation=generation, content_type="application/json")
         return info.generation
-
-
-def _read(store: Store, name: str) -> tuple[Lease | None, int]:
-    """The lease and its generation; one that does not parse counts as none, and is overwritten."""
-    try:
-        found = store.read(name)
-    except ObjectMissing:
-        return None, CREATE_ONLY
-    try:
-        return decode(found.data, Lease, name), found.generation
-    except InvalidDocument:
-        return None, found.generation
 
 
 def _taken(store: Store, lease: Lease, force: bool) -> Taken | None:

@@ -8,14 +8,14 @@ from functions.validate.asked import Request, refuse, served_before
 from functions.validate.evidence import StagedRun
 from functions.validate.promotion import Clock
 from shared import layout
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Approval
-from shared.errors import InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.pointers import JSON
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_document
 
 ANOTHER_PERSON = "another_person_needed"
-MAX_APPROVAL_BYTES = 16 * 2**10
 
 
 def require_people(store: Store, run: StagedRun, request: Request, generation: int, clock: Clock) -> None:
@@ -59,7 +59,7 @@ def _note(store: Store, run_id: str, request: Request, generation: int, clock: C
 
 def _read(store: Store, key: str) -> Approval | None:
     try:
-        approval = decode(store.read(key, max_bytes=MAX_APPROVAL_BYTES).data, Approval, key)
-    except (ObjectMissing, ObjectTooLarge, InvalidDocument):
+        approval = read_document(store, key, Approval)
+    except (ObjectMissing, InvalidDocument):
         return None
     return approval if layout.approval(approval.run_id, approval.by) == key else None

@@ -17,7 +17,7 @@ from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
 from functions.validate.standing import Standing
 from shared import layout, pointers, run_files
-from shared.codec import decode, digest, encode
+from shared.codec import digest, encode
 from shared.documents import (
     Check,
     Decision,
@@ -27,6 +27,7 @@ from shared.documents import (
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError, PreconditionFailed
 from shared.events import CandidateArrived
 from shared.store import ObjectInfo, Store, write_once
+from shared.stored import read_document
 
 CLOCK_SKEW = timedelta(hours=1)
 
@@ -99,7 +100,7 @@ def _recorded(store: Store, run_id: str) -> Decision | None:
     """The decision that was made before, if one was."""
     key = layout.candidate(run_id, layout.DECISION)
     try:
-        return with_status(decode(store.read(key).data, Decision, key))
+        return with_status(read_document(store, key, Decision))
     except ObjectMissing:
         return None
 

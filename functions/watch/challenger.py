@@ -19,11 +19,11 @@ from functions.watch.quality import Judgement, differences, judge
 from functions.watch.tried import keep_course
 from shared import challenges, layout, logs, pointers
 from shared.challenges import Current
-from shared.codec import decode
 from shared.documents import Challenge, Ended, Manifest, Pointer
-from shared.errors import InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.monitoring import LATENCY_US, LiveBlock
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_bytes, read_document
 
 FAULTS = "fault"
 """Answers that the challenger owed and the champion gave, among the answers of a block."""
@@ -34,7 +34,6 @@ SLOWER = 1.5
 LEAST_REQUESTS = 1_000
 """Before so many, one request in a hundred is told by ten or fewer."""
 MOST_BLOCKS = 300
-MAX_BLOCK_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,8 @@ def _blocks(store: Store, run_id: str, since: datetime) -> list[LiveBlock]:
     names = [info.name for info in store.list(folder) if info.name >= first][-MOST_BLOCKS:]
     found = []
     for name in names:
-        with suppress(ObjectMissing, ObjectTooLarge, InvalidDocument):
-            found.append(decode(store.read(name, max_bytes=MAX_BLOCK_BYTES).data, LiveBlock, name))
+        with suppress(ObjectMissing, InvalidDocument):
+            found.append(read_document(store, name, LiveBlock))
     return found
 
 
@@ -165,8 +164,8 @@ def _asked_to_promote(store: Store, found: Tried, said: str) -> bool:
     if marker is not None and marker.generation > (found.champion.marker_generation or 0):
         return False
     try:
-        data = store.read(found.challenge.source, max_bytes=pointers.MAX_POINTER_BYTES).data
-    except ObjectMissing:
+        data = read_bytes(store, found.challenge.source, Pointer).data
+    except (ObjectMissing, InvalidDocument):
         logs.error(f"{found.challenge.source} is gone: promote {found.challenge.run_id} by hand", reason="challenge")
         return True
     words = {"by": "watch", "why": said[:200]}

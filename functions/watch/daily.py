@@ -16,14 +16,14 @@ from functions.watch.page import publish_page
 from shared import layout, logs, pointers
 from shared.codec import decode, encode
 from shared.documents import Profile
-from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PreconditionFailed
+from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.monitoring import LiveBlock, WatchReport
 from shared.pointers import Kept
 from shared.run_files import promised, staged_manifest, verified
 from shared.store import CREATE_ONLY, ObjectInfo, Store
+from shared.stored import read_document
 
-MAX_BLOCK_BYTES = 4 * 2**20
 MAX_BLOCKS = 20_000
 READERS = 16
 
@@ -68,7 +68,7 @@ def newest_report(store: Store, stage: Stage, before: str | None = None) -> Watc
 
 def _report(store: Store, key: str) -> WatchReport | None:
     try:
-        return decode(store.read(key).data, WatchReport, key)
+        return read_document(store, key, WatchReport)
     except (ObjectMissing, InvalidDocument):
         return None
 
@@ -142,7 +142,7 @@ def _blocks(store: Store, infos: Sequence[ObjectInfo], notes: list[str]) -> list
 
 def _block(store: Store, info: ObjectInfo) -> LiveBlock | None:
     try:
-        block = decode(store.read(info.name, max_bytes=MAX_BLOCK_BYTES).data, LiveBlock, info.name)
-    except (ObjectMissing, ObjectTooLarge, InvalidDocument, IntegrityError):
+        block = read_document(store, info.name, LiveBlock)
+    except (ObjectMissing, InvalidDocument, IntegrityError):
         return None
     return block if block.run_id == info.name.split("/")[2] and block.rows >= 0 else None

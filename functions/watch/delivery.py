@@ -23,11 +23,10 @@ from functions.watch.page import refresh_page
 from functions.watch.performance import Bets, bets, judge
 from functions.watch.replay import Runs, known_runs, load_run, replay_all
 from shared import layout, logs
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Document, Pointer
 from shared.errors import (
     InvalidDataset,
-    InvalidDocument,
     ObjectMissing,
     ObjectTooLarge,
     PermanentError,
@@ -40,6 +39,7 @@ from shared.monitoring import NOTHING_SERVES, Alarm, LabelRejection, Likeness, P
 from shared.run_files import staged_manifest
 from shared.serving.loaded_model import VerifiedRun
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_to_replace
 from shared.tables.cells import in_lines
 
 PARQUET = "application/vnd.apache.parquet"
@@ -109,7 +109,7 @@ def _likeness(store: Store, stage: Stage, serving: VerifiedRun, ledger: Ledger, 
 
 
 def _ledger_files(store: Store) -> list[bytes]:
-    return [store.read(info.name).data for info in store.list(layout.LEDGER)]
+    return [store.read(info.name, max_bytes=MAX_LABEL_BYTES).data for info in store.list(layout.LEDGER)]
 
 
 def _in_ledger(store: Store, generation: int) -> bool:
@@ -202,7 +202,7 @@ def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datet
 def _replace(store: Store, key: str, kind: type[Found], document: Found, stays: Callable[[Found], bool]) -> None:
     """Put `document` at `key` unless what is there `stays`; what does not parse never does. Raises TransientError."""
     for _ in range(ATTEMPTS):
-        generation, present = _present(store, key, kind)
+        generation, present = read_to_replace(store, key, kind)
         if present is not None and stays(present):
             return
         try:
@@ -211,17 +211,6 @@ def _replace(store: Store, key: str, kind: type[Found], document: Found, stays: 
             continue
         return
     raise TransientError(f"{key} was replaced {ATTEMPTS} times by others; the next delivery tries again")
-
-
-def _present(store: Store, key: str, kind: type[Found]) -> tuple[int, Found | None]:
-    try:
-        found = store.read(key)
-    except ObjectMissing:
-        return CREATE_ONLY, None
-    try:
-        return found.generation, decode(found.data, kind, key)
-    except InvalidDocument:
-        return found.generation, None
 
 
 # ---- what follows from it -------------------------------------------------------------------------------------------

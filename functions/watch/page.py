@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 from functions.watch import tried
 from shared import layout
-from shared.codec import decode
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.monitoring import (
@@ -24,6 +23,7 @@ from shared.monitoring import (
     WatchReport,
 )
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_document
 
 SHOWN_ALARMS = 20
 SHOWN_DAYS = 28
@@ -58,7 +58,7 @@ def refresh_page(store: Store, stage: Stage) -> None:
     keys = [info.name for info in store.list(layout.watch_report(stage)) if info.name.endswith(".json")]
     for key in reversed(keys):
         try:
-            publish_page(store, decode(store.read(key).data, WatchReport, key))
+            publish_page(store, read_document(store, key, WatchReport))
         except (ObjectMissing, InvalidDocument):
             continue
         return
@@ -68,7 +68,7 @@ def newest_performance(store: Store) -> Performance | None:
     """How the runs fare by the newest account; None without any."""
     for info in reversed(store.list(layout.performance())):
         try:
-            return decode(store.read(info.name).data, Performance, info.name)
+            return read_document(store, info.name, Performance)
         except (ObjectMissing, InvalidDocument):
             continue
     return None
@@ -79,7 +79,7 @@ def newest_alarms(store: Store, stage: Stage) -> list[Alarm]:
     found = []
     for info in reversed(store.list(layout.alarms_folder(stage))[-SHOWN_ALARMS:]):
         try:
-            found.append(decode(store.read(info.name).data, Alarm, info.name))
+            found.append(read_document(store, info.name, Alarm))
         except (ObjectMissing, InvalidDocument):
             continue
     return found

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from shared import layout, logs
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed, TransientError
 from shared.monitoring import Alarm, Retraining
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_document
 
 if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
@@ -71,7 +72,7 @@ def ask(store: Store, key: str, now: datetime, trainer: Trainer | None) -> str:
     if raised_at is None or now - raised_at > OLD:
         return "old"
     try:
-        alarm = decode(store.read(key).data, Alarm, key)
+        alarm = read_document(store, key, Alarm)
     except (ObjectMissing, InvalidDocument):
         return "gone"
     if alarm.kind not in ASKING:
@@ -112,6 +113,6 @@ def _note_asked(store: Store, day: str, key: str, now: datetime) -> None:
 
 def _holder(store: Store, key: str) -> str | None:
     try:
-        return decode(store.read(key).data, Retraining, key).alarm
+        return read_document(store, key, Retraining).alarm
     except (ObjectMissing, InvalidDocument):
         return None

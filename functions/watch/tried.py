@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from functions.watch.quality import Judgement
 from shared import challenges, layout
-from shared.codec import decode, encode
+from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Challenge
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.monitoring import Course
 from shared.pointers import JSON
 from shared.store import CREATE_ONLY, Store
+from shared.stored import read_document
 
 POINTS = 120
 WIDTH, HEIGHT = 600.0, 160.0
@@ -104,7 +105,7 @@ def _path(x: Vector, y: Vector) -> str:
 def _course(store: Store, challenge: Challenge) -> Sequence[tuple[int, float, float, float]]:
     """What the judge saw of this challenge; nothing where that is of another one."""
     try:
-        found = decode(store.read(layout.CHALLENGE_COURSE).data, Course, layout.CHALLENGE_COURSE)
+        found = read_document(store, layout.CHALLENGE_COURSE, Course)
     except (ObjectMissing, InvalidDocument):
         return ()
     same = (found.run_id, found.started_at) == (challenge.run_id, challenge.started_at)

@@ -15,10 +15,11 @@ from functions.predict import predictor as module
 from functions.predict.predictor import Predictor
 from shared import layout
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Golden
+from shared.documents import SCHEMA_VERSION, Golden, Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
 from shared.serving.loaded_model import LoadedModel, NothingPromoted, load
 from shared.store import MAX_BYTES, Download
+from shared.stored import most_bytes
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import log_records
 from tests.unit.predict.promoted import (
@@ -286,6 +287,24 @@ def test_whatever_fails_keeps_the_model_and_the_next_success_ends_the_staleness(
     assert predictor.refresh.failure is None
     assert predictor.refresh.succeeded_at is not None
     assert predictor.refresh.succeeded_at > succeeded
+
+
+def test_a_pointer_of_any_size_takes_no_memory_and_says_so_once(
+    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+) -> None:
+    promote(store)
+    ask(predictor)
+    data, said = b" " * (most_bytes(Pointer) + 1), len(records)
+    store.write(layout.pointer("staging"), data, if_generation=None, content_type="application/json")
+    for _ in range(3):
+        settle(predictor)
+        assert run_id(predictor.current) == FIRST
+    assert [record.getMessage() for record in records[said:]] == [
+        "the pointer cannot be followed: 'staging/current.json' has more than 262144 bytes: not a Pointer"
+    ]
+    write_pointer(store, "staging", promote(store, run_id=SECOND))
+    settle(predictor)
+    assert run_id(predictor.current) == SECOND
 
 
 def test_a_failure_before_the_first_model_is_never_remembered(store: FlakyStore, predictor: Predictor) -> None:
