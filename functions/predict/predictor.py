@@ -28,11 +28,15 @@ AFTER_PAUSE_WAIT = 0.3
 """Seconds that the first request after a pause waits for the look at the pointer before it gets the model in hand."""
 
 LONGEST_BACK_OFF = 25.0
-"""Seconds between two looks after failures: storage that is well again is seen within them."""
+"""Seconds between the beginnings of two looks after failures: storage that is well again is seen within them, since a
+look that fails ends before (`main.STORAGE_DEADLINE`)."""
+
+LEAST_PAUSE = 1.0
+"""Seconds between a failure and the next look, however long the failure took."""
 
 LONGEST_LOOK = 30.0
-"""Seconds after which a look that has not ended counts as a failure, whatever it waits for."""
-
+"""Seconds after which a look that has not ended counts as a failure, whatever it waits for. A last success that is so
+much older than a look should be makes the model in hand stale, whatever became of the looks since."""
 
 HANGING = ("look_hangs", "")
 
@@ -65,6 +69,7 @@ class Predictor:
         self.stage = stage
         self._refresh = Refresh()
         self._began = math.inf
+        self._succeeded_at = math.inf
         self.challengers = Challengers(store, stage)
         self._store = store
         self._refresh_seconds = refresh_seconds
@@ -86,10 +91,14 @@ class Predictor:
 
     @property
     def refresh(self) -> Refresh:
-        """What the looks have found; one that does not end has failed."""
-        if not self._hangs():
-            return self._refresh
-        return replace(self._refresh, failure="look_hangs", detail="the look at the pointer does not end")
+        """What the looks have found. One that does not end has failed; so has a success that is too long ago."""
+        if self._hangs():
+            return replace(self._refresh, failure="look_hangs", detail="the look at the pointer does not end")
+        age = self._clock() - self._succeeded_at
+        if self._refresh.failure is None and age > self._refresh_seconds + LONGEST_LOOK:
+            detail = f"the last look at the pointer that succeeded is {age:.0f} s old"
+            return replace(self._refresh, failure="look_overdue", detail=detail)
+        return self._refresh
 
     async def model(self) -> LoadedModel | None:
         """The model in hand, at once; the first one is waited for. A look that is due starts in the background.
@@ -154,7 +163,8 @@ class Predictor:
         self._current = found
         self._reported = None
         self._refresh = Refresh(looked_at=now, succeeded_at=now)
-        self._due = self._clock() + self._refresh_seconds
+        self._succeeded_at = self._clock()
+        self._due = self._succeeded_at + self._refresh_seconds
 
     def _failed(self, error: Exception) -> None:
         reason, detail = _reason(error), _detail(error)
@@ -163,7 +173,7 @@ class Predictor:
             self._report(error, reason)
         failures = self._refresh.failures + 1
         self._refresh = Refresh(utc_now(), self._refresh.succeeded_at, reason, detail, failures)
-        self._due = self._clock() + self._back_off(failures)
+        self._due = max(self._began + self._back_off(failures), self._clock() + LEAST_PAUSE)
 
     def _report(self, error: Exception, reason: str) -> None:
         if self._current is None and isinstance(error, NothingPromoted):

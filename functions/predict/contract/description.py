@@ -74,7 +74,7 @@ def describe_challenger(challenger: Challenger) -> dict[str, Any]:
 
 
 def describe_refresh(refresh: Refresh) -> dict[str, Any]:
-    """Whether the last look at the pointer succeeded, and if not, why the model in hand may be old."""
+    """Whether a look at the pointer succeeded of late, and if not, why the model in hand may be old."""
     description: dict[str, Any] = {
         "stale": refresh.failure is not None,
         "last_refresh": refresh.succeeded_at,

@@ -12,7 +12,9 @@ import msgspec
 import pytest
 
 from functions.predict import predictor as module
+from functions.predict.main import STORAGE_DEADLINE
 from functions.predict.predictor import Predictor
+from functions.predict.settings import PredictSettings
 from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Golden, Pointer
@@ -330,6 +332,48 @@ def test_looks_that_fail_back_off_up_to_half_a_minute_and_success_ends_that(
     store.fault = None
     settle(predictor)
     assert predictor._due - clock.now == 15
+
+
+def test_a_success_that_is_long_ago_is_stale_before_the_next_look_has_ended(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    clock.now += 45
+    assert predictor.refresh.failure is None
+    clock.now += 1
+    found = predictor.refresh
+    assert (found.failure, found.detail) == (
+        "look_overdue",
+        "the last look at the pointer that succeeded is 46 s old",
+    )
+    settle(predictor)
+    assert predictor.refresh.failure is None
+
+
+def test_a_look_that_fails_after_long_is_followed_by_the_next_without_a_long_pause(
+    store: FlakyStore, predictor: Predictor, clock: Clock
+) -> None:
+    promote(store)
+    ask(predictor)
+    store.fault = StorageUnavailable("it did not finish within 20 s")
+    store.gate.clear()
+    for seconds, pause in ((20, 5.0), (28, 1.0)):
+        look = predictor.look()
+        clock.now += seconds
+        store.gate.set()
+        look.result(timeout=30)
+        store.gate.clear()
+        assert predictor._due - clock.now == pause
+    store.gate.set()
+
+
+def test_stale_is_told_within_a_minute_and_its_end_within_half_of_one() -> None:
+    """What the settings of production add up to; `test_dripping_storage` tries the parts."""
+    refresh = PredictSettings.from_env({"BUCKET": "b", "MEMORY_MIB": "1024"}).refresh_seconds
+    last_look_fails = refresh + STORAGE_DEADLINE
+    assert min(last_look_fails, refresh + module.LONGEST_LOOK) <= 60
+    assert max(module.LONGEST_BACK_OFF, STORAGE_DEADLINE + module.LEAST_PAUSE) <= 30
 
 
 def test_requests_during_an_outage_do_not_look_before_the_back_off_ends(
