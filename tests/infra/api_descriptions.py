@@ -16,6 +16,8 @@ from tests.infra.terraform import TOOLS
 DOCUMENTS = TOOLS.parent / "lib"
 RESOURCES = {
     "google_artifact_registry_repository": ("artifactregistry.v1", "Repository"),
+    "google_bigquery_dataset": ("bigquery.v2", "Dataset"),
+    "google_bigquery_table": ("bigquery.v2", "Table"),
     "google_billing_budget": ("billingbudgets.v1", "GoogleCloudBillingBudgetsV1Budget"),
     "google_cloud_run_v2_service": ("run.v2", "GoogleCloudRunV2Service"),
     "google_cloud_scheduler_job": ("cloudscheduler.v1", "Job"),

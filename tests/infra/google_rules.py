@@ -255,6 +255,20 @@ def a_burn_rate_s_window_is_an_hour_or_more(plan: Plan) -> Iterator[str]:
             yield f"{address}: a window of {window[1]}"
 
 
+def an_external_table_s_objects_have_one_asterisk(plan: Plan) -> Iterator[str]:
+    for address, table in each(plan, "google_bigquery_table"):
+        for external in table.get("external_data_configuration") or []:
+            for uri in external["source_uris"]:
+                if uri.count("*") > 1 or "*" in uri.split("/")[2] or "//" in uri.removeprefix("gs://"):
+                    yield f"{address}: {uri}"
+
+
+def a_dataset_s_name(plan: Plan) -> Iterator[str]:
+    for address, dataset in each(plan, "google_bigquery_dataset"):
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", dataset["dataset_id"]):
+            yield f"{address}: {dataset['dataset_id']}"
+
+
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
@@ -287,5 +301,7 @@ CHECKS: Mapping[str, Check] = {
         an_objective_s_period_and_goal,
         an_uptime_check_asks_from_three_places,
         a_burn_rate_s_window_is_an_hour_or_more,
+        an_external_table_s_objects_have_one_asterisk,
+        a_dataset_s_name,
     )
 }

@@ -41,6 +41,7 @@ class Workspace:
         python = require(str(TOOLS / "python"), source="make test installs it")
         copy = folder / "infra" / "terraform"
         shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfvars", "*override.tf"))
+        shutil.copytree(INFRA.parent / "sql", folder / "infra" / "sql")
         self.infra = (copy / root).resolve()
         self.needed = NEEDED if root == "owner" else {**NEEDED, **NUMBER}
         self.change("versions.tf", '  backend "gcs" {}\n', "")
@@ -107,6 +108,7 @@ OWNERS_SETTINGS = {
     "billing_account": "012345-6789AB-CDEF01",
     "repository_connection": "projects/p/locations/europe-west1/connections/c/repositories/r",
     "github_repository": "owner/name",
+    "sql": True,
 }
 """Everything that the owner's root may be asked for."""
 

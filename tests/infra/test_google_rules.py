@@ -60,6 +60,13 @@ def without_its_log(plan: Plan) -> None:
 
 
 MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
+    (
+        "an_external_table_s_objects_have_one_asterisk",
+        lambda p: one(p, "google_bigquery_table", "documents")["external_data_configuration"][0].update(
+            source_uris=["gs://b/live/*/*.json"]
+        ),
+    ),
+    ("a_dataset_s_name", lambda p: one(p, "google_bigquery_dataset").update(dataset_id="my-table")),
     ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(rolling_period_days=90)),
     ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(goal=1.0)),
     (

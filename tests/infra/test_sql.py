@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
+import sqlglot
 
 from infra.operate import sql
 from shared import layout
@@ -26,6 +27,7 @@ from shared.monitoring import (
 from shared.store import Store
 from tests.candidates import run_id
 from tests.infra.container import ROOT
+from tests.infra.terraform import of_type, owners_plan
 from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, rows
 from tests.unit.validate.world import World
@@ -163,6 +165,26 @@ def test_without_a_file_the_tables_are_listed(
     listed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in listed] == list(sql.TABLES)
     assert "runs: object, run_id, created_at" in listed[1]
+
+
+def test_bigquery_gets_the_same_tables_over_the_same_objects(tmp_path: Path) -> None:
+    """The names are the plan's own; sqlglot, which knows BigQuery's dialect, reads each view."""
+    planned = of_type(owners_plan(tmp_path, name="my-table"), "google_bigquery_table")
+    documents = {values["table_id"]: values for address, values in planned.items() if ".documents[" in address}
+    for name, patterns in sql.TABLES.items():
+        (external,) = documents[f"{name}_documents"]["external_data_configuration"]
+        assert external["source_uris"] == [f"gs://my-project-my-table/{pattern}" for pattern in patterns]
+        assert (external["csv_options"][0]["quote"], external["csv_options"][0]["field_delimiter"]) == ("", "\t")
+        (view,) = planned[f'owner.google_bigquery_table.view["{name}"]']["view"]
+        asked = sqlglot.parse_one(view["query"], read="bigquery")
+        table = next(table for table in asked.find_all(sqlglot.exp.Table) if table.name == f"{name}_documents")
+        assert (table.catalog, table.db) == ("my-project", "my_table")
+    assert len(planned) == 2 * len(sql.TABLES)
+
+
+def test_without_being_asked_for_bigquery_gets_nothing(tmp_path: Path) -> None:
+    planned = owners_plan(tmp_path, sql=False)
+    assert not [address for address in planned if "bigquery" in address]
 
 
 def counters(number: int) -> bytes:

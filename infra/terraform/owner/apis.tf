@@ -1,10 +1,10 @@
 # The APIs that the rest needs. They stay on at destroy: something else in the project may use them.
 
 locals {
-  apis = [
+  apis = concat([
     "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler",
     "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage", "sts",
-  ]
+  ], var.sql ? ["bigquery"] : [])
 }
 
 resource "google_project_service" "api" {

@@ -53,3 +53,9 @@ variable "billing_account" {
     error_message = "billing_account must look like 012345-6789AB-CDEF01 (gcloud billing accounts list)."
   }
 }
+
+variable "sql" {
+  description = "Whether BigQuery gets a dataset with external tables over the bucket's documents. Nothing is copied."
+  type        = bool
+  default     = false
+}
