@@ -209,6 +209,7 @@ bench-batch: $(VENV)/.tests-installed ## measure batches: rows a second, memory 
 bench-watch: $(VENV)/.tests-installed ## simulate years of watching: its false alarms
 	@$(BIN)/python -m tests.bench.watch
 	@echo; echo "What counting live rows, and a shadow, cost (needs wrk):"; $(BIN)/python -m tests.bench.counters
+	@echo; echo "At the promised sizes (needs wrk):"; $(BIN)/python -m tests.bench.sizes
 
 bench-verdict: $(VENV)/.tests-installed ## simulate the judge of challengers: how often, how soon
 	@$(BIN)/python -m tests.bench.challenge
