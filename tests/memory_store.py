@@ -27,6 +27,11 @@ class MemoryStore:
         other._generations = itertools.count(newest + 1)
         return other
 
+    def state(self) -> int:
+        """The same for buckets with the same objects at the same generations."""
+        with self._lock:
+            return hash(tuple((name, self._objects[name]) for name in sorted(self._objects)))
+
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
         with self._lock:
             found = self._live(name, generation)

@@ -77,19 +77,24 @@ def judge_quality(store: Store, ledger: Ledger, manifests: Mapping[str, Manifest
     challenge = found.challenge
     judgement = judge(losses(ledger, challenge, manifests[found.champion.run_id]), challenge.max_r2_drop)
     keep_course(store, challenge, judgement, now)
-    look = judgement.look
+    carry_out(store, found, judgement, now)
+    return judgement
+
+
+def carry_out(store: Store, found: Tried, judgement: Judgement, now: datetime) -> None:
+    """Do what the verdict says: withdraw, promote by a marker, or report; nothing without one."""
+    look, challenge = judgement.look, found.challenge
     if judgement.verdict is None or look is None:
-        return judgement
+        return
     figures = {"labels": float(look.labels), "loss_of_r2": look.loss, "low": look.low, "high": look.high}
     interval = f"R² is {look.loss:+.4f} lower ({look.low:+.4f} to {look.high:+.4f}) on {look.labels} labels"
     if judgement.verdict == "worse":
         _end(store, found, Ended(at=now, verdict="worse", reason=f"withdrawn: {interval}", figures=figures))
-        return judgement
+        return
     said = f"not worse by more than {challenge.max_r2_drop:g}: {interval}"
     if challenge.then == "promote" and not _asked_to_promote(store, found, said):
-        return judgement  # somebody else asks for something: the next look decides again
+        return  # somebody else asks for something: the next look decides again
     _end(store, found, Ended(at=now, verdict="not_worse", reason=said, figures=figures))
-    return judgement
 
 
 def counted(store: Store, run_id: str, now: datetime) -> None:

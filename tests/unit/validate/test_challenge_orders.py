@@ -18,6 +18,7 @@ from functions.validate.asked import MarkerRefused, Request
 from functions.validate.challenge import begin, stop
 from shared import challenges
 from shared.documents import SCHEMA_VERSION, Challenge, Decision, Ended, Pointer
+from shared.errors import PipelineError
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store
 from tests.candidates import run_id
 from tests.memory_store import MemoryStore
@@ -30,18 +31,19 @@ WORSE = Ended(at=NOW, verdict="worse", reason="R² is 0.03 lower", figures={"lab
 
 @dataclass
 class Stopping:
-    """A store that hands over to the scheduler before each call."""
+    """A store that hands over to the scheduler before each call. `told`: what came of the calls until now."""
 
-    store: MemoryStore
+    bucket: MemoryStore
+    told: list[str]
 
     def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        return self._call(lambda: self.store.read(name, generation, max_bytes=max_bytes))
+        return self._call(lambda: self.bucket.read(name, generation, max_bytes=max_bytes))
 
     def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
-        return self._call(lambda: self.store.read_range(name, generation, start, length))
+        return self._call(lambda: self.bucket.read_range(name, generation, start, length))
 
     def stat(self, name: str) -> ObjectInfo | None:
-        return self._call(lambda: self.store.stat(name))
+        return self._call(lambda: self.bucket.stat(name))
 
     def write(
         self,
@@ -53,22 +55,28 @@ class Stopping:
         metadata: Mapping[str, str] | None = None,
     ) -> ObjectInfo:
         return self._call(
-            lambda: self.store.write(
+            lambda: self.bucket.write(
                 name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
             )
         )
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
-        return self._call(lambda: self.store.copy(source, name))
+        return self._call(lambda: self.bucket.copy(source, name))
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        return self._call(lambda: self.store.list(prefix))
+        return self._call(lambda: self.bucket.list(prefix))
 
     def _call(self, do: Callable[[], T]) -> T:
         parent = getcurrent().parent
         assert parent is not None
         parent.switch()
-        return do()
+        try:
+            found = do()
+        except PipelineError as error:
+            self.told.append(repr(error))
+            raise
+        self.told.append(repr(found))
+        return found
 
 
 def judge(store: Store) -> object:
@@ -153,12 +161,13 @@ class Run:
         self._acts, self._kill = acts, kill
         self.ended: list[Challenge] = []
         self.results: list[object] = [None] * len(acts)
+        self.told: list[list[str]] = [[] for _ in acts]
         self._actors: list[greenlet | None] = [self._start(place) for place in range(len(acts))]
         self.calls = 0
 
     def _start(self, place: int) -> greenlet:
         def work() -> None:
-            self.results[place] = self._acts[place](Stopping(self.bucket))
+            self.results[place] = self._acts[place](Stopping(self.bucket, self.told[place]))
 
         actor = greenlet(work)
         actor.switch()
@@ -174,6 +183,7 @@ class Run:
             self.calls += 1
             if self.calls == self._kill:
                 actor.throw(GreenletExit)
+                self.told[0].append("killed")
                 self._actors[0] = self._start(0)
                 return
         actor.switch()
