@@ -7,9 +7,11 @@ are none, and time is told.
 import csv
 import io
 import json
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from functions.predict.live.counters import Counters
 from infra.operate import history
 from shared import challenges, layout
 from shared.documents import Cell, Challenge
+from shared.model_runtime import Model
 from tests.candidates import build, publish, run_id
 from tests.journey.test_months import Months
 from tests.unit.predict.client import JSON, Client
@@ -72,7 +75,9 @@ def ask(client: Client, rows: Sequence[Row]) -> Counter[str]:
 def service(world: Months) -> Client:
     """Production's service, after its look."""
     made: list[Client] = []
-    counters = Counters(world.bucket, "production", world.time, tried=lambda: made[0].predictor.challengers.held)
+    counters = Counters(
+        world.bucket, "production", world.time, world.seconds, tried=lambda: made[0].predictor.challengers.held
+    )
     made.append(Client(world.bucket, "production", counters=counters))
     made[0].predictor.challengers = Challengers(world.bucket, "production", clock=world.seconds)
     assert made[0].get("/ready").status_code == 200
@@ -145,3 +150,41 @@ def test_one_that_fails_is_withdrawn_by_its_first_block(monkeypatch: pytest.Monk
     over = last(world).ended
     assert over is not None
     assert (over.verdict, over.figures["faults"]) == ("faulty", 40.0)
+
+
+def test_one_that_fails_on_a_row_in_twenty_is_withdrawn_within_six_minutes_and_no_caller_sees_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One request a second; the counts are written, delivered and judged, and serving looks, as time passes."""
+    world = deployment(slope=4.0)
+    challenge(world, mode="canary", percent="50")
+    client = service(world)
+    held = client.predictor.challengers.held
+    assert held is not None
+    theirs, graph = held.run.model, Model.run
+
+    def broken(self: Model, numbers: Any, words: Any) -> Any:
+        if self is theirs and (numbers[:, 0] < 0.5).any():
+            raise RuntimeError("no such kernel")
+        return graph(self, numbers, words)
+
+    monkeypatch.setattr(Model, "run", broken)
+    began, arms = world.now, Counter[str]()
+    rows, _ = lived(420, 4.0, seed=3)
+    withdrawn = None
+    for number, row in enumerate(rows):
+        world.now += timedelta(seconds=1)
+        arms += ask(client, [row])
+        if number % 15 == 0:
+            for thread in [one for one in threading.enumerate() if one.name == "counters"]:
+                thread.join()
+            world.deliver()
+            client.predictor.look().result(30)
+            if withdrawn is None and last(world).ended is not None:
+                withdrawn = world.now - began
+    over = last(world).ended
+    assert over is not None
+    assert (over.verdict, withdrawn is not None and withdrawn <= timedelta(minutes=6)) == ("faulty", True)
+    assert 3 <= over.figures["faults"] <= 0.1 * over.figures["answers"]
+    assert arms["challenger"] > 100
+    assert ask(client, rows[:20]) == {"nobody was divided": 20}

@@ -5,7 +5,6 @@ Our own page asks at every change, and checks and benches ask what nobody wants 
 """
 
 from collections.abc import Callable, Sequence
-from time import perf_counter
 
 import anyio.to_thread
 from starlette.requests import ClientDisconnect, Request
@@ -40,12 +39,13 @@ class Counted:
 
     def endpoint(self, endpoint: Endpoint) -> Endpoint:
         """`endpoint`, with its requests counted."""
+        timer = self._counters.timer
 
         async def counted(request: Request) -> ASGIApp:
             for name, value in request.scope["headers"]:
                 if name == PURPOSE and value in UNCOUNTED:
                     return await endpoint(request)
-            began = perf_counter()
+            began = timer()
             try:
                 answer = await endpoint(request)
             except ClientDisconnect:
@@ -56,7 +56,7 @@ class Counted:
                 raise
             rows = request.scope.get(_ROWS)
             if rows is not None:
-                ended = perf_counter()
+                ended = timer()
                 self._counters.answered(ended, ended - began, *rows)
             if self._counters.ending:
                 await self._drained()
@@ -65,7 +65,7 @@ class Counted:
         return counted
 
     def _refused(self, began: float, error: Exception) -> None:
-        ended = perf_counter()
+        ended = self._counters.timer()
         status, problems = (error.status, error.problems) if isinstance(error, Refusal) else (500, ())
         self._counters.refused(ended, ended - began, self._current(), status, problems)
 

@@ -115,11 +115,13 @@ class Counters:
         timer: Callable[[], float] = perf_counter,
         tried: Callable[[], Challenger | None] = lambda: None,
     ) -> None:
-        """`tried`: the challenger in hand, whose faults are counted, and which is run as a shadow."""
+        """`timer`: seconds, by which requests are timed and blocks grow old. `tried`: the challenger in hand, whose
+        faults are counted, and which is run as a shadow.
+        """
         self._store = store
         self._stage = stage
         self._clock = clock
-        self._timer = timer
+        self.timer = timer
         self._tried = tried
         self._noted: _Noted | None = None
         self._due: float | None = None
