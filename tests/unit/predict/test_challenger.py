@@ -1,6 +1,8 @@
 """Two runs in one service: who answers, that one unit keeps its arm, and what happens where the challenger fails."""
 
+import itertools
 import json
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +22,7 @@ from shared.monitoring import DIFFERENCES, LiveBlock, ShadowCounts
 from shared.store import Store
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
-from tests.unit.predict.promoted import FIRST, ROW, SECOND, promote, run_files, write_pointer
+from tests.unit.predict.promoted import FIRST, ROW, SECOND, by_hand, promote, run_files, write_pointer
 
 NOW = datetime.now(UTC)
 OTHER_LEVEL = 50.0
@@ -372,3 +374,44 @@ def test_a_challenger_from_before_explanations_says_so_and_has_not_failed() -> N
     assert SECOND in answer.json()["detail"]
     assert asked.get("/meta").json()["challenger"]["faults"] == 0
     assert model(explained(asked, ROW, run=FIRST)) == {"run_id": FIRST, "arm": "champion"}
+
+
+def test_swaps_of_either_run_under_load_leave_every_answer_that_of_the_run_which_it_names() -> None:
+    """Two champions and two challengers, in every pairing, as fast as the looks go; single rows, batches, reasons."""
+    store = MemoryStore()
+    third, fourth = "20260107T070000Z-0123abcd", "20260108T070000Z-0123abcd"
+    levels = {FIRST: 60.0, third: 40.0, SECOND: OTHER_LEVEL, fourth: 70.0}
+    pointer = {run: promote(store, "production", run, base=level) for run, level in levels.items()}
+    pairs = [(FIRST, SECOND), (third, SECOND), (third, fourth), (FIRST, fourth)]
+    write_challenge(store, pointer[SECOND], "canary", 50, champion=FIRST)
+    write_pointer(store, "production", pointer[FIRST])
+    asked, stop = client(store), threading.Event()
+
+    def swap() -> None:
+        for champion, challenger in itertools.cycle(pairs):
+            write_pointer(store, "production", pointer[champion])
+            asked.predictor.look().result(10)  # the old challenger is of another champion by now
+            write_challenge(store, pointer[challenger], "canary", 50, champion=champion)
+            asked.predictor.look().result(10)
+            if stop.is_set():
+                return
+
+    expected = {run: by_hand(ROW, level) for run, level in levels.items()}
+    swapping = threading.Thread(target=swap)
+    swapping.start()
+    seen: Counter[tuple[str, str]] = Counter()
+    try:
+        for number in range(20_000):  # until every run has answered, however slow the swaps are
+            if number >= 300 and {run for run, _ in seen} == set(levels):
+                break
+            headers = {**JSON, "X-Unit": str(number)}
+            path, sent = [("/predict", ROW), ("/predict_batch", [ROW] * 2), ("/explain", ROW)][number % 3]
+            answer = asked.post(path, json.dumps(sent), headers)
+            told = model(answer)
+            rows = answer.json().get("predictions", [answer.json()])
+            assert {row["prediction"] for row in rows} == {expected[told["run_id"]]}
+            seen[told["run_id"], told.get("arm", "champion")] += 1
+    finally:
+        stop.set()
+        swapping.join()
+    assert set(seen) == {(FIRST, "champion"), (third, "champion"), (SECOND, "challenger"), (fourth, "challenger")}
