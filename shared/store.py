@@ -99,7 +99,7 @@ def write_once(store: Store, name: str, data: bytes, content_type: str) -> Objec
     """Create-only write that may be repeated: finding the same bytes there is success.
 
     A write whose answer was lost is retried by the client and then meets its own object. Raises PreconditionFailed
-    where the object holds anything else.
+    where the object holds anything else, StorageUnavailable where somebody deletes it meanwhile.
     """
     try:
         return store.write(name, data, if_generation=CREATE_ONLY, content_type=content_type)
@@ -108,6 +108,8 @@ def write_once(store: Store, name: str, data: bytes, content_type: str) -> Objec
             present = store.read(name, max_bytes=len(data))
         except ObjectTooLarge:
             present = None
+        except ObjectMissing:
+            raise StorageUnavailable(f"{name!r} was there, and is deleted by now: write it again") from None
         if present is None or present.data != data:
             raise
         return ObjectInfo(name=name, generation=present.generation, size=len(data))

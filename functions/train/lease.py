@@ -29,6 +29,11 @@ from shared.stored import read_document, read_to_replace
 ATTEMPTS = 5
 RENEWALS_PER_TERM = 3
 FORCE_HOLDS = timedelta(days=1)
+LONGEST_TERM = timedelta(hours=1)
+"""No lease is given for longer (`LEASE_SECONDS`): one that expires later was written by a clock that was wrong, and
+would keep everybody from training until then."""
+AHEAD = timedelta(minutes=10)
+"""By how much the clock of who asks for a training may be ahead of ours."""
 
 
 class LeaseLost(TransientError):
@@ -73,7 +78,7 @@ def forced_at(store: Store) -> datetime | None:
     except (ObjectMissing, InvalidDocument):
         return None
     asked_at = _zoned(asked_at)
-    return asked_at if utc_now() - asked_at < FORCE_HOLDS else None
+    return asked_at if -AHEAD < utc_now() - asked_at < FORCE_HOLDS else None
 
 
 def claim(
@@ -171,7 +176,8 @@ def _taken(store: Store, lease: Lease, force: bool) -> Taken | None:
     finished = layout.is_run_id(lease.owner) and store.stat(layout.candidate(lease.owner, layout.MANIFEST)) is not None
     if finished:
         return None if force else Taken("unchanged", lease.owner)
-    return Taken("in_progress", lease.owner) if _zoned(lease.expires_at) > utc_now() else None
+    left = _zoned(lease.expires_at) - utc_now()
+    return Taken("in_progress", lease.owner) if timedelta() < left <= LONGEST_TERM + AHEAD else None
 
 
 def _zoned(moment: datetime) -> datetime:

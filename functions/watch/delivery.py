@@ -16,7 +16,7 @@ from functions.watch.challenger import judge_quality
 from functions.watch.counts import cells_of
 from functions.watch.daily import past_looks
 from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
-from functions.watch.ledger import Ledger, as_parquet, combined, rows_in
+from functions.watch.ledger import Ledger, as_parquet, combined, is_ledger_file, rows_in
 from functions.watch.likeness import likeness
 from functions.watch.look import day_before
 from functions.watch.page import refresh_page
@@ -26,10 +26,12 @@ from shared import layout, logs
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Document, Pointer
 from shared.errors import (
+    IntegrityError,
     InvalidDataset,
     ObjectMissing,
     ObjectTooLarge,
     PermanentError,
+    PipelineError,
     PreconditionFailed,
     TransientError,
 )
@@ -58,6 +60,10 @@ class NothingServes(InvalidDataset):
         )
 
 
+class LabelsGone(PipelineError):
+    """The file of the event is not there any more."""
+
+
 def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners: Listeners) -> Performance | None:
     """Take in the file of the event; None where it was refused, with the reasons beside it, or replaced meanwhile.
 
@@ -67,8 +73,11 @@ def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners:
         runs = known_runs(store)
         if not _in_ledger(store, event.generation):
             _enter(store, event, runs, arrived)
-    except ObjectMissing:
+    except LabelsGone:
         logs.info("the file was replaced or removed; what is there now has an event of its own", reason="label_gone")
+        return None
+    except ObjectMissing as error:
+        _reject(store, event, IntegrityError(f"a file of the run that serves is gone: {error}"), arrived)
         return None
     except PermanentError as error:
         _reject(store, event, error, arrived)
@@ -109,7 +118,22 @@ def _likeness(store: Store, stage: Stage, serving: VerifiedRun, ledger: Ledger, 
 
 
 def _ledger_files(store: Store) -> list[bytes]:
-    return [store.read(info.name, max_bytes=MAX_LABEL_BYTES).data for info in store.list(layout.LEDGER)]
+    files = (_ledger_file(store, info.name) for info in store.list(layout.LEDGER))
+    return [data for data in files if data is not None]
+
+
+def _ledger_file(store: Store, key: str) -> bytes | None:
+    """None for what is gone by now, or is no file of the ledger: the labels of the others go on."""
+    try:
+        data = store.read(key, max_bytes=MAX_LABEL_BYTES).data
+    except ObjectMissing:
+        return None
+    except ObjectTooLarge:
+        data = b""
+    if is_ledger_file(data):
+        return data
+    logs.error(f"{key} is no file of the ledger: move it away, and drop its labels once more", reason="integrity")
+    return None
 
 
 def _in_ledger(store: Store, generation: int) -> bool:
@@ -123,6 +147,8 @@ def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> 
     manifest, _ = staged_manifest(store, pointer.stage, pointer.run_id, pointer.manifest_sha256)
     try:
         data = store.read(event.name, event.generation, max_bytes=MAX_LABEL_BYTES).data
+    except ObjectMissing as error:
+        raise LabelsGone(str(error)) from None
     except ObjectTooLarge:
         limit = f"{MAX_LABEL_BYTES // 2**20} MB"
         raise InvalidDataset(

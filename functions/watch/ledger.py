@@ -28,6 +28,7 @@ RESIDUAL = "residual:"
 COVERED = "covered:"
 HELD_OUT = "held_out:"
 SLICE = "slice:"
+EVERY_FILE = {"row", "content", "arrived", "served_at", "run", "target"}
 Vector = NDArray[np.float64]
 
 
@@ -114,6 +115,14 @@ def combined(files: Sequence[bytes]) -> Ledger:
         held_out={name: _flags(kept.column(HELD_OUT + name)) for name in names if HELD_OUT + name in kept.column_names},
         counted=_counted(files),
     )
+
+
+def is_ledger_file(data: bytes) -> bool:
+    """Whether `data` is Parquet with the columns that every file of the ledger has."""
+    try:
+        return set(pq.read_schema(io.BytesIO(data)).names) >= EVERY_FILE
+    except (pa.ArrowException, OSError, ValueError):
+        return False
 
 
 def rows_in(files: Sequence[bytes]) -> frozenset[str]:

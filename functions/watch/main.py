@@ -33,7 +33,7 @@ from functions.watch.settings import WatchSettings
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.errors import InvalidEvent, PermanentError, PipelineError, SettingsError
+from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError, PipelineError, SettingsError
 from shared.events import FINALIZED, StorageEvent, parse
 from shared.store import CloudStore, Store
 
@@ -80,6 +80,8 @@ class Watch:
                 look_at(store, stage, on, self.clock(), self.listeners)
             except PermanentError as error:  # the other stage is looked at all the same
                 failure = error
+            except ObjectMissing as error:
+                failure = IntegrityError(f"a file of what {stage} serves is gone: {error}")
         if failure is not None:
             raise failure
 
