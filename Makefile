@@ -55,7 +55,7 @@ run: $(VENV)/.local-installed ## train, validate, serve: all of it [ONCE=1 DATAS
 # The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
 WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
 
-test: lint $(VENV)/.terraform-installed $(VENV)/.beam-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
+test: lint $(VENV)/.terraform-installed $(VENV)/.beam-installed $(VENV)/.clients-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
 	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 clean-local: ## forget the local cloud's state: bucket, runs, logs
@@ -186,6 +186,7 @@ lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml 
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
@@ -262,3 +263,8 @@ $(VENV)/.beam-installed: functions/batch/flex/requirements.txt $(VENV)/.uv-insta
 $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/terraform/bin/python || $(BIN)/python -m venv $(VENV)/terraform
 	$(call install,$<,$(VENV)/terraform)
+
+# Clients that others wrote pin what holds back packages that we deploy: an environment beside the other.
+$(VENV)/.clients-installed: tests/clients/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/clients/bin/python || $(BIN)/python -m venv $(VENV)/clients
+	$(call install,$<,$(VENV)/clients)

@@ -1,7 +1,10 @@
-"""A client that openapi-python-client generated works against the running function, before and after a retraining."""
+"""Clients that openapi-python-client and openapi-typescript generated work against the running function, before and
+after a retraining."""
 
 import importlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +16,14 @@ import pytest
 from msgspec.structs import replace
 
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, Function, eventually, running, storage, store
+from tests.functions.test_predict_function import PATIENCE, ROOT, Function, eventually, running, storage, store
+from tests.tools import require
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, SECOND, promote
 
 __all__ = ["storage", "store"]
+
+CLIENTS = ROOT / "tests" / "clients"
+NODE = "install Debian's packages nodejs and npm"
 
 
 @pytest.fixture
@@ -97,3 +104,59 @@ def test_a_table_may_be_sent_as_bytes(function: Function) -> None:
         timeout=PATIENCE,
     )
     assert [entry["prediction"] for entry in answer.json()["predictions"]] == [66.0]
+
+
+class TypeScript:
+    """openapi-typescript, openapi-fetch and the compiler, at the versions of tests/clients/package-lock.json."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._node = require("node", source=NODE)
+        for name in ("package.json", "package-lock.json", "tsconfig.json", "client.ts"):
+            shutil.copy(CLIENTS / name, folder)
+        self._run(require("npm", source=NODE), "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund")
+
+    def generate(self, function: Function) -> str:
+        """Write the types and compile the program against them; what the two said."""
+        (self._folder / "openapi.json").write_text(function.get("/v1/openapi.json").text, encoding="utf-8")
+        said = self._module("openapi-typescript/bin/cli.js", "openapi.json", "--output", "schema.d.ts")
+        return said + self._module("typescript/bin/tsc", "--project", ".")
+
+    def types(self) -> str:
+        return (self._folder / "schema.d.ts").read_text(encoding="utf-8")
+
+    def asked(self, function: Function, row: dict[str, Any]) -> Any:
+        """What the compiled program has read from the answers."""
+        return json.loads(self._run(self._node, "client.js", f"{function.url}/v1", json.dumps(row)))
+
+    def _module(self, script: str, *arguments: str) -> str:
+        return self._run(self._node, f"node_modules/{script}", *arguments)
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=self._folder, capture_output=True, text=True, timeout=3 * PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+def test_a_typescript_program_works_before_and_after_a_retraining(
+    function: Function, store: CloudStore, tmp_path: Path
+) -> None:
+    program = TypeScript(tmp_path)
+    assert "warn" not in program.generate(function).lower()
+    types = program.types()
+    problems = [
+        {"pointer": "/gender", "code": "unknown_category", "allowed": ["female", "male"]},
+        {"pointer": "/age", "code": "out_of_range", "allowed": {"min": 5, "max": 25}},
+    ]
+    answer = {"run": FIRST, "prediction": 66, "low": 44, "rows": [66, ["unknown_category", "out_of_range"]]}
+    assert program.asked(function, dict(ROW)) == {**answer, "problems": problems}
+
+    features = tuple(replace(f, categories=(*f.categories, "new")) if f.categories else f for f in FEATURES)
+    promote(store, run_id=SECOND, base=70.0, features=features)
+    eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
+    found = program.asked(function, dict(ROW))
+    assert (found["run"], found["prediction"]) == (SECOND, 76)
+    assert "warn" not in program.generate(function).lower()
+    assert program.types() == types

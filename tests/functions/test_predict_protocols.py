@@ -1,5 +1,7 @@
-"""MLflow's own client and a client of the Open Inference Protocol, against the running function."""
+"""MLflow's own client and clients of the Open Inference Protocol, NVIDIA's among them, against the running function."""
 
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,13 @@ import pandas as pd
 import pytest
 
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
-from tests.unit.predict.promoted import FEATURES, ROW, by_hand, golden_rows, promote
+from tests.functions.test_predict_function import PATIENCE, ROOT, Function, eventually, running, storage, store
+from tests.tools import require
+from tests.unit.predict.promoted import FEATURES, FIRST, ROW, SECOND, by_hand, golden_rows, promote
 
 __all__ = ["storage", "store"]
+
+TRITON = ROOT / "tests" / "clients" / "triton.py"
 
 
 @pytest.fixture
@@ -66,3 +71,32 @@ def test_a_client_that_knows_the_protocol_alone_finds_the_model_and_asks_it(func
     found = {tensor["name"]: tensor["data"] for tensor in answer["outputs"]}
     assert found["prediction"] == [entry["prediction"] for entry in batch]
     assert answer["model_version"] == version
+
+
+def asked_by_triton(function: Function, rows: list[dict[str, Any]], folder: Path) -> dict[str, Any]:
+    """What tritonclient read from the answers; a warning of its is a failure."""
+    python = require(str(ROOT / ".venv" / "clients" / "bin" / "python"), source="make .venv/.clients-installed")
+    (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    address, model = function.url.removeprefix("http://"), function.get("/meta").json()["dataset"]["name"]
+    command = [python, "-W", "error", str(TRITON), address, model, str(folder / "rows.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_nvidia_s_client_of_the_protocol_works_before_and_after_a_retraining(
+    function: Function, store: CloudStore, tmp_path: Path
+) -> None:
+    rows = [dict(row) for row in golden_rows() if None not in row.values()]  # numpy's arrays have no missing text
+    batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()["predictions"]
+    first = asked_by_triton(function, rows, tmp_path)
+    assert (first["run"], first["versions"], first["id"]) == (FIRST, [FIRST], "7b")
+    assert first["outputs"]["prediction"] == [entry["prediction"] for entry in batch]
+    assert first["outputs"]["risk_probability"] == [entry["risk"]["probability"] for entry in batch]
+    assert first["outputs"]["band"] == [entry["band"] for entry in batch]
+
+    promote(store, run_id=SECOND, base=50.0)
+    eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
+    second = asked_by_triton(function, rows, tmp_path)
+    assert (second["run"], second["outputs"]["prediction"]) == (SECOND, [by_hand(row) - 10 for row in rows])
