@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from shared.documents import Assessment, Manifest, Profile, TargetRange
 from shared.errors import IntegrityError
 from shared.serving.quantiles import share_below, shares_below, usable
-from shared.serving.widths import Widths
+from shared.serving.widths import Widths, WidthsTold
 
 MANY = 64
 """From so many rows on, arrays are quicker than a row at a time."""
@@ -79,6 +79,11 @@ class Assessor:
         if column is not None and column not in texts:
             raise IntegrityError(f"the interval differs by {column}, which is no categorical feature")
         self._place = None if column is None else texts.index(column)
+
+    @property
+    def widths(self) -> WidthsTold:
+        """How wide the intervals are, of all rows or by what they differ."""
+        return (self._widths or Widths(self._interval, self._residuals, None)).told()
 
     def assess(self, predicted: float) -> Answer:
         """The answer for what the graph said of a row, where one width holds for all of them.

@@ -7,6 +7,7 @@ says how residuals differ: their typical size at a prediction (normalised confor
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,37 @@ from shared.errors import IntegrityError
 from shared.serving.quantiles import shares_below, usable
 
 Numbers = NDArray[np.float64]
+
+
+class Span(msgspec.Struct, frozen=True):
+    """How wide intervals are, in the target's unit, before they are clipped to the target's range."""
+
+    narrowest: float
+    widest: float
+
+
+class AtPrediction(msgspec.Struct, frozen=True):
+    """How wide the interval of most rows is at a prediction."""
+
+    prediction: float
+    width: float
+
+
+class ByGroup(msgspec.Struct, frozen=True):
+    """How wide the intervals of the categories of `feature` are; `others`: of all that have no width of their own."""
+
+    feature: str
+    groups: dict[str, Span]
+    others: Span
+
+
+class WidthsTold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How wide intervals are over all rows, and what the width follows, where it is not one for all of them."""
+
+    narrowest: float
+    widest: float
+    by_prediction: tuple[AtPrediction, ...] = ()
+    by_group: ByGroup | None = None
 
 
 class Widths:
@@ -46,6 +78,26 @@ class Widths:
         for rows, held in self._own(groups):
             shares[rows] = shares_below(thresholds[rows], held.quantiles)
         return shares
+
+    def told(self) -> WidthsTold:
+        """The widths in numbers, for people who ask how sure the model is."""
+        groups = {name: self._span(held) for name, held in self._groups.items()}
+        rest = self._span(self._rest)
+        spans = [*groups.values(), rest]
+        plain = self._rest.high - self._rest.low
+        return WidthsTold(
+            narrowest=min(span.narrowest for span in spans),
+            widest=max(span.widest for span in spans),
+            by_prediction=tuple(
+                AtPrediction(float(at), plain * float(scale)) for at, scale in zip(self._at, self._scale, strict=True)
+            ),
+            by_group=None if self.column is None else ByGroup(self.column, groups, rest),
+        )
+
+    def _span(self, held: Residuals) -> Span:
+        width = held.high - held.low
+        scales = self._scale if self._scale.size else np.ones(1)
+        return Span(width * float(scales.min()), width * float(scales.max()))
 
     def _own(self, groups: Sequence[str] | None) -> list[tuple[NDArray[np.bool_], Residuals]]:
         if not self._groups:

@@ -4,16 +4,19 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Any, Literal
 
 import httpx
 import pytest
 from axe_core_python.sync_playwright import Axe
 
 from shared import layout
+from shared.codec import encode
 from shared.store import CloudStore
 from tests.browser.test_page_in_browser import WIDTHS, Open, browser, choose, function, says, shows, visit
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.unit.predict.promoted import ROW, promote, run_files
+from tests.unit.shared.test_widths import BY_GROUP, profile
 
 __all__ = ["browser", "function", "storage", "store", "visit"]
 LISTED = '#why li:has-text("Lunch") .reason-effect'
@@ -79,3 +82,36 @@ def test_a_model_without_a_background_has_no_explanations_and_all_the_rest(
         assert page.is_hidden("#reasons-choice")
         choose(page, **{name: str(cell) for name, cell in ROW.items()})
         shows(page, 66.0)
+
+
+def test_the_page_says_how_wide_the_likely_range_is_and_what_decides(
+    store: CloudStore, tmp_path: Path, visit: Open
+) -> None:
+    files = {**run_files(), layout.PROFILE: encode(profile(BY_GROUP))}
+    promote(store, promised=files, corrupt={layout.PROFILE: files[layout.PROFILE]})
+    with running(tmp_path) as function:
+        page = visit(function, width=360)
+        says(
+            page,
+            "#about",
+            "90 % of new cases are within it. It is 4.0 to 43.0 wide; by lunch: standard 4.0, others 43.0.",
+        )
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", 688)])
+def test_the_card_as_it_is_served_fits_a_phone_and_paper(
+    function: Function, browser: Any, media: Literal["screen", "print"], width: int
+) -> None:
+    """With the verdict and who promoted the run, which the report's card does not have. 688 pixels: A4's margins."""
+    page = browser.new_page(viewport={"width": width, "height": 768})
+    page.emulate_media(media=media)
+    page.goto(f"{function.url}/card")
+    assert page.text_content("h1") .startswith("Model card: students")
+    assert "staging since" in page.text_content("main")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    if media == "print":  # on paper nothing can be scrolled
+        cut = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).length"
+        assert page.evaluate(cut) == 0
+    assert [(entry["id"], [node["html"] for node in entry["nodes"]]) for entry in Axe().run(page)["violations"]] == []
+    page.close()

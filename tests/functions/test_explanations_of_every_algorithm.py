@@ -13,10 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.background import background_document
 from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.preprocessing import preprocessing
 from functions.train.graph.export import columns_of, export, is_additive
+from functions.train.search.blend import Blend
+from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
 from shared.documents import Background
 from shared.model_runtime import Model
@@ -25,6 +29,7 @@ from shared.serving.reading import ModelInput
 from tests.functions.test_predict_every_algorithm import ALGORITHMS, Data, fitted, mixed
 
 ROWS = 12
+BLENDED = ("Ridge", "DecisionTree", "KNN")
 EXACT = 1e-6
 SAMPLED = 0.02
 """Of a row's largest effect, on average over rows and in nine of ten of them."""
@@ -47,8 +52,11 @@ def columns_only(names: tuple[str, ...]) -> Data:
 
 
 def explainer(entry: Algorithm, data: Data) -> tuple[Explainer, Model, Background]:
+    return of_pipeline(fitted(entry, data), data)
+
+
+def of_pipeline(pipeline: Pipeline, data: Data) -> tuple[Explainer, Model, Background]:
     spec, columns, frame, target = data
-    pipeline = fitted(entry, data)
     features = describe_features(columns, Rows(frame, target), spec)
     model = Model(export(pipeline), features)
     additive = is_additive(pipeline.named_steps["model"])
@@ -90,15 +98,28 @@ def judged(model: Model, background: Background, frame: pd.DataFrame) -> tuple[V
 @pytest.mark.parametrize("table", [narrow, wide], ids=lambda table: str(table.__name__))
 def test_the_effects_are_those_of_shap(entry: Algorithm, table: Callable[[], Data]) -> None:
     data = table()
-    found, model, background = explainer(entry, data)
+    linear = entry.name in ("LinearRegression", "Ridge", "Lasso")
+    told_as_shap_tells(*explainer(entry, data), data, "exact" if linear or table is narrow else "sampled")
+
+
+@pytest.mark.parametrize("table", [narrow, wide], ids=lambda table: str(table.__name__))
+def test_the_effects_of_a_blend_are_those_of_shap(table: Callable[[], Data]) -> None:
+    """A line, trees and neighbours in one graph."""
+    data = table()
+    members = {entry.name: entry.make(0).set_params(**entry.opening) for entry in ALGORITHMS if entry.name in BLENDED}
+    model = StandardisedTarget(Blend(members).set_params(**dict.fromkeys(members, 1.0)))
+    pipeline = Pipeline([("preprocess", preprocessing(data[1])), ("model", model)]).fit(data[2], data[3])
+    told_as_shap_tells(*of_pipeline(pipeline, data), data, "exact" if table is narrow else "sampled")
+
+
+def told_as_shap_tells(found: Explainer, model: Model, background: Background, data: Data, method: str) -> None:
     frame = data[2].iloc[100 : 100 + ROWS].reset_index(drop=True)
     effects = found.effects(inputs(model, frame))
     expected, base = judged(model, background, frame)
     scale = max(1.0, float(np.abs(expected).max()))
     assert found.base == pytest.approx(base, rel=EXACT)
     off = np.abs(effects - expected)
-    linear = entry.name in ("LinearRegression", "Ridge", "Lasso")
-    assert found.method == ("exact" if linear or table is narrow else "sampled")
+    assert found.method == method
     if found.method == "exact":
         assert off.max() <= EXACT * scale
     else:

@@ -46,6 +46,7 @@ def describe_model(loaded: LoadedModel) -> dict[str, Any]:
         "cv": manifest.model.cv,
         "holdout": manifest.model.holdout,
         "interval": manifest.interval,
+        "widths": loaded.assessor.widths,
         "dataset": {
             "name": manifest.dataset.name,
             "sha256": manifest.dataset.sha256,

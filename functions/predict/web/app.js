@@ -12,6 +12,7 @@ const PAUSE = 120; // milliseconds of quiet before a change is sent
 const WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
 const WHAT_IF = { "X-Purpose": "what-if" };
 const PAGE = { "X-Purpose": "page" }; // a list is answered by the model that the page describes, also while another one is tried
+const MOST_GROUPS = 6; // whose widths are told
 const MARKS = { low: "●", medium: "◆", high: "▲" };
 const form = byId("form");
 let schema = null;
@@ -221,11 +222,32 @@ function showModel(meta) {
   const facts = [
     ["Explains", `${percent(Math.max(0, cv.r2_mean))} of the differences in ${target} (R² ${cv.r2_mean.toFixed(3)} ± ${cv.r2_std.toFixed(3)}, ${cv.folds}-fold cross-validation)`],
     ["Is usually off by", `${number(holdout.mae)} (mean absolute error on ${dataset.holdout_rows.toLocaleString("en")} cases that it had not seen; R² there ${holdout.r2.toFixed(3)})`],
+    ["Likely range", `${percent(meta.interval.level)} of new cases are within it. ${wide(meta.widths, number)}`],
     ["Learnt from", `${(dataset.rows - dataset.holdout_rows).toLocaleString("en")} cases of ${dataset.name}`],
     ["Made on", `${day(meta.created_at)}, checked and in ${meta.stage} since ${day(meta.promoted_at)}`],
     ["Run", `${meta.run_id}, ${meta.algorithm}`],
   ];
   byId("about").replaceChildren(...facts.flatMap(([term, text]) => [element("dt", term), element("dd", text)]));
+}
+
+// How wide the likely range is: one width for all cases, or between two, and what decides.
+function wide({ narrowest, widest, by_prediction: curve, by_group: grouped }, number) {
+  if (!curve && !grouped) return `It is ${number(widest)} wide.`;
+  const told = [`It is ${number(narrowest)} to ${number(widest)} wide`];
+  if (curve) {
+    const [first, last] = [curve[0], curve.at(-1)];
+    told.push(`${number(first.width)} around ${number(first.prediction)} and ${number(last.width)} around ${number(last.prediction)}`);
+  }
+  if (grouped) {
+    const { feature, groups, others } = grouped;
+    const spans = [...Object.entries(groups), ["others", others]].map(([name, span]) => `${name} ${between(span, number)}`);
+    told.push(`by ${words(feature)}: ${spans.slice(0, MOST_GROUPS).join(", ")}${spans.length > MOST_GROUPS ? " and more" : ""}`);
+  }
+  return `${told.join("; ")}.`;
+}
+
+function between({ narrowest, widest }, number) {
+  return number(narrowest) === number(widest) ? number(widest) : `${number(narrowest)} to ${number(widest)}`;
 }
 
 function tried({ challenger }) {

@@ -48,6 +48,31 @@ def test_a_group_has_its_own_interval_and_risk_and_the_others_that_of_all() -> N
     assert batch[99]["interval"]["low"] == 58.0 - 22
 
 
+def test_meta_says_how_wide_intervals_are_and_what_decides() -> None:
+    plain = served(None).get("/meta").json()
+    width = plain["interval"]["high_residual"] - plain["interval"]["low_residual"]
+    assert plain["widths"] == {"narrowest": width, "widest": width}
+    grouped = served(BY_GROUP).get("/meta").json()["widths"]
+    assert grouped == {
+        "narrowest": 4.0,
+        "widest": 43.0,
+        "by_group": {
+            "feature": "lunch",
+            "groups": {"standard": {"narrowest": 4.0, "widest": 4.0}},
+            "others": {"narrowest": 43.0, "widest": 43.0},
+        },
+    }
+    assert served(BY_PREDICTION).get("/meta").json()["widths"] == {
+        "narrowest": 8.0,
+        "widest": 16.0,
+        "by_prediction": [{"prediction": 40.0, "width": 8.0}, {"prediction": 80.0, "width": 16.0}],
+    }
+    both = msgspec.structs.replace(BY_GROUP, at=(40.0, 60.0, 80.0), scale=(1.0, 0.5, 2.0))
+    told = served(both).get("/meta").json()["widths"]
+    assert (told["narrowest"], told["widest"]) == (2.0, 86.0)
+    assert told["by_group"]["groups"] == {"standard": {"narrowest": 2.0, "widest": 8.0}}
+
+
 def test_the_width_follows_the_prediction_and_is_constant_beyond_what_was_seen() -> None:
     client = served(BY_PREDICTION)
     for age, width in ((15, 4 + 26 / 10), (25, 4 + 36 / 10), (5, 4 + 16 / 10)):
