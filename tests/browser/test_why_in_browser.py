@@ -107,7 +107,7 @@ def test_the_card_as_it_is_served_fits_a_phone_and_paper(
     page = browser.new_page(viewport={"width": width, "height": 768})
     page.emulate_media(media=media)
     page.goto(f"{function.url}/card")
-    assert page.text_content("h1") .startswith("Model card: students")
+    assert page.text_content("h1").startswith("Model card: students")
     assert "staging since" in page.text_content("main")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
     if media == "print":  # on paper nothing can be scrolled
