@@ -28,14 +28,11 @@ from functions.batch.settings import BatchSettings
 from shared import layout, logs
 from shared.batches import BatchOutcome
 from shared.deadline import DeadlineStore
-from shared.errors import PermanentError, PipelineError, SettingsError
-from shared.events import FINALIZED, StorageEvent, parse
-from shared.store import CloudStore, Store
+from shared.entry import acknowledged, bucket_of, configured, event_fields, read_event
+from shared.events import FINALIZED, StorageEvent
+from shared.store import Store
 
 SERVICE = "batch"
-CALL_TIMEOUT_SECONDS = 15.0
-CALL_DEADLINE_SECONDS = 20.0
-"""A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
 
 
 @dataclass(frozen=True)
@@ -49,24 +46,16 @@ class Batcher:
 
     def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
-        try:
-            event = parse(attributes, data)
-        except PermanentError as error:
-            logs.error(str(error), reason=error.reason, **trace)
+        event = read_event(attributes, data, trace)
+        if event is None or event.type != FINALIZED or event.bucket != self.settings.bucket:
             return
-        ours = event.type == FINALIZED and event.bucket == self.settings.bucket
-        if ours and layout.batch_format(event.name) is not None:
-            self._act(event, {**_fields(event), **trace})
+        if layout.batch_format(event.name) is not None:
+            self._act(event, {**event_fields(event), **trace})
 
     def _act(self, event: StorageEvent, fields: Mapping[str, object]) -> None:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, self.clock)
-        try:
+        with acknowledged(fields):
             _log(act(store, event, self.settings, self.connect), fields)
-        except PermanentError as error:
-            logs.error(str(error), reason=error.reason, **fields)
-        except PipelineError as error:
-            logs.warning(f"will be delivered again: {error}", reason="transient", **fields)
-            raise
 
 
 @functions_framework.cloud_event
@@ -80,14 +69,8 @@ def batch(event: CloudEvent) -> None:
 @cache
 def _batcher() -> Batcher:
     """Made at the first event, in the worker that serves it."""
-    logs.configure(SERVICE)
-    try:
-        settings = BatchSettings.from_env(os.environ)
-    except SettingsError as error:
-        logs.error(str(error), reason=error.reason)
-        raise
-    logs.configure(SERVICE, settings.log_level)
-    return Batcher(settings, CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS))
+    settings = configured(SERVICE, lambda: BatchSettings.from_env(os.environ))
+    return Batcher(settings, bucket_of(settings))
 
 
 def _log(outcome: BatchOutcome | Started, fields: Mapping[str, object]) -> None:
@@ -99,7 +82,3 @@ def _log(outcome: BatchOutcome | Started, fields: Mapping[str, object]) -> None:
         logs.info(f"{outcome.rows} rows answered in {len(outcome.parts)} parts", reason="answered", **told)
     else:
         logs.error(f"the file was refused: {'; '.join(outcome.problems)}", reason=outcome.reason or "", **told)
-
-
-def _fields(event: StorageEvent) -> dict[str, object]:
-    return {"event_id": event.id, "bucket": event.bucket, "name": event.name, "generation": event.generation}

@@ -36,17 +36,14 @@ from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock
 from functions.validate.settings import ValidateSettings
 from functions.validate.verdict import judge_candidate
-from shared import logs
+from shared import entry, logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.errors import InvalidEvent, PermanentError, PipelineError, SettingsError
-from shared.events import Action, CandidateArrived, PromotionAsked, StorageEvent, action, parse
-from shared.store import CloudStore, Store
+from shared.errors import InvalidEvent, PermanentError
+from shared.events import Action, CandidateArrived, PromotionAsked, StorageEvent, action
+from shared.store import Store
 
 SERVICE = "validate"
-CALL_TIMEOUT_SECONDS = 15.0
-CALL_DEADLINE_SECONDS = 20.0
-"""A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
 
 
 @dataclass(frozen=True)
@@ -61,33 +58,28 @@ class Validator:
 
     def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
-        try:
-            event = parse(attributes, data)
-        except PermanentError as error:
-            logs.error(str(error), reason=error.reason, **trace)
-            return
-        asked = action(event, self.settings.bucket)
+        event = entry.read_event(attributes, data, trace)
+        asked = action(event, self.settings.bucket) if event is not None else None
         if asked is not None:
             self._act(asked, trace)
 
     def _act(self, asked: Action, trace: Mapping[str, str]) -> None:
         store = DeadlineStore(self.store, self.settings.deadline_seconds, time.monotonic)
         try:
-            if isinstance(asked, CandidateArrived):
-                with self.lanes.candidate():
-                    outcome = judge_candidate(store, asked, self.clock, self.examiner)
-            elif isinstance(asked, PromotionAsked):
-                with self.lanes.marker():
-                    outcome = act_on_marker(store, asked, self.clock, self.examiner)
-            else:
-                with self.lanes.marker():
-                    outcome = act_on_challenge(store, asked, self.clock, self.examiner)
+            with entry.delivered_again({**entry.event_fields(asked.event), **trace}):
+                outcome = self._outcome(store, asked)
         except PermanentError as error:
             outcome = _failure(asked, error)
-        except PipelineError as error:
-            logs.warning(f"will be delivered again: {error}", reason="transient", **_fields(asked.event), **trace)
-            raise
         _log(outcome, asked.event, trace)
+
+    def _outcome(self, store: Store, asked: Action) -> Outcome:
+        if isinstance(asked, CandidateArrived):
+            with self.lanes.candidate():
+                return judge_candidate(store, asked, self.clock, self.examiner)
+        with self.lanes.marker():
+            if isinstance(asked, PromotionAsked):
+                return act_on_marker(store, asked, self.clock, self.examiner)
+            return act_on_challenge(store, asked, self.clock, self.examiner)
 
 
 @functions_framework.http
@@ -108,16 +100,10 @@ def validate(request: flask.Request) -> flask.Response:
 @cache
 def _validator() -> Validator:
     """Made at the first event, in the worker that serves it."""
-    logs.configure(SERVICE)
-    try:
-        settings = ValidateSettings.from_env(os.environ)
-    except SettingsError as error:
-        logs.error(str(error), reason=error.reason)
-        raise
-    logs.configure(SERVICE, settings.log_level)
+    settings = entry.configured(SERVICE, lambda: ValidateSettings.from_env(os.environ))
     return Validator(
         settings,
-        CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS),
+        entry.bucket_of(settings),
         examiner=Apart(settings.examined_bytes),
         lanes=Lanes(settings.threads, settings.deadline_seconds),
     )
@@ -130,14 +116,10 @@ def _failure(asked: Action, error: PermanentError) -> Outcome:
 
 
 def _log(outcome: Outcome, event: StorageEvent, trace: Mapping[str, str]) -> None:
-    fields = {"run_id": outcome.run_id, "stage": outcome.stage, **_fields(event), **trace}
+    fields = {"run_id": outcome.run_id, "stage": outcome.stage, **entry.event_fields(event), **trace}
     if outcome.failed_checks:
         fields["failed_checks"] = outcome.failed_checks
     if outcome.failed:
         logs.error(outcome.message, reason=outcome.reason, **fields)
     else:
         logs.info(outcome.message, reason=outcome.reason, **fields)
-
-
-def _fields(event: StorageEvent) -> dict[str, object]:
-    return {"event_id": event.id, "bucket": event.bucket, "name": event.name, "generation": event.generation}

@@ -33,14 +33,13 @@ from functions.watch.settings import WatchSettings
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError, PipelineError, SettingsError
+from shared.entry import acknowledged, bucket_of, configured
+from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError
 from shared.events import FINALIZED, StorageEvent, parse
-from shared.store import CloudStore, Store
+from shared.store import Store
 
 SERVICE = "watch"
 LOOK = "watch.look.v1"
-CALL_TIMEOUT_SECONDS = 15.0
-CALL_DEADLINE_SECONDS = 20.0
 _DAY = re.compile(r"\d{8}", re.ASCII)
 
 
@@ -57,16 +56,11 @@ class Watch:
     def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str] = logs.NO_TRACE) -> None:
         """Act on one event. Returns for what is done or can never be, raises for what may heal."""
         store = DeadlineStore(self.store, self.settings.deadline_seconds, time.monotonic)
-        try:
+        with acknowledged(trace):
             if attributes.get("type") == LOOK:
                 self._look(store, data)
             else:
                 self._act(store, parse(attributes, data), data)
-        except PermanentError as error:
-            logs.error(str(error), reason=error.reason, **trace)
-        except PipelineError as error:
-            logs.warning(f"will be delivered again: {error}", reason="transient", **trace)
-            raise
 
     def _look(self, store: Store, data: object) -> None:
         on = data.get("day") if isinstance(data, Mapping) else None
@@ -118,16 +112,10 @@ def watch(event: CloudEvent) -> None:
 @cache
 def _watch() -> Watch:
     """Made at the first event, in the worker that serves it."""
-    logs.configure(SERVICE)
-    try:
-        settings = WatchSettings.from_env(os.environ)
-    except SettingsError as error:
-        logs.error(str(error), reason=error.reason)
-        raise
-    logs.configure(SERVICE, settings.log_level)
+    settings = configured(SERVICE, lambda: WatchSettings.from_env(os.environ))
     return Watch(
         settings,
-        CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS),
+        bucket_of(settings),
         Job(settings.retrain_job, settings.scheduler_host) if settings.retrain_job else None,
         Topic(settings.alarm_topic) if settings.alarm_topic else Nobody(),
     )

@@ -1,0 +1,81 @@
+"""What the entries of the event functions have in common: settings, the bucket, and which faults are acknowledged."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+from shared import logs
+from shared.errors import PermanentError, PipelineError, SettingsError
+from shared.events import StorageEvent, parse
+from shared.store import CloudStore
+
+CALL_TIMEOUT_SECONDS = 15.0
+CALL_DEADLINE_SECONDS = 20.0
+"""A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
+
+
+class EventSettings(Protocol):
+    """What the settings of every event function say."""
+
+    @property
+    def bucket(self) -> str: ...
+
+    @property
+    def log_level(self) -> str: ...
+
+
+Settings = TypeVar("Settings", bound=EventSettings)
+
+
+def configured(service: str, read: Callable[[], Settings]) -> Settings:
+    """The settings that `read` gives, with the log told to speak for `service`.
+
+    Raises SettingsError, logged: the next deployment heals it, and the events must not be lost until then.
+    """
+    logs.configure(service)
+    try:
+        settings = read()
+    except SettingsError as error:
+        logs.error(str(error), reason=error.reason)
+        raise
+    logs.configure(service, settings.log_level)
+    return settings
+
+
+def bucket_of(settings: EventSettings) -> CloudStore:
+    """The function's bucket, each call bounded in time."""
+    return CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS)
+
+
+def read_event(attributes: Mapping[str, object], data: object, trace: Mapping[str, str]) -> StorageEvent | None:
+    """The event of an object; None, logged, for what is none: no delivery can heal it."""
+    with acknowledged(trace):
+        return parse(attributes, data)
+    return None
+
+
+@contextmanager
+def acknowledged(fields: Mapping[str, object]) -> Iterator[None]:
+    """Log what no delivery can heal, so that the event is acknowledged; what may heal is logged and raised."""
+    try:
+        with delivered_again(fields):
+            yield
+    except PermanentError as error:
+        logs.error(str(error), reason=error.reason, **fields)
+
+
+@contextmanager
+def delivered_again(fields: Mapping[str, object]) -> Iterator[None]:
+    """Log and raise what may heal, so that the event comes again; what no delivery can heal is raised as it is."""
+    try:
+        yield
+    except PermanentError:
+        raise
+    except PipelineError as error:
+        logs.warning(f"will be delivered again: {error}", reason="transient", **fields)
+        raise
+
+
+def event_fields(event: StorageEvent) -> dict[str, object]:
+    """Which event a line of the log is about."""
+    return {"event_id": event.id, "bucket": event.bucket, "name": event.name, "generation": event.generation}
