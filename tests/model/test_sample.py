@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.enclosures import conformal_interval
-from functions.train.candidate.spread import RESIDUAL_QUANTILES
+from functions.train.candidate.spread import RESIDUAL_QUANTILES, quarter_of
 from functions.train.data.preprocessing import preprocessing
 from functions.train.search.folds import make_folds
 from functions.train.search.search import (
@@ -109,6 +109,18 @@ def test_ninety_percent_intervals_cover_about_nine_in_ten_rows_held_out(splits: 
     assert np.mean([0.86 <= share <= 0.94 for share in shares]) >= 0.8, (
         seen
     )  # 200 rows of 90 % have a deviation of 2.1 %
+
+
+def test_every_quarter_of_the_prediction_is_covered_within_four_points(splits: Sequence[Split]) -> None:
+    """On this table one width is fair to all rows."""
+    inside, quarters = [], []
+    for split in splits:
+        interval, residuals = conformal_interval(split.residuals), split.target - split.predicted
+        inside.append((residuals >= interval.low_residual) & (residuals <= interval.high_residual))
+        quarters.append(quarter_of(split.predicted))
+    parts, covered = np.concatenate(quarters), np.concatenate(inside)
+    shares = [float(covered[parts == part].mean()) for part in range(4)]
+    assert np.abs(np.array(shares) - 0.9).max() <= 0.04, shares
 
 
 def test_the_probability_of_being_at_risk_beats_the_base_rate(winner: Winner, splits: Sequence[Split]) -> None:

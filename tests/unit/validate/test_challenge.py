@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from functions.validate.terms import Terms, read_terms
@@ -136,6 +137,18 @@ def test_a_challenger_that_breaks_callers_is_refused() -> None:
     rejection = refusal(world, world.challenge(STAGING, mode="shadow"))
     assert rejection["reason"] == "contract_broken"
     assert "'area'" in rejection["problems"][0]
+
+
+def test_a_challenger_of_another_table_is_refused() -> None:
+    world = world_of_two()
+    other = build(run_id(3))
+    dataset = msgspec.structs.replace(other.manifest.dataset, name="houses")
+    other = other.with_manifest(dataset=dataset, gate=GateSettings(replaces=run_id(2)))
+    assert world.deliver(world.publish(other))[-1]["reason"] == "promoted"
+    rejection = refusal(world, world.challenge(STAGING, mode="shadow"))
+    assert rejection["reason"] == "contract_broken"
+    assert "'houses'" in rejection["problems"][0]
+    assert world.challenger() is None
 
 
 def test_a_second_challenge_waits_for_the_end_of_the_first() -> None:
