@@ -25,7 +25,7 @@ KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND DASK_ADDRESS OIDC_AUDIENCE OIDC_CALLERS \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
 GIVEN := $(foreach word,$(MAKEOVERRIDES),$(if $(findstring =,$(word)),$(firstword $(subst =, ,$(word)))))
-KNOWN += FULL TRAIN_FULL
+KNOWN += FULL TRAIN_FULL MODE DAYS THEN STOP
 STRANGE := $(filter-out $(KNOWN),$(GIVEN))
 ifneq ($(STRANGE),)
 SLIP := $(shell $(PYTHON) -c 'import difflib, re, sys; known, given = sys.argv[1].split(), sys.argv[2].split(); \
@@ -133,6 +133,10 @@ batch: $(VENV)/.local-installed ## answer a file: FILE=x.csv [KEEP=id STAGE=stag
 	@$(BIN)/python -m infra.operate.batch "$(FILE)" $(if $(KEEP),--keep "$(KEEP)") $(if $(STAGE),--stage "$(STAGE)") \
 	  $(if $(OUT),--out "$(OUT)") $(if $(WAIT),--wait "$(WAIT)")
 
+evidently: $(VENV)/.local-installed $(VENV)/.evidently-installed ## labelled rows in Evidently's report [DAYS=7 OUT=x.html]
+	@$(BIN)/python -m infra.evidently.week --python $(VENV)/evidently/bin/python $(if $(DAYS),--days "$(DAYS)") \
+	  $(if $(OUT),--out "$(OUT)")
+
 sql: $(VENV)/.local-installed ## query what is in the bucket: FILE=infra/sql/served.sql
 	@$(BIN)/python -m infra.operate.sql $(if $(FILE),"$(FILE)")
 
@@ -187,6 +191,7 @@ lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml 
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra evidently -o infra/evidently/requirements.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
@@ -258,6 +263,11 @@ $(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
 $(VENV)/.beam-installed: functions/batch/flex/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/beam/bin/python || $(BIN)/python -m venv $(VENV)/beam
 	$(call install,$<,$(VENV)/beam)
+
+# Evidently is not ready for our pandas.
+$(VENV)/.evidently-installed: infra/evidently/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/evidently/bin/python || $(BIN)/python -m venv $(VENV)/evidently
+	$(call install,$<,$(VENV)/evidently)
 
 # The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
 $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed

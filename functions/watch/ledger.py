@@ -150,6 +150,13 @@ def said_in(data: bytes) -> dict[str, Any]:
     return found
 
 
+def arrived_at(data: bytes) -> datetime | None:
+    """When the file of labels came; None of one without rows."""
+    moments = pq.read_table(io.BytesIO(data), columns=["arrived"]).column("arrived")
+    found: datetime | None = moments[0].as_py() if len(moments) else None
+    return found
+
+
 def _contradicting(kept: pa.Table) -> int:
     """Rows that were served at one moment and say the same, but for the target."""
     seen: dict[tuple[str, object], set[float]] = {}

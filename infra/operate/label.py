@@ -55,12 +55,17 @@ def lines(performance: Performance) -> Iterator[str]:
     yield f"{performance.rows:,} labelled rows in {performance.files:,} file(s){left}"
     for run in performance.runs:
         yield from _run(run)
+    for unlike in performance.likeness.unlike if performance.likeness else ():
+        shares = (
+            f"{unlike.cell!r} is {unlike.labelled:.0%} of the labelled rows, and {unlike.live:.0%} of the live ones"
+        )
+        yield f"labelled rows do not look like live ones: {unlike.name}: {shares}"
 
 
 def _run(run: RunPerformance) -> Iterator[str]:
     scores = run.answered or run.fair
     if scores is None:
-        yield f"{run.run_id}  no row that is younger than it is"
+        yield f"{run.run_id}  no row that is younger than it is, or that it held out"
         return
     r2 = f", R² {_shown(scores.r2)} (promised {run.promised_r2:.3g})" if scores.r2 else ""
     yield f"{run.run_id}  {scores.rows:,} rows: off by {_shown(scores.mae)} (promised {run.promised_mae:.4g}){r2}"

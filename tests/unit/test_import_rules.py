@@ -16,6 +16,7 @@ HOMES = {
     "google.cloud.dataflow_v1beta3": {"functions/batch/dataflow.py"},
     "google.cloud.bigquery": {"functions/train/data/bigquery.py"},
     "distributed": {"functions/train/search/remote.py"},
+    "evidently": {"infra/evidently/report.py"},
     "apache_beam": {"functions/batch/pipeline.py"},
     "onnxruntime": {"shared/model_runtime.py"},
     "xgboost": {"functions/train/search/zoo.py", "functions/train/search/fits.py", "functions/train/graph/export.py"},

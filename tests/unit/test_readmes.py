@@ -124,6 +124,19 @@ def test_a_slip_in_a_variable_s_name_is_told_with_the_nearest() -> None:
     assert "no target reads DATSET=; did you mean DATASET=?" in done.stderr
 
 
+def test_no_variable_that_a_target_reads_is_taken_for_a_slip() -> None:
+    makefile = text("Makefile")
+    bodies = "".join(re.findall(r"^\t.*\n", makefile, re.MULTILINE))
+    read = set(re.findall(r"\$\((?:if \$\(|filter 1 true yes,\$\(|call NEEDS,)([A-Z_]+)", bodies))
+    assert {"DATASET", "STOP", "MODE"} <= read
+    known = {
+        word
+        for words in re.findall(r"^KNOWN \+?:?= ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
+        for word in words.split()
+    }
+    assert read - known == set()
+
+
 @pytest.mark.parametrize("target", ["check-data", "train", "smoke"])
 def test_what_is_lacking_is_said_before_anything_is_installed(target: str, tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_text(text("Makefile"))
