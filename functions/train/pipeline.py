@@ -24,7 +24,7 @@ from functions.train.candidate.enclosures import (
     profile_document,
 )
 from functions.train.candidate.manifest import Origin, Winner, build_manifest
-from functions.train.candidate.moved import moved
+from functions.train.candidate.moved import compared, moved
 from functions.train.candidate.report import report_document, report_json, report_page
 from functions.train.candidate.selection import (
     Finish,
@@ -194,6 +194,7 @@ def train(
         served = Served(winner.interval, spec.target_range, spec.assessment, profile)
         findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by)
         findings["coverage"]["rule"] = widths.figures
+        since = compared(before[1], before[0], features, training) if before else None
         warnings = (
             *inputs.notes,
             *table.warnings,
@@ -201,11 +202,19 @@ def train(
             *dependent,
             *unseen_categories(features, holdout),
             *left_out(unable, asked),
-            *(moved(before[1], before[0], features, training) if before else ()),
+            *(moved(since) if since else ()),
         )
-        scoring = spec.tuning.scoring
         report = report_document(
-            run_id, results, selected, warnings, winner.interval, findings, scoring, target=spec.target, effects=effects
+            run_id,
+            results,
+            selected,
+            warnings,
+            winner.interval,
+            findings,
+            spec.tuning.scoring,
+            target=spec.target,
+            effects=effects,
+            before=since,
         )
         code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
         origin = Origin(run_id, _dataset(inputs, table, holdout), code, _training(inputs, settings))

@@ -3,7 +3,9 @@
 Pure. The same rule as the watch's for live rows: surely another distribution, and a share that moved by 0.05.
 """
 
+import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +18,10 @@ SURE = 1e-4
 SHARE = 0.05
 
 
-def moved(before: Profile, run_id: str, features: Sequence[Feature], training: Rows) -> list[str]:
-    """A sentence for each feature whose rows are others than those of `run_id`, which `before` describes."""
+def compared(before: Profile, run_id: str, features: Sequence[Feature], training: Rows) -> dict[str, Any]:
+    """The rows to train on beside those of `run_id`, which `before` describes: of each feature the cell whose share
+    moved most, with both shares and the p-value for all features together; what moved most first.
+    """
     found = {feature.name: cells for feature in features if (cells := _cells(before, feature, training)) is not None}
     ps = holm([two_sample_p(old, new) for _, old, new in found.values()])
     told = []
@@ -25,11 +29,45 @@ def moved(before: Profile, run_id: str, features: Sequence[Feature], training: R
         shares = new / new.sum(), old / old.sum()
         place = int(np.abs(shares[0] - shares[1]).argmax())
         now, then = (float(share[place]) for share in shares)
-        if p < SURE and abs(now - then) >= SHARE:
-            told.append(
-                f"feature {name!r}: {labels[place]!r} is {now:.0%} of the rows, and was {then:.0%} in run {run_id}"
-            )
-    return told
+        entry = {"feature": name, "cell": labels[place], "then": then, "now": now, "p": p}
+        told.append({**entry, "moved": p < SURE and abs(now - then) >= SHARE})
+    return {
+        "run_id": run_id,
+        "rows_then": before.rows,
+        "rows_now": len(training.features),
+        "features": sorted(told, key=lambda entry: (not entry["moved"], -abs(entry["now"] - entry["then"]))),
+        "not_compared": [feature.name for feature in features if feature.name not in found],
+    }
+
+
+def moved(found: dict[str, Any]) -> list[str]:
+    """A sentence for each feature whose rows are others than before."""
+    return [
+        f"feature {entry['feature']!r}: {entry['cell']!r} is {entry['now']:.0%} of the rows, and was "
+        f"{entry['then']:.0%} in run {found['run_id']}"
+        for entry in found["features"]
+        if entry["moved"]
+    ]
+
+
+def moved_section(found: dict[str, Any] | None) -> str:
+    """The report's section, as HTML; empty where nothing served that these rows could be compared with."""
+    if found is None:
+        return ""
+    rows = "".join(
+        f"<tr><td>{html.escape(entry['feature'])}</td><td>{html.escape(entry['cell'])}</td><td>{entry['then']:.1%}</td>"
+        f"<td>{entry['now']:.1%}</td><td>{entry['p']:.2g}</td><td>{'moved' if entry['moved'] else ''}</td></tr>"
+        for entry in found["features"]
+    )
+    left = f" Not compared: {html.escape(', '.join(found['not_compared']))}." if found["not_compared"] else ""
+    return (
+        "<h2>The rows of now and those of the run that serves</h2>"
+        f"<p>The {found['rows_now']:,} rows to train on beside the {found['rows_then']:,} of run {found['run_id']}, by "
+        f"the share that moved most of each feature. Told as moved where p, for all features together, is below "
+        f"{SURE:g} and the share moved by {SHARE:g} or more.{left}</p>"
+        '<div class="scroll"><table><thead><tr><th>Feature</th><th>Cell</th><th>Then</th><th>Now</th><th>p</th>'
+        f"<th>Moved</th></tr></thead><tbody>{rows}</tbody></table></div>"
+    )
 
 
 def _cells(before: Profile, feature: Feature, training: Rows) -> tuple[list[str], Counts, Counts] | None:

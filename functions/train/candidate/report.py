@@ -11,6 +11,7 @@ import numpy as np
 from functions.train.candidate import plots
 from functions.train.candidate.choice import why
 from functions.train.candidate.effects_section import effects_section
+from functions.train.candidate.moved import moved_section
 from functions.train.candidate.rule import width_rule
 from functions.train.candidate.selection import Result, Selected
 from functions.train.search.searched import Candidate
@@ -31,9 +32,11 @@ def report_document(
     *,
     target: str = "target",
     effects: dict[str, Any] | None = None,
+    before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner;
-    `scoring`: the score that chose it; `effects`: what it leans on, by its explanations."""
+    `scoring`: the score that chose it; `effects`: what it leans on, by its explanations; `before`: the rows beside
+    those of the run that serves."""
     document = {
         "run_id": run_id,
         "selected": selected.result.name,
@@ -43,6 +46,7 @@ def report_document(
         "target": target,
         "holdout": findings,
         "effects": effects,
+        "before": before,
         "warnings": list(warnings),
     }
     return {**document, "why": why(document)}
@@ -85,6 +89,7 @@ def report_page(document: dict[str, Any]) -> bytes:
         score_label=scoring.label,
         candidates="".join(_candidate_row(candidate, scoring) for candidate in around[:SHOWN_CANDIDATES]),
         candidate_count=len(around),
+        before=moved_section(document.get("before")),
         warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
     ).encode()
 
@@ -249,6 +254,7 @@ alike.</p>
 <p>The best of its {candidate_count} candidates:</p>
 <div class="scroll"><table><thead><tr><th>Stage</th><th>Parameters</th><th>{score_label} (mean ± sd)</th></tr></thead>
 <tbody>{candidates}</tbody></table></div>
+{before}
 <h2>What the data checks warned about</h2><ul>{warnings}</ul>
 </body></html>
 """

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from functions.train.candidate.moved import moved
+from functions.train.candidate.moved import compared, moved, moved_section
 from functions.train.candidate.selection import Rows
 from shared.documents import CategoricalProfile, Feature, NumericProfile, Profile
 from shared.histogram import histogram
@@ -31,23 +31,42 @@ def rows(free: float, shift: float = 0.0, count: int = 900) -> Rows:
 
 
 def test_rows_as_before_are_no_news() -> None:
-    assert moved(BEFORE, "run", FEATURES, rows(0.375)) == []
+    assert moved(compared(BEFORE, "run", FEATURES, rows(0.375))) == []
 
 
 def test_a_share_and_a_number_that_moved_are_told() -> None:
-    (lunch,) = moved(BEFORE, "20260105", FEATURES, rows(0.6))
+    (lunch,) = moved(compared(BEFORE, "20260105", FEATURES, rows(0.6)))
     assert lunch == "feature 'lunch': 'standard' is 41% of the rows, and was 62% in run 20260105"
-    (hours,) = moved(BEFORE, "run", FEATURES, rows(0.375, shift=6.0))
+    (hours,) = moved(compared(BEFORE, "run", FEATURES, rows(0.375, shift=6.0)))
     assert hours.startswith("feature 'hours'")
 
 
 def test_a_category_that_is_new_is_told() -> None:
     changed = rows(0.375)
     changed.features.loc[:399, "lunch"] = "vegan"
-    (lunch,) = moved(BEFORE, "run", FEATURES, changed)
+    (lunch,) = moved(compared(BEFORE, "run", FEATURES, changed))
     assert "'vegan' is 44%" in lunch
 
 
 def test_a_feature_that_the_run_did_not_have_is_not_compared() -> None:
     newer = (*FEATURES, Feature(name="age", kind="numeric", nullable=False, imputed=1.0))
-    assert moved(BEFORE, "run", newer, rows(0.375)) == []
+    assert moved(compared(BEFORE, "run", newer, rows(0.375))) == []
+
+
+def test_the_section_has_every_feature_what_moved_first() -> None:
+    found = compared(BEFORE, "20260105", FEATURES, rows(0.375, shift=6.0))
+    assert [(entry["feature"], entry["moved"]) for entry in found["features"]] == [("hours", True), ("lunch", False)]
+    page = moved_section(found)
+    assert page.index("hours") < page.index("lunch")
+    assert "The 900 rows to train on beside the 800 of run 20260105" in page
+    assert page.count("<td>moved</td>") == 1
+    assert moved_section(None) == ""
+
+
+def test_the_section_names_what_was_not_compared_and_shows_no_markup_of_the_data() -> None:
+    newer = (*FEATURES, Feature(name="<b>", kind="numeric", nullable=False, imputed=1.0))
+    changed = rows(0.375)
+    changed.features.loc[:399, "lunch"] = "<i>vegan"
+    page = moved_section(compared(BEFORE, "run", newer, changed))
+    assert "Not compared: &lt;b&gt;." in page
+    assert "&lt;i&gt;vegan" in page
