@@ -1,22 +1,19 @@
-"""Evidently's report of the rows that `week.py` wrote. Run in the environment that has Evidently.
+"""Evidently's report of the rows that `week.py` wrote. Called in the environment that has Evidently.
 
-`report.py FOLDER OUT`: FOLDER holds reference.parquet, current.parquet and columns.json; OUT is the page.
 Source: https://docs.evidentlyai.com/metrics/preset_regression and preset_data_drift.
 """
 
 import json
-import sys
 from pathlib import Path
 
 import pandas as pd
 
 from evidently import DataDefinition, Dataset, Regression, Report
 from evidently.presets import DataDriftPreset, RegressionPreset
-from shared import terminal
 
 
 def main(folder: Path, out: Path) -> None:
-    """Write the page."""
+    """Write the page `out` of reference.parquet, current.parquet and columns.json in `folder`."""
     columns = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
     definition = DataDefinition(
         numerical_columns=columns["numeric"],
@@ -28,8 +25,3 @@ def main(folder: Path, out: Path) -> None:
         for name in ("current", "reference")
     )
     Report([RegressionPreset(), DataDriftPreset()]).run(current, reference).save_html(str(out))
-
-
-if __name__ == "__main__":
-    terminal.prepare()
-    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -34,7 +34,8 @@ from shared.serving.loaded_model import VerifiedRun
 from shared.serving.table_rows import read_table
 from shared.store import Store
 
-REPORT = Path(__file__).with_name("report.py")
+ROOT = Path(__file__).resolve().parents[2]
+CALL = "import pathlib, sys; from infra.evidently.report import main; main(*map(pathlib.Path, sys.argv[1:]))"
 OUT = Path(".local/evidently.html")
 Vector = NDArray[np.float64]
 DAYS = 7
@@ -139,8 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         write(found, Path(name))
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        command = [options.python, "-W", "ignore", str(REPORT), name, str(options.out)]
-        environment = {**os.environ, "PYTHONPATH": str(REPORT.parents[2])}
+        command = [options.python, "-W", "ignore", "-c", CALL, name, str(options.out)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         if subprocess.run(command, check=False, env=environment).returncode:
             print("evidently: Evidently failed; what it said stands above", file=sys.stderr)
             return 1
