@@ -1,6 +1,6 @@
 """A tracker for tests that are about something else."""
 
-from functions.train.tracked import TrackedRun
+from functions.train.tracking.tracked import TrackedRun
 
 
 class NullTracker:

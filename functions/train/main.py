@@ -13,7 +13,7 @@ from functions.train.door.identity import require_caller
 from functions.train.door.problems import response
 from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
-from functions.train.tracking import BucketTracker, MlflowTracker
+from functions.train.tracking.trackers import BucketTracker, MlflowTracker
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse

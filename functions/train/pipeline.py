@@ -44,7 +44,6 @@ from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
 from functions.train.lease import Taken, claim, forced_at
 from functions.train.publish import publish
-from functions.train.record import tracked_run
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
 from functions.train.search.monotone import directions, held, left_out
@@ -53,7 +52,8 @@ from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
-from functions.train.tracking import Tracker
+from functions.train.tracking.record import tracked_run
+from functions.train.tracking.trackers import Tracker
 from shared import layout, logs
 from shared.card_page import card_page
 from shared.clock import utc_now

@@ -1,7 +1,8 @@
-"""`make mlflow`: every run in MLflow's own page, with the aliases `staging` and `production` on what serves now.
+"""`make mlflow`: every run in MLflow's own page, with the aliases `staging` and `production` on what serves now, and on
+each version the gate's verdict.
 
 The store is MLFLOW_TRACKING_URI, a server or a file; else a file in `.local` into which the runs that wait in BUCKET
-are recorded first; without both, that of the local cloud. The aliases follow the stages until Ctrl-C.
+are recorded first; without both, that of the local cloud. Aliases and verdicts follow the bucket until Ctrl-C.
 """
 
 import argparse
@@ -18,18 +19,23 @@ from pathlib import Path
 import msgspec
 import requests
 
-from functions.train.tracked import TrackedRun, decode_run
-from functions.train.tracking import QUIET, SQLITE, MlflowTracker, without_credentials
+from functions.train.tracking.tracked import VERDICT, Standing, TrackedRun, decode_run
+from functions.train.tracking.trackers import QUIET, SQLITE, MlflowTracker, without_credentials
 from infra.local.processes import accepts_connections, port_is_free
 from infra.local.settings import HOST, LocalSettings
-from infra.operate.served import CannotTell, current, store_of
+from infra.operate.served import CannotTell, store_of
+from infra.operate.standing import Standings
 from infra.options import OneLineParser, number
 from shared import layout, terminal
+from shared.clock import utc_now
 from shared.errors import InvalidDocument, ObjectMissing, PipelineError
 from shared.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_SECONDS = 5.0
+YOUNG_SECONDS = 7_200.0
+RECORDING_SECONDS = 180.0
+"""A run that is younger is waited for so long; its age counts from the beginning of its training."""
 PAGE_SECONDS = 60.0
 Say = Callable[[str], None]
 
@@ -86,21 +92,37 @@ def _waiting(store: Store, key: str, say: Say) -> TrackedRun | None:
     return run if key == layout.tracked(run.run_id) else None
 
 
-def serving(store: Store) -> dict[str, str | None]:
-    """The run of each stage now. Raises PipelineError."""
-    pointers = {stage: current(store, stage) for stage in layout.STAGES}
-    return {stage: pointer.run_id if pointer else None for stage, pointer in pointers.items()}
+class Follower:
+    """Lets the versions in MLflow follow the bucket: aliases on what serves, and on each version its verdict."""
+
+    def __init__(self, store: Store, tracker: MlflowTracker, say: Say) -> None:
+        self._standings = Standings(store)
+        self._tracker = tracker
+        self._say = say
+        self._done: Standing | None = None
+        self._missed: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Tell MLflow what has changed. A run that is not recorded yet is asked for again. Raises PipelineError."""
+        now = self._standings.now()
+        if now == self._done:
+            return
+        told = self._tracker.follow(now)
+        self._say(told.problem or _in_words(now))
+        if not any(self._comes_yet(run_id) for run_id in told.missing):
+            self._done = now
+
+    def _comes_yet(self, run_id: str) -> bool:
+        """Whether training may be recording the run still: it does so last of all, beside the gate."""
+        age = (utc_now() - layout.run_time(run_id)).total_seconds()
+        waited = time.monotonic() - self._missed.setdefault(run_id, time.monotonic())
+        return age < YOUNG_SECONDS and waited < RECORDING_SECONDS
 
 
-def follow(
-    store: Store, tracker: MlflowTracker, known: dict[str, str | None] | None, say: Say
-) -> dict[str, str | None]:
-    """Set the aliases where a stage serves another run than `known`; what the stages serve."""
-    now = serving(store)
-    if now != known:
-        problem = tracker.follow(now)
-        say(problem or "; ".join(f"{stage} → {run_id or 'nothing'}" for stage, run_id in now.items()))
-    return now
+def _in_words(standing: Standing) -> str:
+    stages = "; ".join(f"{stage} → {run_id or 'nothing'}" for stage, run_id in standing.serving.items())
+    refused = sum(tags[VERDICT] == "refused" for tags in standing.tags.values())
+    return f"{stages}; verdicts of {len(standing.tags)} runs, {refused} refused"
 
 
 def _filled(found: Experiments) -> Store | None:
@@ -139,16 +161,16 @@ def _view(address: str, page: "subprocess.Popen[bytes]") -> str:
 
 
 def _stay(found: Experiments, store: Store | None, page: "subprocess.Popen[bytes] | None") -> int:
-    known: dict[str, str | None] | None = None
+    follower = Follower(store, found.tracker, print) if store is not None else None
     while page is None or page.poll() is None:
-        if store is not None:
+        if follower is not None:
             try:
-                known = follow(store, found.tracker, known, print)
+                follower.look()
             except PipelineError as error:
                 print(f"the aliases stay as they are: {error}", file=sys.stderr)
                 if page is None:
                     return 1
-                store = None
+                follower = None
         time.sleep(POLL_SECONDS)
     return page.returncode
 
@@ -176,7 +198,7 @@ def main(arguments: "list[str] | None" = None) -> int:
         store = _filled(found)
         if options.no_page:
             if store is not None:
-                follow(store, found.tracker, None, print)
+                Follower(store, found.tracker, print).look()
             return 0
         if found.is_file:
             page = _page(found, int(options.port))

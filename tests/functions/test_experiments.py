@@ -17,7 +17,7 @@ import pytest
 from functions.train import pipeline
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.tracking import BucketTracker
+from functions.train.tracking.trackers import BucketTracker
 from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Decision, Pointer

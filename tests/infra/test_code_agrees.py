@@ -17,7 +17,7 @@ from functions.train import pipeline
 from functions.train.lease import Held, claim
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
-from functions.train.tracking import BucketTracker
+from functions.train.tracking.trackers import BucketTracker
 from functions.validate.settings import ValidateSettings
 from functions.watch import main as watch
 from functions.watch.settings import WatchSettings

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 HOMES = {
     "google.cloud.storage": {"shared/store.py"},
-    "mlflow": {"functions/train/tracking.py"},
+    "mlflow": {f"functions/train/tracking/mlflow_{name}.py" for name in ("runs", "registry", "schemas")},
     "google.cloud.dataflow_v1beta3": {"functions/batch/dataflow.py"},
     "google.cloud.bigquery": {"functions/train/data/bigquery.py"},
     "distributed": {"functions/train/search/remote.py"},

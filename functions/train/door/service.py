@@ -11,7 +11,7 @@ from functions.train.door import attempts, call
 from functions.train.door.problems import response
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
-from functions.train.tracking import Tracker
+from functions.train.tracking.trackers import Tracker
 from shared import logs
 from shared.errors import InvalidDataset, ObjectMissing, PermanentError, PreconditionFailed, TransientError
 from shared.problems import Problem, Refusal, refuse

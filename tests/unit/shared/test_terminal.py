@@ -21,7 +21,7 @@ COMMANDS = sorted(
 WITHOUT_OPTIONS = {
     "functions.batch.pipeline",  # needs Apache Beam, which has an environment of its own
     "functions.train.spec_reference",
-    "functions.train.tracking",
+    "functions.train.tracking.mlflow_process",
     "tests.smoke",
 }
 

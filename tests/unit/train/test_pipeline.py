@@ -31,7 +31,7 @@ from functions.train.search.progress import LogLines
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
-from functions.train.tracking import Tracker
+from functions.train.tracking.trackers import Tracker
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import decode, decode_gzip, digest, encode

@@ -17,8 +17,8 @@ import pytest
 from functions.train import pipeline
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
-from functions.train.tracked import TrackedRun, decode_run
-from functions.train.tracking import BucketTracker, MlflowTracker, without_credentials
+from functions.train.tracking.tracked import OUR_TAGS, Standing, TrackedRun, decode_run
+from functions.train.tracking.trackers import BucketTracker, Followed, MlflowTracker, without_credentials
 from shared import layout, logs
 from shared.codec import decode
 from shared.documents import Golden, Manifest
@@ -121,7 +121,7 @@ def test_the_aliases_name_what_each_stage_serves(
     import mlflow
 
     tracker = MlflowTracker(uri, os.environ, limit=300)
-    assert tracker.follow({"staging": run.run_id, "production": None}) is None
+    assert tracker.follow(Standing(serving={"staging": run.run_id, "production": None})) == Followed(None, ())
     model = client.get_registered_model("student-performance")
     assert model.aliases in ({"staging": "1"}, {"staging": 1})
     mlflow.set_tracking_uri(uri)
@@ -132,8 +132,26 @@ def test_the_aliases_name_what_each_stage_serves(
     golden = decode(bucket.read(layout.candidate(run.run_id, layout.GOLDEN)).data, Golden, "golden")
     predicted = served.predict(pd.DataFrame(list(golden.rows[-5:])))
     assert list(predicted) == pytest.approx(list(golden.predictions[-5:]), abs=1e-3)
-    assert tracker.follow({"staging": "20200101T000000Z-00000000", "production": run.run_id}) is None
+    absent = "20200101T000000Z-00000000"
+    told = tracker.follow(Standing(serving={"staging": absent, "production": run.run_id}))
+    assert told == Followed(None, (absent,))
     assert set(client.get_registered_model("student-performance").aliases) == {"production"}
+
+
+def test_a_version_bears_the_verdict_on_its_run(client: Any, run: TrackedRun, uri: str) -> None:
+    tracker, name = MlflowTracker(uri, os.environ, limit=300), "student-performance"
+    client.set_model_version_tag(name, "1", "seen_by", "maria")
+    refused = {"verdict": "refused", "failed_checks": "score, contract", "reasons": "R² is 0.05; area is gone"}
+    absent = "20200101T000000Z-00000000"
+    tags = {run.run_id: refused, absent: {"verdict": "accepted"}}
+    assert tracker.follow(Standing(serving={}, tags=tags)) == Followed(None, (absent,))
+    (version,) = client.search_model_versions(f"name = '{name}' AND tags.verdict = 'refused'")
+    assert {"run_id": run.run_id, "seen_by": "maria", **refused}.items() <= version.tags.items()
+    served = {"verdict": "accepted", "production_since": "2026-11-01T15:00:00Z", "production_by": "otto"}
+    assert tracker.follow(Standing(serving={}, tags={run.run_id: served})) == Followed(None, ())
+    tags = client.get_model_version(name, "1").tags
+    assert {tag: value for tag, value in tags.items() if tag in OUR_TAGS} == served
+    assert tags["seen_by"] == "maria"
 
 
 def test_the_graph_is_a_model_of_the_run(client: Any, run: TrackedRun) -> None:

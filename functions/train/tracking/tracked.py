@@ -6,6 +6,13 @@ from typing import Any
 import msgspec
 
 from shared.documents import Cell, Feature
+from shared.layout import STAGES
+
+VERDICT, FAILED_CHECKS, REASONS = "verdict", "failed_checks", "reasons"
+OUR_TAGS = frozenset(
+    (VERDICT, FAILED_CHECKS, REASONS, *(f"{s}_{word}" for s in STAGES for word in ("since", "until", "by", "why")))
+)
+"""The tags of a version that follow what becomes of its run."""
 
 
 class TrackedAlgorithm(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +59,13 @@ class TrackedRun(msgspec.Struct, frozen=True, kw_only=True):
     model: TrackedModel
     algorithms: tuple[TrackedAlgorithm, ...]
     files: dict[str, bytes]
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of runs: the one that each stage serves, and the tags of each run's version, such as its verdict."""
+
+    serving: dict[str, str | None]
+    tags: dict[str, dict[str, str]] = {}
 
 
 def encode_run(run: TrackedRun) -> bytes:

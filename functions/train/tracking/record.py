@@ -4,7 +4,7 @@ import numpy as np
 
 from functions.train.candidate.selection import Result
 from functions.train.candidate.trained import Trained
-from functions.train.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
+from functions.train.tracking.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from shared import layout
 
 EXAMPLE_ROWS = 5
