@@ -48,7 +48,7 @@ from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
 from functions.train.search.monotone import directions, held, left_out
 from functions.train.search.progress import LogLines, Progress, Silence
-from functions.train.search.search import SearchPlan, out_of_fold, search
+from functions.train.search.search import SearchPlan, search
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
@@ -177,15 +177,17 @@ def train(
         with _stage("select", run_id):
             kept = folds[: len(folds) - searched[0].skipped]
             finish = Finish(table.columns, features, training, holdout, seed, ends, asked)
-            results = with_blend(finish_all(searched, finish, pool), Blending(kept, plan, finish), spec.algorithms)
+            blending = Blending(kept, plan, finish)
+            results = with_blend(finish_all(searched, finish, pool), blending, spec.algorithms)
             selected = select(results, features)
-            algorithm = selected.result.searched.algorithm
-            outside = out_of_fold(algorithm, selected.best.params, kept, plan)
+            outside = blending.in_time(selected.result)
             told = np.flatnonzero(np.isfinite(outside))
             residuals = training.target[told] - outside[told]
             widths = measure(outside[told], residuals, training.features.iloc[told], features)
         with _stage("explain", run_id):
-            background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
+            background = background_document(
+                training, additive=is_additive(selected.result.searched.algorithm.make(seed)), seed=seed
+            )
             effects = winners_effects(selected, finish, background, spec.target_range, kept, pool)
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))

@@ -4,9 +4,10 @@ The weights are those of non-negative least squares. Each fold is predicted with
 the blend's score is as honest as the others'.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,10 @@ SMALLEST_WEIGHT = 0.02
 LEAST_GAIN = 0.002
 """With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
 RESAMPLES = 1_000
-SECONDS_FACTOR = 3.0
-"""Its members are fitted again on every fold, once more for the residuals, and on all rows."""
+SECONDS_FACTOR = 2.0
+"""Its members are fitted again on every fold, and on all rows."""
+ALWAYS_SECONDS = 3.0
+"""The winner is fitted for so long on the folds however late it is: its interval comes from them."""
 
 Vector = NDArray[np.float64]
 
@@ -40,6 +43,31 @@ class Blending:
     folds: Sequence[Fold]
     plan: SearchPlan
     finish: Finish
+    found: dict[str, Vector] = field(default_factory=dict)
+    """The predictions out of fold, by algorithm, which are fitted once."""
+
+    def out_of_fold(self, result: Result) -> Vector:
+        """The predictions (n,) of the result's best setting for the rows that the folds leave out, in turn."""
+        return self._fitted(result, len(self.folds))
+
+    def in_time(self, result: Result) -> Vector:
+        """The same, of as many folds as there is time for, of one at least; the result's remark says of how many."""
+        best = result.best
+        left = max(self.finish.ends - time.monotonic(), ALWAYS_SECONDS) * self.plan.pool.jobs
+        fitting = left * len(self.folds) / best.seconds if best and best.seconds > 0.0 else math.inf
+        count = int(max(1.0, min(len(self.folds), fitting)))
+        if count < len(self.folds) and result.name not in self.found:
+            result.searched.remark = (
+                f"its interval is that of {count} of {len(self.folds)} folds, since the time budget is short"
+            )
+        return self._fitted(result, count)
+
+    def _fitted(self, result: Result, count: int) -> Vector:
+        if result.name not in self.found:
+            params = result.best.params if result.best else {}
+            algorithm = result.searched.algorithm
+            self.found[result.name] = out_of_fold(algorithm, params, self.folds[:count], self.plan)
+        return self.found[result.name]
 
 
 def with_blend(results: Sequence[Result], blending: Blending, asked: AlgorithmsSpec) -> tuple[Result, ...]:
@@ -59,13 +87,14 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
     if len(members) < 2 or time.monotonic() + SECONDS_FACTOR * seconds > blending.finish.ends:
         return None
     began = time.perf_counter()
-    predicted = np.column_stack([_out_of_fold(result, blending) for result in members])
+    predicted = np.column_stack([blending.out_of_fold(result) for result in members])
     tested = np.isfinite(predicted).all(axis=1)
     target = blending.finish.training.target[: len(predicted)]
     candidate, mixed = _candidate([result.name for result in members], predicted, target, blending)
     if candidate is None:
         return None
     searched = Searched(_algorithm(members, blending), [replace(candidate, seconds=time.perf_counter() - began)])
+    blending.found[BLEND] = mixed
     result = blending.finish(searched)
     gain = sure_gain(target[tested], mixed[tested], predicted[tested, 0], blending.plan.tuning.scoring)
     if gain >= LEAST_GAIN or result.graph is None:
@@ -95,11 +124,6 @@ def sure_gain(target: Vector, mixed: Vector, best: Vector, scoring: str) -> floa
     generator = np.random.default_rng(len(target))
     means = [float(saved[generator.integers(0, len(saved), len(saved))].mean()) for _ in range(RESAMPLES)]
     return float(np.quantile(means, 0.05)) / usual if usual > 0.0 else 0.0
-
-
-def _out_of_fold(result: Result, blending: Blending) -> Vector:
-    params = result.best.params if result.best else {}
-    return out_of_fold(result.searched.algorithm, params, blending.folds, blending.plan)
 
 
 def _candidate(

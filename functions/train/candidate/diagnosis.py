@@ -1,8 +1,10 @@
 """What the rows held out say of the winner: which features it leans on, whom it serves worse, what its interval covers.
 
-Pure: a model, rows and an interval in, plain values out. Everything is in the target's units or an R².
+A model, rows and an interval in, plain values out. Everything is in the target's units or an R². The clock decides only
+where a graph is so slow that not all of it can be asked.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from functions.train.candidate.groups import groups, share
 from functions.train.candidate.selection import Rows
-from functions.train.graph.export import columns_of
+from functions.train.graph.export import column, columns_of
 from shared import metrics
 from shared.documents import (
     Assessment,
@@ -27,8 +29,13 @@ from shared.serving.widths import Widths
 
 MAX_ROWS = 5_000
 REPEATS = 10
-MAX_SHUFFLES = 500
-"""With 1,500 features, ten shuffles of each took minutes: there are fewer of each then, at least one."""
+MOST_CELLS = 200_000_000
+"""Cells that all shuffles together may give the graph: ten of each feature for 5,000 rows of 60 features. There are
+fewer shuffles for more features, at least one of each …"""
+MOST_SECONDS = 10.0
+"""… and after so long no more, for a graph that takes its time."""
+MOST_GROUPED = 60
+"""The features that the model leans on most are those whose groups are reported."""
 QUARTERS = 4
 Vector = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -89,13 +96,18 @@ def diagnose(
     low, high = served.ends(predicted, columns)
     inside = (rows.target >= low) & (rows.target <= high)
     risk = served.risk(rows.target, predicted, columns)
+    importances = importance(model, features, columns, rows.target, seed)
+    leading = {entry["feature"] for entry in importances[:MOST_GROUPED]}
+    grouped = [feature for feature in features if feature.name in leading or feature.name in slices]
     return {
         "rows": len(rows.target),
         "actual": rows.target.tolist(),
         "predicted": predicted.tolist(),
         "coverage": coverage(predicted, inside, served.interval.level),
-        "importance": importance(model, features, columns, rows.target, seed),
-        "groups": groups(features, rows, predicted, inside=inside, risk=risk, slices=slices),
+        "importance": importances,
+        "features": len(features),
+        "grouped": len(grouped),
+        "groups": groups(grouped, rows, predicted, inside=inside, risk=risk, slices=slices),
     }
 
 
@@ -119,20 +131,27 @@ def coverage(predicted: Vector, inside: Mask, level: float) -> dict[str, Any]:
 def importance(
     model: Model, features: Sequence[Feature], columns: Mapping[str, list[Cell]], target: Vector, seed: int
 ) -> list[dict[str, Any]]:
-    """R² lost when a feature's column is shuffled, mean and standard deviation of ten shuffles; the largest first."""
-    whole = metrics.r2(target, model.predict(columns))
-    repeats = max(1, min(REPEATS, MAX_SHUFFLES // len(features)))
-    found = []
-    for position, feature in enumerate(features):
-        generator = np.random.default_rng([seed, position])
-        losses = [
-            whole - metrics.r2(target, model.predict({**columns, feature.name: _shuffled(columns, feature, generator)}))
-            for _ in range(repeats)
-        ]
-        found.append({"feature": feature.name, "mean": float(np.mean(losses)), "std": float(np.std(losses))})
-    return sorted(found, key=lambda feature: -float(feature["mean"]))
+    """R² lost when a feature's column is shuffled, mean and standard deviation; the largest first.
 
-
-def _shuffled(columns: Mapping[str, list[Cell]], feature: Feature, generator: np.random.Generator) -> list[Cell]:
-    cells = columns[feature.name]
-    return [cells[place] for place in generator.permutation(len(cells))]
+    Of ten shuffles or, for many features, of as few as `shuffles` says. A feature without time for one is left out.
+    """
+    numeric, categorical = model.arrays(columns)
+    whole = metrics.r2(target, model.run(numeric, categorical))
+    generators = [np.random.default_rng([seed, position]) for position in range(len(features))]
+    losses: dict[str, list[float]] = {feature.name: [] for feature in features}
+    rounds = max(1, min(REPEATS, MOST_CELLS // (len(features) ** 2 * len(target))))
+    ends = time.monotonic() + MOST_SECONDS
+    for feature, generator in list(zip(features, generators, strict=True)) * rounds:
+        cells = column(model, numeric, categorical, feature.name)
+        kept = cells.copy()
+        cells[:] = kept[generator.permutation(len(kept))]
+        losses[feature.name].append(whole - metrics.r2(target, model.run(numeric, categorical)))
+        cells[:] = kept
+        if time.monotonic() > ends:
+            break
+    found = [
+        {"feature": name, "mean": float(np.mean(lost)), "std": float(np.std(lost)), "shuffles": len(lost)}
+        for name, lost in losses.items()
+        if lost
+    ]
+    return sorted(found, key=lambda entry: -float(str(entry["mean"])))

@@ -4,6 +4,7 @@ Arrives: an explainer of the serving graph, and rows. Leaves: plain values for t
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +16,12 @@ from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Finish, Rows, Selected
 from functions.train.data.preprocessing import preprocessing
-from functions.train.graph.export import columns_of, export
+from functions.train.graph.export import column, columns_of, export
 from functions.train.search.folds import Fold
 from functions.train.search.space import Params
 from functions.train.search.workers import Pool
 from functions.train.search.zoo import Algorithm
+from shared.cells import number_of
 from shared.documents import Background, Cell, Feature, TargetRange
 from shared.model_runtime import Model
 from shared.serving.explanation import Explainer
@@ -30,6 +32,8 @@ MOST_GRAPH_ROWS = 400_000
 MOST_SECONDS = 8.0
 """Explanations of further rows are left out after so long: a figure of the report is not worth a minute."""
 AT_ONCE = 10
+SLOW_ROWS = 1_000
+"""Rows that take so many graph rows are explained one by one, so that the clock is looked at between them."""
 FOLD_ROWS = 50
 MOST_REFIT_SECONDS = 60.0
 DEPENDENCE_ROWS = 200
@@ -55,14 +59,17 @@ class Explained:
         return sizes
 
 
-def explained(explainer: Explainer, model: Model, rows: Rows, most: int = MOST_ROWS) -> Explained:
-    """At most `most` of the rows, as many as can be explained in seconds."""
+def explained(
+    explainer: Explainer, model: Model, rows: Rows, most: int = MOST_ROWS, seconds: float | None = None
+) -> Explained:
+    """At most `most` of the rows, as many as can be explained in `seconds`, but one at least."""
+    step = 1 if explainer.graph_rows > SLOW_ROWS else AT_ONCE
     most = max(AT_ONCE, min(most, MOST_GRAPH_ROWS // explainer.graph_rows, len(rows.target)))
     chosen = rows.features.iloc[np.unique(np.linspace(0, len(rows.target) - 1, most).astype(int))]
     numeric, categorical = model.arrays(columns_of(chosen))
-    ends, parts = time.monotonic() + MOST_SECONDS, []
-    for start in range(0, len(chosen), AT_ONCE):
-        numbers, words = numeric[start : start + AT_ONCE], categorical[start : start + AT_ONCE]
+    ends, parts = time.monotonic() + (MOST_SECONDS if seconds is None else seconds), []
+    for start in range(0, len(chosen), step):
+        numbers, words = numeric[start : start + step], categorical[start : start + step]
         parts.append(explainer.effects(ModelInput(numbers, words, len(numbers))))
         if time.monotonic() > ends:
             break
@@ -78,6 +85,7 @@ class FoldFit:
     params: Params
     background: Background
     bounds: TargetRange
+    seconds: float = MOST_SECONDS
 
     def __call__(self, test_rows: NDArray[np.intp]) -> Vector:
         """The mean |effect| (d,) over some rows held out, of a model that never saw `test_rows`."""
@@ -89,7 +97,7 @@ class FoldFit:
         pipeline.fit(training.features.iloc[kept], training.target[kept], model__sample_weight=weights)
         model = Model(export(pipeline), self.finish.features)
         explainer = Explainer(self.bounds, model, self.background)
-        return explained(explainer, model, self.finish.held_out, FOLD_ROWS).mean_sizes
+        return explained(explainer, model, self.finish.held_out, FOLD_ROWS, self.seconds).mean_sizes
 
 
 def winners_effects(
@@ -106,7 +114,8 @@ def winners_effects(
     seconds = selected.result.fit_seconds * len(folds)
     stable = None
     if seconds <= MOST_REFIT_SECONDS and time.monotonic() + seconds < finish.ends:
-        fit = FoldFit(finish, selected.result.searched.algorithm, selected.best.params, background, bounds)
+        algorithm = selected.result.searched.algorithm
+        fit = FoldFit(finish, algorithm, selected.best.params, background, bounds, MOST_SECONDS / len(folds))
         sizes = pool.run(fit, [fold.test_rows for fold in folds], seconds + len(folds))
         stable = stability(sizes, found.names)
     leading = [found.names[place] for place in np.argsort(-found.mean_sizes, kind="stable")]
@@ -135,12 +144,18 @@ def stability(sizes: Sequence[Vector], names: Sequence[str]) -> dict[str, Any]:
 def dependence(model: Model, features: Sequence[Feature], rows: Rows, leading: Sequence[str]) -> list[dict[str, Any]]:
     """The mean prediction where one feature of all rows has the same value, for each value of the leading features."""
     chosen = rows.features.iloc[np.unique(np.linspace(0, len(rows.target) - 1, DEPENDENCE_ROWS).astype(int))]
-    columns = columns_of(chosen)
+    numeric, categorical = model.arrays(columns_of(chosen))
     known = {feature.name: feature for feature in features}
     found = []
     for name in leading[:DEPENDENCE_FEATURES]:
-        values = _values(known[name], columns[name])
-        predicted = [model.predict({**columns, name: [value] * len(chosen)}) for value in values]
+        cells = column(model, numeric, categorical, name)
+        kept = cells.copy()
+        values = _values(known[name], kept)
+        predicted = []
+        for value in values:
+            cells[:] = number_of(value) if known[name].kind != "categorical" else value
+            predicted.append(model.run(numeric, categorical))
+        cells[:] = kept
         found.append(
             {
                 "feature": name,
@@ -176,13 +191,14 @@ def effects_document(
     }
 
 
-def _values(feature: Feature, cells: Sequence[Cell]) -> list[Cell]:
+def _values(feature: Feature, cells: NDArray[Any]) -> list[Cell]:
     """The values to try: the usual categories, or evenly spread quantiles of the numbers."""
-    present = [cell for cell in cells if cell is not None]
     if feature.kind == "categorical":
-        usual = sorted(set(feature.categories or ()), key=lambda name: -present.count(name))
+        counts = Counter(cells.tolist())
+        usual = sorted(feature.categories or (), key=lambda name: -counts[name])
         return [name for name in (feature.categories or ()) if name in usual[:MOST_CATEGORIES]]
-    if not present:
+    present = cells[~np.isnan(cells)]
+    if not present.size:
         return [feature.imputed]
-    points = np.unique(np.quantile(np.array(present, dtype=np.float64), np.linspace(0.02, 0.98, POINTS)))
+    points = np.unique(np.quantile(present, np.linspace(0.02, 0.98, POINTS)))
     return [float(point) for point in points]

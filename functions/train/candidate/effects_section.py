@@ -6,6 +6,8 @@ from typing import Any
 from functions.train.candidate import plots
 from shared.metrics import significant
 
+SHOWN = 60
+
 
 def effects_section(found: dict[str, Any] | None, target: str) -> str:
     """The section; empty for a report without effects."""
@@ -19,8 +21,10 @@ def effects_section(found: dict[str, Any] | None, target: str) -> str:
             significant(entry["spread"]),
             _ranks(ranks.get(entry["feature"])),
         )
-        for entry in found["features"]
+        for entry in found["features"][:SHOWN]
     )
+    left = len(found["features"]) - SHOWN
+    further = f"<p>And {left} more in report.json, which move it less.</p>" if left > 0 else ""
     curves = found["dependence"]
     dependence = (
         f'<figure><img alt="Partial dependence" src="{plots.dependence(curves, target)}"></figure>'
@@ -35,7 +39,7 @@ def effects_section(found: dict[str, Any] | None, target: str) -> str:
         f"them) over {found['rows']} rows held out. {_stability(found['stability'])}</p>"
         f'<figure><img alt="Mean size of the effects" src="{plots.effects(found["features"])}"></figure>'
         '<div class="scroll"><table><thead><tr><th>Feature</th><th>Mean size</th><th>Standard deviation</th>'
-        f"<th>Rank in the folds</th></tr></thead><tbody>{rows}</tbody></table></div>{dependence}"
+        f"<th>Rank in the folds</th></tr></thead><tbody>{rows}</tbody></table></div>{further}{dependence}"
     )
 
 

@@ -19,6 +19,7 @@ from shared.documents import Interval
 from shared.metrics import R2, SCORINGS, Scoring, significant
 
 SHOWN_CANDIDATES = 12
+SHOWN_IMPORTANCES = 20
 
 
 def report_document(
@@ -82,6 +83,10 @@ def report_page(document: dict[str, Any]) -> bytes:
         width_rule=html.escape(width_rule(held["coverage"].get("rule"))),
         coverage="".join(_coverage_row(part) for part in held["coverage"]["by_prediction"]),
         importance=plots.importance(held["importance"]),
+        shuffles=_shuffles(held),
+        grouped=f" Groups are those of {held['grouped']} of {held['features']} features, which matter most."
+        if held["grouped"] < held["features"]
+        else "",
         effects=effects_section(document["effects"], document["target"]),
         risk_heading="<th>Missed</th><th>False alarms</th>" if "missed" in (held["groups"] or [{}])[0] else "",
         groups="".join(_group_row(group) for group in held["groups"]),
@@ -92,6 +97,16 @@ def report_page(document: dict[str, Any]) -> bytes:
         before=moved_section(document.get("before")),
         warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
     ).encode()
+
+
+def _shuffles(held: dict[str, Any]) -> str:
+    """How surely the importances are known, and which of them are shown."""
+    entries, features = held["importance"], held["features"]
+    counts = {entry["shuffles"] for entry in entries}
+    times = " to ".join(map(str, dict.fromkeys([min(counts), max(counts)])))
+    shown = f"; the first {SHOWN_IMPORTANCES} of {features} features" if features > SHOWN_IMPORTANCES else ""
+    late = f"; for {features - len(entries)} there was no time" if len(entries) < features else ""
+    return f"Mean of {times} shuffles of each, the line is their standard deviation{shown}{late}."
 
 
 def _gain(scores: dict[str, Any] | None, scoring: Scoring) -> float:
@@ -241,11 +256,12 @@ model’s card</a>.</p>
 <table><thead><tr><th>Prediction</th><th>Rows</th><th>Covered</th></tr></thead><tbody>{coverage}</tbody></table>
 <h2>What the model leans on</h2>
 <figure><img alt="Permutation importance" src="{importance}"></figure>
+<p>{shuffles}</p>
 {effects}
 <h2>Who is served worse</h2>
 <p>The largest mean absolute error first. R² within a group is measured against that group's own mean. Bias is
 actual − predicted. In brackets the 95 % interval of each figure: groups whose intervals overlap may well be served
-alike.</p>
+alike.{grouped}</p>
 <div class="scroll"><table>
 <thead><tr><th>Feature</th><th>Group</th><th>Rows</th><th>R²</th><th>MAE</th><th>Bias</th><th>Covered</th>{risk_heading}</tr></thead>
 <tbody>{groups}</tbody></table></div>

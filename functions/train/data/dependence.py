@@ -25,6 +25,8 @@ SURE = 3.0
 MOST_ROWS = 2_000
 MOST_GROUPS = 3
 FOLDS = 4
+MOST_TRIED = 100
+"""Features that a split of the forest chooses among: with 1,500 of them, all at every split took minutes."""
 MIN_MOMENTS = 20
 Vector = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -102,8 +104,10 @@ def _outside(features: pd.DataFrame, target: Vector, columns: Sequence[Column], 
     predicted = np.full(len(target), np.nan)
     for train, test in parts:
         steps = preprocessing(columns).fit(features.iloc[train])
-        forest = ExtraTreesRegressor(20, min_samples_leaf=5, random_state=0, n_jobs=1)
-        forest.fit(steps.transform(features.iloc[train]), target[train])
+        rows = steps.transform(features.iloc[train])
+        tried = MOST_TRIED if rows.shape[1] > MOST_TRIED else None
+        forest = ExtraTreesRegressor(20, min_samples_leaf=5, max_features=tried, random_state=0, n_jobs=1)
+        forest.fit(rows, target[train])
         predicted[test] = forest.predict(steps.transform(features.iloc[test]))
     return predicted
 

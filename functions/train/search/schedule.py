@@ -23,6 +23,9 @@ MANY = 10.0
 """A fit that takes so many times what was expected of it is ended, where it runs in a process …"""
 PATIENCE_SECONDS = 5.0
 """… but not before this: on a busy computer a short fit may take many times as long."""
+SHORT_SHARE = 20
+FEWEST_TREES = 5
+"""Of an algorithm whose first fit may take longer than that, one with a twentieth of the trees is measured before."""
 
 
 @dataclass(eq=False)
@@ -111,9 +114,31 @@ LIMIT: Limit[Task, Measured] = Limit(seconds_allowed, lost)
 
 
 def run_pilots(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pace) -> None:
-    """Measure one fit of every algorithm whose pace is not known yet, the cheapest first."""
+    """Measure one fit of every algorithm whose pace is not known yet, the cheapest first; of one whose fit may take
+    long, a short one. They may all take many times what is expected of them."""
     unknown = [trial for trial in pilots(trials) if not pace.knows(trial.algorithm)]
-    _run([Fit(trial, 0) for trial in unknown], lambda task: task, pool, progress, pace)
+    tasks = [short(trial.tasks[0]) for trial in unknown if may_be_long(trial.tasks[0])]
+    for task, measured in zip(tasks, pool.run(measure, tasks, _at_worst(tasks), limit=LIMIT), strict=True):
+        pace.learn(task, measured)
+    fits = [Fit(trial, 0) for trial in unknown if not may_be_long(trial.tasks[0])]
+    _run(fits, lambda task: task, pool, progress, pace, _at_worst([fit.task for fit in fits]))
+
+
+def may_be_long(task: Task) -> bool:
+    """Whether a fit that grows trees may take longer than patience has, as far as can be told before any."""
+    return task.algorithm.rounds is not None and MANY * task.cost > PATIENCE_SECONDS
+
+
+def short(task: Task) -> Task:
+    """The first candidate of the task with a few trees, which cost in proportion."""
+    rounds, params = str(task.algorithm.rounds), dict(task.group[0])
+    trees = max(params[rounds] // SHORT_SHARE, FEWEST_TREES)
+    cost = task.cost * trees / max(other[rounds] for other in task.group)
+    return replace(task, group=({**params, rounds: trees},), cost=cost)
+
+
+def _at_worst(tasks: Sequence[Task]) -> float:
+    return MANY * sum(task.cost for task in tasks)
 
 
 def run_trials(trials: Sequence[Trial], pool: Pool, deadline: float, progress: Progress, pace: Pace) -> None:
@@ -133,12 +158,22 @@ def run_trials(trials: Sequence[Trial], pool: Pool, deadline: float, progress: P
         _run(longest_first, pace.priced, pool, progress, pace)
 
 
-def _run(fits: Sequence[Fit], price: Callable[[Task], Task], pool: Pool, progress: Progress, pace: Pace) -> None:
+def _run(
+    fits: Sequence[Fit],
+    price: Callable[[Task], Task],
+    pool: Pool,
+    progress: Progress,
+    pace: Pace,
+    seconds: float | None = None,
+) -> None:
+    """Measure the fits; `seconds`: what they may take in one process, by default what is expected."""
+
     def advance(task: Task, _: Measured) -> None:
         progress.advance(task.algorithm.name, task.cost)
 
     tasks = [price(fit.task) for fit in fits]
-    results = pool.run(measure, tasks, sum(task.cost for task in tasks), advance, LIMIT)
+    expected = sum(task.cost for task in tasks) if seconds is None else seconds
+    results = pool.run(measure, tasks, expected, advance, LIMIT)
     for fit, measured in zip(fits, results, strict=True):
         fit.trial.measured[fit.fold] = measured
         pace.learn(fit.task, measured)
