@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 from msgspec.structs import replace
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as TextTable
 
 from functions.train import pipeline
+from functions.train.bars import Bars
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
 from functions.train.data.gathering import File, gather
@@ -50,38 +50,6 @@ GENERATION = 0
 """A file on a disk has none."""
 GATHERED = "gathered.parquet"
 """What a source of several files is called, which no file is."""
-
-
-class Bars:
-    """A bar per algorithm and stage, with an estimate of what is left."""
-
-    def __init__(self, console: Console) -> None:
-        self._shown = Progress(
-            TextColumn("{task.description:32}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._bars: dict[str, Any] = {}
-
-    def __enter__(self) -> "Bars":
-        self._shown.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._shown.stop()
-
-    def begin(self, stage: str, fits: Mapping[str, int]) -> None:
-        """Bars for a stage."""
-        self._bars = {name: self._shown.add_task(f"{name} ({stage})", total=count) for name, count in fits.items()}
-
-    def expect(self, seconds: float) -> None:
-        """The bars estimate for themselves, each its algorithm."""
-
-    def advance(self, algorithm: str, _seconds: float) -> None:
-        """One fit on."""
-        self._shown.advance(self._bars[algorithm])
 
 
 def main(arguments: Sequence[str]) -> int:

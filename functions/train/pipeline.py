@@ -49,6 +49,8 @@ from functions.train.search.folds import make_folds
 from functions.train.search.monotone import directions, held, left_out
 from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.search import SearchPlan, search
+from functions.train.search.searched import reporting_seconds
+from functions.train.search.time_left import Ahead
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
@@ -184,6 +186,7 @@ def train(
             told = np.flatnonzero(np.isfinite(outside))
             residuals = training.target[told] - outside[told]
             widths = measure(outside[told], residuals, training.features.iloc[told], features)
+        plan.progress.expect(Ahead(finishing=reporting_seconds(selected.result.searched.algorithm)))
         with _stage("explain", run_id):
             background = background_document(
                 training, additive=is_additive(selected.result.searched.algorithm.make(seed)), seed=seed
@@ -191,8 +194,9 @@ def train(
             effects = winners_effects(selected, finish, background, spec.target_range, kept, pool)
     with _stage("report", run_id):
         winner = Winner(features, selected, conformal_interval(residuals))
-        predictions = answered(selected.model, holdout, spec.target_range)
-        profile = profile_document(features, training, residuals, predictions, seed, widths.spread)
+        profile = profile_document(
+            features, training, residuals, answered(selected.model, holdout, spec.target_range), seed, widths.spread
+        )
         served = Served(winner.interval, spec.target_range, spec.assessment, profile)
         findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by)
         findings["coverage"]["rule"] = widths.figures

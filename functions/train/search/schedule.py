@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from functions.train.search.fits import Measured, Task, measure
 from functions.train.search.processes import Limit
 from functions.train.search.progress import Progress
+from functions.train.search.time_left import Ahead
 from functions.train.search.workers import Pool
 from functions.train.search.zoo import Algorithm
 
@@ -141,19 +142,30 @@ def _at_worst(tasks: Sequence[Task]) -> float:
     return MANY * sum(task.cost for task in tasks)
 
 
-def run_trials(trials: Sequence[Trial], pool: Pool, deadline: float, progress: Progress, pace: Pace) -> None:
-    """Measure every fold of every trial, or mark it as cut where `deadline` (monotonic) leaves no time for it."""
+def run_trials(
+    trials: Sequence[Trial],
+    pool: Pool,
+    deadline: float,
+    progress: Progress,
+    pace: Pace,
+    ahead: Callable[[float], Ahead] = Ahead,
+) -> None:
+    """Measure every fold of every trial, or mark it as cut where `deadline` (monotonic) leaves no time for it.
+
+    `ahead`: what the run has ahead of it where this stage is work of so many seconds.
+    """
     run_pilots(trials, pool, progress, pace)
     costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
     left = (deadline - time.monotonic()) * pool.jobs
     expected = sum(costs.values())
-    progress.expect(min(expected, left))
     if expected > HURRY_SHARE * left:
         in_time = admitted(in_turn(trials, costs), costs, left)
+        progress.expect(ahead(sum(costs[trial] for trial in in_time)))
         for trial in set(trials) - set(in_time):
             trial.cut()
         _run([fit for trial in in_time for fit in trial.fits()], pace.priced, pool, progress, pace)
     else:
+        progress.expect(ahead(expected))
         longest_first = sorted(_fits(trials), key=lambda fit: -pace.priced(fit.task).cost)
         _run(longest_first, pace.priced, pool, progress, pace)
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from functions.train.search.fits import Task, predictions
 from functions.train.search.folds import Fold, Matrix
 from functions.train.search.progress import Progress, Silence
 from functions.train.search.schedule import Pace, Trial, run_pilots, run_trials
-from functions.train.search.searched import Candidate, Searched, SearchStage, far_behind
+from functions.train.search.searched import Candidate, Searched, SearchStage, far_behind, finishing_seconds
 from functions.train.search.space import Params
+from functions.train.search.time_left import Ahead
 from functions.train.search.workers import HERE, Pool, Workers
 from functions.train.search.zoo import Algorithm, suited
 from shared.dataset import TuningSpec
@@ -31,6 +33,10 @@ RANDOM_SHARE = 0.75
 OPENING_SHARE = 0.5
 """Where the opening would take more than this share of the random stage's time, some folds are skipped."""
 MIN_FOLDS = 2
+STAYING = 0.3
+"""Of the work that waits behind a stage about so much is done: by then others are far behind."""
+LONGEST = 1e9
+"""Seconds of what cannot be expected to end."""
 LOOKS = (5, 10)
 """After so many draws of everybody it is asked who can still win, and once more before the grid."""
 
@@ -67,6 +73,7 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
         race.draw(count)
         race.drop()
     race.refine()
+    plan.progress.expect(Ahead(finishing=finishing_seconds(race.searched, plan.pool.jobs)))
     return race.searched
 
 
@@ -95,6 +102,7 @@ class Race:
                     break
         trials = self._begin("opening", dict.fromkeys(map(_name, opening), 1), self._random_deadline)
         run_pilots(_joined(trials), self._plan.pool, self._plan.progress, self._pace)
+        self._postpone(trials)
         self._skip_folds(_joined(trials))
         self._end("opening", trials, self._random_deadline)
 
@@ -144,15 +152,50 @@ class Race:
         """Fit them, as many as there is time for."""
         if not _joined(trials):
             return
-        run_trials(_joined(trials), self._plan.pool, deadline, self._plan.progress, self._pace)
+        ahead = partial(self._ahead, title)
+        run_trials(_joined(trials), self._plan.pool, deadline, self._plan.progress, self._pace, ahead)
         for entry in self.searched:
             _record("grid" if title == "grid" else "random", entry, trials[_name(entry)])
+
+    def _ahead(self, title: str, stage: float) -> Ahead:
+        """What a stage of so many seconds of one process, the further draws and grids of all that are still in the
+        race, and finishing what was found have ahead."""
+        plan, work = self._plan, 0.0
+        for entry in self.searched:
+            if entry.behind is None and title != "grid":
+                waiting = [*self._waiting[_name(entry)], *self._likely_grid(entry)]
+                trials = self._trials(entry.algorithm, waiting, plan.deadline)
+                work += sum(self._pace.priced(task).cost for trial in trials for task in trial.tasks)
+        later = min(work if plan.full else STAYING * work, LONGEST) / plan.pool.jobs
+        finishing = finishing_seconds(self.searched, plan.pool.jobs)
+        return Ahead(stage, plan.pool.jobs, later, finishing, max(plan.deadline - time.monotonic(), 0.0))
+
+    def _likely_grid(self, entry: Searched) -> list[Params]:
+        """The grid as it would be around the best of now."""
+        best = entry.best.params if entry.best else dict(entry.algorithm.opening)
+        return refinement(entry.algorithm, best, [])[0] if best else []
 
     def _trials(self, algorithm: Algorithm, candidates: Sequence[Params], deadline: float) -> Iterator[Trial]:
         for numbers in shared_fits(algorithm, candidates):
             group = [candidates[number] for number in numbers]
             tasks = tuple(_task(algorithm, group, fold, self._plan, deadline) for fold in self._folds)
             yield Trial(algorithm, numbers, tasks)
+
+    def _opening_left(self) -> float:
+        """The seconds of one process that the opening may take yet."""
+        return max(OPENING_SHARE * (self._random_deadline - time.monotonic()), 0.0) * self._plan.pool.jobs
+
+    def _postpone(self, trials: dict[str, list[Trial]]) -> None:
+        """Let those wait whose opening would not fit even on the fewest folds, so that it takes none from the others.
+
+        They come again among the first draws, where cheaper settings of theirs go before.
+        """
+        left, fewest = self._opening_left(), min(MIN_FOLDS, len(self._folds))
+        for name, own in trials.items():
+            least = sum(self._pace.priced(task).cost for trial in own for task in trial.tasks[:fewest])
+            if own and least > left and not any(trial.measured for trial in own):
+                self._waiting[name] = [*(trial.tasks[0].group[0] for trial in own), *self._waiting[name]]
+                trials[name] = []
 
     def _skip_folds(self, trials: Sequence[Trial]) -> None:
         """Skip folds where the opening would take too long on all of them, as one fit of each shows.
@@ -161,10 +204,10 @@ class Race:
         """
         costs = [sum(self._pace.priced(task).cost for task in trial.tasks) for trial in trials]
         expected = sum(cost for cost in costs if cost < math.inf)
-        left = OPENING_SHARE * (self._random_deadline - time.monotonic()) * self._plan.pool.jobs
-        if not expected > max(left, 0.0):
+        left = self._opening_left()
+        if not expected > left:
             return
-        kept = max(int(len(self._folds) * max(left, 0.0) / expected), min(MIN_FOLDS, len(self._folds)))
+        kept = max(int(len(self._folds) * left / expected), min(MIN_FOLDS, len(self._folds)))
         for entry in self.searched:
             entry.skipped = len(self._folds) - kept
             entry.candidates = [candidate.on_folds(kept) for candidate in entry.candidates]

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from functions.train.search.blend import BLEND
 from functions.train.search.space import Params
 from functions.train.search.zoo import Algorithm
 
@@ -17,6 +18,10 @@ REACH_SHARE = 0.02
 """What more candidates may still gain: this share of what the leader leaves unexplained, or of its error …"""
 REACH_OF_DRAWS = 0.5
 """… and half of the distance between the best and the third best draw, which shows how much the settings matter."""
+LINEAR_SECONDS = 3.0
+TREES_SECONDS = 12.0
+"""What explaining, drawing and reporting take of a model that adds up, and of trees."""
+BLENDED = 5
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,22 @@ def far_behind(searched: Sequence[Searched], perfect: float) -> dict[str, float]
         if np.mean(gaps) > SURE * error + reach:
             found[entry.algorithm.name] = float(np.mean(gaps))
     return found
+
+
+def finishing_seconds(searched: Sequence[Searched], jobs: int) -> float:
+    """About what finishing takes: every algorithm refitted and proved, the best five blended, the winner explained and
+    reported on."""
+    found = [(entry.algorithm, entry.best) for entry in searched if entry.best]
+    costs = sorted((best.seconds / len(best.scores) for _, best in found), reverse=True)
+    folds = max((len(best.scores) for _, best in found), default=1)
+    leader = max(found, key=lambda one: one[1].mean)[0] if found else None
+    return reporting_seconds(leader) + (sum(costs) + folds * sum(costs[:BLENDED])) / jobs
+
+
+def reporting_seconds(winner: Algorithm | None) -> float:
+    """About what explaining the winner and reporting on it take."""
+    linear = winner is None or (winner.rounds is None and winner.name != BLEND)
+    return LINEAR_SECONDS if linear else TREES_SECONDS
 
 
 def _spread(searched: Searched) -> float:

@@ -1,6 +1,5 @@
 """A whole training run over an honest in-memory bucket."""
 
-import itertools
 import json
 import threading
 import time
@@ -29,6 +28,7 @@ from functions.train.search import progress
 from functions.train.search.folds import make_folds
 from functions.train.search.progress import LogLines
 from functions.train.search.search import SearchPlan, search
+from functions.train.search.time_left import Ahead
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking.trackers import Tracker
@@ -198,16 +198,19 @@ def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> 
 def test_a_search_tells_its_log_how_far_it_is_and_not_too_often(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(logs, "info", lambda message, **_: said.append(message))
-    clock = itertools.count(0.0, 2.0)
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: clock.now))
     lines = LogLines("20260105T070000Z-0123abcd")
     lines.begin("random", {"Ridge": 1, "RandomForest": 599})
     lines.advance("Ridge", 0.01)
-    lines.expect(599 * 3.0)
-    for _ in range(599):  # two seconds each, where three were expected: twenty minutes
+    lines.expect(Ahead(work=599 * 3.0, finishing=60.0))
+    for _ in range(599):  # two seconds each, where three were expected: twenty minutes, and what comes after
+        clock.now += 2.0
         lines.advance("RandomForest", 3.0)
     assert said[0] == "search (random) 600 fits of 2 algorithms"
-    assert said[1] == "search (random) 2 of 600 fits; about 1196 s left; through: Ridge"
+    assert said[1] == "search (random) 4 of 600 fits; the run takes about 27 min yet; through: Ridge"
+    done, left = int(said[-1].split()[2]), int(said[-1].split("; the run takes about ")[1].split()[0])
+    assert left == pytest.approx(2 * (600 - done) + 60 * 2 / 3, abs=2)
     assert 20 < len(said) < 50
 
 

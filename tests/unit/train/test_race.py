@@ -22,6 +22,7 @@ from functions.train.search.schedule import Trial, admitted
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
+from functions.train.search.time_left import Ahead
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
@@ -51,7 +52,7 @@ class Told:
     def begin(self, stage: str, fits: Mapping[str, int]) -> None:
         self.begun.append((stage, dict(fits)))
 
-    def expect(self, seconds: float) -> None:
+    def expect(self, ahead: Ahead) -> None:
         pass
 
     def advance(self, algorithm: str, _seconds: float, /) -> None:

@@ -1,0 +1,169 @@
+"""What comes after the search is bounded too: proof, importance, groups and residuals of wide, slow or late runs."""
+
+import io
+import math
+import resource
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from functions.train import pipeline
+from functions.train.candidate import diagnosis
+from functions.train.candidate.blending import Blending
+from functions.train.candidate.diagnosis import Served, diagnose, importance
+from functions.train.candidate.selection import Finish, Result, Rows, describe_features
+from functions.train.graph.export import columns_of, proof_rows, require_parity
+from functions.train.inputs import RunInputs
+from functions.train.search.search import SearchPlan
+from functions.train.search.searched import Candidate, Searched
+from functions.train.search.workers import Pool, Workers
+from functions.train.search.zoo import MODEL_ZOO
+from functions.train.settings import SearchSettings
+from shared import layout
+from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.documents import Feature, Interval, TargetRange
+from shared.store import Download
+from shared.tables.reading import Column
+from tests.unit.train.test_race import folds
+
+SPEC = DatasetSpec(name="n", source="t.csv", target="y")
+
+
+class Asked:
+    """A model of numbers that answers with the first, and remembers how many rows it was asked for."""
+
+    categorical = ()
+
+    def __init__(self, names: Sequence[str], pause: float = 0.0) -> None:
+        self.numeric = tuple(names)
+        self.rows: list[int] = []
+        self._pause = pause
+
+    def arrays(self, columns: dict[str, list[Any]]) -> tuple[NDArray[np.float64], NDArray[np.object_]]:
+        numbers = np.array([columns[name] for name in self.numeric], dtype=np.float64).T.copy()
+        return numbers, np.empty((len(numbers), 0), dtype=object)
+
+    def run(self, numeric: NDArray[np.float64], _words: NDArray[np.object_]) -> NDArray[np.float64]:
+        self.rows.append(len(numeric))
+        time.sleep(self._pause)
+        first: NDArray[np.float64] = np.nan_to_num(numeric[:, 0])
+        return first
+
+    def predict(self, columns: dict[str, list[Any]]) -> NDArray[np.float64]:
+        return self.run(*self.arrays(columns))
+
+
+def wide(rows: int, width: int) -> tuple[Rows, tuple[Feature, ...]]:
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(generator.normal(size=(rows, width))).add_prefix("x")
+    table = Rows(frame, frame["x0"].to_numpy() + generator.normal(scale=0.1, size=rows))
+    return table, describe_features([Column(str(name), "numeric", False) for name in frame], table, SPEC)
+
+
+def test_a_wide_table_is_proved_with_fewer_rows_and_a_usual_one_with_all() -> None:
+    assert proof_rows(20) >= 100_000
+    rows, features = wide(300, 1_500)
+    model = Asked([feature.name for feature in features])
+
+    class Same:
+        def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+            first: NDArray[np.float64] = np.nan_to_num(frame["x0"].to_numpy())
+            return first
+
+    assert require_parity(Same(), model, features, rows.features, 0) == 0.0  # type: ignore[arg-type]
+    assert model.rows == [300, proof_rows(1_500)]
+    assert 200 <= proof_rows(1_500) < 5_000
+    assert proof_rows(10**9) == 200
+
+
+@pytest.mark.parametrize(("width", "shuffles"), [(4, 10), (1_500, 2)])
+def test_many_features_are_shuffled_fewer_times_and_that_is_said(width: int, shuffles: int) -> None:
+    rows, features = wide(44, width)
+    model = Asked([feature.name for feature in features])
+    found = importance(model, features, columns_of(rows.features), rows.target, 0)  # type: ignore[arg-type]
+    assert {entry["shuffles"] for entry in found} == {shuffles}
+    assert len(found) == width
+    assert len(model.rows) == 1 + width * shuffles
+    assert found[0]["feature"] == "x0"
+    assert found[0]["mean"] > 0.5
+    assert {entry["mean"] for entry in found[1:]} == {0.0}  # every column is put back
+
+
+def test_a_slow_graph_is_asked_for_as_long_as_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "MOST_SECONDS", 0.05)
+    rows, features = wide(30, 20)
+    model = Asked([feature.name for feature in features], pause=0.02)
+    found = importance(model, features, columns_of(rows.features), rows.target, 0)  # type: ignore[arg-type]
+    assert 1 <= len(found) <= 3
+    assert {entry["shuffles"] for entry in found} == {1}
+
+
+def test_groups_are_those_of_the_leading_features_and_of_the_slices() -> None:
+    rows, features = wide(60, 100)
+    model = Asked([feature.name for feature in features])
+    served = Served(Interval(level=0.9, low_residual=-1.0, high_residual=1.0), TargetRange())
+    found = diagnose(model, features, rows, served, 0, slices=("x99",))  # type: ignore[arg-type]
+    named = {group["feature"] for group in found["groups"]}
+    assert {"x0", "x99"} <= named
+    assert len(named) == found["grouped"] == 61
+    assert found["features"] == 100
+
+
+def late(seconds_left: float) -> tuple[Blending, Result]:
+    best = Candidate("random", {}, (0.5,) * 5, (0.5,) * 5, seconds=50.0)
+    searched = Searched(MODEL_ZOO[1], [best])
+    empty = Rows(pd.DataFrame(), np.zeros(0))
+    finish = Finish((), (), empty, empty, 0, ends=time.monotonic() + seconds_left)
+    plan = SearchPlan(TuningSpec(), 0, Pool(Workers(1, "sequential")))
+    return Blending(folds(), plan, finish), Result(searched, best, None, None, None, 1.0, None, None)
+
+
+@pytest.mark.parametrize(("left", "count"), [(-100.0, 1), (25.0, 2), (1_000.0, 5), (math.inf, 5)])
+def test_residuals_come_from_as_many_folds_as_there_is_time_for(left: float, count: int) -> None:
+    blending, result = late(left)
+    predicted = blending.in_time(result)
+    assert np.isfinite(predicted).sum() == count * 40
+    remark = f"its interval is that of {count} of 5 folds, since the time budget is short"
+    assert result.searched.remark == (remark if count < 5 else None)
+
+
+def test_what_was_fitted_out_of_fold_is_not_fitted_again() -> None:
+    blending, result = late(-100.0)
+    whole = blending.out_of_fold(result)
+    assert np.isfinite(whole).all()
+    assert blending.in_time(result) is whole
+    assert result.searched.remark is None
+
+
+def processor_seconds(act: Callable[[], Any]) -> tuple[float, Any]:
+    def used() -> float:
+        both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(one.ru_utime + one.ru_stime for one in both)
+
+    before = used()
+    found = act()
+    return used() - before, found
+
+
+def test_a_whole_run_on_few_rows_and_many_columns_keeps_to_its_budget() -> None:
+    """1.5 times the budget and a constant, in processor time, which a busy computer does not change."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(np.round(generator.normal(size=(220, 700)), 3)).add_prefix("x")
+    frame["y"] = np.round(frame["x0"] * 3 + frame["x1"] + generator.normal(scale=0.3, size=220), 3)
+    spec = b'name = "wide"\nsource = "w.csv"\ntarget = "y"\n[tuning]\nfolds = 3\n'
+    text = io.BytesIO()
+    frame.to_csv(text, index=False)
+    inputs = RunInputs(parse_spec(spec), Download(spec, 0), "w.csv", Download(text.getvalue(), 0))
+    settings = SearchSettings(jobs=1, backend="loky", budget_seconds=8.0, git_sha="unknown")
+    seconds, run = processor_seconds(lambda: pipeline.train(inputs, settings, "20260105T070000Z-0123abcd"))
+    assert run.selected.holdout.r2 > 0.9
+    assert seconds < 1.5 * settings.budget_seconds + 10.0
+    page = run.files[layout.REPORT_PAGE].decode()
+    assert "Groups are those of 60 of 700 features, which matter most." in page
+    assert "the first 20 of 700 features" in page
+    assert "And 640 more in report.json" in page
