@@ -148,26 +148,23 @@ def run_trials(
     deadline: float,
     progress: Progress,
     pace: Pace,
-    ahead: Callable[[float], Ahead] = Ahead,
+    ahead: Callable[[float], Ahead] | None = None,
 ) -> None:
     """Measure every fold of every trial, or mark it as cut where `deadline` (monotonic) leaves no time for it.
 
-    `ahead`: what the run has ahead of it where this stage is work of so many seconds.
+    `ahead`: what the run has ahead of it where this stage is work of so many seconds; None where that cannot be told.
     """
     run_pilots(trials, pool, progress, pace)
     costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
     left = (deadline - time.monotonic()) * pool.jobs
-    expected = sum(costs.values())
-    if expected > HURRY_SHARE * left:
-        in_time = admitted(in_turn(trials, costs), costs, left)
+    hurry = sum(costs.values()) > HURRY_SHARE * left
+    in_time = admitted(in_turn(trials, costs), costs, left) if hurry else trials
+    if ahead is not None:
         progress.expect(ahead(sum(costs[trial] for trial in in_time)))
-        for trial in set(trials) - set(in_time):
-            trial.cut()
-        _run([fit for trial in in_time for fit in trial.fits()], pace.priced, pool, progress, pace)
-    else:
-        progress.expect(ahead(expected))
-        longest_first = sorted(_fits(trials), key=lambda fit: -pace.priced(fit.task).cost)
-        _run(longest_first, pace.priced, pool, progress, pace)
+    for trial in set(trials) - set(in_time):
+        trial.cut()
+    fits = _fits(in_time) if hurry else sorted(_fits(in_time), key=lambda fit: -pace.priced(fit.task).cost)
+    _run(fits, pace.priced, pool, progress, pace)
 
 
 def _run(

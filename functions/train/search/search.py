@@ -87,6 +87,7 @@ class Race:
         now = time.monotonic()
         self._random_deadline = now + RANDOM_SHARE * (plan.deadline - now)
         self._pace = Pace()
+        self._paced = False
         drawn = draws(zoo, plan.tuning.random_iterations, plan.seed)
         self._waiting = {entry.name: candidates for entry, candidates in zip(zoo, drawn, strict=True)}
 
@@ -102,6 +103,7 @@ class Race:
                     break
         trials = self._begin("opening", dict.fromkeys(map(_name, opening), 1), self._random_deadline)
         run_pilots(_joined(trials), self._plan.pool, self._plan.progress, self._pace)
+        self._paced = True
         self._postpone(trials)
         self._skip_folds(_joined(trials))
         self._end("opening", trials, self._random_deadline)
@@ -152,7 +154,7 @@ class Race:
         """Fit them, as many as there is time for."""
         if not _joined(trials):
             return
-        ahead = partial(self._ahead, title)
+        ahead = partial(self._ahead, title) if self._paced else None
         run_trials(_joined(trials), self._plan.pool, deadline, self._plan.progress, self._pace, ahead)
         for entry in self.searched:
             _record("grid" if title == "grid" else "random", entry, trials[_name(entry)])

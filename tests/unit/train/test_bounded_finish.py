@@ -161,7 +161,6 @@ def test_a_whole_run_on_few_rows_and_many_columns_keeps_to_its_budget() -> None:
     inputs = RunInputs(parse_spec(spec), Download(spec, 0), "w.csv", Download(text.getvalue(), 0))
     settings = SearchSettings(jobs=1, backend="loky", budget_seconds=8.0, git_sha="unknown")
     seconds, run = processor_seconds(lambda: pipeline.train(inputs, settings, "20260105T070000Z-0123abcd"))
-    assert run.selected.holdout.r2 > 0.9
     assert seconds < 1.5 * settings.budget_seconds + 10.0
     page = run.files[layout.REPORT_PAGE].decode()
     assert "Groups are those of 60 of 700 features, which matter most." in page

@@ -62,6 +62,14 @@ def test_the_time_told_is_near_the_true_one_at_any_moment_of_a_recorded_run(file
     assert far == []
 
 
+@pytest.mark.parametrize("file", sorted(RECORDED.glob("*.json")), ids=lambda file: file.stem)
+def test_the_time_told_gets_better_in_the_course_of_a_run(file: Path) -> None:
+    found = list(moments(json.loads(file.read_text())))
+    whole = max(true for _, true in found)
+    early, late = ([abs(t - true) for t, true in found if (true > whole / 2) is half] for half in (True, False))
+    assert sum(late) / len(late) < sum(early) / len(early) + 1.0
+
+
 def test_the_recordings_are_there() -> None:
     assert len(list(RECORDED.glob("*.json"))) == 3
 
@@ -128,7 +136,7 @@ def test_a_stage_without_time_for_all_of_it_tells_what_there_is_time_for() -> No
     trials = [trial(fold, cost) for cost in (20.0, 30.0, 500.0)]
     pace = Pace()
     pace.learn(trials[0].tasks[0], trials[0].measured[0])
-    run_trials(trials, SearchPlan(TuningSpec(), 42).pool, deadline, Told(), pace)
+    run_trials(trials, SearchPlan(TuningSpec(), 42).pool, deadline, Told(), pace, Ahead)
     assert [ahead.work for ahead in told] == [pytest.approx(50.0)]
 
 
