@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from functions.train import pipeline
+from functions.train.bars import Bars
 from functions.train.candidate.manifest import installed_versions
 from functions.train.candidate.trained import Trained
 from functions.train.code import code_digest
-from functions.train.desk import Bars
 from functions.train.inputs import RunInputs
 from functions.train.search.progress import Progress
 from functions.train.search.workers import DASK, LOKY
