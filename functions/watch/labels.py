@@ -9,8 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+import msgspec
+
+from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, nearest, normalized
-from shared.documents import Manifest
+from shared.documents import CellFormat, Manifest
 from shared.errors import InvalidDataset
 from shared.serving.sent_table import SentTable
 from shared.serving.table_answer import RUN
@@ -58,13 +61,15 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
     sheet = read_sheet(data, spec, [])
     if manifest.target not in sheet.columns:
         raise InvalidDataset([_no_target(manifest.target, sheet)])
-    labelled = [place for place, cell in enumerate(sheet.columns[manifest.target]) if cell is not None and cell.strip()]
+    form = PLAIN if manifest.target in sheet.typed else _form_of_target(manifest)
+    cells = sheet.columns[manifest.target]
+    labelled = [place for place, cell in enumerate(cells) if cell is not None and not is_missing(cell, form)]
     if not labelled:
         raise InvalidDataset([f"no row has a value of the target {manifest.target!r}"])
     unlabelled = len(sheet.lines) - len(labelled)
     sheet = _chosen(sheet, labelled)
     problems: list[str] = []
-    targets = _targets(sheet, manifest.target, problems)
+    targets = _targets(sheet, manifest.target, form, problems)
     moments = _moments(sheet, now, problems)
     runs = _runs(sheet, frozenset(known_runs), problems)
     if problems:
@@ -101,11 +106,20 @@ def _no_target(target: str, sheet: Sheet) -> str:
 
 def _chosen(sheet: Sheet, places: Sequence[int]) -> Sheet:
     columns = {name: [cells[place] for place in places] for name, cells in sheet.columns.items()}
-    return Sheet(columns, [sheet.lines[place] for place in places])
+    return Sheet(columns, [sheet.lines[place] for place in places], sheet.typed)
 
 
-def _targets(sheet: Sheet, target: str, problems: list[str]) -> list[float]:
-    numbers = [number_in(cell) for cell in sheet.columns[target]]
+def _form_of_target(manifest: Manifest) -> CellFormat:
+    """How the data writes the target, as the run's spec has it; the plain way where none is kept that is read today."""
+    try:
+        spec = msgspec.convert(manifest.training.spec, DatasetSpec) if manifest.training else None
+    except msgspec.ValidationError:
+        return PLAIN
+    return spec.format_of(manifest.target) if spec else PLAIN
+
+
+def _targets(sheet: Sheet, target: str, form: CellFormat, problems: list[str]) -> list[float]:
+    numbers = [number_in(cell, form) for cell in sheet.columns[target]]
     wrong = [line for number, line in zip(numbers, sheet.lines, strict=True) if number is None]
     if wrong:
         problems.append(f"target {target!r} is not a finite number in {in_lines(wrong)}; {PLAIN_NUMBERS}")
@@ -165,4 +179,4 @@ def _table(sheet: Sheet, target: str) -> SentTable:
     names = [name for name in sheet.columns if name != target and is_said(name)]
     cells = [["" if cell is None else cell for cell in sheet.columns[name]] for name in names]
     rows = list(zip(*cells, strict=True)) if cells else [()] * len(sheet.lines)
-    return SentTable(tuple(names), rows, sheet.lines)
+    return SentTable(tuple(names), rows, sheet.lines, typed=bool(sheet.typed))

@@ -65,6 +65,19 @@ def test_where_the_side_is_not_known_nothing_is_held_out(spec: bytes, dropped: t
     assert not held_out(manifest(FIRST, {}), read(labelled(rows(60), noise(60)), made)).any(), "an older run"
 
 
+def test_a_target_is_read_as_the_data_writes_it() -> None:
+    """The file that training reads is a file of labels, whatever its numbers look like."""
+    reading = b'[reading]\nmissing = ["NA"]\n[features]\nmath_score = { decimal = ",", unit = "points" }\n'
+    made = trained(SPEC + reading)
+    data = labelled(rows(3), noise(3)).decode().splitlines()
+    written = ['"61,5 points"', "NA", '"1,25"']
+    text = "\n".join(
+        [data[0], *(f"{row.rpartition(',')[0]},{cell}" for row, cell in zip(data[1:], written, strict=True))]
+    )
+    found = read(text.encode(), made)
+    assert (sorted(found.targets), found.unlabelled) == ([1.25, 61.5], 1)
+
+
 def performance(world: World) -> Performance:
     (key,) = [info.name for info in world.bucket.list(layout.performance())][-1:]
     return decode(world.bucket.read(key).data, Performance, key)

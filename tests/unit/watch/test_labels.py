@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
@@ -228,7 +229,20 @@ def test_a_file_that_is_too_large_is_refused_unread(world: World, monkeypatch: p
     assert "larger than 1 MB" in rejection(world).problems[0]
 
 
-def test_parquet_and_a_later_sound_file_of_the_name_are_taken(world: World) -> None:
+def test_parquet_is_a_file_of_labels_by_its_own_types(world: World) -> None:
+    found, errors = rows(200), noise(200)
+    frame = pd.DataFrame([{**row, "math_score": by_hand(row) + e} for row, e in zip(found, errors, strict=True)])
+    frame["served_at"] = pd.Timestamp(START + HOUR)
+    file = io.BytesIO()
+    frame.to_parquet(file, index=False)
+    world.label(file.getvalue(), "labels/march.parquet")
+    (run,) = performance(world).runs
+    assert run.answered is not None
+    assert run.answered.rows == 200
+    assert run.answered.bias.value == pytest.approx(np.mean(errors))
+
+
+def test_a_later_sound_file_of_the_name_is_taken(world: World) -> None:
     world.label(b"")
     world.label(labelled(rows(40), noise(40)))
     assert performance(world).rows == 40
