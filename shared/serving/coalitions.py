@@ -67,6 +67,17 @@ def is_exact(features: int, most: int) -> bool:
     return features < MOST_COUNTED and 2**features - 2 <= most
 
 
+@lru_cache(maxsize=16)
+def every_coalition(features: int) -> tuple[Masks, Matrix]:
+    """All coalitions (2^d, d), each at the place that its features tell as bits, and their Shapley weights (d, 2^d)."""
+    masks = (np.arange(2**features)[:, None] >> np.arange(features)) & 1 == 1
+    sizes = masks.sum(axis=1)
+    whole = math.factorial(features)
+    joined = [math.factorial(max(k - 1, 0)) * math.factorial(features - k) / whole for k in range(features + 1)]
+    left = [math.factorial(k) * math.factorial(max(features - k - 1, 0)) / whole for k in range(features + 1)]
+    return masks, np.where(masks, np.array(joined)[sizes][:, None], -np.array(left)[sizes][:, None]).T
+
+
 def coalitions(features: int, most: int, place: int) -> Coalitions:
     """All coalitions of `features` where they are at most `most`, else some of them.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shared.documents import Background, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
-from shared.serving.coalitions import Coalitions, coalitions, is_exact, most_coalitions
+from shared.serving.coalitions import Coalitions, coalitions, every_coalition, is_exact, most_coalitions
 from shared.serving.reading import ModelInput
 
 EXACT = "exact"
@@ -153,7 +153,27 @@ class Explainer:
         return np.concatenate(parts)
 
     def _weighted(self, inputs: ModelInput, row: int, predicted: float) -> Vector:
-        """The effects (d,) of one row: what it differs in from each background row shares what they are apart."""
+        """The effects (d,) of one row by coalitions: of all features, or of those in which two rows differ."""
+        if is_exact(len(self.names), self._most):
+            return self._by_every_coalition(inputs, row, predicted)
+        return self._by_some_coalitions(inputs, row, predicted)
+
+    def _by_every_coalition(self, inputs: ModelInput, row: int, predicted: float) -> Vector:
+        """As below, for all background rows at once: a coalition is told by its features that differ, as bits."""
+        differing = self._differing(inputs, row) @ (1 << np.arange(len(self.names)))
+        masks, weights = every_coalition(len(self.names))
+        coalition, places = np.arange(len(masks)), np.arange(self.rows)
+        answers = np.empty((self.rows, len(masks)))
+        asked = (coalition & ~differing[:, None]) == 0
+        asked[:, 0] = asked[places, differing] = False
+        answers[:, 0], answers[places, differing] = self._said, predicted
+        of_row, which = np.nonzero(asked)
+        answers[asked] = self._mixed_answers(inputs, row, masks[which], of_row)
+        effects: Vector = weights @ (self._shares @ answers[places[:, None], coalition & differing[:, None]])
+        return effects
+
+    def _by_some_coalitions(self, inputs: ModelInput, row: int, predicted: float) -> Vector:
+        """What the row differs in from each background row shares what the answers to the two are apart."""
         players = [np.flatnonzero(differs) for differs in self._differing(inputs, row)]
         plans = [self._plan(place, len(own)) if len(own) else None for place, own in enumerate(players)]
         said = self._answers_of_coalitions(inputs, row, players, plans)
@@ -173,17 +193,23 @@ class Explainer:
         """The answers (r,) to the coalitions of all plans, one plan after the other, in one run of the graph."""
         sizes = [0 if plan is None else len(plan.masks) for plan in plans]
         masks = np.zeros((sum(sizes), len(self.names)), dtype=bool)
-        if not len(masks):
-            return np.empty(0)
         start = 0
         for own, plan in zip(players, plans, strict=True):
             if plan is not None:
                 masks[start : start + len(plan.masks), own] = plan.masks
                 start += len(plan.masks)
+        return self._mixed_answers(inputs, row, masks, np.arange(self.rows).repeat(sizes))
+
+    def _mixed_answers(
+        self, inputs: ModelInput, row: int, masks: NDArray[np.bool_], places: NDArray[np.intp]
+    ) -> Vector:
+        """The answers (r,) to the row in the features of `masks` (r, d), and to background rows `places` in others."""
+        if not len(masks):
+            return np.empty(0)
         wide = len(self._model.numeric)
         return self._answers(
-            np.where(masks[:, :wide], inputs.numeric[row], self._numeric.repeat(sizes, axis=0)),
-            np.where(masks[:, wide:], inputs.categorical[row], self._categorical.repeat(sizes, axis=0)),
+            np.where(masks[:, :wide], inputs.numeric[row], self._numeric[places]),
+            np.where(masks[:, wide:], inputs.categorical[row], self._categorical[places]),
         )
 
     def _differing(self, inputs: ModelInput, row: int) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""`make bench-explain`: what explanations cost, and how far they are from shap's; with --slices the gate's check.
+"""`make bench-explain`: what explanations cost, how far they are from shap's, what /predict feels; the gate's slices.
 
 Times come first as multiples of one prediction by the same graph: on a shared machine only ratios mean something.
 """
@@ -200,18 +200,24 @@ def _explain(port: int, bodies: list[str], done: threading.Event) -> None:
             place += 1
 
 
+def gate() -> None:
+    """The gate's check of slices."""
+    for line in slices.table():
+        write(line)
+
+
+PARTS = {"--times": times, "--errors": errors, "--beside": rivals, "--slices": gate}
+
+
 def main(arguments: list[str]) -> int:
     """The exit code."""
-    if arguments == ["--slices"]:
-        for line in slices.table():
-            write(line)
-        return 0
-    if arguments:
-        sys.stderr.write("usage: make bench-explain [ARGS=--slices]\n")
+    if not arguments:
+        arguments = ["--times", "--errors", "--beside"]
+    if not set(arguments) <= PARTS.keys():
+        sys.stderr.write(f'usage: make bench-explain [ARGS="{" ".join(PARTS)}"]; all but --slices without ARGS\n')
         return 2
-    times()
-    errors()
-    rivals()
+    for part in arguments:
+        PARTS[part]()
     return 0
 
 

@@ -18,6 +18,7 @@ from shared.serving.coalitions import (
     _walks,
     background_rows,
     coalitions,
+    every_coalition,
     is_exact,
     most_coalitions,
 )
@@ -60,6 +61,15 @@ def test_all_coalitions_give_what_the_definition_gives(seed: int, features: int)
     plan = coalitions(features, 2**features - 2, seed)
     assert len(plan.masks) == 2**features - 2
     assert np.allclose(weighted(plan, values), by_definition(values), atol=1e-12)
+
+
+@given(seed=st.integers(0, 10_000), features=st.integers(1, 6))
+@settings(max_examples=20, deadline=None)
+def test_the_weights_of_every_coalition_are_those_of_the_definition(seed: int, features: int) -> None:
+    values = game(seed, features)
+    masks, weights = every_coalition(features)
+    assert [place(mask) for mask in masks] == list(range(2**features))
+    assert np.allclose(weights @ values, by_definition(values), atol=1e-12)
 
 
 @pytest.mark.parametrize(
