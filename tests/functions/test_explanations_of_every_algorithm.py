@@ -29,7 +29,7 @@ from shared.serving.reading import ModelInput
 from tests.functions.test_predict_every_algorithm import ALGORITHMS, Data, fitted, mixed
 
 ROWS = 12
-BLENDED = ("Ridge", "DecisionTree", "KNN")
+BLENDED = ("Ridge", "DecisionTree", "GradientBoosting")
 EXACT = 1e-6
 SAMPLED = 0.02
 """Of a row's largest effect, on average over rows and in nine of ten of them."""
@@ -104,7 +104,7 @@ def test_the_effects_are_those_of_shap(entry: Algorithm, table: Callable[[], Dat
 
 @pytest.mark.parametrize("table", [narrow, wide], ids=lambda table: str(table.__name__))
 def test_the_effects_of_a_blend_are_those_of_shap(table: Callable[[], Data]) -> None:
-    """A line, trees and neighbours in one graph."""
+    """A line, a tree and boosted trees in one graph."""
     data = table()
     members = {entry.name: entry.make(0).set_params(**entry.opening) for entry in ALGORITHMS if entry.name in BLENDED}
     model = StandardisedTarget(Blend(members).set_params(**dict.fromkeys(members, 1.0)))

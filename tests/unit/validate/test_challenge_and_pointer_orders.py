@@ -1,11 +1,10 @@
 """The judge, people and validation at one challenge while production's pointer is swapped: every order of their calls.
 
-As in test_challenge_orders, with what really swaps the pointer and really judges. Orders that have led to the same
-bucket, with actors who have seen the same, go on alike and are followed once.
+As in test_challenge_orders, with what really swaps the pointer and really judges.
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Literal
 
@@ -23,7 +22,15 @@ from shared.documents import Decision, Then
 from shared.store import Store
 from tests.candidates import Candidate, build, digests, publish, run_id
 from tests.memory_store import MemoryStore
-from tests.unit.validate.test_challenge_orders import Act, Run, challenge_of, faults, stops, tolerated
+from tests.unit.validate.test_challenge_orders import (
+    Act,
+    Run,
+    challenge_of,
+    faults,
+    merged_orders,
+    stops,
+    tolerated,
+)
 from tests.unit.validate.world import NOW
 
 CHAMPION, TRIED, OTHER = 1, 2, 3
@@ -158,29 +165,8 @@ class Watched(Run):
                 self.wrong.append("a challenge was superseded although its champion serves")
 
     def state(self) -> int:
-        """The bucket, what each actor has been told, and what was found on the way."""
-        told = tuple(tuple(actor) for actor in self.told)
-        return hash((self.bucket.state(), told, self.calls, len(self.ended), tuple(self.wrong)))
-
-
-def orders(opened: MemoryStore, acts: list[Act], kill: int | None) -> Iterator[Watched]:
-    """Every order that differs in what comes of it; all actors have ended."""
-    waiting: list[tuple[int, ...]] = [()]
-    known: set[int] = set()
-    while waiting:
-        order = waiting.pop()
-        found = Watched(opened.fork(), acts, kill)
-        for place in order:
-            found.step(place)
-        while going_on := found.going_on():
-            if found.state() in known:
-                break
-            known.add(found.state())
-            waiting.extend((*order, other) for other in going_on[1:])
-            found.step(going_on[0])
-            order = (*order, going_on[0])
-        else:
-            yield found
+        """What was found wrong on the way, besides."""
+        return hash((super().state(), tuple(self.wrong)))
 
 
 def all_faults(found: Watched) -> list[str]:
@@ -206,7 +192,7 @@ def all_faults(found: Watched) -> list[str]:
 @pytest.mark.parametrize("scene", SCENES)
 def test_in_every_order_the_newest_wish_serves_and_a_challenge_ends_once(scene: str) -> None:
     make, acts = SCENES[scene]
-    found = [all_faults(order) for order in orders(make(), acts, None)]
+    found = [all_faults(order) for order in merged_orders(Watched, make(), acts, None)]
     assert len(found) >= 3
     assert [wrong for wrong in found if wrong] == []
 
@@ -224,7 +210,7 @@ def test_with_any_of_them_killed_anywhere_too(scene: str, killed: int) -> None:
     make, acts = SCENES[scene]
     first = [acts[killed], *acts[:killed], *acts[killed + 1 :]]
     for kill in itertools.count(1):
-        found = [(all_faults(order), order.calls) for order in orders(make(), first, kill)]
+        found = [(all_faults(order), order.calls) for order in merged_orders(Watched, make(), first, kill)]
         assert [wrong for wrong, _ in found if wrong] == []
         if max(calls for _, calls in found) < kill:
             return
@@ -234,7 +220,7 @@ def test_the_orders_meet_both_ends_of_the_race() -> None:
     """The judge is before the swap in some of them and after it in others: both verdicts occur, and both runs serve."""
     make, acts = SCENES["a swap and a judge who promotes"]
     ends = set()
-    for order in orders(make(), acts, None):
+    for order in merged_orders(Watched, make(), acts, None):
         tried(order.bucket, NOW)
         challenge = challenges.read_current(order.bucket).challenge
         assert challenge is not None
