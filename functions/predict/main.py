@@ -10,10 +10,10 @@ import signal
 import threading
 from types import FrameType
 
+gc.disable()  # what is imported stays: to look through it again and again is a tenth of the time until the first answer
+
 from functions_framework.aio import http
-from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.routing import Mount
 from starlette.types import ASGIApp
 from uvicorn.config import HTTP_PROTOCOLS
 
@@ -21,6 +21,7 @@ from functions.predict.live.counters import Counters
 from functions.predict.predictor import Predictor
 from functions.predict.routes import application
 from functions.predict.settings import PredictSettings
+from functions.predict.wire.everything import answer_everything
 from functions.predict.wire.problems import response
 from functions.predict.wire.watch_page import WatchPage
 from shared import logs
@@ -33,6 +34,8 @@ STORAGE_DEADLINE = 20.0
 
 
 HTTP_PROTOCOLS["auto"] = "functions.predict.wire.connections:Connection"  # what the server's worker takes
+gc.freeze()  # nor is it looked through in the worker, whose memory stays shared with the server's
+gc.enable()
 
 
 @http
@@ -44,13 +47,6 @@ async def predict(request: Request) -> ASGIApp:
     except SettingsError as error:
         logs.error(str(error), reason=error.reason)
         return response(refuse(500, "misconfigured", "the service is not configured; see its log"))
-
-
-def answer_everything(framework: Starlette, answer: ASGIApp) -> None:
-    """Let the framework ask `answer` of every method and path from now on, also where it has answers of its own."""
-    routes = framework.router.routes
-    if not isinstance(routes[0], Mount):
-        routes.insert(0, Mount("/", app=answer))
 
 
 @functools.cache

@@ -46,8 +46,16 @@ USUAL = [
     *("--workers", "1", "--no-access-log", "--log-level", "error"),
 ]
 COMMANDS = {"usual": USUAL, "ours": OURS, "floor": FLOOR, "forgetful": OURS}
-VARIABLES = {"forgetful": {"REMEMBERED_ROWS": "0"}, "uncounted": {"LIVE_COUNTERS": "off"}}
 LOCKED = ROOT / "functions" / "predict" / "requirements.txt"
+_SET = re.compile(r"^(?:ENV| {3}) (MALLOC_\w+|OPENBLAS_\w+)=(\w+)", re.MULTILINE)
+IMAGE = dict(_SET.findall(LOCKED.with_name("Dockerfile").read_text(encoding="utf-8")))
+"""What the image sets for ours; the floor has it too."""
+VARIABLES = {
+    "ours": IMAGE,
+    "floor": IMAGE,
+    "forgetful": {**IMAGE, "REMEMBERED_ROWS": "0"},
+    "uncounted": {**IMAGE, "LIVE_COUNTERS": "off"},
+}
 COMPARE: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
 
 

@@ -1,6 +1,7 @@
 """The deployed file behind the real framework, as a process, against the local Cloud Storage."""
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -160,6 +161,16 @@ def test_the_very_first_request_is_answered_with_the_runtime_s_own_predictions(
     )
 
 
+def answered_type(function: Function, method: str) -> str | None:
+    """The Content-Type of what is answered to a method that is asked of `*`, as only OPTIONS may be."""
+    host, port = function.url.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=PATIENCE)
+    connection.request(method, "*")
+    answer = connection.getresponse()
+    connection.close()
+    return answer.getheader("content-type")
+
+
 def test_bodies_methods_and_paths_pass_through_the_framework(store: CloudStore, tmp_path: Path) -> None:
     promote(store)
 
@@ -175,6 +186,8 @@ def test_bodies_methods_and_paths_pass_through_the_framework(store: CloudStore, 
         assert client.post("/predict", json=dict(ROW)).status_code == 200  # the connection is usable afterwards
         assert client.put("/predict").headers["allow"] == "POST"
         assert client.get("/no/such/path").json()["status"] == 404
+        for method in ("TRACE", "BREW", "OPTIONS"):
+            assert answered_type(function, method) == "application/problem+json"
         head = client.head("/meta", headers={"X-Request-ID": "mine"})
         assert (head.status_code, head.content, head.headers["x-request-id"]) == (200, b"", "mine")
         for path in ("/", "/app.js", "/style.css"):

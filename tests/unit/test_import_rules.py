@@ -216,6 +216,18 @@ def test_an_entry_point_starts_no_thread_before_the_server_forks(function: str) 
     assert (done.stdout.strip(), done.returncode) == ("False", 0), done.stderr
 
 
+def test_serving_does_not_search_for_garbage_while_it_imports() -> None:
+    probe = (
+        "import gc, functions_framework.aio\n"
+        "before = gc.get_stats()\n"
+        "import functions.predict.main\n"
+        "print(sum(a['collections'] - b['collections'] for a, b in zip(gc.get_stats(), before)) < 5)\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 10_000)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.splitlines(), done.returncode) == (["True", "True True"], 0), done.stderr
+
+
 @pytest.mark.parametrize("function", ["train", "validate", "predict", "batch", "watch"])
 def test_importing_an_entry_point_does_no_io(function: str) -> None:
     probe = (

@@ -41,6 +41,7 @@ def _answer(refusal: Refusal) -> bytes:
 HEAD_TOO_LARGE = _answer(
     refuse(431, "headers_too_large", f"the headers are larger than the {MAX_HEAD_BYTES} bytes that are read")
 )
+MALFORMED = _answer(refuse(400, "bad_request", "expected a request as HTTP/1.1 has them"))
 FULL = _answer(refuse(503, "busy", "every connection has a request under way; try again later", {"retry-after": "1"}))
 
 
@@ -80,6 +81,10 @@ class Connection(HttpToolsProtocol):
             self._refuse(HEAD_TOO_LARGE)
         elif self.head_timer is None:
             self.head_timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server has logged it
+        """What the parser makes nothing of is refused as everything else is."""
+        self._refuse(MALFORMED)
 
     def on_headers_complete(self) -> None:
         """The head is whole: its limits are over."""

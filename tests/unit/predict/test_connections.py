@@ -1,5 +1,6 @@
 """Connections that send no request, a head without end, or come in too large a number cost little, and end."""
 
+import json
 import socket
 import threading
 import time
@@ -107,6 +108,18 @@ def test_a_header_without_end_is_refused_as_soon_as_it_is_too_long(port: int) ->
             pass
     assert sent >= MAX_HEAD_BYTES
     assert time.monotonic() - begun < PATIENCE / 2
+
+
+@pytest.mark.parametrize(
+    "sent", [b"BREW / HTTP/1.1\r\nHost: h\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"]
+)
+def test_what_is_no_request_is_refused_with_a_problem_and_the_connection_ends(port: int, sent: bytes) -> None:
+    with connected(port) as caller:
+        head, _, body = asked(caller, sent).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request")
+        assert b"content-type: application/problem+json" in head
+        assert json.loads(body)["errors"][0]["code"] == "bad_request"
+        assert ends(caller)
 
 
 def test_many_idle_connections_keep_nobody_out(port: int) -> None:
