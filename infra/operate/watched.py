@@ -18,7 +18,8 @@ T = TypeVar("T", WatchReport, Performance)
 class WatchStatus:
     """`looked_on`: the last day that was looked at. `features` of it had rows enough, `drifting` are those that alarm.
 
-    `labels`: rows by which `mae` and `promised_mae` are told, of the run that serves. `alarms`: a sentence each.
+    `labels`: rows by which `mae` and `promised_mae` are told, of the run that serves; `unlike`: features of which these
+    rows are others than live ones. `alarms`: a sentence each.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class WatchStatus:
     mae_low: float | None = None
     mae_high: float | None = None
     promised_mae: float | None = None
+    unlike: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
     page: str | None = None
 
@@ -44,6 +46,7 @@ def watched(store: Store, stage: Stage, run_id: str | None) -> WatchStatus:
     run = next((run for run in performance.runs if run.run_id == run_id), None) if performance else None
     scores = (run.answered or run.fair) if run else None
     features = current.features if current else ()
+    likeness = performance.likeness if performance and performance.likeness else None
     return WatchStatus(
         stage=stage,
         looked_on=report.on if report else None,
@@ -56,6 +59,7 @@ def watched(store: Store, stage: Stage, run_id: str | None) -> WatchStatus:
         mae_low=scores.mae.low if scores else None,
         mae_high=scores.mae.high if scores else None,
         promised_mae=run.promised_mae if run and scores else None,
+        unlike=tuple(entry.name for entry in likeness.unlike) if likeness and likeness.run_id == run_id else (),
         alarms=tuple(_standing(store, stage, current, run)),
         page=layout.watch_page(stage) if report else None,
     )
@@ -87,7 +91,8 @@ def lines(found: Sequence[WatchStatus], bucket: str) -> Iterator[str]:
         if stage.mae is not None and stage.promised_mae is not None:
             told = f"{stage.mae:.4g} ({stage.mae_low:.4g} to {stage.mae_high:.4g})"
             promised = f"promised {stage.promised_mae:.4g}"
-            yield f"{'labels':<13} {stage.stage}: off by {told} on {stage.labels:,} rows, {promised}"
+            unlike = f"; unlike live rows in {', '.join(stage.unlike)}" if stage.unlike else ""
+            yield f"{'labels':<13} {stage.stage}: off by {told} on {stage.labels:,} rows, {promised}{unlike}"
         for alarm in stage.alarms[:MOST_SHOWN]:
             yield f"{'ALARM':<13} {stage.stage}: {alarm}"
         if stage.alarms and stage.page:

@@ -33,6 +33,7 @@ from shared.documents import Cell
 from shared.monitoring import LiveBlock, Performance
 from shared.store import CloudStore
 from tests.bench import serving
+from tests.bench.watch import say, told
 from tests.functions.test_predict_function import Function, running
 from tests.local_storage import running_storage
 from tests.memory_store import MemoryStore
@@ -53,16 +54,6 @@ def main() -> int:
     kept = [found for name in parser.parse_args().parts or PARTS for found in PARTS[name]()]
     say(f"{sum(kept)} of {len(kept)} bounds kept")
     return 0 if all(kept) else 1
-
-
-def told(said: str, found: float, bound: float) -> bool:
-    say(f"{said}: {found:g} (at most {bound:g}){'' if found <= bound else '   NOT KEPT'}")
-    return found <= bound
-
-
-def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
 
 
 # ---- counts ----------------------------------------------------------------------------------------------------------

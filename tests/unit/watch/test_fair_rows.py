@@ -9,6 +9,7 @@ import pytest
 from functions.train.data import split
 from functions.watch.held_out import held_out
 from functions.watch.labels import Labelled, read_labels
+from infra.operate.watched import lines, watched
 from shared import layout
 from shared.codec import decode
 from shared.dataset import parse_spec
@@ -152,6 +153,8 @@ def test_labels_of_a_choice_of_callers_are_told_with_both_shares() -> None:
     assert first.labelled == 0.0
     assert first.live == pytest.approx(0.325, abs=0.05)
     assert "They do not look like live ones" in page(world)
+    (told,) = [line for line in lines([watched(world.bucket, "production", FIRST)], "b") if line.startswith("labels")]
+    assert "; unlike live rows in lunch" in told
 
 
 def test_the_same_rows_in_two_files_are_compared_once() -> None:
