@@ -37,13 +37,14 @@ def field_names(schema: RequestSchema, header: Sequence[str]) -> Mapping[str, st
     exact = {normalized(spelling): name for spelling, name in schema.names.items()}
     labels: dict[str, str | None] = {}
     for spelling, name in schema.names.items():
-        label = _label(spelling)
+        label = label_of(spelling)
         labels[label] = name if labels.get(label, name) == name else None  # two fields are not told apart by their case
-    found = {header: exact.get(header) or labels.get(_label(header)) for header in header}
+    found = {header: exact.get(header) or labels.get(label_of(header)) for header in header}
     return {header: name for header, name in found.items() if name is not None}
 
 
-def _label(name: str) -> str:
+def label_of(name: str) -> str:
+    """A header as it is matched: in any case, with spaces for underscores."""
     return " ".join(folded(name).replace("_", " ").split())
 
 

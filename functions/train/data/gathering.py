@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.cells import PLAIN
-from shared.dataset import DatasetSpec, folded, nearest, normalized
+from shared.dataset import DatasetSpec, nearest, normalized
 from shared.documents import CellFormat
 from shared.errors import InvalidDataset
 from shared.formats import FALSE_WORDS, TRUE_WORDS
 from shared.serving.table_answer import TOLD
+from shared.serving.table_rows import label_of
 from shared.tables.cells import in_lines
 from shared.tables.reading import read_table
 from shared.tables.row_hashes import SERVED_AT, contents, hashes, is_said
@@ -112,17 +113,13 @@ def _labelled(file: File, sheet: Sheet, first: File, table: Sheet, spec: Dataset
 
 def _in_columns_of(table: Sheet, sheet: Sheet) -> dict[str, Cells]:
     """The cells by the table's names; headers are matched as serving matches them, in any case."""
-    labels = {_label(name): name for name in table.columns}
+    labels = {label_of(name): name for name in table.columns}
     found: dict[str, Cells] = {}
     for name in sorted(sheet.columns, key=lambda name: name not in table.columns):  # exact names first
-        ours = name if name in table.columns else labels.get(_label(name))
+        ours = name if name in table.columns else labels.get(label_of(name))
         if ours is not None and (ours == name or is_said(name)):
             found.setdefault(ours, sheet.columns[name])
     return found
-
-
-def _label(name: str) -> str:
-    return " ".join(folded(name).replace("_", " ").split())
 
 
 def _needed(missing: Sequence[str], first: File, spec: DatasetSpec) -> list[str]:
