@@ -48,7 +48,8 @@ def why_over(challenge: Challenge, champion_run_id: str | None, now: datetime) -
     if challenge.ended is not None:
         return challenge.ended
     if challenge.champion_run_id != champion_run_id:
-        return Ended(at=now, verdict="superseded", reason=f"production serves {champion_run_id or 'nothing'} by now")
+        serves = "it" if champion_run_id == challenge.run_id else champion_run_id or "nothing"
+        return Ended(at=now, verdict="superseded", reason=f"production serves {serves} by now")
     if now >= challenge.until:
         return Ended(at=now, verdict="undecided", reason="its days were over before there was a verdict")
     return None

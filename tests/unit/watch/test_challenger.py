@@ -132,6 +132,16 @@ def test_another_champion_ends_it_without_a_verdict() -> None:
     assert found.verdict == "superseded"
 
 
+def test_one_that_serves_by_now_is_over_with_that_reason() -> None:
+    """A person promoted it, or the judge was ended after its marker and before its verdict."""
+    world = challenged(base=60.5, then="promote")
+    promote(world.bucket, "production", SECOND, base=60.5)
+    label(world, 900)
+    found = ended(world)
+    assert found is not None
+    assert (found.verdict, found.reason) == ("superseded", "production serves it by now")
+
+
 def test_at_the_end_of_its_days_the_champion_stays() -> None:
     world = challenged(base=80.0, days=0.5)
     label(world, 600)
