@@ -220,7 +220,9 @@ def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datet
         reason=error.reason,
         problems=tuple(problems[:100]),
     )
-    logs.error(f"a file of labels was refused: {'; '.join(problems)[:2000]}", reason="labels_refused", name=event.name)
+    # where nothing serves yet there is nothing for a person to mend, and nobody is to be woken
+    log = logs.warning if isinstance(error, NothingServes) else logs.error
+    log(f"a file of labels was refused: {'; '.join(problems)[:2000]}", reason="labels_refused", name=event.name)
     key = layout.label_rejection(event.name)
     _replace(store, key, LabelRejection, rejection, lambda present: present.generation >= event.generation)
 

@@ -8,7 +8,8 @@ Fields of the lines, for alerts to match on:
 severity   ERROR for what a person should look at, INFO else; WARNING for what is delivered again
 reason     ERROR: drift, refusals, faults, silence, performance (an alarm, with stage, run_id, subject, key),
            labels_refused, integrity, invalid_document, invalid_event, bad_settings
-           INFO: looked, labels, label_gone, retraining; WARNING: transient, unpublished
+           INFO: looked, labels, label_gone, retraining; WARNING: transient, unpublished, labels_refused before anything
+           serves
 """
 
 import os

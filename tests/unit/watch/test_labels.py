@@ -15,7 +15,7 @@ from functions.watch.ledger import COVERED, RESIDUAL
 from shared import layout
 from shared.codec import decode
 from shared.documents import Cell, SliceSettings
-from shared.monitoring import LabelRejection, Performance
+from shared.monitoring import NOTHING_SERVES, LabelRejection, Performance
 from shared.serving.loaded_model import load
 from tests.unit.predict.client import Client
 from tests.unit.predict.promoted import FIRST, SECOND, by_hand
@@ -251,8 +251,10 @@ def test_a_later_sound_file_of_the_name_is_taken(world: World) -> None:
 
 def test_labels_before_anything_serves_are_refused() -> None:
     world = World()
-    world.label(labelled(rows(5), noise(5)))
+    (line,) = world.label(labelled(rows(5), noise(5)))
+    assert (line["severity"], line["reason"]) == ("WARNING", "labels_refused"), "nobody is woken"
     assert "no run has served here yet" in rejection(world).problems[0]
+    assert rejection(world).reason == NOTHING_SERVES, "by which training knows that the file is sound"
 
 
 def test_a_file_that_was_replaced_before_its_event_came_is_left_to_its_own(world: World) -> None:
