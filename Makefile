@@ -206,6 +206,9 @@ torture: $(VENV)/.tests-installed ## send each function what may break it [ARGS=
 bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
 
+bench-shared: $(VENV)/.tests-installed ## measure what single rows save that share a run
+	@$(BIN)/python -m tests.bench.shared_runs $(ARGS)
+
 bench-explain: $(VENV)/.tests-installed ## measure explanations [ARGS=--slices: simulate the gate's]
 	@$(BIN)/python -m tests.bench.explaining $(ARGS)
 
