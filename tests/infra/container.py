@@ -37,7 +37,8 @@ FROM scratch
 ADD base.tar /
 ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin PIP_BREAK_SYSTEM_PACKAGES=1
 RUN ln -s /usr/bin/python3 /usr/local/bin/python && wheel=$(ls /usr/share/python-wheels/pip-*.whl) \\
-    && python "$wheel/pip" install --quiet --no-index --root-user-action=ignore "$wheel"
+    && python "$wheel/pip" install --quiet --no-index --root-user-action=ignore "$wheel" \\
+    && find /usr/lib/python3* -name "*.pyc" -delete
 LABEL stand-in-for={BASE}
 """
 BASE_OPTIONS = (

@@ -97,6 +97,19 @@ def test_the_image_holds_what_serving_needs_and_nothing_to_build_with(built: Bui
     assert packages >= {"onnxruntime", "functions_framework", "uvloop"}
 
 
+def test_nothing_is_compiled_at_its_start(built: Built) -> None:
+    """The base has its standard library without bytecode, https://github.com/docker-library/python/issues/615."""
+    (library,) = {path.parent for path in built.image.files.glob("usr/**/lib/python3*/asyncio")}
+    installed = built.image.files.glob("opt/venv/lib/python3*/site-packages")
+    bare = [
+        path.as_posix()
+        for folder in (library / "asyncio", library / "email", library / "http", *installed)
+        for path in folder.rglob("*.py")
+        if not any((path.parent / "__pycache__").glob(f"{path.stem}.cpython-*.pyc"))
+    ]
+    assert bare == []
+
+
 def test_nothing_in_the_image_belongs_to_the_user_that_it_runs_as(built: Built) -> None:
     user = int(built.image.config["User"].split(":")[0])
     assert user >= 1000
