@@ -36,6 +36,7 @@ from functions.train.candidate.selection import (
 )
 from functions.train.candidate.spread import measure
 from functions.train.candidate.trained import Trained
+from functions.train.data.categories import many_valued
 from functions.train.data.dependence import dependence
 from functions.train.data.slices import require_slices
 from functions.train.data.split import fold_parts, held_out
@@ -44,6 +45,7 @@ from functions.train.graph.export import is_additive
 from functions.train.inputs import RunInputs, keep, read_inputs
 from functions.train.lease import Taken, claim, forced_at
 from functions.train.publish import publish
+from functions.train.search.encodings import with_target_means
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
 from functions.train.search.monotone import directions, held, left_out
@@ -155,8 +157,7 @@ def train(
     `before`: the run that staging serves and its profile, with which the rows are compared.
     """
     spec = inputs.spec
-    zoo = chosen(zoo, spec.algorithms)
-    seed = spec.split.seed
+    zoo, seed = chosen(zoo, spec.algorithms), spec.split.seed
     began = time.monotonic()
     deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
     with _stage("ingest", run_id):
@@ -168,7 +169,8 @@ def train(
         dependent = dependence(table, spec, seed)
         features = describe_features(table.columns, training, spec)
         asked = directions(table.columns, spec)
-        zoo, unable = held(zoo, table.columns, asked)
+        ways = with_target_means(zoo, many_valued(table.columns, training.features))
+        zoo, unable = held(ways, table.columns, asked)
     with Workers(settings.jobs, settings.backend, settings.dask_address).pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(

@@ -23,7 +23,8 @@ from shared.dataset import AlgorithmsSpec
 from shared.metrics import R2, SCORINGS, has_r2
 
 MEMBERS = 5
-"""The best so many algorithms are blended; more make the graph larger and hardly better."""
+"""The best so many algorithms are blended, of those to which categories reach in the same way as the best of all: they
+share one matrix. More make the graph larger and hardly better."""
 SMALLEST_WEIGHT = 0.02
 LEAST_GAIN = 0.002
 """With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
@@ -82,7 +83,7 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
     There is nothing to blend with one algorithm, or where the time does not reach.
     """
     able = sorted((r for r in results if r.selectable and r.best), key=lambda r: -r.best.mean if r.best else 0.0)
-    members = able[:MEMBERS]
+    members = [result for result in able if _encoding(result) == _encoding(able[0])][:MEMBERS]
     seconds = sum(result.best.seconds for result in members if result.best)
     if len(members) < 2 or time.monotonic() + SECONDS_FACTOR * seconds > blending.finish.ends:
         return None
@@ -126,6 +127,10 @@ def sure_gain(target: Vector, mixed: Vector, best: Vector, scoring: str) -> floa
     return float(np.quantile(means, 0.05)) / usual if usual > 0.0 else 0.0
 
 
+def _encoding(result: Result) -> str:
+    return result.searched.algorithm.encoding(result.best.params if result.best else {})
+
+
 def _candidate(
     names: Sequence[str], predicted: Vector, target: Vector, blending: Blending
 ) -> tuple[Candidate | None, Vector]:
@@ -154,8 +159,8 @@ def _algorithm(members: Sequence[Result], blending: Blending) -> Algorithm:
     }
 
     def make(seed: int) -> Blend:
-        return Blend({name: entry.make(seed).set_params(**params) for name, (entry, params) in settings.items()})
+        return Blend({name: entry.estimator(seed, params) for name, (entry, params) in settings.items()})
 
     rows = sum(fold.train_y.size for fold in blending.folds) / len(blending.folds)
     seconds = sum(result.best.seconds for result in members if result.best) / len(blending.folds)
-    return Algorithm(BLEND, make, fit_seconds=seconds * 1000 / rows)
+    return Algorithm(BLEND, make, fit_seconds=seconds * 1000 / rows, categories=_encoding(members[0]))

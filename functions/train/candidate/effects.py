@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Finish, Rows, Selected
-from functions.train.data.preprocessing import preprocessing
 from functions.train.graph.export import column, columns_of, export
 from functions.train.search.folds import Fold
 from functions.train.search.space import Params
@@ -91,11 +89,7 @@ class FoldFit:
         """The mean |effect| (d,) over some rows held out, of a model that never saw `test_rows`."""
         training = self.finish.training
         kept = np.setdiff1d(np.arange(len(training.target)), test_rows)
-        estimator = self.algorithm.make(self.finish.seed).set_params(**self.params)
-        pipeline = Pipeline([("preprocess", preprocessing(self.finish.columns)), ("model", estimator)])
-        weights = None if training.weights is None else training.weights[kept]
-        pipeline.fit(training.features.iloc[kept], training.target[kept], model__sample_weight=weights)
-        model = Model(export(pipeline), self.finish.features)
+        model = Model(export(self.finish.fitted(self.algorithm, self.params, kept)), self.finish.features)
         explainer = Explainer(self.bounds, model, self.background)
         return explained(explainer, model, self.finish.held_out, FOLD_ROWS, self.seconds).mean_sizes
 

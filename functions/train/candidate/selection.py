@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 
+from functions.train.data.categories import ONE_HOT, MeansForMany, many_valued
 from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, preprocessing
 from functions.train.graph.direction import require_directions
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
 from functions.train.search.searched import Candidate, Searched
+from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.workers import HERE, Pool, Workers
+from functions.train.search.zoo import Algorithm
 from shared import metrics
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.dataset import DatasetSpec, FeatureSpec
@@ -191,6 +194,21 @@ class Finish:
     ends: float = math.inf
     directions: Mapping[str, int] = field(default_factory=dict)
 
+    def fitted(self, algorithm: Algorithm, params: Params, kept: NDArray[np.intp] | None = None) -> Pipeline:
+        """A candidate's pipeline fitted to all training rows, or to those at the places `kept`."""
+        features, target, weights = self.training.features, self.training.target, self.training.weights
+        many = many_valued(self.columns, features)
+        if kept is not None:
+            features, target = features.iloc[kept], target[kept]
+            weights = None if weights is None else weights[kept]
+        model = StandardisedTarget(algorithm.estimator(self.seed, params))
+        if not many or algorithm.encoding(params) == ONE_HOT:
+            pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", model)])
+            return pipeline.fit(features, target, model__sample_weight=weights)
+        encoder = MeansForMany(self.columns, many, self.seed)
+        model.fit(encoder.fit_transform(features, target, weights), target, weights)
+        return Pipeline([("preprocess", encoder), ("model", model)])
+
     def in_time(self, searched: Searched) -> Result:
         """The algorithm finished, unless that would end too late."""
         if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.seconds > self.ends:
@@ -203,13 +221,10 @@ class Finish:
         if best is None:
             return _failed(searched, searched.error or searched.note or "no candidate has a finite score")
         began = time.perf_counter()
-        estimator = searched.algorithm.make(self.seed).set_params(**best.params)
-        pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", StandardisedTarget(estimator))])
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
-                training = self.training
-                pipeline.fit(training.features, training.target, model__sample_weight=training.weights)
+                pipeline = self.fitted(searched.algorithm, best.params)
         except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
             return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - began

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
+from functions.train.data.categories import MeansForMany
 from functions.train.data.dates import calendar
 from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, columns_of_categories
 from functions.train.graph.graph import Graph, Whole
@@ -27,8 +28,10 @@ Array = NDArray[Any]
 class Encoding:
     """The inputs of a graph and what the fitted preprocessing makes of them."""
 
-    def __init__(self, fitted: ColumnTransformer, graph: Graph) -> None:
+    def __init__(self, preprocess: ColumnTransformer | MeansForMany, graph: Graph) -> None:
         self._graph = graph
+        self._means = preprocess.means if isinstance(preprocess, MeansForMany) else None
+        fitted: ColumnTransformer = preprocess.base if isinstance(preprocess, MeansForMany) else preprocess
         steps = fitted.named_transformers_
         self._numeric: Pipeline | None = steps.get(NUMERIC_STEP)
         self._dates: Pipeline | None = steps.get(DATE_STEP)
@@ -36,7 +39,8 @@ class Encoding:
         self._columns = [] if categorical is None else _columns_of_words(categorical)
         of_step = {name: list(columns) for name, _, columns in fitted.transformers_}
         words = set(of_step.get(CATEGORICAL_STEP, ()))
-        numbers = [str(name) for name in fitted.feature_names_in_ if name not in words]
+        many = self._means.names if self._means else ()
+        numbers = [str(name) for name in fitted.feature_names_in_ if name not in words and name not in many]
         if numbers:
             graph.inputs.append(helper.make_tensor_value_info(NUMERIC, TensorProto.DOUBLE, [None, len(numbers)]))
         self._numbers, self._days = NUMERIC, NUMERIC
@@ -44,9 +48,16 @@ class Encoding:
             self._days = self._picked("days", [numbers.index(name) for name in of_step[DATE_STEP]])
             if self._numeric is not None:
                 self._numbers = self._picked("numbers", [numbers.index(name) for name in of_step[NUMERIC_STEP]])
-        if self._columns:
-            shape = [None, len(self._columns)]
+        texts = [str(name) for name in fitted.feature_names_in_ if name in words or name in many]
+        if texts:
+            shape = [None, len(texts)]
             graph.inputs.append(helper.make_tensor_value_info(CATEGORICAL, TensorProto.STRING, shape))
+        self._words, self._words_of_many = CATEGORICAL, CATEGORICAL
+        if many and self._columns:
+            self._words = self._picked("words", [texts.index(name) for name in of_step[CATEGORICAL_STEP]], CATEGORICAL)
+        if many:
+            places = [texts.index(name) for name in many]
+            self._words_of_many = self._picked("words_of_many", places, CATEGORICAL)
 
     def matrix(self) -> str:
         """Adds the matrix (n, w) double that the estimator was fitted on; its name."""
@@ -61,6 +72,9 @@ class Encoding:
             parts.append("dates_scaled")
         if self._columns:
             parts.append(self._one_hot())
+        if self._means:
+            self._gathered(self._means.known_, 0.0, np.float64, "means", self._words_of_many)
+            parts.append("means")
         if len(parts) == 1:
             return parts[0]
         self._graph.node("Concat", parts, ["features"], axis=1)
@@ -89,10 +103,10 @@ class Encoding:
             factors = self._graph.constant("slopes", slopes["numeric"])
             self._graph.node("Gemm", [self._centred(self._numeric), factors, rest], [PREDICTION])
 
-    def _picked(self, name: str, places: Sequence[int]) -> str:
-        """Adds the columns of the numeric input at `places`."""
+    def _picked(self, name: str, places: Sequence[int], source: str = NUMERIC) -> str:
+        """Adds the columns of an input at `places`."""
         self._graph.constant(f"{name}_at", np.array(places, dtype=np.int64))
-        self._graph.node("Gather", [NUMERIC, f"{name}_at"], [name], axis=1)
+        self._graph.node("Gather", [source, f"{name}_at"], [name], axis=1)
         return name
 
     def _filled(self, source: str, name: str, values: Array) -> str:
@@ -138,7 +152,7 @@ class Encoding:
         widths = [max(words.values()) + 1 for words in self._columns]
         self._graph.constant("owner", np.repeat(np.arange(len(widths)), widths))
         self._graph.constant("within", np.concatenate([np.arange(width) for width in widths]).reshape(1, -1))
-        self._gathered(self._columns, -1, np.int64, "codes")
+        self._gathered(self._columns, -1, np.int64, "codes", self._words)
         self._graph.node("Gather", ["codes", "owner"], ["code_of_owner"], axis=1)
         self._graph.node("Equal", ["code_of_owner", "within"], ["is_one"])
         self._graph.node("Cast", ["is_one"], ["one_hot"], to=TensorProto.DOUBLE)
@@ -152,14 +166,18 @@ class Encoding:
             weights.append({word: float(coefficients[start + place]) for word, place in words.items()})
             start += max(words.values()) + 1
         share = intercept / len(weights)
-        self._gathered([{w: c + share for w, c in one.items()} for one in weights], share, np.float64, "contributions")
+        self._gathered(
+            [{w: c + share for w, c in one.items()} for one in weights], share, np.float64, "contributions", self._words
+        )
         # A product, not ReduceSum: that adds in an order which depends on where a row begins in memory, so that the
         # last digit of an answer would depend on the row's place in its batch.
         self._graph.constant("each_once", np.ones((len(weights), 1)))
         self._graph.node("MatMul", ["contributions", "each_once"], [output])
 
-    def _gathered(self, columns: Sequence[Mapping[str, float]], unknown: float, dtype: Any, output: str) -> None:
-        """Adds (n, c): for every cell what its column says of the word, or `unknown`."""
+    def _gathered(
+        self, columns: Sequence[Mapping[str, float]], unknown: float, dtype: Any, output: str, source: str
+    ) -> None:
+        """Adds (n, c): for every cell of `source` what its column says of the word, or `unknown`."""
         words = sorted(set().union(*columns))
         dense = len(columns) * (len(words) + 1) <= MAX_DENSE_TABLE
         order = [words] * len(columns) if dense else [list(one) for one in columns]
@@ -168,22 +186,22 @@ class Encoding:
         ]
         starts = np.cumsum([0, *map(len, table[:-1])])
         if dense:
-            self._encoder(CATEGORICAL, "word", words, 0)
-            self._graph.constant("starts", starts.reshape(1, -1).astype(np.int64))
-            self._graph.node("Add", ["word", "starts"], ["place"])
+            self._encoder(source, f"word_of_{output}", words, 0)
+            self._graph.constant(f"starts_of_{output}", starts.reshape(1, -1).astype(np.int64))
+            self._graph.node("Add", [f"word_of_{output}", f"starts_of_{output}"], [f"place_of_{output}"])
         else:
-            self._encoders(order, starts)
-        self._graph.constant("table", np.array([entry for one in table for entry in one], dtype=dtype))
-        self._graph.node("Gather", ["table", "place"], [output])
+            self._encoders(order, starts, output, source)
+        self._graph.constant(f"table_of_{output}", np.array([entry for one in table for entry in one], dtype=dtype))
+        self._graph.node("Gather", [f"table_of_{output}", f"place_of_{output}"], [output])
 
-    def _encoders(self, order: Sequence[Sequence[str]], starts: Array) -> None:
-        texts = [f"text_{i}" for i in range(len(order))]
-        places = [f"place_{i}" for i in range(len(order))]
-        self._graph.constant("one_each", np.ones(len(order), dtype=np.int64))
-        self._graph.node("Split", [CATEGORICAL, "one_each"], texts, axis=1)
+    def _encoders(self, order: Sequence[Sequence[str]], starts: Array, output: str, source: str) -> None:
+        texts = [f"{output}_text_{i}" for i in range(len(order))]
+        places = [f"{output}_place_{i}" for i in range(len(order))]
+        self._graph.constant(f"{output}_one_each", np.ones(len(order), dtype=np.int64))
+        self._graph.node("Split", [source, f"{output}_one_each"], texts, axis=1)
         for text, place, words, start in zip(texts, places, order, starts, strict=True):
             self._encoder(text, place, words, int(start))
-        self._graph.node("Concat", places, ["place"], axis=1)
+        self._graph.node("Concat", places, [f"place_of_{output}"], axis=1)
 
     def _encoder(self, source: str, output: str, words: Sequence[str], start: int) -> None:
         self._graph.node(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 
+from functions.train.data.categories import CATEGORIES
 from functions.train.search.fits import depth_limit
 from functions.train.search.space import Params, grid_around
 from functions.train.search.zoo import Algorithm
@@ -30,6 +31,8 @@ def draws(zoo: Sequence[Algorithm], iterations: int, seed: int) -> list[list[Par
         size = len(ParameterGrid(options))
         sampled = list(ParameterSampler(options, min(iterations, size), random_state=seed))
         opening = [dict(algorithm.opening)] if algorithm.opening else []
+        if CATEGORIES in options:  # side by side, so that the folds show what the encoding alone does
+            opening = [{**algorithm.opening, CATEGORIES: encoding} for encoding in options[CATEGORIES]]
         drawn.append([*opening, *(params for params in sampled if params not in opening)][: len(sampled)])
     return drawn
 

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-from functions.train.search.folds import Fold, Matrix, filled
+from functions.train.search.folds import Fold, Matrix
 from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
@@ -99,7 +99,8 @@ def predictions(task: Task) -> list[Matrix]:
     The deepest limit is fitted first, a lower one only if a tree exceeds it. Every fit grows the most rounds of any
     candidate, of which each candidate takes its first.
     """
-    algorithm, train_x, test_x = task.algorithm, filled(task.fold.train_x), filled(task.fold.test_x)
+    algorithm = task.algorithm
+    train_x, test_x = task.fold.matrices(algorithm.encoding(task.group[0]))
     limits = sorted({depth_limit(algorithm, params) for params in task.group}, reverse=True)
     rounds_name = algorithm.rounds
     most = {rounds_name: max(params[rounds_name] for params in task.group)} if rounds_name else {}
@@ -109,7 +110,7 @@ def predictions(task: Task) -> list[Matrix]:
         indices = [index for index, params in enumerate(task.group) if depth_limit(algorithm, params) == limit]
         if estimator is None or limit < reached:
             settings = {**task.group[indices[0]], **most}
-            model = StandardisedTarget(algorithm.make(task.seed).set_params(**settings))
+            model = StandardisedTarget(algorithm.estimator(task.seed, settings))
             estimator = model.fit(train_x, task.fold.train_y, task.fold.train_w).estimator
             reached = max(tree.get_depth() for tree in estimator.estimators_) if len(limits) > 1 else math.inf
         rounds = [task.group[index].get(rounds_name or "") for index in indices]

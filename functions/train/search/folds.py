@@ -11,8 +11,10 @@ from scipy.sparse import csr_array, vstack
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import KFold
 
+from functions.train.data.categories import ONE_HOT, many_valued, without_many
 from functions.train.data.preprocessing import preprocessing
 from functions.train.data.split import Parts
+from functions.train.data.target_means import TargetMeans
 from shared.tables.reading import Column
 
 Matrix = NDArray[np.float64]
@@ -29,10 +31,21 @@ BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
+class Means:
+    """The other way for the columns with many categories: target means (n, k) of both parts, out of fold within the
+    training part, and the `others` of the matrix, which are not of those columns."""
+
+    train: Matrix
+    test: Matrix
+    others: NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Fold:
     """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on.
 
-    `train_w` (n,): how much each row counts in a fit; None where all count alike.
+    `train_w` (n,): how much each row counts in a fit; None where all count alike. `means`: where there are columns
+    with many categories.
     """
 
     train_x: Features
@@ -41,6 +54,23 @@ class Fold:
     test_y: Matrix
     test_rows: NDArray[np.intp]
     train_w: Matrix | None = None
+    means: Means | None = None
+
+    def width(self, encoding: str) -> int:
+        """Columns of the matrices with that encoding."""
+        if encoding == ONE_HOT or self.means is None:
+            return int(self.train_x.shape[1])
+        return len(self.means.others) + int(self.means.train.shape[1])
+
+    def matrices(self, encoding: str) -> tuple[Matrix, Matrix]:
+        """The dense matrices of both parts with that encoding."""
+        if encoding == ONE_HOT or self.means is None:
+            return filled(self.train_x), filled(self.test_x)
+        others = self.means.others
+        return (
+            np.hstack([filled(self.train_x[:, others]), self.means.train]),
+            np.hstack([filled(self.test_x[:, others]), self.means.test]),
+        )
 
 
 def make_folds(
@@ -53,17 +83,27 @@ def make_folds(
     weights: Matrix | None = None,
 ) -> list[Fold]:
     """The folds of `features` (n, c), `target` (n,), `weights` (n,): those of `parts`, else `folds` shuffled ones."""
-    made = []
+    made, many = [], many_valued(columns, features)
     for train, test in parts or KFold(folds, shuffle=True, random_state=seed).split(features):
         transformer = preprocessing(columns).fit(features.iloc[train])
+        train_x = _transformed(transformer, features.iloc[train])
+        train_w = None if weights is None else weights[train]
+        means = None
+        if many:
+            means = Means(
+                train=(encoder := TargetMeans(many, seed)).out_of_fold(features.iloc[train], target[train], train_w),
+                test=encoder.fit(features.iloc[train], target[train], train_w).transform(features.iloc[test]),
+                others=without_many(transformer, many, train_x.shape[1]),
+            )
         made.append(
             Fold(
-                train_x=_transformed(transformer, features.iloc[train]),
+                train_x=train_x,
                 train_y=target[train],
                 test_x=_transformed(transformer, features.iloc[test]),
                 test_y=target[test],
                 test_rows=test,
-                train_w=None if weights is None else weights[train],
+                train_w=train_w,
+                means=means,
             )
         )
     return made

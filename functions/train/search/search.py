@@ -247,7 +247,7 @@ def _name(entry: Searched) -> str:
 
 
 def _task(algorithm: Algorithm, group: Sequence[Params], fold: Fold, plan: SearchPlan, deadline: float) -> Task:
-    rows, width = fold.train_x.shape
+    rows, width = len(fold.train_y), fold.width(algorithm.encoding(group[0]))
     cost = max(algorithm.cost(params) for params in group) * rows / 1000 * max(width / USUAL_WIDTH, 1.0)
     return Task(algorithm, tuple(group), fold, plan.tuning.scoring, plan.seed, cost, deadline)
 

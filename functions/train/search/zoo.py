@@ -12,6 +12,7 @@ from sklearn.ensemble import AdaBoostRegressor, GradientBoostingRegressor, Rando
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
+from functions.train.data.categories import CATEGORIES, ONE_HOT
 from functions.train.search.blend import BLEND
 from functions.train.search.neighbours import TiedNeighbours
 from functions.train.search.space import (
@@ -43,7 +44,7 @@ class Algorithm:
     published stands within seconds. `nonnegative`: the value of a parameter that allows no negative target.
     `fit_seconds`: about what one fit on a thousand rows takes, of 100 trees where there are `rounds`, to order the
     work; `relative`: by how much a candidate's takes longer. `selectable` is False for the baseline, which is reported
-    and never chosen.
+    and never chosen. `categories`: how columns with many categories reach it, where its space does not say.
     """
 
     name: str
@@ -57,6 +58,15 @@ class Algorithm:
     nonnegative: Mapping[str, Any] = field(default_factory=dict)
     opening: Mapping[str, Any] = field(default_factory=dict)
     opens: bool = False
+    categories: str = ONE_HOT
+
+    def encoding(self, params: Params) -> str:
+        """The way in which a candidate is given columns with many categories."""
+        return str(params.get(CATEGORIES, self.categories))
+
+    def estimator(self, seed: int, params: Params) -> Any:
+        """The unfitted estimator of a candidate."""
+        return self.make(seed).set_params(**{name: value for name, value in params.items() if name != CATEGORIES})
 
     def cost(self, params: Params) -> float:
         """Expected seconds of one fit on a thousand rows."""

@@ -1,0 +1,61 @@
+"""The two ways in which columns with many categories reach a model, and the preprocessing of the second.
+
+One way is a column of zeros and ones for each category, as for all others. The other puts one number in the place of
+such a column: the mean target of its category. Which is better differs by table, so that the folds decide.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+
+from functions.train.data.preprocessing import CATEGORICAL_STEP, columns_of_categories, preprocessing
+from functions.train.data.target_means import TargetMeans
+from shared.tables.reading import Column
+
+CATEGORIES = "categories"
+"""The parameter of the search that says which way a candidate takes."""
+ONE_HOT = "one-hot"
+TARGET_MEANS = "target-means"
+MANY = 20
+"""A column with more categories than this may be given as target means."""
+
+Matrix = NDArray[np.float64]
+
+
+def many_valued(columns: Sequence[Column], features: pd.DataFrame) -> tuple[str, ...]:
+    """The names of the categorical columns with many categories in `features` (n, c)."""
+    return tuple(
+        column.name for column in columns if column.kind == "categorical" and features[column.name].nunique() > MANY
+    )
+
+
+class MeansForMany(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """The preprocessing with target means for the columns `many`: the others' matrix `base`, then one column each."""
+
+    def __init__(self, columns: Sequence[Column], many: Sequence[str], seed: int) -> None:
+        self.columns = columns
+        self.many = many
+        self.seed = seed
+
+    def fit_transform(self, rows: pd.DataFrame, target: Matrix, weights: Matrix | None = None) -> Matrix:
+        """Learn from `rows` (n, c), and give their matrix (n, w) with means out of fold."""
+        self.base = preprocessing([column for column in self.columns if column.name not in self.many]).fit(rows)
+        self.means = TargetMeans(self.many, self.seed).fit(rows, target, weights)
+        return np.hstack([self.base.transform(rows), self.means.out_of_fold(rows, target, weights)])
+
+    def transform(self, rows: pd.DataFrame) -> Matrix:
+        """The matrix (n, w) of rows that were not learnt from."""
+        return np.hstack([self.base.transform(rows), self.means.transform(rows)])
+
+
+def without_many(fitted: ColumnTransformer, many: Sequence[str], width: int) -> NDArray[np.intp]:
+    """The places, of `width` in a preprocessed matrix, that are not of the columns `many`."""
+    (names,) = (list(step[2]) for step in fitted.transformers_ if step[0] == CATEGORICAL_STEP)
+    known = columns_of_categories(fitted.named_transformers_[CATEGORICAL_STEP].named_steps["encode"])
+    widths = [max(words.values()) + 1 for words in known]
+    kept = np.repeat([name not in many for name in names], widths)
+    return np.flatnonzero(np.concatenate([np.ones(width - len(kept), dtype=bool), kept]))
