@@ -15,13 +15,14 @@ linear ones have a coefficient for every category anyway."""
 def with_target_means(zoo: Sequence[Algorithm], many: Sequence[str]) -> tuple[Algorithm, ...]:
     """The zoo in which candidates of trees say how they are given the columns `many`; unchanged where there are none.
 
-    The opening is tried both ways: what the folds say of that pair is the encoding's own.
+    The opening is tried both ways, first the one with fewer columns, which takes a fraction of the time: on a large
+    table a good model stands sooner.
     """
     if not many:
         return tuple(zoo)
-    ways = {CATEGORIES: Choices((ONE_HOT, TARGET_MEANS))}
+    ways = {CATEGORIES: Choices((TARGET_MEANS, ONE_HOT))}
     return tuple(
-        replace(entry, space={**entry.space, **ways}, opening={**entry.opening, CATEGORIES: ONE_HOT})
+        replace(entry, space={**entry.space, **ways}, opening={**entry.opening, CATEGORIES: TARGET_MEANS})
         if entry.name in BY_TREES and entry.opening
         else entry
         for entry in zoo
