@@ -302,6 +302,9 @@ def test_a_print_holds_the_whole_list_and_no_buttons(function: Function, visit: 
     assert not page.get_by_role("button", name="Download the list with its predictions").is_visible()
     frame = page.locator("#table .scroll")
     assert frame.evaluate("frame => frame.scrollHeight <= frame.clientHeight + 1")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within Chromium's margins, at 96 dots an inch
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
+    assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth + 1")
     page.screenshot(path=tmp_path / "print.png")
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert len(column(page, 1)) == 200
