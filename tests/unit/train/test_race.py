@@ -1,5 +1,6 @@
 """Who is fitted first, whose fits are ended, and who gives up its time to the others."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -16,9 +17,9 @@ from sklearn.linear_model import LinearRegression, Ridge
 from functions.train import pipeline
 from functions.train.inputs import RunInputs
 from functions.train.search import schedule
-from functions.train.search.fits import load
+from functions.train.search.fits import Task, load
 from functions.train.search.folds import Fold
-from functions.train.search.schedule import Trial, admitted
+from functions.train.search.schedule import Pace, Trial, admitted, run_pilots
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
@@ -190,3 +191,76 @@ def test_a_readable_table_never_ends_without_a_model_however_short_the_time_is()
     names = {result.name for result in trained.results if result.selectable}
     assert trained.selected.result.name in names
     assert any(result.searched.cut for result in trained.results)
+
+
+class Remembering:
+    """A pool that does the work here, and remembers how long each call said that it may take."""
+
+    jobs = 1
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.trees: list[int] = []
+
+    def run(self, work: Any, tasks: Any, seconds: float, on_result: Any = lambda *_: None, limit: Any = None) -> Any:
+        self.seconds.append(seconds)
+        self.trees += [task.group[0].get("n_estimators", 0) for task in tasks]
+        results = [work(task) for task in tasks]
+        for task, result in zip(tasks, results, strict=True):
+            on_result(task, result)
+        return results
+
+
+def forest_trial(fit_seconds: float) -> Trial:
+    forest = replace(next(entry for entry in MODEL_ZOO if entry.name == "RandomForest"), fit_seconds=fit_seconds)
+    params = {**forest.opening, "n_estimators": 100}
+    fold = folds(2)[0]
+    task = Task(forest, (params,), fold, "r2", SEED, forest.cost(params), math.inf)
+    return Trial(forest, (0,), (task, task))
+
+
+def test_an_algorithm_whose_first_fit_may_be_long_is_paced_by_a_few_trees() -> None:
+    pool, pace, trial = Remembering(), Pace(), forest_trial(fit_seconds=40.0)
+    run_pilots([trial], pool, Told(), pace)  # type: ignore[arg-type]
+    assert pool.trees == [5]  # a twentieth of 100
+    assert trial.measured == {}  # the pilot is no candidate
+    assert pace.priced(trial.tasks[0]).cost < 5.0  # where 12 were expected: such trees take milliseconds
+    assert pool.seconds[0] == pytest.approx(schedule.MANY * trial.tasks[0].cost / 20)  # so that processes begin in time
+
+
+def test_an_algorithm_whose_first_fit_is_short_is_paced_by_it() -> None:
+    pool, pace, trial = Remembering(), Pace(), forest_trial(fit_seconds=0.1)
+    run_pilots([trial], pool, Told(), pace)  # type: ignore[arg-type]
+    assert pool.trees == [100]
+    assert list(trial.measured) == [0]
+
+
+class Slow(LinearRegression):  # type: ignore[misc]
+    """Takes two milliseconds a tree, as it calls them."""
+
+    def __init__(self, n_estimators: int = 1) -> None:
+        super().__init__()
+        self.n_estimators = n_estimators
+
+    def fit(self, *given: object) -> "Slow":
+        time.sleep(0.002 * self.n_estimators)
+        super().fit(*given)
+        return self
+
+    def staged_predict(self, rows: Any) -> Any:
+        return iter([self.predict(rows)])
+
+
+def test_an_opening_that_would_not_fit_on_the_fewest_folds_takes_none_from_the_others() -> None:
+    """Twenty seconds a fit, of which five folds have twenty-two: skipping some would cost the others theirs."""
+    space = {"n_estimators": Choices((10_000, 5_000))}
+    opening = {"n_estimators": 10_000}
+    dear = Algorithm("Dear", lambda _: Slow(), space, 20.0, rounds="n_estimators", opening=opening, opens=True)
+    with Workers(1).pool(partial(load, MODEL_ZOO[:2])) as pool:
+        plan = SearchPlan(TUNING, SEED, pool, deadline=time.monotonic() + 60.0)
+        line, given_up = search((MODEL_ZOO[1], dear), folds(), plan)
+    assert (line.skipped, given_up.skipped) == (0, 0)
+    assert line.best is not None
+    assert len(line.best.scores) == 5
+    assert given_up.candidates == []
+    assert given_up.cut == 2
