@@ -48,11 +48,12 @@ class Bars:
         self._bars: dict[str, Any] = {}
 
     def __enter__(self) -> "Bars":
-        self._shown.add_task("the whole run", total=None)
+        self._whole = self._shown.add_task("the whole run", total=None)
         self._shown.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._shown.remove_task(self._whole)
         self._shown.stop()
 
     def begin(self, stage: str, fits: Mapping[str, int]) -> None:
@@ -63,6 +64,7 @@ class Bars:
     def expect(self, ahead: Ahead) -> None:
         """Estimate from here."""
         self._time_left.expect(ahead)
+        self._shown.refresh()
 
     def advance(self, algorithm: str, seconds: float) -> None:
         """One fit on."""

@@ -152,10 +152,12 @@ def test_the_terminal_shows_one_time_left_beside_the_bars_of_all_algorithms(caps
     with Bars(console) as bars:
         bars.begin("random", {"Ridge": 4, "KNN": 2})
         bars.expect(Ahead(work=300.0, jobs=2, finishing=50.0))
+        shown = capsys.readouterr().out
         bars.advance("Ridge", 10.0)
-    shown = capsys.readouterr().out
-    last = shown.rsplit("the whole run", 1)[1]
-    assert last.count(" left") == 1
-    assert "about 3 min left" in last
-    assert "1/4" in last
-    assert "0/2" in last
+    frame = shown.rsplit("the whole run", 1)[1]
+    assert frame.count(" left") == 1
+    assert "about 3 min left" in frame
+    assert "0/2" in frame
+    last = capsys.readouterr().out.splitlines()[-3:]
+    assert "1/4" in "".join(last)
+    assert " left" not in "".join(last)
