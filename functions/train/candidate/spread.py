@@ -102,7 +102,7 @@ def _uneven_column(
     able = [feature for feature in features if feature.kind == "categorical"]
     for feature in able:
         values = frame[feature.name].astype(object)
-        large = [name for name in feature.categories or () if int((values == name).sum()) >= MIN_ROWS]
+        large = _large(values, feature)
         if not 2 <= len(large) <= MOST_GROUPS:
             continue
         groups = np.select([(values == name).to_numpy() for name in large], range(len(large)), default=-1)
@@ -119,9 +119,15 @@ def _uneven_column(
 
 
 def _groups(scores: Vector, values: pd.Series, features: Sequence[Feature]) -> dict[str, Residuals]:
-    known = next(feature.categories or () for feature in features if feature.name == values.name)
-    rows = {name: (values.astype(object) == name).to_numpy() for name in known}
-    return {name: _held(scores[of]) for name, of in rows.items() if int(of.sum()) >= MIN_ROWS}
+    feature = next(feature for feature in features if feature.name == values.name)
+    cells = values.astype(object)
+    return {name: _held(scores[(cells == name).to_numpy()]) for name in _large(cells, feature)}
+
+
+def _large(values: pd.Series, feature: Feature) -> list[str]:
+    """The categories of enough rows; counted in one pass, since there may be thousands."""
+    counts = values.value_counts()
+    return [name for name in feature.categories or () if counts.get(name, 0) >= MIN_ROWS]
 
 
 def _held(scores: Vector) -> Residuals:
