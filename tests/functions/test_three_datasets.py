@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import flask
 import numpy as np
@@ -23,10 +22,10 @@ from shared.dataset import parse_spec
 from shared.documents import Golden, Manifest
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
+from tests.sample import SAMPLE, short_search
 from tests.unit.predict.client import Client
 from tests.unit.validate.world import World
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
 ZOO = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "LinearRegression", "Ridge", "DecisionTree", "XGBoost")]
 SHORT = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
@@ -43,8 +42,7 @@ class Now(World):
 
 
 def students() -> Files:
-    text = (SAMPLE / "dataset.toml").read_text()
-    text = text.replace("folds = 5", "folds = 2").replace("random_iterations = 25", "random_iterations = 1")
+    text = short_search((SAMPLE / "dataset.toml").read_text())
     return {"dataset.toml": text.encode(), "stud.csv": (SAMPLE / "stud.csv").read_bytes()}
 
 

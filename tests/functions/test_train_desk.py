@@ -1,7 +1,6 @@
 """Training at a desk, as a person runs it: files in, a candidate's folder and a leaderboard out."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +13,10 @@ from shared import layout
 from shared.codec import decode, digest
 from shared.documents import Golden, Manifest
 from shared.model_runtime import Model, require_golden
+from tests.sample import with_a_short_search
 from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 
 pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
 
@@ -31,15 +30,7 @@ def desk(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
     """The sample with a short search, in a folder of its own."""
-    folder = tmp_path / "table"
-    shutil.copytree(SAMPLE, folder)
-    spec = folder / "dataset.toml"
-    text = spec.read_text()
-    assert "folds = 5" in text
-    assert "random_iterations = 25" in text
-    text = text.replace("folds = 5", "folds = 2").replace("random_iterations = 25", "random_iterations = 1")
-    spec.write_text(text)
-    return spec
+    return with_a_short_search(tmp_path / "table")
 
 
 def test_a_file_becomes_a_candidate_that_serves(dataset: Path, tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ from shared.codec import decode, digest
 from shared.documents import Manifest
 from shared.store import CloudStore
 from tests.local_storage import LocalStorage, running_storage
+from tests.sample import with_a_short_search
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 BUCKET = "train-function"
 START_SECONDS = 120.0
 
@@ -27,12 +27,13 @@ pytestmark = pytest.mark.timeout(900)  # training, where the processors are shar
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[LocalStorage]:
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStorage]:
+    spec = with_a_short_search(tmp_path_factory.mktemp("sample") / "students")
     with running_storage() as server:
         client = server.client()
         client.create_bucket(BUCKET)
-        for name in ("dataset.toml", "stud.csv"):
-            client.bucket(BUCKET).blob(f"data/{name}").upload_from_filename(str(SAMPLE / name))
+        for file in (spec, spec.with_name("stud.csv")):
+            client.bucket(BUCKET).blob(f"data/{file.name}").upload_from_filename(str(file))
         client.close()
         yield server
 

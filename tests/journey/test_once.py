@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.journey.local_cloud import ROOT, UP_SECONDS, Finished, environment, processes_of, run_once, settings_for
+from tests.sample import SAMPLE
 from tests.tools import DEAD_PROXIES
-
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 
 pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -27,9 +26,10 @@ from shared.documents import (
 from shared.store import CloudStore
 from tests.journey.fitted import fitted_pipeline
 from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, running, settings_for
+from tests.sample import LINEAR_AND_A_FOREST, SAMPLE, with_a_short_search
 from tests.tools import require
 
-TABLE = ROOT / "shared" / "datasets" / "students" / "stud.csv"
+TABLE = SAMPLE / "stud.csv"
 UP = r"Ctrl-C stops everything"
 
 pytestmark = pytest.mark.timeout(900)  # training, where the processors are shared
@@ -37,7 +37,10 @@ pytestmark = pytest.mark.timeout(900)  # training, where the processors are shar
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
-    with running(settings_for(tmp_path_factory.mktemp("session"))) as session:
+    """Trained by a short search, since its flow is killed again and again."""
+    folder = tmp_path_factory.mktemp("session")
+    spec = with_a_short_search(folder / "sample", LINEAR_AND_A_FOREST)
+    with running(settings_for(folder / "state"), "--dataset", str(spec)) as session:
         session.wait_for(UP)
         yield session
 
@@ -190,7 +193,6 @@ def test_the_flow_completes_whatever_process_is_killed(
     golden = decode(store.read(layout.staged("staging", first, layout.GOLDEN)).data, Golden, "golden")
     watcher = Watcher(session.settings.staging_url, dict(golden.rows[-1]))
     watcher.start()
-    search_less(store)
     for number, name in enumerate(("storage", "eventarc", "scheduler", "train", "validate", "predict-staging")):
         before = pointer(store, "staging").run_id
         change_the_data(store, number)
@@ -231,14 +233,6 @@ def kill(session: Session, name: str) -> None:
     os.killpg(pid, signal.SIGKILL)
 
 
-def search_less(store: CloudStore) -> None:
-    """Every run of a flow that is killed again and again need not search for long."""
-    present = store.read("data/dataset.toml")
-    spec = present.data.replace(b"random_iterations = 25", b"random_iterations = 1").replace(b"folds = 5", b"folds = 2")
-    assert spec.count(b"random_iterations = 1\n") == spec.count(b"folds = 2\n") == 1
-    store.write("data/dataset.toml", spec, if_generation=present.generation, content_type="application/toml")
-
-
 def change_the_data(store: CloudStore, number: int) -> None:
     """One more row, so that there is something to train on."""
     present = store.read("data/stud.csv")
@@ -268,7 +262,7 @@ def test_ctrl_c_leaves_no_process_behind(session: Session) -> None:
 
 def test_when_make_run_itself_is_killed_nothing_stays_and_the_next_one_goes_on(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "state")
-    short = ("--dataset", str(sample_with_a_short_search(tmp_path / "sample")))
+    short = ("--dataset", str(with_a_short_search(tmp_path / "sample", LINEAR_AND_A_FOREST)))
     with running(settings, *short) as session:
         session.wait_for("train +ingest")
         session.process.kill()
@@ -276,16 +270,6 @@ def test_when_make_run_itself_is_killed_nothing_stays_and_the_next_one_goes_on(t
     until(lambda: processes_of(settings) == {}, 60, "the processes end with their parent")
     again = run_once(settings, *short)
     assert again.code == 0, again.output
-
-
-def sample_with_a_short_search(folder: Path) -> Path:
-    """The path of its spec; for flows in which it does not matter how well the model does."""
-    shutil.copytree(TABLE.parent, folder)
-    spec = folder / "dataset.toml"
-    text = spec.read_text().replace("random_iterations = 25", "random_iterations = 1").replace("folds = 5", "folds = 2")
-    assert text.count("random_iterations = 1\n") == text.count("folds = 2\n") == 1
-    spec.write_text(text)
-    return spec
 
 
 def test_a_port_in_use_is_named_with_the_way_out(tmp_path: Path) -> None:

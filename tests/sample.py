@@ -1,0 +1,27 @@
+"""The sample table as tests train on it: with a search of moments, where it does not matter how well the model does.
+
+The whole search of its spec runs once in the suite, by `make run ONCE=1` in tests/journey/test_once.py.
+"""
+
+import shutil
+from pathlib import Path
+
+SAMPLE = Path(__file__).resolve().parents[1] / "shared" / "datasets" / "students"
+LINEAR_AND_A_FOREST = ("LinearRegression", "Ridge", "Lasso", "RandomForest")
+"""Enough for a search in several processes, with a winner that explains about what can be explained."""
+
+
+def short_search(spec: str, only: tuple[str, ...] = ()) -> str:
+    """The sample's spec with two folds and one draw an algorithm; of `only` these algorithms, where any is named."""
+    text = spec.replace("random_iterations = 25\n", "random_iterations = 1\n").replace("folds = 5\n", "folds = 2\n")
+    assert text.count("random_iterations = 1\n") == text.count("folds = 2\n") == 1, "[tuning] reads otherwise"
+    names = ", ".join(f'"{name}"' for name in only)
+    return f"{text}\n[algorithms]\nonly = [{names}]\n" if only else text
+
+
+def with_a_short_search(folder: Path, only: tuple[str, ...] = ()) -> Path:
+    """A copy of the sample in `folder`, which must not exist; the path of its spec."""
+    shutil.copytree(SAMPLE, folder)
+    spec = folder / "dataset.toml"
+    spec.write_text(short_search(spec.read_text(), only))
+    return spec
