@@ -27,6 +27,7 @@ PREDICTION = "prediction"
 MISSING_TEXT = ""
 RELATIVE_TOLERANCE = 1e-5
 ROUNDING = 1e-12
+SILENT = 4
 
 
 class Model:
@@ -110,7 +111,8 @@ def _session(graph: bytes, threads: int) -> "InferenceSession":
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = SILENT  # what fails is raised; its own lines are no JSON
+    ort.set_default_logger_severity(SILENT)
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own undocumented family, straight from Exception

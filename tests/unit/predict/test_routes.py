@@ -414,6 +414,20 @@ def test_a_failed_look_shows_at_ready_and_meta_while_predictions_go_on(
     assert client.post("/predict", json.dumps(ROW)).status_code == 200
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict_batch", "/predict_batch?errors=rows", "/explain"])
+@pytest.mark.parametrize("rows", [1, 100])
+def test_100_000_unknown_keys_are_answered_in_64_kb_or_one_for_a_row_that_is_answered_for_itself(
+    store: MemoryStore, path: str, rows: int
+) -> None:
+    whole = Client(store, limits=Limits())
+    strange = {f"{'k' * 40}{place}": 1 for place in range(100_000 // rows)}
+    body = [{**ROW, **strange}] * rows if rows > 1 else {**ROW, **strange}
+    answer = whole.post(path, json.dumps(body))
+    for_itself = "errors" in path and rows > 1
+    assert answer.status_code == (200 if for_itself else 422)
+    assert len(answer.content) <= (1024 * rows if for_itself else 64 * 1024)
+
+
 def test_the_next_model_answers_after_its_promotion(store: MemoryStore, client: Client) -> None:
     client.get("/ready")
     promote(store, run_id=SECOND, base=70.0)
