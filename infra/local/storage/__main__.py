@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ import uvicorn
 
 from infra.local.storage.app import application
 from infra.local.storage.certificate import certificate
+from infra.local.storage.database import FILE_NAME
 from infra.local.storage.request import Storage
 from infra.options import OneLineParser, whole
 from shared import terminal
@@ -43,12 +45,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _exclusive(options.state), contextlib.ExitStack() as stack:
             http = stack.enter_context(_listening(options.host, options.http_port, "--http-port"))
             https = stack.enter_context(_listening(options.host, options.https_port, "--https-port"))
-            storage = stack.enter_context(contextlib.closing(Storage(options.state)))
+            storage = stack.enter_context(contextlib.closing(_opened(options.state)))
             asyncio.run(_serve(storage, options.state, http, https))
     except CannotStart as error:
         print(f"{parser.prog}: cannot start: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"{parser.prog}: stopped: {error.strerror} ({error.filename or options.state})", file=sys.stderr)
+        return 2
     return 0
+
+
+def _opened(state: Path) -> Storage:
+    """The engine over a state. Raises CannotStart for a file that is no database, or cannot be written."""
+    file = state / FILE_NAME
+    try:
+        return Storage(state)
+    except sqlite3.OperationalError as error:
+        raise CannotStart(f"{file} cannot be opened: {error}; can the folder be written, has its disk room?") from error
+    except sqlite3.DatabaseError as error:
+        raise CannotStart(
+            f"{file} is damaged: {error}; move it away, or forget everything with make clean-local"
+        ) from error
 
 
 async def _serve(storage: Storage, state: Path, http: socket.socket, https: socket.socket) -> None:

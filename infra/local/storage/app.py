@@ -1,6 +1,7 @@
 """The local storage as an ASGI application: the routes, and the door that every request passes."""
 
 import logging
+import sqlite3
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from infra.local.storage import batch_routes, bucket_routes, object_routes, upload_routes, xml_routes
 from infra.local.storage.faults import Fault
 from infra.local.storage.request import Storage
+from infra.local.storage.reserve import no_room
 
 _LOG = logging.getLogger(__name__)
 _JSON_PATHS = ("/storage/", "/upload/", "/download/", "/resumable/", "/batch")
@@ -31,12 +33,13 @@ def application(storage: Storage) -> ASGIApp:
             Fault: _refused,
             HTTPException: _unknown,
             ClientDisconnect: _gone,
+            sqlite3.DatabaseError: _damaged,
             Exception: _broken,
         },
     )
     app.router.redirect_slashes = False
     app.state.storage = storage
-    return Door(app)
+    return Door(Disk(app, storage))
 
 
 class Door:
@@ -50,6 +53,26 @@ class Door:
             return
         raw = scope.get("raw_path") or scope["path"].encode()
         await self._app({**scope, "path": raw.decode("latin-1")}, receive, send)
+
+
+class Disk:
+    """On a full disk deletes work and give their room back; whatever else writes is refused with a sentence."""
+
+    def __init__(self, app: ASGIApp, storage: Storage) -> None:
+        self._app = app
+        self._storage = storage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reserve = self._storage.reserve
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD") or not reserve.low:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "DELETE" and not scope["path"].startswith("/batch"):
+            await _error(Request(scope, receive), no_room(self._storage.folder))(scope, receive, send)
+            return
+        reserve.use()
+        await self._app(scope, receive, send)
+        reserve.restore(self._storage.database)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -66,6 +89,14 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 async def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=499)
+
+
+async def _damaged(request: Request, error: Exception) -> Response:
+    engine: Storage = request.app.state.storage
+    if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        return _error(request, no_room(engine.folder))
+    _LOG.error("%s failed: %s", request.method, error)
+    return _error(request, Fault(500, "backendError", f"The local storage's file cannot be used: {error}"))
 
 
 async def _broken(request: Request, error: Exception) -> Response:

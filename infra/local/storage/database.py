@@ -14,12 +14,17 @@ FILE_NAME = "gcs.sqlite"
 
 _PRAGMAS = (
     "PRAGMA page_size = 16384",  # before the first table: blobs of 1 MiB in 4 KiB pages cost a long chain each
+    "PRAGMA auto_vacuum = INCREMENTAL",  # also before it: else a file never shrinks, however much is deleted
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = NORMAL",
     "PRAGMA cache_size = -32768",
     "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA wal_autocheckpoint = 512",  # 8 MiB of log
     "PRAGMA busy_timeout = 30000",
+    "PRAGMA secure_delete = OFF",  # else Debian writes zeros over all that is deleted: as much room again
 )
+
+_PAGES_AT_ONCE = 256
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, type TEXT NOT NULL,
@@ -69,7 +74,8 @@ class Database:
         try:
             yield
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # on a full disk SQLite has undone it by itself
+                self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
 
@@ -79,6 +85,13 @@ class Database:
         now: int = max(time.time_ns() // 1000, last + 1)
         self.execute("UPDATE clock SET last = ?", now)
         return now
+
+    def shrink(self) -> None:
+        """Give free pages back to the disk, a few at a time: the log that this takes is short, and cut each time."""
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        while self.execute("PRAGMA auto_vacuum").fetchone()[0] and self.execute("PRAGMA freelist_count").fetchone()[0]:
+            self.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         self._connection.close()

@@ -14,6 +14,7 @@ from infra.local.storage.database import Database
 from infra.local.storage.faults import Fault, invalid
 from infra.local.storage.listing import Listing
 from infra.local.storage.objects import Objects
+from infra.local.storage.reserve import Reserve
 from infra.local.storage.resources import Json, Links
 from infra.local.storage.uploads import Uploads
 from infra.local.storage.wire import MAX_METADATA_BYTES, json_object
@@ -25,6 +26,10 @@ class Storage:
     """The engine: one database and everything that reads and writes it. Opening it cleans up after a crash."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.reserve = folder, Reserve(folder)
+        if self.reserve.low:
+            self.reserve.use()
         self.database = Database(folder)
         self.contents = Contents(self.database)
         self.buckets = Buckets(self.database)
@@ -33,6 +38,7 @@ class Storage:
         self.uploads = Uploads(self.database, self.contents, self.objects)
         self.uploads.expire()
         self.contents.sweep()
+        self.reserve.keep()
 
     def close(self) -> None:
         self.database.close()
