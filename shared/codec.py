@@ -3,9 +3,8 @@
 import gzip
 import hashlib
 import math
-import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -26,7 +25,7 @@ from shared.layout import is_run_id
 MAX_DOCUMENT_BYTES = 64 * 2**20
 MAX_ITEMS = 1_000_000
 """Values of a document, unless its reader knows better: they cost memory, twenty times as many bytes as their text."""
-_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_WINDOW = 256 * 2**10
 
 T = TypeVar("T", bound=Document)
 
@@ -81,12 +80,27 @@ def digest(data: bytes) -> FileDigest:
 
 
 def _require_few_items(data: bytes, max_items: int, where: str) -> None:
-    """Count values before any is made. Texts may hold commas of their own, so they are taken out first."""
+    """Count values before any is made, a window at a time. Commas within texts are none between values."""
     if data.count(b",") < max_items:
         return
-    found = _TEXT.sub(b"", data).count(b",")
+    found = sum(_separators(data))
     if found >= max_items:
         raise InvalidDocument(f"{where}: {found + 1} values or more, at most {max_items} are expected")
+
+
+def _separators(data: bytes) -> Iterator[int]:
+    """The commas outside of texts, of each window. A pair of backslashes, or one before a quote, changes no text."""
+    import numpy as np  # only where there is much to count
+
+    within, left = 0, b""
+    for start in range(0, len(data), _WINDOW):
+        window = left + data[start : start + _WINDOW]
+        whole = window.rstrip(b"\\")
+        left = b"\\" * ((len(window) - len(whole)) % 2)
+        codes = np.frombuffer(whole.replace(b"\\\\", b"").replace(b'\\"', b""), dtype=np.uint8)
+        quotes = np.cumsum(codes == ord('"')) + within
+        yield int(np.count_nonzero((codes == ord(",")) & (quotes % 2 == 0)))
+        within = int(quotes[-1]) % 2 if len(quotes) else within
 
 
 class _Version(msgspec.Struct):

@@ -163,6 +163,8 @@ def parse_spec(text: bytes, where: str = "dataset.toml") -> DatasetSpec:
         raise InvalidDataset([f"{where} is not valid TOML: {error}"]) from None
     except RecursionError:
         raise InvalidDataset([f"{where} is nested too deeply"]) from None
+    except ValueError:  # Python refuses to read numbers of thousands of digits
+        raise InvalidDataset([f"{where} holds a number of more digits than can be read"]) from None
     problems = [f"{where}: {problem}" for problem in _unknown_keys(table)]
     if problems:
         raise InvalidDataset(problems)

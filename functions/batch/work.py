@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from functions.batch.answering import answer
 from functions.batch.outcome import Totals, reject, succeed
+from functions.batch.parquet_file import unreadable
 from functions.batch.planning import planned_run, reader
 from functions.batch.rows import BatchRefused, FileReader, Piece
 from shared import layout
@@ -41,9 +42,15 @@ def work(store: Store, plan: BatchPlan, threads: int = 1) -> BatchOutcome:
 
 
 def write_part(store: Store, plan: BatchPlan, run: VerifiedRun, piece: Piece) -> PartDone:
-    """Answer one piece and keep it, with its note. Doing it again changes nothing."""
+    """Answer one piece and keep it, with its note. Doing it again changes nothing.
+
+    Raises BatchRefused.
+    """
     folder = layout.batch_folder(plan.input.name, plan.input.generation)
-    found = answer(run, plan, piece)
+    try:
+        found = answer(run, plan, piece)
+    except UnicodeDecodeError as error:  # Parquet's text is not looked at before
+        raise unreadable(error) from None
     name = layout.batch_part(folder, piece.cut.number, plan.format)
     stored = _kept(store, name, found.data, MEDIA_TYPES[plan.format])
     done = PartDone(

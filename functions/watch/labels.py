@@ -20,8 +20,11 @@ from shared.serving.table_answer import RUN
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.row_hashes import OUR_COLUMNS, SERVED_AT, contents, hashes, is_said
 from shared.tables.sheet import Cells, Sheet, read_sheet
+from shared.tables.table_size import TableTooLarge
 
 MAX_LABEL_BYTES = 256 * 2**20
+MEMORY_BYTES = 2 * 2**30
+"""Of the function, as Terraform sets it."""
 MOST_GROUPS = 50
 NO_VALUE = "(missing)"
 AHEAD = timedelta(minutes=5)
@@ -58,7 +61,12 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
     source = name.rpartition("/")[2].lower()
     aliases = {alias: column for alias, column in manifest.aliases.items() if alias not in OUR_COLUMNS}
     spec = DatasetSpec(name=manifest.dataset.name, source=source, target=manifest.target, aliases=aliases)
-    sheet = read_sheet(data, spec, [])
+    try:
+        sheet = read_sheet(data, spec, [], MEMORY_BYTES)
+    except TableTooLarge:
+        raise InvalidDataset(
+            ["the file takes more memory than there is; divide it: each row counts once, whatever the file"]
+        ) from None
     if manifest.target not in sheet.columns:
         raise InvalidDataset([_no_target(manifest.target, sheet)])
     form = PLAIN if manifest.target in sheet.typed else _form_of_target(manifest)

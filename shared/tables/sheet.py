@@ -170,7 +170,7 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
     if nested:
         named = ", ".join(map(repr, nested))
         raise InvalidDataset([f"{named}: a cell must be one number or one text, not a list, bytes or a time span"])
-    cells = [_texts(column) for column in table.columns]
+    cells = [_decoded_texts(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
     sheet = _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
     typed = {name for name, kind in zip(names, table.schema.types, strict=True) if not _is_text(kind)}
     told = (table.schema.metadata or {}).get(TYPED, b"").decode(errors="replace").split(SEPARATOR)
@@ -206,6 +206,13 @@ def _is_scalar(kind: pa.DataType) -> bool:
 def _is_text(kind: pa.DataType) -> bool:
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(plain) or pa.types.is_large_string(plain) or pa.types.is_string_view(plain))
+
+
+def _decoded_texts(name: str, column: pa.ChunkedArray) -> Cells:
+    try:
+        return _texts(column)
+    except UnicodeDecodeError:
+        raise InvalidDataset([f"{name!r} holds text that is not UTF-8, as Parquet's text is; write it anew"]) from None
 
 
 def _texts(column: pa.ChunkedArray) -> Cells:

@@ -15,11 +15,15 @@ MEMORY_BYTES = 4 * 2**30
 MEBIBYTE = 2**20
 
 
+class TableTooLarge(InvalidDataset):
+    """The table does not fit into the memory."""
+
+
 def require_fits(cells: int, text_bytes: int, memory_bytes: int) -> None:
-    """Raises InvalidDataset with what the table would take, and what gives more."""
+    """Raises TableTooLarge with what the table would take, and what gives more."""
     needed = OWN_BYTES + cells * BYTES_A_CELL + text_bytes * COPIES_OF_TEXT
     if needed > memory_bytes:
-        raise InvalidDataset(
+        raise TableTooLarge(
             [
                 f"the table has about {cells:,} cells and {text_bytes // MEBIBYTE:,} MiB of text: reading it takes"
                 f" about {needed // MEBIBYTE:,} MiB of memory, and there are {memory_bytes // MEBIBYTE:,}. Give it more"

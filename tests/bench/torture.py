@@ -1,9 +1,9 @@
 """`make torture`: each function in its deployed memory, among inputs made to cost more than they are worth.
 
-`python -m tests.bench.torture [--seconds 60] [--seed 1] [predict] [validate] [train]`. One table: inputs tried, the
-most memory and time that one took, what a neighbour noticed meanwhile, and whether a process was ended. Where this
-process may make control groups, the whole of a function is held to its memory, as its container would; else each of its
-processes is, by a limit on its data. Fails where a bound of the table does not hold.
+`python -m tests.bench.torture [--seconds 60] [--seed 1] [PART …]`; parts are predict, validate, train and documents.
+One table: inputs tried, the most memory and time that one took, what a neighbour noticed meanwhile, and whether a
+process was ended. Where this process may make control groups, the whole of a function is held to its memory, as its
+container would; else each of its processes is, by a limit on its data. Fails where a bound of the table does not hold.
 """
 
 import argparse
@@ -13,13 +13,13 @@ import json
 import os
 import random
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +28,10 @@ import requests
 
 from shared.store import CloudStore
 from tests.bad_bodies import CSV, JSON, SIZE, bad_bodies
+from tests.bench.bombs import requests_of
+from tests.bench.findings import Findings
 from tests.bench.memory_room import Room, memory_room
+from tests.bench.parsing import documents, train
 from tests.functions.test_predict_function import ROOT, running
 from tests.functions.test_validate_function import Bucket, flooded, running_function
 from tests.local_storage import running_storage
@@ -36,30 +39,11 @@ from tests.unit.predict.promoted import EXPECTED, ROW, promote
 
 PREDICT_MIB = 512
 VALIDATE_MIB = 1024
+SHAPES = 300
 AT_ONCE = 64
 MODULE = (sys.executable, "-m", "tests.bench.torture")
 GOOD = json.dumps(dict(ROW)).encode()
 MEBIBYTE = 2**20
-
-
-@dataclass
-class Findings:
-    """What was seen of one function. `bounds`: the figures that must hold, with what was found."""
-
-    name: str
-    inputs: int = 0
-    worst_mib: float = 0.0
-    worst_seconds: float = 0.0
-    most_mib: float = 0.0
-    room_mib: int = 0
-    neighbour: str = ""
-    ended: int = 0
-    bounds: list[tuple[str, float, float, bool]] = field(default_factory=list)
-    statuses: Counter[int] = field(default_factory=Counter)
-
-    def bound(self, name: str, found: float, most: float, *, timing: bool = False) -> None:
-        """Note a figure that must be at most `most`; `timing`: on a computer that has nothing else to do."""
-        self.bounds.append((name, found, most, timing))
 
 
 # ---- what is sent --------------------------------------------------------------------------------------------------
@@ -121,6 +105,7 @@ def predict(seconds: float, seed: int) -> Findings:
         with running(Path(folder), settings, by=room.command) as function:
             requests.get(f"{function.url}/ready", timeout=60).raise_for_status()
             _alone(function.url, room, found)
+            _shapes(urlsplit(function.url).port or 0, seed, found)
             room.begin()
             _together(function.url, seconds, seed, found)
             found.most_mib = room.peak()
@@ -152,6 +137,21 @@ def _alone(url: str, room: Room, found: Findings) -> None:
             )
     found.bound("MiB for one refusal", found.worst_mib, 64.0)
     found.bound("seconds for one refusal", found.worst_seconds, 0.3, timing=True)
+
+
+def _shapes(port: int, seed: int, found: Findings) -> None:
+    """Raw requests of any shape, each on a connection of its own; after them a right one is answered."""
+    shapes, faults = requests_of(seed), 0
+    for _ in range(SHAPES):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=30) as caller:
+            caller.sendall(next(shapes))
+            caller.shutdown(socket.SHUT_WR)
+            answer = caller.recv(65536)
+            faults += answer[9:12] == b"500"
+        found.inputs += 1
+    found.bound("raw requests that were answered with 500", faults, 0)
+    right = requests.post(f"http://127.0.0.1:{port}/predict", data=GOOD, headers={"Content-Type": JSON}, timeout=60)
+    found.bound("rows not answered after raw requests", int(right.json().get("prediction") != EXPECTED), 0)
 
 
 def _together(url: str, seconds: float, seed: int, found: Findings) -> None:
@@ -250,7 +250,12 @@ def validate(_seconds: float, _seed: int) -> Findings:
 
 # ---- the whole -----------------------------------------------------------------------------------------------------
 
-PARTS: dict[str, Callable[[float, int], Findings]] = {"predict": predict, "validate": validate}
+PARTS: dict[str, Callable[[float, int], Findings]] = {
+    "predict": predict,
+    "validate": validate,
+    "train": train,
+    "documents": documents,
+}
 
 
 def _say(line: str) -> None:
