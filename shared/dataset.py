@@ -223,6 +223,11 @@ def folded(text: str) -> str:
     )
 
 
+def label_of(name: str) -> str:
+    """A header as it is matched: in any case, with spaces for underscores."""
+    return " ".join(folded(name).replace("_", " ").split())
+
+
 def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name closest to `name`, if one is close enough to suggest."""
     by_fold = {folded(candidate): candidate for candidate in known}

@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from functions.batch.rows import Piece, Rows
+from shared.answer_columns import ANSWERED, ASSESSED
 from shared.batches import BatchPlan, Format, RowError
 from shared.problems import Problem
 from shared.serving.arrow_rows import ArrowInput, read_arrow
 from shared.serving.assessment import BANDS, TIERS, Assessed
 from shared.serving.loaded_model import VerifiedRun
-from shared.serving.table_answer import ANSWERED, ASSESSED, apart
+from shared.serving.table_answer import apart
 
 ROW = "row"
 MOST_ERRORS = 10_000

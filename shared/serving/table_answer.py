@@ -13,16 +13,13 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+from shared.answer_columns import ANSWERED, ASSESSED, RUN, TOLD
 from shared.problems import Problem
 from shared.serving.assessment import Answer
 from shared.serving.explanation import Effect
 from shared.serving.reading import ModelInput, Warned
 from shared.serving.sent_table import SentTable
 
-ANSWERED = ("prediction", "interval_low", "interval_high")
-ASSESSED = ("risk_probability", "risk_tier", "band")
-TOLD = ("error", "warning", "row")
-RUN = "run_id"
 MOST_CHOICES = 20
 FORMULA = frozenset("=+-@\t\r")
 _SIGNED = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.ASCII)

@@ -6,7 +6,7 @@ does not know pass through to an answer in the table's own form.
 
 from collections.abc import Mapping, Sequence
 
-from shared.dataset import folded, nearest, normalized
+from shared.dataset import label_of, nearest, normalized
 from shared.problems import Problem, json_pointer, refuse, shortened
 from shared.serving.columns import TextTable
 from shared.serving.findings import SKIPPED
@@ -41,11 +41,6 @@ def field_names(schema: RequestSchema, header: Sequence[str]) -> Mapping[str, st
         labels[label] = name if labels.get(label, name) == name else None  # two fields are not told apart by their case
     found = {header: exact.get(header) or labels.get(label_of(header)) for header in header}
     return {header: name for header, name in found.items() if name is not None}
-
-
-def label_of(name: str) -> str:
-    """A header as it is matched: in any case, with spaces for underscores."""
-    return " ".join(folded(name).replace("_", " ").split())
 
 
 def _require_shared(schema: RequestSchema, names: Mapping[str, str]) -> None:

@@ -8,8 +8,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from shared.answer_columns import ANSWERED, ASSESSED, RUN, TOLD
 from shared.dataset import SplitSpec, folded, normalized
-from shared.serving.table_answer import ANSWERED, ASSESSED, RUN, TOLD
 from shared.tables.cells import number_in
 from shared.tables.sheet import Cells
 

@@ -13,13 +13,12 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shared.answer_columns import TOLD
 from shared.cells import PLAIN
-from shared.dataset import DatasetSpec, nearest, normalized
+from shared.dataset import DatasetSpec, label_of, nearest, normalized
 from shared.documents import CellFormat
 from shared.errors import InvalidDataset
 from shared.formats import FALSE_WORDS, TRUE_WORDS
-from shared.serving.table_answer import TOLD
-from shared.serving.table_rows import label_of
 from shared.tables.cells import in_lines
 from shared.tables.reading import read_table
 from shared.tables.row_hashes import SERVED_AT, contents, hashes, is_said
