@@ -64,15 +64,28 @@ class LabelsGone(PipelineError):
     """The file of the event is not there any more."""
 
 
+class LedgerFiles:
+    """The files of the ledger, each read once: none of them ever changes."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, bytes | None] = {}
+
+    def now(self, store: Store) -> list[bytes]:
+        """All that there are; only those that came since are read."""
+        keys = [info.name for info in store.list(layout.LEDGER)]
+        self._read |= {key: _ledger_file(store, key) for key in keys if key not in self._read}
+        return [data for key in keys if (data := self._read[key]) is not None]
+
+
 def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners: Listeners) -> Performance | None:
     """Take in the file of the event; None where it was refused, with the reasons beside it, or replaced meanwhile.
 
     Raises TransientError.
     """
     try:
-        runs = known_runs(store)
+        runs, files = known_runs(store), LedgerFiles()
         if not _in_ledger(store, event.generation):
-            _enter(store, event, runs, arrived)
+            _enter(store, event, runs, arrived, files)
     except LabelsGone:
         logs.info("the file was replaced or removed; what is there now has an event of its own", reason="label_gone")
         return None
@@ -82,12 +95,12 @@ def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners:
     except PermanentError as error:
         _reject(store, event, error, arrived)
         return None
-    return update(store, runs, arrived, listeners)
+    return update(store, runs, arrived, listeners, files)
 
 
-def update(store: Store, runs: Runs, now: datetime, listeners: Listeners) -> Performance:
+def update(store: Store, runs: Runs, now: datetime, listeners: Listeners, files: LedgerFiles) -> Performance:
     """Judge every run that serves, or answered labelled rows, by the whole ledger."""
-    ledger = combined(_ledger_files(store))
+    ledger = combined(files.now(store))
     wanted = _wanted(runs, [str(run) for run in set(ledger.runs.tolist()) if run])
     loaded = {run_id: run for run_id, pointer in wanted.items() if (run := load_run(store, pointer)) is not None}
     held = {run_id: bets(ledger, run) for run_id, run in loaded.items() if run_id in ledger.residuals}
@@ -117,11 +130,6 @@ def _likeness(store: Store, stage: Stage, serving: VerifiedRun, ledger: Ledger, 
 # ---- the ledger -----------------------------------------------------------------------------------------------------
 
 
-def _ledger_files(store: Store) -> list[bytes]:
-    files = (_ledger_file(store, info.name) for info in store.list(layout.LEDGER))
-    return [data for data in files if data is not None]
-
-
 def _ledger_file(store: Store, key: str) -> bytes | None:
     """None for what is gone by now, or is no file of the ledger: the labels of the others go on."""
     try:
@@ -140,7 +148,7 @@ def _in_ledger(store: Store, generation: int) -> bool:
     return any(info.name == layout.ledger(generation) for info in store.list(layout.ledger(generation)))
 
 
-def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> None:
+def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime, files: LedgerFiles) -> None:
     pointer = runs.current.get(runs.stage) or (runs.history[-1] if runs.history else None)
     if pointer is None:
         raise NothingServes
@@ -157,7 +165,7 @@ def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime) -> 
     labelled = read_labels(data, event.name, manifest, arrived, runs.pointers)
     answered = _answered_by(labelled, served(runs.history), pointer.run_id)
     wanted = _wanted(runs, [run for run in set(answered) if run])
-    known = rows_in(_ledger_files(store))
+    known = rows_in(files.now(store))
     new = np.array([row not in known for row in labelled.hashes], dtype=bool)
     replays, notes = replay_all(store, wanted, labelled, new)
     _require_answers(labelled, pointer.run_id, replays, notes)
