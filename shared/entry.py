@@ -42,7 +42,7 @@ def configured(service: str, read: Callable[[], Settings]) -> Settings:
     return settings
 
 
-def bucket_of(settings: EventSettings) -> CloudStore:
+def store_of(settings: EventSettings) -> CloudStore:
     """The function's bucket, each call bounded in time."""
     return CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS)
 

@@ -11,6 +11,10 @@ from scipy.special import chdtrc
 
 Counts = NDArray[np.float64]
 
+ALARM_P = 1e-4
+"""Of one look at all features together (Holm), whatever their number: below it they surely differ."""
+ALARM_SHARE = 0.05
+"""A change of a share that is smaller than this matters to nobody, however sure it is."""
 MIN_EXPECTED = 5.0
 """Below this expectation, chi-square's distribution is not that of the statistic (Cochran 1954)."""
 

@@ -28,7 +28,7 @@ from functions.batch.settings import BatchSettings
 from shared import layout, logs
 from shared.batches import BatchOutcome
 from shared.deadline import DeadlineStore
-from shared.entry import acknowledged, bucket_of, configured, event_fields, read_event
+from shared.entry import acknowledged, configured, event_fields, read_event, store_of
 from shared.events import FINALIZED, StorageEvent
 from shared.store import Store
 
@@ -70,7 +70,7 @@ def batch(event: CloudEvent) -> None:
 def _batcher() -> Batcher:
     """Made at the first event, in the worker that serves it."""
     settings = configured(SERVICE, lambda: BatchSettings.from_env(os.environ))
-    return Batcher(settings, bucket_of(settings))
+    return Batcher(settings, store_of(settings))
 
 
 def _log(outcome: BatchOutcome | Started, fields: Mapping[str, object]) -> None:

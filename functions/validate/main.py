@@ -103,7 +103,7 @@ def _validator() -> Validator:
     settings = entry.configured(SERVICE, lambda: ValidateSettings.from_env(os.environ))
     return Validator(
         settings,
-        entry.bucket_of(settings),
+        entry.store_of(settings),
         examiner=Apart(settings.examined_bytes),
         lanes=Lanes(settings.threads, settings.deadline_seconds),
     )

@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from functions.watch.habit import Habit
-from shared.two_samples import holm, two_sample_p
+from shared.two_samples import ALARM_P, ALARM_SHARE, holm, two_sample_p
 
 Counts = NDArray[np.float64]
 
-ALARM_P = 1e-4
-"""Of one look at all features together (Holm), whatever their number."""
-ALARM_SHARE = 0.05
-"""A change of a share that is smaller than this matters to nobody, however sure it is."""
 MIN_EFFECTIVE_ROWS = 200.0
 MIN_DAYS = 7
 """Fewer days say little of how much days differ."""

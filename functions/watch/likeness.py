@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.watch.counts import Cells
-from functions.watch.drift import ALARM_P, ALARM_SHARE
 from shared.monitoring import Likeness, Unlike, WatchReport
-from shared.two_samples import holm, two_sample_p
+from shared.two_samples import ALARM_P, ALARM_SHARE, holm, two_sample_p
 
 Vector = NDArray[np.float64]
 

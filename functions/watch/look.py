@@ -24,7 +24,7 @@ from functions.watch.counts import (
     refusal_codes,
     refusals_by_block,
 )
-from functions.watch.drift import ALARM_P, Comparison, Evidence, compare_all, silence_p
+from functions.watch.drift import Comparison, Evidence, compare_all, silence_p
 from functions.watch.habit import Habit, habit
 from shared import layout
 from shared.documents import SCHEMA_VERSION, Manifest, Profile
@@ -39,6 +39,7 @@ from shared.monitoring import (
     Traffic,
     WatchReport,
 )
+from shared.two_samples import ALARM_P
 
 DAY = "%Y%m%d"
 HISTORY_DAYS = 28

@@ -34,7 +34,7 @@ from functions.watch.settings import WatchSettings
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.entry import acknowledged, bucket_of, configured
+from shared.entry import acknowledged, configured, store_of
 from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError
 from shared.events import FINALIZED, StorageEvent, parse
 from shared.store import Store
@@ -116,7 +116,7 @@ def _watch() -> Watch:
     settings = configured(SERVICE, lambda: WatchSettings.from_env(os.environ))
     return Watch(
         settings,
-        bucket_of(settings),
+        store_of(settings),
         Job(settings.retrain_job, settings.scheduler_host) if settings.retrain_job else None,
         Topic(settings.alarm_topic) if settings.alarm_topic else Nobody(),
     )

@@ -12,10 +12,7 @@ import numpy as np
 from functions.train.candidate.selection import Rows
 from shared.documents import Feature, Profile
 from shared.histogram import counted
-from shared.two_samples import Counts, holm, two_sample_p
-
-SURE = 1e-4
-SHARE = 0.05
+from shared.two_samples import ALARM_P, ALARM_SHARE, Counts, holm, two_sample_p
 
 
 def compared(before: Profile, run_id: str, features: Sequence[Feature], training: Rows) -> dict[str, Any]:
@@ -30,7 +27,7 @@ def compared(before: Profile, run_id: str, features: Sequence[Feature], training
         place = int(np.abs(shares[0] - shares[1]).argmax())
         now, then = (float(share[place]) for share in shares)
         entry = {"feature": name, "cell": labels[place], "then": then, "now": now, "p": p}
-        told.append({**entry, "moved": p < SURE and abs(now - then) >= SHARE})
+        told.append({**entry, "moved": p < ALARM_P and abs(now - then) >= ALARM_SHARE})
     return {
         "run_id": run_id,
         "rows_then": before.rows,
@@ -64,7 +61,7 @@ def moved_section(found: dict[str, Any] | None) -> str:
         "<h2>The rows of now and those of the run that serves</h2>"
         f"<p>The {found['rows_now']:,} rows to train on beside the {found['rows_then']:,} of run {found['run_id']}, by "
         f"the share that moved most of each feature. Told as moved where p, for all features together, is below "
-        f"{SURE:g} and the share moved by {SHARE:g} or more.{left}</p>"
+        f"{ALARM_P:g} and the share moved by {ALARM_SHARE:g} or more.{left}</p>"
         '<div class="scroll"><table><thead><tr><th>Feature</th><th>Cell</th><th>Then</th><th>Now</th><th>p</th>'
         f"<th>Moved</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )

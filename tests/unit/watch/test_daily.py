@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.watch import drift
 from shared import layout
 from shared.codec import decode, encode
 from shared.errors import StorageUnavailable
 from shared.monitoring import Alarm, FeatureLook, LiveBlock, WatchReport
+from shared.two_samples import ALARM_P
 from tests.memory_store import MemoryStore
 from tests.unit.watch.world import FIRST, SECOND, World, rows
 
@@ -61,7 +61,7 @@ def test_a_share_that_moved_alarms_on_the_next_morning(world: World) -> None:
     assert told["lunch"]["stage"] == "production"
     alarm = decode(world.bucket.read(told["lunch"]["key"]).data, Alarm, "alarm")
     assert "'standard' is 43% of 1,000 live rows" in alarm.message
-    assert alarm.figures["p"] < drift.ALARM_P
+    assert alarm.figures["p"] < ALARM_P
     assert alarm.run_id == FIRST
     assert alarm in world.heard.alarms
 
@@ -250,7 +250,7 @@ def test_weekends_that_always_were_so_are_no_alarm_once_eight_weeks_are_over(wor
     known = {number for number in raised if number >= 56}
     assert [number for number in known if "lunch" in raised[number]] == []
     (found,) = [entry for entry in report(world).features if entry.name == "lunch"]
-    assert (found.usual, found.alarms, found.p is not None and found.p < drift.ALARM_P) == (True, False, True)
+    assert (found.usual, found.alarms, found.p is not None and found.p < ALARM_P) == (True, False, True)
     assert "as on such weekdays" in world.bucket.read(layout.watch_page("production")).data.decode()
     lines = day(world, 1_000, 99, blocks=1, lunch=other)  # a Monday as a Saturday
     assert "lunch" in [line["subject"] for line in lines if line["severity"] == "ERROR"]
