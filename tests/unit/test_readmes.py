@@ -124,17 +124,25 @@ def test_a_slip_in_a_variable_s_name_is_told_with_the_nearest() -> None:
     assert "no target reads DATSET=; did you mean DATASET=?" in done.stderr
 
 
+def known_variables() -> set[str]:
+    """What make takes for a variable that some target reads."""
+    lists = re.findall(r"^KNOWN \+?:?= ((?:.*\\\n)*.*)$", text("Makefile"), re.MULTILINE)
+    return {word for words in lists for word in words.split()}
+
+
 def test_no_variable_that_a_target_reads_is_taken_for_a_slip() -> None:
     makefile = text("Makefile")
     bodies = "".join(re.findall(r"^\t.*\n", makefile, re.MULTILINE))
     read = set(re.findall(r"\$\((?:if \$\(|filter 1 true yes,\$\(|call NEEDS,)([A-Z_]+)", bodies))
     assert {"DATASET", "STOP", "MODE"} <= read
-    known = {
-        word
-        for words in re.findall(r"^KNOWN \+?:?= ((?:.*\\\n)*.*)$", makefile, re.MULTILINE)
-        for word in words.split()
-    }
-    assert read - known == set()
+    assert read - known_variables() == set()
+
+
+def test_no_variable_that_people_are_told_of_is_taken_for_a_slip() -> None:
+    """Some reach a command by its environment alone, so that no target names them: who asks, and why."""
+    told = {word for span in INLINE.findall(text("README.md")) for word in re.findall(r"\b([A-Z]+)=", span)}
+    assert {"BY", "WHY"} <= told
+    assert told - known_variables() == set()
 
 
 @pytest.mark.parametrize("target", ["check-data", "train", "smoke"])
