@@ -1,8 +1,7 @@
 """Documents as the bucket holds them: read within the size that their kind may have, whoever put them there.
 
 A document costs memory many times its size to parse, and a `current.json` of 600 MB would end the process that reads
-it.
-So every kind has a limit, far above what this system writes, and beyond it no more is read: such an object is no
+it. So every kind has a limit, far above what this system writes, and beyond it no more is read: such an object is no
 document of its kind, and whoever passes over broken ones passes over it too.
 """
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from functions.train.candidate.selection import Finish, Result
-from functions.train.search.blend import BLEND, Blend
+from functions.train.search.blend import BLEND, MEMBERS, Blend
 from functions.train.search.folds import Fold
 from functions.train.search.search import SearchPlan, out_of_fold
 from functions.train.search.searched import Candidate, Searched
@@ -22,9 +22,6 @@ from functions.train.search.zoo import Algorithm
 from shared.dataset import AlgorithmsSpec
 from shared.metrics import R2, SCORINGS, has_r2
 
-MEMBERS = 5
-"""The best so many algorithms are blended, of those to which categories reach in the same way as the best of all: they
-share one matrix. More make the graph larger and hardly better."""
 SMALLEST_WEIGHT = 0.02
 LEAST_GAIN = 0.002
 """With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
@@ -83,7 +80,7 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
     There is nothing to blend with one algorithm, or where the time does not reach.
     """
     able = sorted((r for r in results if r.selectable and r.best), key=lambda r: -r.best.mean if r.best else 0.0)
-    members = [result for result in able if _encoding(result) == _encoding(able[0])][:MEMBERS]
+    members = [result for result in able if _encoding(result) == _encoding(able[0])][:MEMBERS]  # they share one matrix
     seconds = sum(result.best.seconds for result in members if result.best)
     if len(members) < 2 or time.monotonic() + SECONDS_FACTOR * seconds > blending.finish.ends:
         return None

@@ -17,6 +17,7 @@ SIZE = (5.2, 3.9)
 WIDE = 10.6
 """Inches: the page's width."""
 MAX_POINTS = 2_000
+MOST_FEATURES = 20
 
 
 def leaderboard(rows: Sequence[Mapping[str, Any]], selected: str, scoring: Scoring) -> str:
@@ -57,7 +58,7 @@ def residuals(actual: Sequence[float], predicted: Sequence[float], low: float, h
 
 def importance(found: Sequence[Mapping[str, Any]]) -> str:
     """R² lost by shuffling a feature."""
-    shown = list(found[:20])[::-1]
+    shown = list(found[:MOST_FEATURES])[::-1]
     figure, axes = _figure((WIDE, 0.36 * len(shown) + 1.1))
     axes.barh(range(len(shown)), [row["mean"] for row in shown], xerr=[row["std"] for row in shown], color=ACCENT)
     axes.set_yticks(range(len(shown)), [_plain(row["feature"]) for row in shown])
@@ -68,7 +69,7 @@ def importance(found: Sequence[Mapping[str, Any]]) -> str:
 
 def effects(found: Sequence[Mapping[str, Any]]) -> str:
     """Mean size of each feature's effect over rows held out."""
-    shown = list(found[:20])[::-1]
+    shown = list(found[:MOST_FEATURES])[::-1]
     figure, axes = _figure((WIDE, 0.36 * len(shown) + 1.1))
     axes.barh(range(len(shown)), [entry["mean_size"] for entry in shown], color=ACCENT)
     axes.set_yticks(range(len(shown)), [_plain(entry["feature"]) for entry in shown])

@@ -19,7 +19,6 @@ from shared.documents import Interval
 from shared.metrics import R2, SCORINGS, Scoring, significant
 
 SHOWN_CANDIDATES = 12
-SHOWN_IMPORTANCES = 20
 
 
 def report_document(
@@ -104,7 +103,7 @@ def _shuffles(held: dict[str, Any]) -> str:
     entries, features = held["importance"], held["features"]
     counts = {entry["shuffles"] for entry in entries}
     times = " to ".join(map(str, dict.fromkeys([min(counts), max(counts)])))
-    shown = f"; the first {SHOWN_IMPORTANCES} of {features} features" if features > SHOWN_IMPORTANCES else ""
+    shown = f"; the first {plots.MOST_FEATURES} of {features} features" if features > plots.MOST_FEATURES else ""
     late = f"; for {features - len(entries)} there was no time" if len(entries) < features else ""
     return f"Mean of {times} shuffles of each, the line is their standard deviation{shown}{late}."
 

@@ -6,7 +6,7 @@ import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from operator import call
 from typing import Any
 
@@ -194,18 +194,21 @@ class Finish:
     ends: float = math.inf
     directions: Mapping[str, int] = field(default_factory=dict)
 
+    @cached_property
+    def _many(self) -> tuple[str, ...]:
+        return many_valued(self.columns, self.training.features)
+
     def fitted(self, algorithm: Algorithm, params: Params, kept: NDArray[np.intp] | None = None) -> Pipeline:
         """A candidate's pipeline fitted to all training rows, or to those at the places `kept`."""
         features, target, weights = self.training.features, self.training.target, self.training.weights
-        many = many_valued(self.columns, features)
         if kept is not None:
             features, target = features.iloc[kept], target[kept]
             weights = None if weights is None else weights[kept]
         model = StandardisedTarget(algorithm.estimator(self.seed, params))
-        if not many or algorithm.encoding(params) == ONE_HOT:
+        if not self._many or algorithm.encoding(params) == ONE_HOT:
             pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", model)])
             return pipeline.fit(features, target, model__sample_weight=weights)
-        encoder = MeansForMany(self.columns, many, self.seed)
+        encoder = MeansForMany(self.columns, self._many, self.seed)
         model.fit(encoder.fit_transform(features, target, weights), target, weights)
         return Pipeline([("preprocess", encoder), ("model", model)])
 

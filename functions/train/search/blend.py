@@ -11,6 +11,8 @@ from functions.train.search.target import StandardisedTarget
 
 Matrix = NDArray[np.float64]
 BLEND = "Blend"
+MEMBERS = 5
+"""The best so many algorithms are blended; more make the graph larger and hardly better."""
 
 
 class Blend(RegressorMixin, BaseEstimator):  # type: ignore[misc]

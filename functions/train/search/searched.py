@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from functions.train.search.blend import BLEND
+from functions.train.search.blend import BLEND, MEMBERS
 from functions.train.search.space import Params
 from functions.train.search.zoo import Algorithm
 
@@ -21,7 +21,6 @@ REACH_OF_DRAWS = 0.5
 LINEAR_SECONDS = 3.0
 TREES_SECONDS = 12.0
 """What explaining, drawing and reporting take of a model that adds up, and of trees."""
-BLENDED = 5
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def finishing_seconds(searched: Sequence[Searched], jobs: int) -> float:
     costs = sorted((best.seconds / len(best.scores) for _, best in found), reverse=True)
     folds = max((len(best.scores) for _, best in found), default=1)
     leader = max(found, key=lambda one: one[1].mean)[0] if found else None
-    return reporting_seconds(leader) + (sum(costs) + folds * sum(costs[:BLENDED])) / jobs
+    return reporting_seconds(leader) + (sum(costs) + folds * sum(costs[:MEMBERS])) / jobs
 
 
 def reporting_seconds(winner: Algorithm | None) -> float:

@@ -89,24 +89,29 @@ def test_the_time_goes_down_with_the_clock_and_the_pace_that_is_seen_holds_for_w
     assert told.seconds() == 0.0
 
 
+class Told:
+    """Progress that keeps what it is told to expect."""
+
+    def __init__(self) -> None:
+        self.ahead: list[Ahead] = []
+
+    def begin(self, stage: str, fits: object) -> None:
+        pass
+
+    def expect(self, ahead: Ahead) -> None:
+        self.ahead.append(ahead)
+
+    def advance(self, algorithm: str, seconds: float, /) -> None:
+        pass
+
+
 def test_a_stage_tells_what_is_left_of_it_and_what_comes_after() -> None:
     """By the search itself: after the last fit of the last stage nothing but finishing is ahead."""
-    told: list[Ahead] = []
-
-    class Told:
-        def begin(self, stage: str, fits: object) -> None:
-            pass
-
-        def expect(self, ahead: Ahead) -> None:
-            told.append(ahead)
-
-        def advance(self, algorithm: str, seconds: float, /) -> None:
-            pass
-
-    found = search(MODEL_ZOO[:4], folds(), SearchPlan(TuningSpec(), 42, progress=Told()))
+    told = Told()
+    found = search(MODEL_ZOO[:4], folds(), SearchPlan(TuningSpec(), 42, progress=told))
     last = finishing_seconds(found, 1)
-    assert told[-1] == Ahead(finishing=last)
-    opening, grid = told[0], told[-2]
+    assert told.ahead[-1] == Ahead(finishing=last)
+    opening, grid = told.ahead[0], told.ahead[-2]
     assert grid.later == 0.0
     assert grid.finishing == pytest.approx(last, rel=0.2)
     assert opening.later > 0.0  # draws and grids
@@ -119,25 +124,14 @@ def trial(fold: Fold, cost: float) -> Trial:
 
 
 def test_a_stage_without_time_for_all_of_it_tells_what_there_is_time_for() -> None:
-    told: list[Ahead] = []
-
-    class Told:
-        def begin(self, stage: str, fits: object) -> None:
-            pass
-
-        def expect(self, ahead: Ahead) -> None:
-            told.append(ahead)
-
-        def advance(self, algorithm: str, seconds: float, /) -> None:
-            pass
-
+    told = Told()
     deadline = time.monotonic() + 60.0
     (fold, *_) = folds(2)
     trials = [trial(fold, cost) for cost in (20.0, 30.0, 500.0)]
     pace = Pace()
     pace.learn(trials[0].tasks[0], trials[0].measured[0])
-    run_trials(trials, SearchPlan(TuningSpec(), 42).pool, deadline, Told(), pace, Ahead)
-    assert [ahead.work for ahead in told] == [pytest.approx(50.0)]
+    run_trials(trials, SearchPlan(TuningSpec(), 42).pool, deadline, told, pace, Ahead)
+    assert [ahead.work for ahead in told.ahead] == [pytest.approx(50.0)]
 
 
 @pytest.mark.parametrize(
