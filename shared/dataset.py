@@ -95,7 +95,7 @@ class DatasetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `query` stands for it where BigQuery is to select; `max_gb_billed` bounds what either may read there. `aliases` map
     headers to names.
 
-    `weight` names a column that says how much each row counts in a fit.
+    `weight` names a column that says how much each row counts, in fits and in scores.
 
     What serving does with a number outside the range that training saw (`on_range`), and with a category that it did
     not see (`on_unknown`). Bounds that the spec sets itself are always kept.

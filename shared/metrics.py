@@ -1,10 +1,12 @@
 """Regression metrics in plain numpy, so that validation scores without scikit-learn.
 
+`weights` (n,) say how much each row counts, as scikit-learn's `sample_weight` does; None where all count alike.
 Undefined is NaN here, never a flattering number: scikit-learn's `r2_score` calls a constant target a perfect fit.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,30 +14,45 @@ from numpy.typing import NDArray
 Vector = NDArray[np.float64]
 
 
-def has_r2(target: Vector) -> bool:
-    """Whether R² is defined for `target` (n,): at least two rows that differ.
+def has_r2(target: Vector, weights: Vector | None = None) -> bool:
+    """Whether R² is defined for `target` (n,): at least two rows that count and differ.
 
     Asked of the range: the mean's rounding would hide a constant from a sum of squares.
     """
-    return target.size >= 2 and bool(np.ptp(target) > 0.0)
+    counted = target if weights is None else target[weights > 0.0]
+    return counted.size >= 2 and bool(np.ptp(counted) > 0.0)
 
 
-def r2(target: Vector, predicted: Vector) -> float:
-    """R² of `predicted` (n,) for `target` (n,); NaN below two rows or for a constant target."""
-    if not has_r2(target):
+def mean(values: Vector, weights: Vector | None = None) -> float:
+    """The mean of `values` (n,); NaN where no row counts."""
+    if weights is not None and not weights.sum() > 0.0:
         return float("nan")
-    total = float(np.sum((target - target.mean()) ** 2))
-    return 1.0 - float(np.sum((target - predicted) ** 2)) / total
+    return float(np.average(values, weights=weights))
 
 
-def mae(target: Vector, predicted: Vector) -> float:
+def r2(target: Vector, predicted: Vector, weights: Vector | None = None) -> float:
+    """R² of `predicted` (n,) for `target` (n,); NaN below two rows or for a constant target."""
+    if not has_r2(target, weights):
+        return float("nan")
+    counts = 1.0 if weights is None else weights
+    total = float(np.sum(counts * (target - mean(target, weights)) ** 2))
+    return 1.0 - float(np.sum(counts * (target - predicted) ** 2)) / total
+
+
+def mae(target: Vector, predicted: Vector, weights: Vector | None = None) -> float:
     """Mean absolute error, in the target's units."""
-    return float(np.mean(np.abs(target - predicted)))
+    return mean(np.abs(target - predicted), weights)
 
 
-def rmse(target: Vector, predicted: Vector) -> float:
+def rmse(target: Vector, predicted: Vector, weights: Vector | None = None) -> float:
     """Root mean squared error, in the target's units."""
-    return float(np.sqrt(np.mean((target - predicted) ** 2)))
+    return float(np.sqrt(mean((target - predicted) ** 2, weights)))
+
+
+class Score(Protocol):
+    """One of the three above."""
+
+    def __call__(self, target: Vector, predicted: Vector, weights: Vector | None = None, /) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -45,19 +62,20 @@ class Scoring:
     name: str
     label: str
     sign: int
-    score: Callable[[Vector, Vector], float]
+    score: Score
 
-    def gain(self, target: Vector, predicted: Vector) -> float:
+    def gain(self, target: Vector, predicted: Vector, weights: Vector | None = None) -> float:
         """The score of `predicted` (n,) for `target` (n,), turned so that more is better."""
-        return self.sign * self.score(target, predicted)
+        return self.sign * self.score(target, predicted, weights)
 
     def reaches(self, score: float, limit: float) -> bool:
         """Whether a score is as good as `limit`; NaN is not."""
         return self.sign * score >= self.sign * limit
 
-    def spread(self, target: Vector) -> float:
+    def spread(self, target: Vector, weights: Vector | None = None) -> float:
         """The unit of a difference between two scores: 1 for R², else the error of the mean of `target` (n,)."""
-        return 1.0 if self.sign > 0 else self.score(target, np.full_like(target, target.mean()))
+        usual = np.full_like(target, mean(target, weights))
+        return 1.0 if self.sign > 0 else self.score(target, usual, weights)
 
     def shown(self, score: float) -> str:
         """The score for people: four decimals of R², four significant digits of an error."""

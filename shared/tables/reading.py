@@ -48,7 +48,7 @@ class Table:
     `contents` (n,): what decides each row's side of the split, whatever the order of the columns and the spelling of
     its cells. `dropped`: the columns that the table has and a model does not use; `others` (n, …): what they say, as
     text, NaN missing. `times` (n,): the moments of the rows, where the spec splits by time;
-    `weights` (n,): how much they count, where it says so.
+    `weights` (n,): how much they count, all above 0 and 1 in the mean; None where all count alike.
     """
 
     features: pd.DataFrame
@@ -68,12 +68,13 @@ def read_table(data: bytes, spec: DatasetSpec, memory_bytes: int = MEMORY_BYTES)
     sheet = read_sheet(data, spec, warnings, memory_bytes)
     if spec.reading.rows_without_target == "drop":
         sheet = _with_target(sheet, spec, warnings)
+    sheet = _counted(sheet, spec, warnings)
     _check_names(sheet, spec)
     problems = list(sheet.problems)
     target = _target(sheet, spec, problems)
     _check_key(sheet, spec, problems)
     times = _times(sheet, spec, problems)
-    weights = _weights(sheet, spec, problems)
+    weights = _weights(sheet, spec, problems, warnings)
     features: dict[str, pd.Series] = {}
     columns: list[Column] = []
     for name in _candidates(sheet, spec):
@@ -141,7 +142,9 @@ def _times(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | Non
     return None
 
 
-def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | None:
+def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str], warnings: list[str]) -> Vector | None:
+    """How much each row counts (n,). The unit is of no matter, where to an estimator's penalty it would be: the mean is
+    brought to 1."""
     if spec.weight is None:
         return None
     column = _raw(spec.weight, sheet, spec)
@@ -151,7 +154,12 @@ def _weights(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | N
         where = f"it is not in {in_lines(wrong)}" if wrong else "it is 0 in every row"
         problems.append(f"weight {spec.weight!r} must be a number of at least 0, and more in some rows; {where}")
         return None
-    return np.array(numbers, dtype=np.float64)
+    found = np.array(numbers, dtype=np.float64)
+    if np.ptp(found) == 0.0:
+        warnings.append(f"weight {spec.weight!r} is the same in every row: all count alike")
+        return None
+    found /= found.max()
+    return found / float(found.mean())
 
 
 # ---- names ----------------------------------------------------------------------------------------------------------
@@ -192,8 +200,24 @@ def _with_target(sheet: Sheet, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     if len(kept) == len(cells):
         return sheet
     warnings.append(f"{len(cells) - len(kept)} row(s) without a target were dropped, as the spec asks")
-    columns = {name: [column[place] for place in kept] for name, column in sheet.columns.items()}
-    return replace(sheet, columns=columns, lines=[sheet.lines[place] for place in kept])
+    return _only(sheet, kept)
+
+
+def _counted(sheet: Sheet, spec: DatasetSpec, warnings: list[str]) -> Sheet:
+    """The rows that count: one whose weight is 0 is none. Where none counts, all are kept, and refused later."""
+    if spec.weight not in sheet.columns:
+        return sheet
+    column = _raw(spec.weight, sheet, spec)
+    kept = [place for place, cell in enumerate(column.cells) if cell is None or column.number(cell) != 0.0]
+    if not kept or len(kept) == len(column.cells):
+        return sheet
+    warnings.append(f"{len(column.cells) - len(kept)} row(s) whose weight {spec.weight!r} is 0 were left out")
+    return _only(sheet, kept)
+
+
+def _only(sheet: Sheet, places: Sequence[int]) -> Sheet:
+    columns = {name: [cells[place] for place in places] for name, cells in sheet.columns.items()}
+    return replace(sheet, columns=columns, lines=[sheet.lines[place] for place in places])
 
 
 def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]:

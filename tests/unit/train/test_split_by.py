@@ -132,7 +132,7 @@ def test_a_split_of_two_minds_is_refused(lines: str, sentence: str) -> None:
 
 def weighted_table(spec: DatasetSpec) -> Table:
     """Rows of two truths; the weight says which to believe."""
-    rows = [f"{i % 29},{i % 2},{'ab'[i % 3 == 0]},{(i % 29) * (1 if i % 2 else -1)}" for i in range(ROWS)]
+    rows = [f"{i % 29},{(0.001, 1)[i % 2]},{'ab'[i % 3 == 0]},{(i % 29) * (1 if i % 2 else -1)}" for i in range(ROWS)]
     return read_table("\n".join(["x,believed,b,y", *rows]).encode(), spec)
 
 
@@ -142,11 +142,13 @@ def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Alg
     table = weighted_table(spec)
     assert (list(table.features), table.dropped) == (["x", "b"], ("believed",))
     training, held = pipeline.split(table, spec)
+    assert training.weights is not None
     folds = make_folds(training.features, training.target, table.columns, 3, 42, None, training.weights)
     params: dict[str, Any] = {entry.rounds: 40} if entry.rounds else {}
-    params |= {"alpha": 0.01} if "alpha" in entry.space else {}
+    settings = {"alpha": 0.01, "min_samples_leaf": 10}
+    params |= {name: value for name, value in settings.items() if name in entry.space}
     outside = out_of_fold(entry, params, folds, SearchPlan(spec.tuning, 42))
-    believed = training.weights == 1
+    believed = training.weights > 1
     follows = np.corrcoef(outside[believed], training.target[believed])[0, 1] > 0.9
     assert follows == (entry.name != "KNN")
     features = describe_features(table.columns, training, spec)
@@ -157,9 +159,43 @@ def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Alg
     assert (np.corrcoef(refitted[believed], training.target[believed])[0, 1] > 0.9) == follows
 
 
-@pytest.mark.parametrize("cell", ["", "-1", "much"])
+@pytest.mark.parametrize("cell", ["", "-1", "much", "nan", "inf", "1e999"])
 def test_a_weight_that_is_none_is_refused(cell: str) -> None:
     spec = DatasetSpec(name="n", source="t.csv", target="y", weight="w")
     rows = [f"{i % 29},{cell if i == 3 else 1},{i}" for i in range(ROWS)]
     with pytest.raises(InvalidDataset, match=r"weight 'w' must be a number of at least 0, .*; it is not in line 5"):
         read_table("\n".join(["x,w,y", *rows]).encode(), spec)
+
+
+def weighed(weights: list[str]) -> Table:
+    spec = DatasetSpec(name="n", source="t.csv", target="y", weight="w")
+    rows = [f"{i % 29},{'ab'[i % 3 == 0]},{weight},{i}" for i, weight in enumerate(weights)]
+    return read_table("\n".join(["x,b,w,y", *rows]).encode(), spec)
+
+
+@pytest.mark.parametrize("weights", [["0"] * ROWS, ["0.0", "-0"] * ROWS])
+def test_weights_that_are_all_zero_are_refused(weights: list[str]) -> None:
+    with pytest.raises(InvalidDataset, match=r"weight 'w' must be .* more in some rows; it is 0 in every row"):
+        weighed(weights)
+
+
+def test_a_weight_may_be_in_any_unit() -> None:
+    small, large = weighed(["1e-300", "3e-300"] * 50), weighed(["1e300", "3e300"] * 50)
+    assert small.weights is not None
+    assert large.weights is not None
+    np.testing.assert_allclose(small.weights, [0.5, 1.5] * 50)
+    np.testing.assert_allclose(large.weights, small.weights)
+
+
+def test_weights_that_are_all_the_same_weigh_nothing() -> None:
+    table = weighed(["3"] * 50)
+    assert (table.weights, table.dropped) == (None, ("w",))
+    assert "weight 'w' is the same in every row: all count alike" in table.warnings
+
+
+def test_a_row_of_weight_zero_is_none() -> None:
+    table = weighed(["0", "2", "1"] * 50)
+    assert table.target.tolist() == [i for i in range(150) if i % 3]
+    assert set(table.features["x"]) == {i % 29 for i in range(150) if i % 3}
+    assert len(table.contents) == len(table.others) == 100
+    assert "50 row(s) whose weight 'w' is 0 were left out" in table.warnings
