@@ -11,13 +11,17 @@ from shared.serving.reading import KnownRow
 
 
 class Remembered:
-    """The answer to a row. `asked`: how often it was given since somebody counted last (`live/counters.py`)."""
+    """The answer to a row. `asked`: how often it was given since somebody counted last (`live/counters.py`).
 
-    __slots__ = ("answer", "asked")
+    `beside`: the run that shadows the one that answers, by its id, and what it has predicted (`live/shadow.py`).
+    """
+
+    __slots__ = ("answer", "asked", "beside")
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.asked = 0
+        self.beside: tuple[str, float] | None = None
 
 
 class Memory:

@@ -8,18 +8,16 @@ asked. What the bucket does not take waits, bounded; the oldest counts go first,
 import secrets
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from time import perf_counter
+from time import perf_counter, sleep
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from functions.predict.challenger import Challenger
-from functions.predict.live.shadow import Vector, shadowed
+from functions.predict.live.shadow import compared, predicted_beside, recalled_beside
 from functions.predict.memory import Remembered
 from shared import layout, logs
 from shared.clock import utc_now
@@ -42,13 +40,15 @@ MAX_LISTS = 16
 """Lists that wait to be counted while the bucket is slow."""
 MAX_BLOCKS = 256
 """Blocks that wait to be written: about a day of 300 s each, and some MB."""
+GIVES_WAY_SECONDS = 0.002
+"""A shadow leaves the core to callers for so long after each of its runs."""
 DRAIN_SECONDS = 8.0
 """The platform ends an instance 10 s after SIGTERM."""
 
 
 class _Held:
     """What one run was asked: different single rows with what is remembered of them, batches, and the seconds that each
-    request took. `single`: the rows with their answers and how often each was given, once they are taken.
+    request took. `single`: the answers to the rows and how often each was given, once they are taken.
     """
 
     __slots__ = ("batches", "remembered", "rows", "run", "seconds", "single")
@@ -66,7 +66,6 @@ class _Held:
         self.single = [kept.answer.prediction for kept in self.remembered], [kept.asked for kept in self.remembered]
         for kept in self.remembered:
             kept.asked = 0
-        self.remembered = []
 
 
 class _Noted:
@@ -83,17 +82,6 @@ class _Noted:
         self.rows = 0
         self.runs: dict[int, _Held] = {}
         self.refused: list[tuple[float, VerifiedRun | None, int, Sequence[Problem]]] = []
-
-
-def _inputs(held: _Held) -> Iterator[tuple[ModelInput, Vector, NDArray[np.int64]]]:
-    """What a run was asked and answered: input, predictions (n,) and how often each row was asked (n,)."""
-    if held.rows:
-        predictions, times = held.single
-        yield ModelInput.of_rows(held.rows), np.array(predictions), np.array(times, dtype=np.int64)
-    for read, answers in held.batches:
-        if answers:
-            predicted = np.array([answer.prediction for answer in answers])
-            yield read, predicted, np.ones(len(answers), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -247,9 +235,21 @@ class Counters:
             return
         for held in noted.runs.values():
             if held.run.manifest.run_id == challenger.challenge.champion_run_id:
-                tally = self._tally(challenger.run, noted.since)
-                for read, predictions, times in _inputs(held):
-                    tally.add_shadow(shadowed(held.run, challenger.run, read, predictions, times))
+                self._shadow(self._tally(challenger.run, noted.since), held, challenger.run)
+
+    def _shadow(self, tally: Tally, held: _Held, challenger: VerifiedRun) -> None:
+        champion, (predictions, times) = held.run, held.single
+        if held.rows:
+            theirs = recalled_beside(champion, challenger, held.rows, held.remembered, self._give_way)
+            tally.add_shadow(compared(champion, theirs, predictions, times))
+        for read, answers in held.batches:
+            if answers:
+                theirs = predicted_beside(champion, challenger, read, self._give_way)
+                tally.add_shadow(compared(champion, theirs, [answer.prediction for answer in answers]))
+
+    def _give_way(self) -> None:
+        if not (self.ending or self._lists):  # there is no time to lose
+            sleep(GIVES_WAY_SECONDS)
 
     def _tally(self, run: VerifiedRun, since: datetime) -> Tally:
         run_id = run.manifest.run_id

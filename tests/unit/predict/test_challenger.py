@@ -13,6 +13,7 @@ import pytest
 
 from functions.predict.challenger import Challenger, share_of
 from functions.predict.live.counters import Counters
+from functions.predict.live.shadow import MOST_ROWS
 from functions.predict.predictor import Predictor
 from shared import challenges, layout
 from shared.codec import decode, digest, encode
@@ -294,6 +295,67 @@ def test_a_shadow_is_run_on_the_rows_of_the_champion_after_the_fact() -> None:
     assert (theirs.shadow.rows, theirs.shadow.faults) == (42, 0)
     apart = 10.0 / 21.5  # the level of SECOND is 10 lower; the interval reaches from -22 to 21
     assert theirs.shadow.differences[int(np.searchsorted(DIFFERENCES, apart))] == 42
+
+
+def test_a_shadow_predicts_a_row_once_and_counts_it_each_time_that_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tried("shadow", 0.0)
+    asked, runs, run = counting(store), list[int](), Model.run
+
+    def counted(self: Model, *inputs: Any) -> Any:
+        runs.append(len(inputs[0]))
+        return run(self, *inputs)
+
+    monkeypatch.setattr(Model, "run", counted)
+    for times in (3, 4):
+        for _ in range(times):
+            ask(asked)
+        asked.counters.drain()
+    assert runs == [1, 1], "one by the champion and one by its shadow"
+    assert sorted(found.shadow.rows for found in blocks(store, SECOND) if found.shadow) == [3, 4]
+
+
+def test_a_row_on_which_a_shadow_failed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tried("shadow", 0.0)
+    asked = counting(store)
+    challenger = asked.predictor.challengers.held
+    assert challenger is not None
+    fails, run = [True], Model.run
+
+    def failing(self: Model, *inputs: Any) -> Any:
+        if self is challenger.run.model and fails.pop():
+            raise RuntimeError
+        return run(self, *inputs)
+
+    monkeypatch.setattr(Model, "run", failing)
+    ask(asked)
+    asked.counters.drain()
+    fails.append(False)
+    ask(asked)
+    asked.counters.drain()
+    shadows = [found.shadow for found in blocks(store, SECOND) if found.shadow]
+    assert sorted((shadow.rows, shadow.faults) for shadow in shadows) == [(1, 0), (1, 1)]
+
+
+def test_a_shadow_gives_way_to_callers_after_every_few_rows_but_not_when_the_process_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is run where callers may want the core; an instance that ends has seconds to write what it counted."""
+    pauses, rows = list[float](), list[int]()
+    monkeypatch.setattr("functions.predict.live.counters.sleep", pauses.append)
+    asked, run = counting(tried("shadow", 0.0)), Model.run
+
+    def counted(self: Model, *inputs: Any) -> Any:
+        rows.append(len(inputs[0]))
+        return run(self, *inputs)
+
+    for ending in (False, True):
+        asked.post("/predict_batch", json.dumps([ROW] * (2 * MOST_ROWS + 1)), JSON)
+        asked.counters.ending = ending
+        monkeypatch.setattr(Model, "run", counted)
+        asked.counters.drain()
+        monkeypatch.setattr(Model, "run", run)
+    assert rows == [MOST_ROWS, MOST_ROWS, 1] * 2
+    assert len(pauses) == 3
 
 
 @pytest.mark.parametrize("mode", ["shadow", "canary"])
