@@ -192,6 +192,7 @@ lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml 
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra evidently -o infra/evidently/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra quality -c tests/requirements.txt -o tests/bench/requirements.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
@@ -205,6 +206,9 @@ torture: $(VENV)/.tests-installed ## send each function what may break it [ARGS=
 
 bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
+
+bench-quality: $(VENV)/.quality-installed ## ten real tables, ours beside others [ARGS="--tables food"]
+	@$(VENV)/quality/bin/python -m tests.bench.quality $(ARGS)
 
 bench-shared: $(VENV)/.tests-installed ## measure what single rows save that share a run
 	@$(BIN)/python -m tests.bench.shared_runs $(ARGS)
@@ -281,3 +285,8 @@ $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed
 $(VENV)/.clients-installed: tests/clients/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/clients/bin/python || $(BIN)/python -m venv $(VENV)/clients
 	$(call install,$<,$(VENV)/clients)
+
+# The libraries that ours is compared with, and the tables: an environment beside the other, as users would have it.
+$(VENV)/.quality-installed: tests/bench/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/quality/bin/python || $(BIN)/python -m venv $(VENV)/quality
+	$(call install,$<,$(VENV)/quality)
