@@ -124,8 +124,14 @@ def _check(document: Document, where: str) -> None:
             raise InvalidDocument(f"{where}: run_id is not of the form <UTC yyyymmddThhmmssZ>-<8 hex>")
     if isinstance(document, Golden) and len(document.rows) != len(document.predictions):
         raise InvalidDocument(f"{where}: {len(document.rows)} rows but {len(document.predictions)} predictions")
-    if isinstance(document, Holdout) and {len(column) for column in document.columns.values()} - {len(document.target)}:
-        raise InvalidDocument(f"{where}: the columns and the target differ in length")
+    if isinstance(document, Holdout):
+        if {len(column) for column in document.columns.values()} - {len(document.target)}:
+            raise InvalidDocument(f"{where}: the columns and the target differ in length")
+        weights = document.weights
+        if weights is not None and (
+            len(weights) != len(document.target) or not all(0.0 < w < math.inf for w in weights)
+        ):
+            raise InvalidDocument(f"{where}: the weights must be above 0, one for each of the targets")
 
 
 def _require_finite(value: object, path: str) -> None:

@@ -370,11 +370,15 @@ class Golden(Document, frozen=True, kw_only=True):
     predictions: tuple[float, ...]
 
 
-class Holdout(Document, frozen=True, kw_only=True):
-    """The rows held out, by column; every column and the target have the same length."""
+class Holdout(Document, frozen=True, kw_only=True, omit_defaults=True):
+    """The rows held out, by column; every column and the target have the same length.
+
+    `weights`: how much each row counts, above 0; none where all count alike.
+    """
 
     columns: dict[str, list[Cell]]
     target: list[float]
+    weights: list[float] | None = None
 
 
 class Background(Document, frozen=True, kw_only=True):

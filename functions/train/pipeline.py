@@ -3,12 +3,13 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 import msgspec
 import numpy as np
+import pandas as pd
 
 from functions.train import CODE_VERSION
 from functions.train.candidate.background import background_document
@@ -257,14 +258,8 @@ def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:
     target = table.target.to_numpy(dtype=np.float64)
     if not out.any() or out.all():
         raise InvalidDataset(["the rows are so alike that none, or all, would be held out: add rows that differ"])
-    return (
-        Rows(
-            table.features[~out].reset_index(drop=True),
-            target[~out],
-            weights=None if table.weights is None else table.weights[~out],
-        ),
-        Rows(table.features[out].reset_index(drop=True), target[out], table.others[out].reset_index(drop=True)),
-    )
+    rows = Rows(table.features, target, table.others, table.weights)
+    return replace(rows.at(~out), others=pd.DataFrame()), rows.at(out)
 
 
 def _dataset(inputs: RunInputs, table: Table, holdout: Rows) -> DatasetInfo:

@@ -1,6 +1,7 @@
 """How sure a score is: scores over resampled rows, seeded, so that the same rows always give the same bound.
 
-Pure. A resample whose target is constant has no R²; it counts as minus infinity, so that it can only lower a bound.
+Pure. Rows count by `weights` (n,), all above 0; None where all count alike. A resample whose target is constant has no
+R²; it counts as minus infinity, so that it can only lower a bound.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.metrics import Vector
+from shared.metrics import Vector, mean
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
@@ -18,54 +19,66 @@ _CELLS_AT_ONCE = 1_000_000
 Indices = NDArray[np.int32]
 
 
-def r2_lower_bound(target: Vector, predicted: Vector) -> float:
+def r2_lower_bound(target: Vector, predicted: Vector, weights: Vector | None = None) -> float:
     """One-sided 95 % lower bound of the R² of `predicted` (n,) for `target` (n,), n ≥ 2."""
-    centred, error = target - target.mean(), (target - predicted) ** 2
-
-    def score(rows: Indices) -> Vector:
-        return _ratio(error[rows].sum(axis=1), centred[rows], undefined=np.inf)
-
-    return _lower_bound(1.0 - _over_resamples(target.size, score))
+    return _lower_bound(1.0 - _ratios((target - predicted) ** 2, target, weights))
 
 
-def difference_lower_bound(target: Vector, predicted: Vector, reference: Vector, scoring: str = "r2") -> float:
+def difference_lower_bound(
+    target: Vector, predicted: Vector, reference: Vector, scoring: str = "r2", weights: Vector | None = None
+) -> float:
     """One-sided 95 % lower bound of how much better `predicted` (n,) scores than `reference` (n,), on the same
     resamples of the rows; in the units of `scoring`, of `shared.metrics`."""
     if scoring == "mae":
-        saved = np.abs(target - reference) - np.abs(target - predicted)
-        return _lower_bound(_over_resamples(target.size, lambda rows: saved[rows].mean(axis=1)))
+        return _lower_bound(resampled_means(np.abs(target - reference) - np.abs(target - predicted), weights))
+    squared, squared_reference = (target - predicted) ** 2, (target - reference) ** 2
     if scoring == "rmse":
-        squared, squared_reference = (target - predicted) ** 2, (target - reference) ** 2
 
         def saving(rows: Indices) -> Vector:
-            better: Vector = np.sqrt(squared_reference[rows].mean(axis=1)) - np.sqrt(squared[rows].mean(axis=1))
+            better: Vector = np.sqrt(_means(squared_reference, rows, weights)) - np.sqrt(_means(squared, rows, weights))
             return better
 
         return _lower_bound(_over_resamples(target.size, saving))
-    return _r2_difference_lower_bound(target, predicted, reference)
+    return _lower_bound(0.0 - _ratios(squared - squared_reference, target, weights))
 
 
-def _r2_difference_lower_bound(target: Vector, predicted: Vector, reference: Vector) -> float:
-    centred = target - target.mean()
-    excess = (target - predicted) ** 2 - (target - reference) ** 2
-
-    def score(rows: Indices) -> Vector:
-        return _ratio(excess[rows].sum(axis=1), centred[rows], undefined=np.inf)
-
-    return _lower_bound(0.0 - _over_resamples(target.size, score))
-
-
-def resampled_means(values: Vector) -> Vector:
+def resampled_means(values: Vector, weights: Vector | None = None) -> Vector:
     """The means of `values` (n,) over the resamples of the rows."""
-    return _over_resamples(values.size, lambda rows: values[rows].mean(axis=1))
+    return _over_resamples(values.size, lambda rows: _means(values, rows, weights))
 
 
-def _ratio(numerator: Vector, centred: Vector, *, undefined: float) -> Vector:
-    """`numerator` over the resample's own total sum of squares, (b,) from (b,) and (b, n)."""
-    total = np.einsum("ij,ij->i", centred, centred) - centred.sum(axis=1) ** 2 / centred.shape[1]
-    constant = np.ptp(centred, axis=1) == 0.0
-    ratio: Vector = np.divide(numerator, total, out=np.full_like(total, undefined), where=~constant)
-    return ratio
+def _means(values: Vector, rows: Indices, weights: Vector | None) -> Vector:
+    """The mean (b,) of `values` (n,) in each resample."""
+    means: Vector = _counted(values, weights)[rows].sum(axis=1) / _counts(rows, weights)
+    return means
+
+
+def _ratios(excess: Vector, target: Vector, weights: Vector | None) -> Vector:
+    """The sum of `excess` (n,) over the total sum of squares of `target` (n,), of each resample; infinite where its
+    target is constant."""
+    centred = target - mean(target, weights)
+    counted, counted_excess = _counted(centred, weights), _counted(excess, weights)
+
+    def ratio(rows: Indices) -> Vector:
+        differing = centred[rows]
+        own = differing if weights is None else counted[rows]
+        total = np.einsum("ij,ij->i", own, differing) - own.sum(axis=1) ** 2 / _counts(rows, weights)
+        constant = np.ptp(differing, axis=1) == 0.0
+        excesses = counted_excess[rows].sum(axis=1)
+        found: Vector = np.divide(excesses, total, out=np.full_like(total, np.inf), where=~constant)
+        return found
+
+    return _over_resamples(target.size, ratio)
+
+
+def _counted(values: Vector, weights: Vector | None) -> Vector:
+    return values if weights is None else weights * values
+
+
+def _counts(rows: Indices, weights: Vector | None) -> Vector:
+    """How much the rows of each resample count together, (b,)."""
+    counts: Vector = np.full(len(rows), float(rows.shape[1])) if weights is None else weights[rows].sum(axis=1)
+    return counts
 
 
 def _over_resamples(rows: int, score: Callable[[Indices], Vector]) -> Vector:

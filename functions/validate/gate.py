@@ -23,7 +23,7 @@ from shared.documents import (
     Manifest,
 )
 from shared.errors import InvalidDocument, PermanentError
-from shared.metrics import R2, SCORINGS, Scoring, Vector, r2, significant
+from shared.metrics import R2, SCORINGS, Scoring, Vector, mean, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
 
 MIN_HOLDOUT_ROWS = 30
@@ -55,8 +55,8 @@ class Case:
 
     @property
     def _width(self) -> int:
-        """Values of a row, its target and its share of the document's own names among them."""
-        return len(self.manifest.features) + len(self.manifest.dropped) + 2
+        """Values of a row, its target, its weight and its share of the document's own names among them."""
+        return len(self.manifest.features) + len(self.manifest.dropped) + 3
 
     @cached_property
     def model(self) -> Model:
@@ -84,6 +84,12 @@ class Case:
         return np.array(self.holdout.target, dtype=np.float64)
 
     @cached_property
+    def weights(self) -> Vector | None:
+        """How much each of them counts (n,); None where all count alike."""
+        weights = self.holdout.weights
+        return None if weights is None else np.array(weights, dtype=np.float64)
+
+    @cached_property
     def predicted(self) -> Vector:
         """The graph's predictions (n,) for the rows held out."""
         return _one_per_row(self.model.predict(self.holdout.columns), self.target)
@@ -100,7 +106,7 @@ class Case:
     @cached_property
     def r2(self) -> float:
         """R² of those predictions; NaN where it is undefined."""
-        return r2(self.target, self.predicted)
+        return r2(self.target, self.predicted, self.weights)
 
     @property
     def scoring(self) -> Scoring:
@@ -112,7 +118,7 @@ class Case:
 
     def score(self, predicted: Vector) -> float:
         """That score of `predicted` (n,) on the rows held out."""
-        return self.scoring.score(self.target, predicted)
+        return self.scoring.score(self.target, predicted, self.weights)
 
 
 def judge(opening: Sequence[Check], case: Case | None) -> Decision:
@@ -210,14 +216,14 @@ def _score(case: Case) -> Check:
 
 def _better_than_mean(case: Case) -> Check:
     if case.scoring is R2:
-        bound = bootstrap.r2_lower_bound(case.target, case.predicted)
+        bound = bootstrap.r2_lower_bound(case.target, case.predicted, case.weights)
         reason = f"the 95 % lower bound of R² is {bound:.4f}, it must be above 0, the score of the mean"
     else:
-        mean = np.full_like(case.target, case.target.mean())
-        bound = bootstrap.difference_lower_bound(case.target, case.predicted, mean, case.scoring.name)
+        usual, scoring = np.full_like(case.target, mean(case.target, case.weights)), case.scoring
+        bound = bootstrap.difference_lower_bound(case.target, case.predicted, usual, scoring.name, case.weights)
         reason = (
-            f"{case.scoring.label} of the mean is {case.scoring.shown(case.score(mean))}; the 95 % lower bound of what "
-            f"the candidate saves is {significant(bound)}, it must be above 0"
+            f"{scoring.label} of the mean is {scoring.shown(case.score(usual))}; the 95 % lower bound of what the "
+            f"candidate saves is {significant(bound)}, it must be above 0"
         )
     return check("better_than_mean", isfinite(bound) and bound > 0.0, bound, 0.0, reason)
 
@@ -254,13 +260,13 @@ def _champion(case: Case) -> Check:
     """
     scoring, gate = case.scoring, case.manifest.gate
     setting = "max_r2_drop" if gate.max_drop is None else "max_drop"
-    least = -(gate.max_r2_drop * scoring.spread(case.target) if gate.max_drop is None else gate.max_drop)
+    least = -(gate.max_r2_drop * scoring.spread(case.target, case.weights) if gate.max_drop is None else gate.max_drop)
     manifest = case.incumbent.manifest
     absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
     if manifest is None or absence:
         return check("champion", True, None, least, f"not compared: {absence}", "not_compared")
     reference = case.reference
-    bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference, scoring.name)
+    bound = bootstrap.difference_lower_bound(case.target, case.predicted, reference, scoring.name, case.weights)
     served, score = case.score(reference), case.score(case.predicted)
     passed = isfinite(bound) and isfinite(served) and bound >= least
     reason = (
@@ -269,7 +275,7 @@ def _champion(case: Case) -> Check:
         f"at least {scoring.shown(least) if scoring.sign < 0 else f'{least:g}'} is needed"
     )
     if scoring is not R2:
-        reason += f"; R² {r2(case.target, reference):.4f} and {case.r2:.4f}"
+        reason += f"; R² {r2(case.target, reference, case.weights):.4f} and {case.r2:.4f}"
     if not passed and scoring.sign * (score - served) >= least:
         reason += f"; {len(case.target)} rows are too few to tell: hold out more, or raise gate.{setting}"
     return check("champion", passed, bound, least, reason)
@@ -288,7 +294,8 @@ def _slices(case: Case) -> Check:
     absence = case.incumbent.absence if manifest is None else _incomparable(case, manifest)
     if manifest is None or absence:
         return check("slices", True, None, asked.max_drop, f"not compared: {absence}", "not_compared")
-    found = slices.compare(case.holdout.columns, case.target, case.predicted, case.reference, asked)
+    columns = case.holdout.columns
+    found = slices.compare(columns, case.target, case.predicted, case.reference, asked, case.weights)
     worst = max((one.increase for one in found if one.p is not None), default=None)
     passed = not any(one.worse for one in found)
     return check("slices", passed, worst, asked.max_drop, slices.told(found, asked, manifest.run_id))

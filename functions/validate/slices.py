@@ -12,7 +12,7 @@ import numpy as np
 
 from functions.validate.bootstrap import resampled_means
 from shared.documents import Cell, SliceSettings
-from shared.metrics import Vector
+from shared.metrics import Vector, mean
 from shared.slices import labels
 
 ALPHA = 0.10
@@ -57,24 +57,30 @@ class Slice:
 
 
 def compare(
-    columns: Mapping[str, Sequence[Cell]], target: Vector, predicted: Vector, served: Vector, settings: SliceSettings
+    columns: Mapping[str, Sequence[Cell]],
+    target: Vector,
+    predicted: Vector,
+    served: Vector,
+    settings: SliceSettings,
+    weights: Vector | None = None,
 ) -> list[Slice]:
     """Every slice of the columns that the settings name; those with too few rows are not tested."""
     mine, theirs = np.abs(target - predicted), np.abs(target - served)
-    found: list[tuple[Slice, Vector]] = []
+    found: list[tuple[Slice, Vector, Vector | None]] = []
     for column in settings.by:
         names = np.array(labels(columns[column]), dtype=object)
         for label in sorted(set(names.tolist())):
             of = names == label
-            one = Slice(column, label, int(of.sum()), float(mine[of].mean()), float(theirs[of].mean()))
-            found.append((one, mine[of] - (1 + settings.max_drop) * theirs[of]))
-    able = [place for place, (one, _) in enumerate(found) if one.rows >= settings.min_rows]
+            counts = None if weights is None else weights[of]
+            one = Slice(column, label, int(of.sum()), mean(mine[of], counts), mean(theirs[of], counts))
+            found.append((one, mine[of] - (1 + settings.max_drop) * theirs[of], counts))
+    able = [place for place, (one, _, _) in enumerate(found) if one.rows >= settings.min_rows]
     tested = sorted(able, key=lambda place: -found[place][0].rows)[:MOST_TESTED]
-    chances = {place: _chance(found[place][1]) for place in tested}
+    chances = {place: _chance(*found[place][1:]) for place in tested}
     sure = _holm(chances)
     return [
         Slice(one.column, one.label, one.rows, one.mae, one.served, chances.get(place), place in sure)
-        for place, (one, _) in enumerate(found)
+        for place, (one, _, _) in enumerate(found)
     ]
 
 
@@ -95,11 +101,11 @@ def told(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
     return "; ".join(parts) or "there are no slices"
 
 
-def _chance(excess: Vector) -> float:
+def _chance(excess: Vector, weights: Vector | None) -> float:
     """One-sided: the share of resamples in which the error is worse by no more than allowed, `excess` (n,)."""
-    if excess.mean() <= 0:
+    if mean(excess, weights) <= 0:
         return 1.0
-    means = resampled_means(excess)
+    means = resampled_means(excess, weights)
     return float((1 + np.count_nonzero(means <= 0)) / (1 + means.size))
 
 

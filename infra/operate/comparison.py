@@ -32,12 +32,14 @@ class Side:
 
 @dataclass(frozen=True)
 class Scored:
-    """What both predict for the same rows, (n,) each, with the columns that the rows were grouped by."""
+    """What both predict for the same rows, (n,) each, with the columns that the rows were grouped by, and how much each
+    row counts, None where all count alike."""
 
     target: Vector
     first: Vector
     second: Vector
     columns: Mapping[str, Sequence[Cell]]
+    weights: Vector | None = None
 
 
 def compare(first: Side, second: Side, holdout: Holdout | None) -> Iterator[str]:
@@ -65,7 +67,8 @@ def scored(first: Side, second: Side, holdout: Holdout) -> Scored:
         rows = np.sort(np.random.default_rng(SEED).choice(len(rows), MAX_ROWS, replace=False))
     columns = {name: [cells[row] for row in rows] for name, cells in holdout.columns.items()}
     target = np.array(holdout.target, dtype=np.float64)[rows]
-    return Scored(target, _predicted(first, columns), _predicted(second, columns), columns)
+    weights = None if holdout.weights is None else np.array(holdout.weights, dtype=np.float64)[rows]
+    return Scored(target, _predicted(first, columns), _predicted(second, columns), columns, weights)
 
 
 def interval(found: Scored, scoring: Scoring) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
@@ -74,11 +77,17 @@ def interval(found: Scored, scoring: Scoring) -> tuple[tuple[float, float], tupl
     scores = np.empty((RESAMPLES, 2))
     for number in range(RESAMPLES):
         rows = generator.integers(0, len(found.target), len(found.target))
-        scores[number] = [scoring.score(found.target[rows], side[rows]) for side in (found.first, found.second)]
+        scores[number] = _pair(found, scoring, rows)
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     low_high = [np.nanquantile(values, tails) for values in (*scores.T, scores[:, 1] - scores[:, 0])]
     first, second, difference = ((float(low), float(high)) for low, high in low_high)
     return first, second, difference
+
+
+def _pair(found: Scored, scoring: Scoring, rows: NDArray[np.int64]) -> list[float]:
+    """The score of the first and of the second on some rows."""
+    counts = None if found.weights is None else found.weights[rows]
+    return [scoring.score(found.target[rows], side[rows], counts) for side in (found.first, found.second)]
 
 
 def _predicted(side: Side, columns: Mapping[str, Sequence[Cell]]) -> Vector:
@@ -164,7 +173,7 @@ def _scores(found: Scored) -> Iterator[str]:
     yield from ("", f"Scores of both on the same {len(found.target):,} rows held out, with 95 % intervals")
     for scoring in SCORINGS.values():
         first, second, difference = interval(found, scoring)
-        scores = [scoring.score(found.target, side) for side in (found.first, found.second)]
+        scores = _pair(found, scoring, np.arange(len(found.target)))
         cells = [
             f"{scoring.shown(score)} ({scoring.shown(low)} to {scoring.shown(high)})"
             for score, (low, high) in zip(scores, (first, second), strict=True)
@@ -187,10 +196,7 @@ def _signed(scoring: Scoring, difference: float) -> str:
 
 def _slices(found: Scored, features: Sequence[Feature]) -> Iterator[str]:
     groups = [(name, label, rows) for name, label, rows in _groups(found, features) if rows.sum() >= MIN_GROUP]
-    errors = [
-        [float(np.abs(found.target[rows] - side[rows]).mean()) for side in (found.first, found.second)]
-        for _, _, rows in groups
-    ]
+    errors = [_pair(found, SCORINGS["mae"], np.flatnonzero(rows)) for _, _, rows in groups]
     yield from ("", f"Mean absolute error by group, the largest differences first (groups of {MIN_GROUP} rows or more)")
     order = sorted(range(len(groups)), key=lambda place: -abs(errors[place][1] - errors[place][0]))
     for place in order[:SHOWN_GROUPS]:

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from functions.train.candidate.selection import Finish, Result
+from functions.train.candidate.selection import Finish, Result, counted
 from functions.train.search.blend import BLEND, MEMBERS, Blend
 from functions.train.search.folds import Fold
 from functions.train.search.search import SearchPlan, out_of_fold
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import Algorithm
 from shared.dataset import AlgorithmsSpec
-from shared.metrics import R2, SCORINGS, has_r2
+from shared.metrics import R2, SCORINGS, has_r2, mean
 
 SMALLEST_WEIGHT = 0.02
 LEAST_GAIN = 0.002
@@ -86,15 +86,17 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
         return None
     began = time.perf_counter()
     predicted = np.column_stack([blending.out_of_fold(result) for result in members])
-    tested = np.isfinite(predicted).all(axis=1)
-    target = blending.finish.training.target[: len(predicted)]
-    candidate, mixed = _candidate([result.name for result in members], predicted, target, blending)
+    tested = np.flatnonzero(np.isfinite(predicted).all(axis=1))
+    training = blending.finish.training
+    target, of_rows = training.target[: len(predicted)], counted(training.weights, np.arange(len(predicted)))
+    candidate, mixed = _candidate([result.name for result in members], predicted, target, of_rows, blending)
     if candidate is None:
         return None
     searched = Searched(_algorithm(members, blending), [replace(candidate, seconds=time.perf_counter() - began)])
     blending.found[BLEND] = mixed
     result = blending.finish(searched)
-    gain = sure_gain(target[tested], mixed[tested], predicted[tested, 0], blending.plan.tuning.scoring)
+    scoring = blending.plan.tuning.scoring
+    gain = sure_gain(target[tested], mixed[tested], predicted[tested, 0], scoring, counted(of_rows, tested))
     if gain >= LEAST_GAIN or result.graph is None:
         return result
     searched.remark = (
@@ -104,9 +106,13 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
     return replace(result, graph=None, pipeline=None)
 
 
-def weights(predicted: Vector, target: Vector) -> Vector:
-    """Weights (m,) that sum to one of the columns of `predicted` (n, m) for `target` (n,); small ones are zero."""
-    found, _ = nnls(predicted - target.mean(), target - target.mean())
+def weights(predicted: Vector, target: Vector, of_rows: Vector | None = None) -> Vector:
+    """Weights (m,) that sum to one of the columns of `predicted` (n, m) for `target` (n,); small ones are zero.
+
+    A row's square counts by `of_rows` (n,).
+    """
+    middle, counts = mean(target, of_rows), np.sqrt(np.ones(len(target)) if of_rows is None else of_rows)
+    found, _ = nnls((predicted - middle) * counts[:, np.newaxis], (target - middle) * counts)
     if not found.sum() > 0.0:
         found = np.eye(predicted.shape[1])[0]
     kept = np.where(found / found.sum() < SMALLEST_WEIGHT, 0.0, found)
@@ -114,13 +120,17 @@ def weights(predicted: Vector, target: Vector) -> Vector:
     return normalised
 
 
-def sure_gain(target: Vector, mixed: Vector, best: Vector, scoring: str) -> float:
-    """The one-sided 95 % lower bound of what `mixed` (n,) saves beside `best` (n,), as a share of the mean's loss."""
+def sure_gain(target: Vector, mixed: Vector, best: Vector, scoring: str, of_rows: Vector | None = None) -> float:
+    """The one-sided 95 % lower bound of what `mixed` (n,) saves beside `best` (n,), as a share of the mean's loss.
+
+    Rows count by `of_rows` (n,).
+    """
     power = 1 if scoring == "mae" else 2
     saved = np.abs(target - best) ** power - np.abs(target - mixed) ** power
-    usual = float(np.mean(np.abs(target - target.mean()) ** power))
+    usual = mean(np.abs(target - mean(target, of_rows)) ** power, of_rows)
     generator = np.random.default_rng(len(target))
-    means = [float(saved[generator.integers(0, len(saved), len(saved))].mean()) for _ in range(RESAMPLES)]
+    resamples = (generator.integers(0, len(saved), len(saved)) for _ in range(RESAMPLES))
+    means = [mean(saved[rows], counted(of_rows, rows)) for rows in resamples]
     return float(np.quantile(means, 0.05)) / usual if usual > 0.0 else 0.0
 
 
@@ -129,7 +139,7 @@ def _encoding(result: Result) -> str:
 
 
 def _candidate(
-    names: Sequence[str], predicted: Vector, target: Vector, blending: Blending
+    names: Sequence[str], predicted: Vector, target: Vector, of_rows: Vector | None, blending: Blending
 ) -> tuple[Candidate | None, Vector]:
     """The blend with its score on every fold, and its predictions (n,) out of fold."""
     scoring = SCORINGS[blending.plan.tuning.scoring]
@@ -137,13 +147,14 @@ def _candidate(
     scores, r2s = [], []
     for fold in blending.folds:
         others = np.concatenate([other.test_rows for other in blending.folds if other is not fold])
-        mixed[fold.test_rows] = predicted[fold.test_rows] @ weights(predicted[others], target[others])
-        if scoring is R2 and not has_r2(fold.test_y):
+        found = weights(predicted[others], target[others], counted(of_rows, others))
+        mixed[fold.test_rows] = predicted[fold.test_rows] @ found
+        if scoring is R2 and not has_r2(fold.test_y, fold.test_w):
             continue
-        scores.append(scoring.gain(fold.test_y, mixed[fold.test_rows]))
-        r2s.append(R2.gain(fold.test_y, mixed[fold.test_rows]))
+        scores.append(scoring.gain(fold.test_y, mixed[fold.test_rows], fold.test_w))
+        r2s.append(R2.gain(fold.test_y, mixed[fold.test_rows], fold.test_w))
     tested = np.concatenate([fold.test_rows for fold in blending.folds])
-    final = weights(predicted[tested], target[tested])
+    final = weights(predicted[tested], target[tested], counted(of_rows, tested))
     params = {name: round(float(weight), 4) for name, weight in zip(names, final, strict=True) if weight > 0.0}
     if len(params) < 2:
         return None, mixed

@@ -43,7 +43,12 @@ def build_card(
         params=selected.best.params,
         code=f"{origin.code.version} ({origin.code.git_sha[:12]})",
         dataset=origin.dataset,
-        scores=scores(np.array(held["actual"]), np.array(held["predicted"]), spec.split.seed),
+        scores=scores(
+            np.array(held["actual"]),
+            np.array(held["predicted"]),
+            spec.split.seed,
+            None if held["weights"] is None else np.array(held["weights"]),
+        ),
         level=held["coverage"]["level"],
         coverage=_share(held["coverage"]["within"]),
         width=width_rule(held["coverage"].get("rule")),
@@ -59,20 +64,25 @@ def build_card(
     )
 
 
-def scores(target: Vector, predicted: Vector, seed: int) -> dict[str, Estimate]:
-    """R², MAE and RMSE of rows held out (n,), with the middle 95 % of what resampled rows give."""
+def scores(target: Vector, predicted: Vector, seed: int, weights: Vector | None = None) -> dict[str, Estimate]:
+    """R², MAE and RMSE of rows held out (n,) that count by `weights` (n,), with the middle 95 % of what resampled rows
+    give."""
+    counts = np.ones(len(target)) if weights is None else weights
     resampled: dict[str, list[float]] = {"r2": [], "mae": [], "rmse": []}
     generator = np.random.default_rng(seed)
     for _ in range(RESAMPLES // AT_ONCE):
         rows = generator.integers(0, len(target), (AT_ONCE, len(target)))
-        actual, misses = target[rows], target[rows] - predicted[rows]
-        squares = np.square(misses).sum(axis=1)
-        total = np.square(actual - actual.mean(axis=1, keepdims=True)).sum(axis=1)
-        resampled["r2"] += (1 - squares[total > 0] / total[total > 0]).tolist()
-        resampled["mae"] += np.abs(misses).mean(axis=1).tolist()
-        resampled["rmse"] += np.sqrt(squares / len(target)).tolist()
+        actual, misses, counted = target[rows], target[rows] - predicted[rows], counts[rows]
+        count = counted.sum(axis=1)
+        middle = (counted * actual).sum(axis=1) / count
+        squares = (counted * np.square(misses)).sum(axis=1)
+        total = (counted * np.square(actual - middle[:, np.newaxis])).sum(axis=1)
+        varied = np.ptp(actual, axis=1) > 0
+        resampled["r2"] += (1 - squares[varied] / total[varied]).tolist()
+        resampled["mae"] += ((counted * np.abs(misses)).sum(axis=1) / count).tolist()
+        resampled["rmse"] += np.sqrt(squares / count).tolist()
     found = {"r2": metrics.r2, "mae": metrics.mae, "rmse": metrics.rmse}
-    values = {name: score(target, predicted) for name, score in found.items()}
+    values = {name: score(target, predicted, weights) for name, score in found.items()}
     return {
         name: Estimate(value=value, low=_quantile(resampled[name], 0.025), high=_quantile(resampled[name], 0.975))
         for name, value in values.items()

@@ -86,23 +86,20 @@ def diagnose(
     """The findings on `rows`, or on 5,000 of them; `slices` are further columns to group by."""
     if len(rows.target) > MAX_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_ROWS, replace=False))
-        rows = Rows(
-            rows.features.iloc[chosen].reset_index(drop=True),
-            rows.target[chosen],
-            rows.others.iloc[chosen].reset_index(drop=True) if len(rows.others) else rows.others,
-        )
+        rows = rows.at(chosen)
     columns = columns_of(rows.features)
     predicted = model.predict(columns)
     low, high = served.ends(predicted, columns)
     inside = (rows.target >= low) & (rows.target <= high)
     risk = served.risk(rows.target, predicted, columns)
-    importances = importance(model, features, columns, rows.target, seed)
+    importances = importance(model, features, columns, rows.target, seed, rows.weights)
     leading = {entry["feature"] for entry in importances[:MOST_GROUPED]}
     grouped = [feature for feature in features if feature.name in leading or feature.name in slices]
     return {
         "rows": len(rows.target),
         "actual": rows.target.tolist(),
         "predicted": predicted.tolist(),
+        "weights": None if rows.weights is None else rows.weights.tolist(),
         "coverage": coverage(predicted, inside, served.interval.level),
         "importance": importances,
         "features": len(features),
@@ -129,14 +126,20 @@ def coverage(predicted: Vector, inside: Mask, level: float) -> dict[str, Any]:
 
 
 def importance(
-    model: Model, features: Sequence[Feature], columns: Mapping[str, list[Cell]], target: Vector, seed: int
+    model: Model,
+    features: Sequence[Feature],
+    columns: Mapping[str, list[Cell]],
+    target: Vector,
+    seed: int,
+    weights: Vector | None = None,
 ) -> list[dict[str, Any]]:
-    """R² lost when a feature's column is shuffled, mean and standard deviation; the largest first.
+    """R² lost when a feature's column is shuffled, mean and standard deviation; the largest first. Rows count by
+    `weights` (n,).
 
     Of ten shuffles or, for many features, of as few as `shuffles` says. A feature without time for one is left out.
     """
     numeric, categorical = model.arrays(columns)
-    whole = metrics.r2(target, model.run(numeric, categorical))
+    whole = metrics.r2(target, model.run(numeric, categorical), weights)
     generators = [np.random.default_rng([seed, position]) for position in range(len(features))]
     losses: dict[str, list[float]] = {feature.name: [] for feature in features}
     rounds = max(1, min(REPEATS, MOST_CELLS // (len(features) ** 2 * len(target))))
@@ -145,7 +148,7 @@ def importance(
         cells = column(model, numeric, categorical, feature.name)
         kept = cells.copy()
         cells[:] = kept[generator.permutation(len(kept))]
-        losses[feature.name].append(whole - metrics.r2(target, model.run(numeric, categorical)))
+        losses[feature.name].append(whole - metrics.r2(target, model.run(numeric, categorical), weights))
         cells[:] = kept
         if time.monotonic() > ends:
             break

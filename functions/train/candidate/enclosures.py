@@ -39,9 +39,10 @@ def holdout_document(features: Sequence[Feature], rows: Rows, seed: int) -> Hold
     """
     if len(rows.target) > MAX_HOLDOUT_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_HOLDOUT_ROWS, replace=False))
-        rows = Rows(rows.features.iloc[chosen], rows.target[chosen], rows.others.iloc[chosen])
-    used = columns_as_sent(rows.features, features)
-    return Holdout(columns={**used, **_bounded(rows.others)}, target=rows.target.tolist())
+        rows = rows.at(chosen)
+    columns = {**columns_as_sent(rows.features, features), **_bounded(rows.others)}
+    weights = None if rows.weights is None else rows.weights.tolist()
+    return Holdout(columns=columns, target=rows.target.tolist(), weights=weights)
 
 
 def _bounded(others: pd.DataFrame) -> dict[str, list[Cell]]:

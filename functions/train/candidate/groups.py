@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm, t
 
-from functions.train.candidate.selection import Rows
+from functions.train.candidate.selection import Rows, counted
 from shared import metrics
 from shared.cells import day_text
 from shared.documents import Feature
@@ -45,7 +45,8 @@ def groups(
         labels = _joined(all_labels)
         for label in dict.fromkeys(sorted(labels.unique(), key=str)):
             of = (labels == label).to_numpy()
-            found.append({"feature": name, "group": str(label), **_figures(rows.target[of], predicted[of])})
+            figures = _figures(rows.target[of], predicted[of], counted(rows.weights, of))
+            found.append({"feature": name, "group": str(label), **figures})
             if inside is not None:
                 found[-1]["covered"] = share(inside[of])
             if risk is not None:
@@ -88,23 +89,29 @@ def _groupings(features: Sequence[Feature], rows: Rows, slices: Sequence[str]) -
     return found
 
 
-def _figures(target: Vector, guess: Vector) -> dict[str, Any]:
+def _figures(target: Vector, guess: Vector, weights: Vector | None) -> dict[str, Any]:
     enough = len(target) >= MIN_GROUP
     varies = enough and len(set(target.tolist())) > 1
     sizes, misses = np.abs(target - guess), target - guess
     return {
         "rows": len(target),
-        "r2": metrics.r2(target, guess) if varies else None,
-        "mae": float(sizes.mean()),
-        "mae_within": _within(sizes) if enough else None,
-        "bias": float(misses.mean()),
-        "bias_within": _within(misses) if enough else None,
+        "r2": metrics.r2(target, guess, weights) if varies else None,
+        "mae": metrics.mean(sizes, weights),
+        "mae_within": _within(sizes, weights) if enough else None,
+        "bias": metrics.mean(misses, weights),
+        "bias_within": _within(misses, weights) if enough else None,
     }
 
 
-def _within(values: Vector) -> list[float]:
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
-    return [float(values.mean()) - half, float(values.mean()) + half]
+def _within(values: Vector, weights: Vector | None) -> list[float]:
+    """Student's interval of a mean. Of a weighted one the standard error is that of a ratio, and its rows are as many
+    as would be as sure if they counted alike (Kish, Survey Sampling, 1965)."""
+    counts = np.ones(len(values)) if weights is None else weights
+    n, middle, total = len(values), metrics.mean(values, weights), float(counts.sum())
+    error = float(np.sqrt(n / (n - 1) * np.sum(counts**2 * (values - middle) ** 2))) / total
+    alike = total**2 / float(np.sum(counts**2))
+    half = float(t.ppf((1 + CONFIDENCE) / 2, max(alike - 1.0, 1.0))) * error
+    return [middle - half, middle + half]
 
 
 def _labels(feature: Feature, values: pd.Series) -> pd.Series:

@@ -48,13 +48,24 @@ Vector = NDArray[np.float64]
 class Rows:
     """One side of the split. `others`: the columns that the model does not use, as text, for models that do.
 
-    `weights` (n,): how much each row counts in a fit; None where all count alike.
+    `weights` (n,): how much each row counts; None where all count alike.
     """
 
     features: pd.DataFrame
     target: Vector
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
     weights: Vector | None = None
+
+    def at(self, places: NDArray[np.intp] | NDArray[np.bool_]) -> "Rows":
+        """The rows at some places, or those that a mask is true of."""
+        others = self.others.iloc[places].reset_index(drop=True) if len(self.others) else self.others
+        features = self.features.iloc[places].reset_index(drop=True)
+        return Rows(features, self.target[places], others, counted(self.weights, places))
+
+
+def counted(weights: Vector | None, places: NDArray[np.intp] | NDArray[np.bool_]) -> Vector | None:
+    """How much the rows at some places count, as `weights` (n,) say."""
+    return None if weights is None else weights[places]
 
 
 @dataclass(frozen=True)
@@ -202,8 +213,7 @@ class Finish:
         """A candidate's pipeline fitted to all training rows, or to those at the places `kept`."""
         features, target, weights = self.training.features, self.training.target, self.training.weights
         if kept is not None:
-            features, target = features.iloc[kept], target[kept]
-            weights = None if weights is None else weights[kept]
+            features, target, weights = features.iloc[kept], target[kept], counted(weights, kept)
         model = StandardisedTarget(algorithm.estimator(self.seed, params))
         if not self._many or algorithm.encoding(params) == ONE_HOT:
             pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", model)])
@@ -241,8 +251,9 @@ class Finish:
                 graph = exported
             except (NotExportable, IntegrityError) as error:
                 reason = f"not selectable: {error}"
-        rows, target = self.held_out.features, self.held_out.target
-        scores = score(target, model.predict(columns_of(rows)) if graph else np.ravel(pipeline.predict(rows)))
+        rows = self.held_out.features
+        predicted = model.predict(columns_of(rows)) if graph else np.ravel(pipeline.predict(rows))
+        scores = score(self.held_out.target, predicted, self.held_out.weights)
         kept = pickle.dumps(pipeline) if graph else None
         return Result(searched, best, kept, graph, scores, seconds, parity, reason)
 
@@ -284,10 +295,12 @@ def select(results: Sequence[Result], features: Sequence[Feature]) -> Selected:
     return Selected(winner, winner.best, winner.pipeline, winner.graph, winner.holdout, model)
 
 
-def score(target: Vector, predicted: Vector) -> HoldoutScores:
-    """R², MAE and RMSE, the latter two in the target's units."""
+def score(target: Vector, predicted: Vector, weights: Vector | None = None) -> HoldoutScores:
+    """R², MAE and RMSE, the latter two in the target's units, of rows that count by `weights` (n,)."""
     return HoldoutScores(
-        r2=metrics.r2(target, predicted), mae=metrics.mae(target, predicted), rmse=metrics.rmse(target, predicted)
+        r2=metrics.r2(target, predicted, weights),
+        mae=metrics.mae(target, predicted, weights),
+        rmse=metrics.rmse(target, predicted, weights),
     )
 
 

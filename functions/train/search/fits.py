@@ -69,7 +69,7 @@ def measure(task: Task) -> Measured:
     try:
         predicted = predictions(task)
         scores, r2s = (
-            tuple(score.gain(task.fold.test_y, values) for values in predicted)
+            tuple(score.gain(task.fold.test_y, values, task.fold.test_w) for values in predicted)
             for score in (SCORINGS[task.scoring], R2)
         )
     except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)

@@ -44,8 +44,8 @@ class Means:
 class Fold:
     """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on.
 
-    `train_w` (n,): how much each row counts in a fit; None where all count alike. `means`: where there are columns
-    with many categories.
+    `train_w` and `test_w` (n,): how much each row counts in a fit and in its score; None where all count alike.
+    `means`: where there are columns with many categories.
     """
 
     train_x: Features
@@ -54,6 +54,7 @@ class Fold:
     test_y: Matrix
     test_rows: NDArray[np.intp]
     train_w: Matrix | None = None
+    test_w: Matrix | None = None
     means: Means | None = None
 
     def width(self, encoding: str) -> int:
@@ -103,6 +104,7 @@ def make_folds(
                 test_y=target[test],
                 test_rows=test,
                 train_w=train_w,
+                test_w=None if weights is None else weights[test],
                 means=means,
             )
         )

@@ -61,7 +61,7 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
 
     A fold whose tested rows all have the same target has no R²; where that is the score, no candidate is scored on it.
     """
-    scored = [fold for fold in folds if plan.tuning.scoring != R2.name or has_r2(fold.test_y)]
+    scored = [fold for fold in folds if plan.tuning.scoring != R2.name or has_r2(fold.test_y, fold.test_w)]
     lowest = min((min(fold.train_y.min(), fold.test_y.min()) for fold in folds), default=0.0)
     race = Race([suited(algorithm, lowest) for algorithm in zoo], scored, plan)
     for entry in race.searched:

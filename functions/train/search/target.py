@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import has_fit_parameter
 
+from shared.metrics import mean
+
 Matrix = NDArray[np.float64]
 
 
@@ -27,8 +29,9 @@ class StandardisedTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, rows: Any, target: Matrix, sample_weight: Matrix | None = None) -> "StandardisedTarget":
         """Fit to `rows` (n, w) and `target` (n,), by `sample_weight` (n,) where the estimator takes weights."""
         values = np.asarray(target, dtype=np.float64)
-        self.center_ = 0.0 if getattr(self.estimator, "criterion", None) == "poisson" else float(values.mean())
-        self.scale_ = float(values.std()) or 1.0
+        middle = mean(values, sample_weight)
+        self.center_ = 0.0 if getattr(self.estimator, "criterion", None) == "poisson" else middle
+        self.scale_ = float(np.sqrt(mean((values - middle) ** 2, sample_weight))) or 1.0
         weighs = sample_weight is not None and has_fit_parameter(self.estimator, "sample_weight")
         weights = {"sample_weight": sample_weight} if weighs else {}
         self.estimator.fit(rows, (values - self.center_) / self.scale_, **weights)

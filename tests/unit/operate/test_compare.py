@@ -12,7 +12,7 @@ from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import decode_gzip, encode_gzip
 from shared.documents import Feature, Holdout, TrainingInfo
-from shared.metrics import R2, SCORINGS
+from shared.metrics import R2, SCORINGS, significant
 from tests.candidates import FEATURES, Candidate, build, publish, run_id
 from tests.memory_store import MemoryStore
 
@@ -114,6 +114,24 @@ def test_many_rows_are_sampled_with_their_columns() -> None:
     found = scored(first, second, holdout)
     assert len(found.target) == len(found.columns["hours"]) == 5_000
     assert R2.score(found.target, found.second) > 0.5  # rows and targets still belong together
+
+
+def test_the_rows_that_count_most_decide_which_run_is_better() -> None:
+    (first, holdout), (second, _) = side(1, slope=2.0), side(2, slope=4.0)
+    heavy = np.arange(200) % 4 == 0
+    found = scored(first, second, holdout)
+    told = msgspec.structs.replace(
+        holdout,
+        target=np.where(heavy, found.first, found.second).tolist(),
+        weights=np.where(heavy, 40.0, 1.0).tolist(),
+    )
+    text = "\n".join(lines(first, second, told))
+    assert text.count("the first is better") == len(SCORINGS)
+    alike = "\n".join(lines(first, second, msgspec.structs.replace(told, weights=None)))
+    assert alike.count("the second is better") == len(SCORINGS)
+    (mae,) = [line.split() for line in text.splitlines() if "MAE" in line]
+    error = np.average(np.abs(np.array(told.target) - found.first), weights=told.weights)
+    assert mae[1] == significant(float(error))
 
 
 def test_a_target_that_is_constant_claims_nothing() -> None:
