@@ -222,6 +222,7 @@ def train(
             findings,
             spec.tuning.scoring,
             target=spec.target,
+            weight=None if training.weights is None else spec.weight,
             effects=effects,
             before=since,
         )

@@ -50,7 +50,7 @@ WORDS = {
     "split.ignore": "columns that do not",
     "split.time": "the column by whose order the newest rows are held out; folds go forward in it",
     "split.group": "the column whose groups stay on one side of the split and of every fold",
-    "weight": "the column that says how much a row counts in a fit",
+    "weight": "the column that says how much a row counts, in fits and in scores",
     "tuning": "the search",
     "tuning.folds": "of the cross-validation, 2 to 20",
     "tuning.random_iterations": "candidates of each algorithm's first stage, 1 to 1000",

@@ -57,7 +57,11 @@ def build_card(
             for entry in (effects["features"] if effects else ())[:MOST_LEADING]
         ),
         slices=tuple(_groups(held["groups"], spec.slices.by)),
-        limits=(*_promises(spec), *_limits(features, dropped, held["groups"], report["warnings"])),
+        limits=(
+            *_promises(spec),
+            *_weighed(report["weight"]),
+            *_limits(features, dropped, held["groups"], report["warnings"]),
+        ),
         use=spec.card.use,
         not_for=spec.card.not_for,
         contact=spec.card.contact,
@@ -121,6 +125,11 @@ def _promises(spec: DatasetSpec) -> Iterator[str]:
         if feature.monotone:
             way = "falls" if feature.monotone == "increasing" else "rises"
             yield f"Where {name} rises and nothing else changes, the prediction never {way}: the graph was checked."
+
+
+def _weighed(weight: str | None) -> Iterator[str]:
+    if weight is not None:
+        yield f"Scores and the errors of groups count each row by its {weight}; intervals count all rows alike."
 
 
 def _limits(

@@ -31,12 +31,15 @@ def report_document(
     scoring: str = R2.name,
     *,
     target: str = "target",
+    weight: str | None = None,
     effects: dict[str, Any] | None = None,
     before: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report as plain values; numbers that are not finite are null. `findings`: the diagnosis of the winner;
-    `scoring`: the score that chose it; `effects`: what it leans on, by its explanations; `before`: the rows beside
-    those of the run that serves."""
+    """The report as plain values; numbers that are not finite are null.
+
+    `findings`: the diagnosis of the winner; `scoring`: the score that chose it; `weight`: the column by which rows
+    count; `effects`: what it leans on, by its explanations; `before`: the rows beside those of the run that serves.
+    """
     document = {
         "run_id": run_id,
         "selected": selected.result.name,
@@ -44,6 +47,7 @@ def report_document(
         "algorithms": [_row(result, SCORINGS[scoring]) for result in results],
         "interval": {"level": interval.level, "low": interval.low_residual, "high": interval.high_residual},
         "target": target,
+        "weight": weight,
         "holdout": findings,
         "effects": effects,
         "before": before,
@@ -72,6 +76,7 @@ def report_page(document: dict[str, Any]) -> bytes:
         r2=_shown(winner["holdout"]["r2"]),
         mae=_figure(winner["holdout"]["mae"]),
         rows=held["rows"],
+        weighed=_weighed(document.get("weight")),
         leaderboard=plots.leaderboard(ranked, document["selected"], scoring),
         score_heading="" if scoring is R2 else f"<th>CV {scoring.label} (mean ± sd)</th>",
         algorithms="".join(_table_row(row, row["name"] == document["selected"], scoring) for row in ranked),
@@ -96,6 +101,16 @@ def report_page(document: dict[str, Any]) -> bytes:
         before=moved_section(document.get("before")),
         warnings="".join(f"<li>{html.escape(warning)}</li>" for warning in document["warnings"]) or "<li>none</li>",
     ).encode()
+
+
+def _weighed(weight: str | None) -> str:
+    """Where rows count by their weight, and where they do not."""
+    if weight is None:
+        return ""
+    return (
+        f"<p>Rows count by <code>{html.escape(weight)}</code> in the fit of every algorithm but KNN, in every score, "
+        "and in the errors of groups. They count alike in intervals, in what those cover, and in effects.</p>"
+    )
 
 
 def _shuffles(held: dict[str, Any]) -> str:
@@ -241,6 +256,7 @@ img {{ width: 100%; min-width: 36rem; }} .pair img {{ min-width: 20rem; }}
 R² {r2}, mean absolute error {mae}; the {level} interval covers {share} of them. In short: <a href="card.html">the
 model’s card</a>.</p>
 <p>{why}</p>
+{weighed}
 <h2>All algorithms</h2>
 <figure><img alt="Cross-validated {score_label} of every algorithm" src="{leaderboard}"></figure>
 <div class="scroll"><table>

@@ -6,6 +6,7 @@ from functions.train.candidate.selection import Result
 from functions.train.candidate.trained import Trained
 from functions.train.tracking.tracked import TrackedAlgorithm, TrackedDataset, TrackedModel, TrackedRun
 from shared import layout
+from shared.documents import Manifest
 
 EXAMPLE_ROWS = 5
 
@@ -21,7 +22,7 @@ def tracked_run(trained: Trained) -> TrackedRun:
         params={"algorithm": manifest.model.algorithm, **manifest.model.params},
         metrics=_scores(trained.selected.result),
         folds=_folds(trained.selected.result),
-        tags={"git_sha": manifest.code.git_sha, "dataset": dataset.name, "dataset_sha256": dataset.sha256},
+        tags=_tags(manifest),
         dataset=TrackedDataset(
             name=dataset.name, uri=dataset.uri, sha256=dataset.sha256, rows=dataset.rows, target=manifest.target
         ),
@@ -44,6 +45,12 @@ def tracked_run(trained: Trained) -> TrackedRun:
         ),
         files={name: data for name, data in trained.files.items() if name not in (layout.HOLDOUT, layout.MODEL)},
     )
+
+
+def _tags(manifest: Manifest) -> dict[str, str]:
+    dataset, spec = manifest.dataset, manifest.training.spec if manifest.training else {}
+    tags = {"git_sha": manifest.code.git_sha, "dataset": dataset.name, "dataset_sha256": dataset.sha256}
+    return tags | ({"weight": str(spec["weight"])} if spec.get("weight") else {})
 
 
 def _folds(result: Result) -> tuple[float, ...]:

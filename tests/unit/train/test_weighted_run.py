@@ -90,6 +90,14 @@ def test_what_a_run_says_of_itself_is_by_weight(run: Trained, held: tuple[Vector
         assert row["holdout"][name] == value
 
 
+def test_a_run_says_by_what_its_rows_count(run: Trained) -> None:
+    page = run.files[layout.REPORT_PAGE].decode()
+    assert "Rows count by <code>w</code> in the fit of every algorithm but KNN, in every score" in page
+    card = decode(run.files[layout.CARD], Card, "card")
+    assert any("count each row by its w;" in limit for limit in card.limits)
+    assert tracked_run(run).tags["weight"] == "w"
+
+
 def test_the_gate_makes_the_same_scores_again(run: Trained, held: tuple[Vector, Vector, Vector]) -> None:
     decision = judge([], Case(run.manifest, run.files, (), Incumbent(None, b"", "nobody")))
     assert decision.passed, decision
@@ -151,6 +159,8 @@ def test_a_weight_that_is_the_same_everywhere_makes_the_same_files_as_none() -> 
     for name in (layout.MODEL, layout.HOLDOUT, layout.GOLDEN, layout.PROFILE, layout.BACKGROUND):
         assert one.files[name] == none.files[name], name
     assert one.manifest.model == none.manifest.model
+    assert "Rows count by" not in one.files[layout.REPORT_PAGE].decode()
+    assert not any("by its w" in limit for limit in decode(one.files[layout.CARD], Card, "card").limits)
 
 
 def test_ones_are_no_weights_for_a_fold_a_blend_a_card_and_a_group() -> None:
