@@ -5,15 +5,16 @@ where something is overwritten, delete; a copy needs to read its source and to c
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from shared.errors import NotPermitted, PreconditionFailed
-from shared.store import CREATE_ONLY, MAX_BYTES, Download, ObjectInfo
+from shared.store import CREATE_ONLY, ObjectInfo
 from tests.infra.terraform import of_type
 from tests.memory_store import MemoryStore
+from tests.watched_store import PassingStore
 
+T = TypeVar("T")
 ROLES = ("reader", "creator", "remover")
 _PREFIX = re.compile(r'resource\.name\.startsWith\("projects/_/buckets/[^/]+/objects/([^"]*)"\)')
 Grants = Mapping[str, tuple[str, ...]]
@@ -35,49 +36,31 @@ def grants(plan: dict[str, Any], module: str) -> Grants:
     return found
 
 
-@dataclass
-class GrantedStore:
+class GrantedStore(PassingStore):
     """`bucket` as an identity with these grants sees it. `used` collects what was needed: (role, prefix)."""
 
-    bucket: MemoryStore
-    grants: Grants
-    used: set[tuple[str, str]] = field(default_factory=set)
+    def __init__(self, bucket: MemoryStore, grants: Grants) -> None:
+        super().__init__(bucket)
+        self.bucket, self.grants = bucket, grants
+        self.used: set[tuple[str, str]] = set()
 
     def unused(self) -> set[tuple[str, str]]:
         """Grants that nothing needed."""
         return {(role, prefix) for role, prefixes in self.grants.items() for prefix in prefixes} - self.used
 
-    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        self._require("reader", name)
-        return self.bucket.read(name, generation, max_bytes=max_bytes)
-
-    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
-        self._require("reader", name)
-        return self.bucket.read_range(name, generation, start, length)
-
-    def stat(self, name: str) -> ObjectInfo | None:
-        self._require("reader", name)
-        return self.bucket.stat(name)
-
-    def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> ObjectInfo:
+    def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
         self._require_write(name, if_generation)
-        return self.bucket.write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
+        return super().write(name, data, if_generation=if_generation, **described)
 
     def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
         self._require("reader", source.name)
         self._require_write(name, CREATE_ONLY)
-        return self.bucket.copy(source, name)
+        return super().copy(source, name)
 
-    def list(self, prefix: str) -> list[ObjectInfo]:
-        return self.bucket.list(prefix)
+    def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
+        if kind in ("read", "range", "stat"):
+            self._require("reader", name)
+        return do()
 
     def _require_write(self, name: str, if_generation: int | None) -> None:
         self._require("creator", name)

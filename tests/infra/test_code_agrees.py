@@ -35,11 +35,12 @@ from tests.infra.terraform import Workspace, of_type, owners_plan
 from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
-from tests.unit.validate.world import WatchedStore, World
+from tests.unit.validate.world import World
 from tests.unit.watch.test_challenger import challenged, label
 from tests.unit.watch.world import World as WatchWorld
 from tests.unit.watch.world import labelled, noise
 from tests.unit.watch.world import rows as watched_rows
+from tests.watched_store import WatchedStore
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "shared" / "datasets" / "students"

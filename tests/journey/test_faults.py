@@ -34,7 +34,8 @@ from tests.journey.invariants import (
     unmarked,
 )
 from tests.memory_store import MemoryStore
-from tests.unit.validate.world import BUCKET, NOW, WatchedStore, attributes, resource
+from tests.unit.validate.world import BUCKET, NOW, attributes, resource
+from tests.watched_store import WatchedStore
 
 T = TypeVar("T")
 RUNS = 200

@@ -29,10 +29,11 @@ from tests.candidates import build, run_id
 from tests.memory_store import MemoryStore
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
-from tests.unit.validate.world import WatchedStore, World
+from tests.unit.validate.world import World
 from tests.unit.watch.world import World as WatchWorld
 from tests.unit.watch.world import labelled, noise
 from tests.unit.watch.world import rows as watched_rows
+from tests.watched_store import WatchedStore
 
 READS = ("read", "range", "copy")
 LABELS = "labels/march.csv"

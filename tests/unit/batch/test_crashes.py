@@ -10,7 +10,7 @@ from shared.store import ObjectInfo
 from tests.memory_store import MemoryStore
 from tests.unit.batch.world import Answer, BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, SECOND, promote
-from tests.unit.validate.world import WatchedStore, failing_at
+from tests.watched_store import WatchedStore, failing_at
 
 SETTINGS = {"part_rows": 60, "part_bytes": 2500, "tolerate": 0.05}
 SEEDS = 200

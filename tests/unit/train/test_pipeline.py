@@ -3,10 +3,11 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -368,20 +369,12 @@ def test_a_run_that_fails_after_its_manifest_is_not_trained_again() -> None:
     """The answer of the last write was lost: the candidate is there, and the next call finds it."""
 
     class LastAnswerLost(MemoryStore):
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
             if name.startswith("locks/") and any(
                 key.name.endswith("/manifest.json") for key in self.list("candidates/")
             ):
                 raise StorageUnavailable("503")
-            info = super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
+            info = super().write(name, data, if_generation=if_generation, **described)
             if name.endswith("/manifest.json"):
                 raise StorageUnavailable("the connection was reset")
             return info
@@ -411,19 +404,9 @@ def test_a_late_write_does_not_bring_a_lease_back_that_was_given_up() -> None:
     class Remembering(MemoryStore):
         late: Callable[[], ObjectInfo]
 
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
             def send() -> ObjectInfo:
-                return MemoryStore.write(
-                    self, name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
-                )
+                return MemoryStore.write(self, name, data, if_generation=if_generation, **described)
 
             if if_generation == CREATE_ONLY:
                 self.late = send
@@ -446,20 +429,12 @@ class FailingStore(MemoryStore):
         super().__init__()
         self._left = failing
 
-    def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> ObjectInfo:
+    def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
         if name.startswith("candidates/"):
             self._left -= 1
             if self._left < 0:
                 raise StorageUnavailable("503")
-        return super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
+        return super().write(name, data, if_generation=if_generation, **described)
 
 
 @pytest.mark.parametrize("failing", range(7))

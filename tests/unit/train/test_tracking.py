@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -218,15 +218,7 @@ def test_a_file_that_cannot_be_made_costs_a_warning(run: TrackedRun, warnings_of
 
 def test_a_bucket_that_fails_costs_a_warning(run: TrackedRun, warnings_of: pytest.LogCaptureFixture) -> None:
     class Down(MemoryStore):
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
             raise StorageUnavailable("503")
 
     BucketTracker(Down()).track(run)

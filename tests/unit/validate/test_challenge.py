@@ -13,7 +13,8 @@ from shared.documents import Challenge, Ended, GateSettings
 from shared.errors import PipelineError
 from tests.candidates import FEATURES, build, run_id
 from tests.unit.validate.test_contract import AREA
-from tests.unit.validate.world import NOW, World, failing_at
+from tests.unit.validate.world import NOW, World
+from tests.watched_store import failing_at
 
 STAGING = layout.pointer("staging")
 PRODUCTION = layout.pointer("production")

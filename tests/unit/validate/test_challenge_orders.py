@@ -5,8 +5,7 @@ comes again, as the platform delivers it. Every order is run from the beginning,
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -19,54 +18,25 @@ from functions.validate.challenge import begin, stop
 from shared import challenges
 from shared.documents import SCHEMA_VERSION, Challenge, Decision, Ended, Pointer
 from shared.errors import PipelineError
-from shared.store import MAX_BYTES, Download, ObjectInfo, Store
+from shared.store import Store
 from tests.candidates import run_id
 from tests.memory_store import MemoryStore
 from tests.unit.validate.world import NOW
+from tests.watched_store import PassingStore
 
 T = TypeVar("T")
 Act = Callable[[Store], object]
 WORSE = Ended(at=NOW, verdict="worse", reason="R² is 0.03 lower", figures={"labels": 700.0})
 
 
-@dataclass
-class Stopping:
+class Stopping(PassingStore):
     """A store that hands over to the scheduler before each call. `told`: what came of the calls until now."""
 
-    bucket: MemoryStore
-    told: list[str]
+    def __init__(self, bucket: MemoryStore, told: list[str]) -> None:
+        super().__init__(bucket)
+        self.told = told
 
-    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        return self._call(lambda: self.bucket.read(name, generation, max_bytes=max_bytes))
-
-    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
-        return self._call(lambda: self.bucket.read_range(name, generation, start, length))
-
-    def stat(self, name: str) -> ObjectInfo | None:
-        return self._call(lambda: self.bucket.stat(name))
-
-    def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> ObjectInfo:
-        return self._call(
-            lambda: self.bucket.write(
-                name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
-            )
-        )
-
-    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
-        return self._call(lambda: self.bucket.copy(source, name))
-
-    def list(self, prefix: str) -> list[ObjectInfo]:
-        return self._call(lambda: self.bucket.list(prefix))
-
-    def _call(self, do: Callable[[], T]) -> T:
+    def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
         parent = getcurrent().parent
         assert parent is not None
         parent.switch()

@@ -1,6 +1,7 @@
 """A crash at every single storage call, and promoters that race: the next delivery completes what is left."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,8 @@ from shared.documents import Pointer
 from shared.errors import StorageUnavailable, TransientError
 from shared.store import CloudStore, ObjectInfo, Store
 from tests.candidates import build, run_id
-from tests.unit.validate.world import WatchedStore, World, failing_at, interrupted_at
+from tests.unit.validate.world import World
+from tests.watched_store import WatchedStore, failing_at, interrupted_at
 
 MANIFEST = layout.candidate(run_id(2), layout.MANIFEST)
 
@@ -112,20 +114,10 @@ def test_a_swap_that_arrives_after_its_event_was_acknowledged_is_recorded_by_who
     late: list[Callable[[], ObjectInfo]] = []
 
     class LeftBehind(WatchedStore):
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
             if name != layout.pointer("production"):
-                return super().write(
-                    name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
-                )
-            late.append(lambda: world.bucket.write(name, data, if_generation=if_generation, content_type=content_type))
+                return super().write(name, data, if_generation=if_generation, **described)
+            late.append(lambda: world.bucket.write(name, data, if_generation=if_generation, **described))
             raise StorageUnavailable("killed, with the request on its way")
 
     with pytest.raises(StorageUnavailable):
@@ -251,17 +243,9 @@ def test_a_write_whose_answer_was_lost_counts_as_done() -> None:
     world = waiting_candidate()
 
     class Retrying(WatchedStore):
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
-            super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
-            return super().write(name, data, if_generation=if_generation, content_type=content_type)
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
+            super().write(name, data, if_generation=if_generation, **described)
+            return super().write(name, data, if_generation=if_generation, **described)
 
     [line] = world.deliver(MANIFEST, store=Retrying(world.bucket))
     assert line["reason"] == "promoted"

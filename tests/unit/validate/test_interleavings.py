@@ -11,13 +11,13 @@ died before it arrived at all. One that storage would refuse changes nothing, so
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -33,7 +33,8 @@ from shared.layout import Stage
 from shared.store import CREATE_ONLY, Download, ObjectInfo
 from tests.candidates import Candidate, build, digests, publish, run_id
 from tests.memory_store import MemoryStore
-from tests.unit.validate.world import NOW, WatchedStore
+from tests.unit.validate.world import NOW
+from tests.watched_store import WatchedStore
 
 T = TypeVar("T")
 STEP, KILL = "goes on", "is killed after its next call, and its event comes again"
@@ -179,18 +180,10 @@ class Promoter(WatchedStore):
         self._thread.start()
         self._await_stop()
 
-    def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> ObjectInfo:
+    def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
         self._written = (data, self._race.version(if_generation))
         self._expected = if_generation
-        return super().write(name, data, if_generation=if_generation, content_type=content_type, metadata=metadata)
+        return super().write(name, data, if_generation=if_generation, **described)
 
     def act(self, how: str) -> None:
         """Make the next call, and stop before the one after it."""

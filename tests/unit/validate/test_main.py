@@ -11,7 +11,8 @@ from shared.deadline import DeadlineStore
 from shared.errors import SettingsError, StorageUnavailable, TransientError
 from tests.candidates import build, run_id
 from tests.memory_store import MemoryStore
-from tests.unit.validate.world import NOW, WatchedStore, World, attributes, failing_at, resource
+from tests.unit.validate.world import NOW, World, attributes, resource
+from tests.watched_store import WatchedStore, failing_at
 
 MANIFEST = layout.candidate(run_id(1), layout.MANIFEST)
 ENVELOPE = {"message": {"data": "e30=", "messageId": "1"}, "subscription": "projects/p/subscriptions/s"}

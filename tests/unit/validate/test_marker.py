@@ -1,8 +1,9 @@
 """The promotion marker: what is promoted, what is refused and why, rollback, and replays of old markers."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,7 +17,8 @@ from shared.errors import PreconditionFailed, StorageUnavailable
 from shared.layout import Stage
 from shared.store import ObjectInfo
 from tests.candidates import FEATURES, build, graph, run_id
-from tests.unit.validate.world import WatchedStore, World, interrupted_at
+from tests.unit.validate.world import World
+from tests.watched_store import WatchedStore, interrupted_at
 
 STAGING = layout.pointer("staging")
 PRODUCTION = layout.pointer("production")
@@ -451,22 +453,10 @@ def test_a_refusal_that_arrives_late_replaces_none_of_a_newer_marker() -> None:
     late: list[Callable[[], object]] = []
 
     class Remembering(WatchedStore):
-        def write(
-            self,
-            name: str,
-            data: bytes,
-            *,
-            if_generation: int | None,
-            content_type: str,
-            metadata: Mapping[str, str] | None = None,
-        ) -> ObjectInfo:
+        def write(self, name: str, data: bytes, *, if_generation: int | None, **described: Any) -> ObjectInfo:
             if name == layout.REJECTED:
-                late.append(
-                    lambda: world.bucket.write(
-                        name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
-                    )
-                )
-            return super().write(name, data, if_generation=if_generation, content_type=content_type)
+                late.append(lambda: world.bucket.write(name, data, if_generation=if_generation, **described))
+            return super().write(name, data, if_generation=if_generation, **described)
 
     world.deliver(layout.MARKER, world.mark(b"{"), Remembering(world.bucket))
     newer = world.mark(b"no pointer either")

@@ -14,7 +14,8 @@ from shared.codec import digest, encode
 from shared.documents import Feature, GateSettings
 from shared.layout import new_run_id
 from tests.candidates import build, run_id, write_candidate
-from tests.unit.validate.world import NOW, World, attributes, interrupted_at, resource
+from tests.unit.validate.world import NOW, World, attributes, resource
+from tests.watched_store import interrupted_at
 
 FILES = ["golden.json", "manifest.json", "model.onnx", "profile.json", "report.html", "report.json"]
 

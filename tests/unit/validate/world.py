@@ -3,10 +3,10 @@
 import io
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from functions.validate.isolation import Examiner, Here
 from functions.validate.main import Validator
@@ -14,13 +14,11 @@ from functions.validate.settings import ValidateSettings
 from shared import challenges, layout, logs
 from shared.codec import decode
 from shared.documents import Challenge, Decision, Manifest, Pointer
-from shared.errors import StorageUnavailable
 from shared.layout import Stage
-from shared.store import MAX_BYTES, Download, ObjectInfo, Store
+from shared.store import ObjectInfo, Store
 from tests.candidates import Candidate, build, publish, run_id
 from tests.memory_store import MemoryStore
 
-T = TypeVar("T")
 BUCKET = "b"
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 FINALIZED = "google.cloud.storage.object.v1.finalized"
@@ -146,80 +144,3 @@ class World:
             download = self.bucket.read(info.name)
             found[info.name] = (download.data, download.generation)
         return found
-
-
-class WatchedStore:
-    """Passes every call on; `before` and `after` see its number, from 1, and its kind and object."""
-
-    def __init__(
-        self,
-        store: Store,
-        before: Callable[[int, str, str], None] = lambda *_: None,
-        after: Callable[[int, str, str], None] = lambda *_: None,
-    ) -> None:
-        self._store = store
-        self._before = before
-        self._after = after
-        self.calls: list[tuple[str, str]] = []
-
-    def read(self, name: str, generation: int | None = None, *, max_bytes: int = MAX_BYTES) -> Download:
-        return self._call("read", name, lambda: self._store.read(name, generation, max_bytes=max_bytes))
-
-    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
-        return self._call("range", name, lambda: self._store.read_range(name, generation, start, length))
-
-    def stat(self, name: str) -> ObjectInfo | None:
-        return self._call("stat", name, lambda: self._store.stat(name))
-
-    def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
-    ) -> ObjectInfo:
-        return self._call(
-            "write",
-            name,
-            lambda: self._store.write(
-                name, data, if_generation=if_generation, content_type=content_type, metadata=metadata
-            ),
-        )
-
-    def copy(self, source: ObjectInfo, name: str) -> ObjectInfo:
-        return self._call("copy", name, lambda: self._store.copy(source, name))
-
-    def list(self, prefix: str) -> list[ObjectInfo]:
-        return self._call("list", prefix, lambda: self._store.list(prefix))
-
-    def _call(self, kind: str, name: str, do: Callable[[], T]) -> T:
-        self.calls.append((kind, name))
-        number = len(self.calls)
-        self._before(number, kind, name)
-        try:
-            return do()
-        finally:  # also where the object is missing: the call was made
-            self._after(number, kind, name)
-
-
-def failing_at(store: Store, number: int, *, after: bool) -> WatchedStore:
-    """A store whose `number`-th call fails, before or after it took effect."""
-
-    def fail(found: int, kind: str, name: str) -> None:
-        if found == number:
-            raise StorageUnavailable(f"call {number}, {kind} {name}")
-
-    return WatchedStore(store, after=fail) if after else WatchedStore(store, before=fail)
-
-
-def interrupted_at(store: Store, kind: str, name: str, action: Callable[[], object]) -> WatchedStore:
-    """A store that runs `action` just before its first call of that kind on objects whose name begins so."""
-    pending = [action]
-
-    def interrupt(_: int, found: str, where: str) -> None:
-        if pending and found == kind and where.startswith(name):
-            pending.pop()()
-
-    return WatchedStore(store, before=interrupt)
