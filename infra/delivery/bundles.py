@@ -14,6 +14,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from infra.delivery.errors import Stopped, exit_code
@@ -108,7 +109,7 @@ def _shared(root: Path, names: Sequence[str]) -> list[Path]:
     found: set[Path] = set()
     waiting = [root / name for name in names]
     while waiting:
-        for module in _imports(waiting.pop()):
+        for module in _imports(waiting.pop().read_text(encoding="utf-8")):
             path = root / Path(*module.split(".")).with_suffix(".py")
             if module.split(".")[0] == "shared" and path not in found and path.is_file():
                 found.add(path)
@@ -117,13 +118,17 @@ def _shared(root: Path, names: Sequence[str]) -> list[Path]:
     return [root / "shared" / "__init__.py", *sorted(found | faces)]
 
 
-def _imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+@cache
+def _imports(source: str) -> tuple[str, ...]:
+    """What the text of a module imports. Kept, since most of `shared` stands in several bundles."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found.append(node.module)
+            found.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 SCRIPT = """\
-#!{python}
+#!{python} -SE
 import sys
 sys.path.insert(0, {root!r})
 from tests.infra import fake_cloud
 sys.exit(fake_cloud.main({program!r}, sys.argv[1:], {folder!r}))
 """
+"""-S and -E leave packages out: a deployment makes sixty calls, and each starts an interpreter."""
 ROOT = Path(__file__).resolve().parents[2]
 NOT_FOUND = "ERROR: (gcloud) NOT_FOUND: the requested entity was not found"
 
