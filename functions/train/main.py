@@ -13,7 +13,7 @@ from functions.train.door.identity import require_caller
 from functions.train.door.problems import response
 from functions.train.door.service import TrainService
 from functions.train.settings import TrainSettings
-from functions.train.tracking.trackers import BucketTracker, MlflowTracker
+from functions.train.tracking.trackers import tracker_of
 from shared import logs
 from shared.errors import SettingsError
 from shared.problems import refuse
@@ -36,11 +36,10 @@ def service() -> TrainService:
     logs.configure("train")
     settings = TrainSettings.from_env(os.environ)
     store = CloudStore(settings.bucket)
-    tracker = MlflowTracker(settings.mlflow_uri, os.environ) if settings.mlflow_uri else BucketTracker(store)
     return TrainService(
         settings,
         store,
-        tracker,
+        tracker_of(store, settings.mlflow_uri, os.environ),
         functools.partial(
             require_caller, audience=settings.audience, callers=settings.callers, certs_url=settings.certs_url
         ),

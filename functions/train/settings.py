@@ -11,6 +11,8 @@ from functions.train.search.workers import DASK, LOKY
 from shared import layout
 from shared.env import Environment
 
+LONGEST_SECONDS = 86_400
+"""No search takes longer than a day. A call of the function lasts half an hour at most; a job has no such bound."""
 GOOGLE_CERTS = "https://www.googleapis.com/oauth2/v1/certs"
 
 
@@ -40,7 +42,7 @@ class SearchSettings:
             jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
             backend=backend,
             dask_address=env.text("DASK_ADDRESS") if backend == DASK else None,
-            budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=3500),
+            budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=LONGEST_SECONDS),
             git_sha=env.text("GIT_SHA", "unknown"),
             memory_mib=env.integer("MEMORY_MIB", _installed_mib(), minimum=1024, maximum=2**24),
             full=env.choice("TRAIN_FULL", "0", ("0", "1")) == "1",

@@ -113,6 +113,11 @@ class MlflowTracker:
         return f"MLflow raised {_error_name(done.stderr)}" if done.returncode else None
 
 
+def tracker_of(store: Store, uri: str | None, environment: Mapping[str, str]) -> Tracker:
+    """The tracker of a deployment: its MLflow server where it has one, else the bucket."""
+    return MlflowTracker(uri, environment) if uri else BucketTracker(store)
+
+
 def _error_name(stderr: bytes) -> str:
     """The last line names the type only: messages may hold the credentials of a URI."""
     lines = stderr.decode(errors="replace").strip().splitlines()
