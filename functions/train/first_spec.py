@@ -3,12 +3,16 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import PurePosixPath
+
+from msgspec.structs import replace
 
 from functions.train.data.suspicions import suspicions
 from shared.cells import day_text
 from shared.dataset import DatasetSpec, nearest
 from shared.errors import InvalidDataset
+from shared.formats import ReadingSpec
 from shared.metrics import plain
 from shared.tables.reading import Column, Table, read_table
 from shared.tables.sheet import Sheet, read_sheet
@@ -21,6 +25,7 @@ REST = """
 #
 # [split] # which rows are held out; a row's side depends on the row alone
 # holdout = 0.2
+# time = "column" # the newest rows are held out; or group = "column": whole groups are
 #
 # [tuning]
 # scoring = "r2" # or "mae", "rmse": chooses the winner, and is what the gate is stated in
@@ -51,6 +56,9 @@ def first_spec(data: bytes, source: str, target: str) -> str:
         body = _readable(read_table(data, spec))
     except InvalidDataset as error:
         body = _unreadable(sheet, error)
+        without_gaps = replace(spec, reading=ReadingSpec(rows_without_target="drop"))
+        with suppress(InvalidDataset):
+            body = _without_gaps(read_table(data, without_gaps), sheet)
     return "\n".join([*head, *(_CONTROL.sub(" ", line) for line in body)]) + "\n" + REST
 
 
@@ -69,6 +77,17 @@ def _readable(table: Table) -> Iterator[str]:
     for column in [column for column in table.columns if column.kind == "numeric"][:SHOWN]:
         low, high = table.features[column.name].min(), table.features[column.name].max()
         yield f"# {_key(column.name)} = {{ min = {_number(low)}, max = {_number(high)} }}"
+
+
+def _without_gaps(table: Table, sheet: Sheet) -> Iterator[str]:
+    """What there is to say where nothing is wrong but rows that have no target."""
+    gaps, rows = len(sheet.lines) - len(table.target), len(sheet.lines)
+    yield f"# It cannot be read yet: {gaps:,} of {rows:,} rows have no target. Fill it in, or say"
+    yield "# [reading]"
+    yield '# rows_without_target = "drop"'
+    yield "#"
+    yield "# What there is without them:"
+    yield from _readable(table)
 
 
 def _unreadable(sheet: Sheet, error: InvalidDataset) -> Iterator[str]:

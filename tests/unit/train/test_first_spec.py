@@ -70,6 +70,19 @@ def test_a_table_that_cannot_be_read_yet_gets_a_spec_that_says_why() -> None:
     assert parse_spec(text.encode()).target == "price"
 
 
+def test_where_only_targets_are_missing_everything_else_is_told_and_the_lines_to_say_stand_there() -> None:
+    data = pd.read_csv(io.BytesIO(houses())).astype({"price": object})
+    data.loc[[3, 7, 20], "price"] = ""
+    table = data.to_csv(index=False).encode()
+    text = first_spec(table, "houses.csv", "price")
+    assert "3 of 80 rows have no target" in text
+    assert "#   built: numeric, " in text
+    with pytest.raises(InvalidDataset):
+        read_table(table, parse_spec(text.encode()))
+    lines = text.replace("# [reading]\n# rows", "[reading]\nrows")
+    assert len(read_table(table, parse_spec(lines.encode())).target) == ROWS - 3
+
+
 @pytest.mark.parametrize("name", ["two\nlines", "a\x7fb", "tab\tbed", 'quote"d', "ünï"])
 def test_any_name_of_a_column_leaves_a_spec(name: str) -> None:
     text = first_spec(houses(**{name: RANDOM.normal(size=ROWS)}), "houses.csv", "price")
