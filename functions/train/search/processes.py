@@ -62,7 +62,7 @@ class Processes:
 
     def __init__(self, count: int, load: Callable[[], object]) -> None:
         self._load = load
-        self._arrays = _SharedArrays()
+        self._arrays = SharedArrays()
         self._all = [self._start() for _ in range(count)]
         for began in [process.submit(int) for process in self._all]:
             began.result()
@@ -122,23 +122,33 @@ class Processes:
         )
 
 
-class _SharedArrays:
-    """Large arrays of the tasks, each in a file of a temporary folder."""
+class SharedArrays:
+    """Large arrays of the tasks, each in a file of a temporary folder.
+
+    Every process is sent its tasks by a thread of its own, so that arrays are written one after the other: two that
+    were written at once would take the same name, and one would stand for both.
+    """
 
     def __init__(self) -> None:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._written: dict[int, tuple[Any, str]] = {}
+        self._writing = threading.Lock()
+
+    def __reduce__(self) -> Any:
+        """Empty in a process, which sends no arrays on: loky sends it how tasks are pickled."""
+        return SharedArrays, ()
 
     def reduce(self, array: Any) -> Any:
         """What pickle needs to make `array` again; it is kept, so that its id stays its own."""
         if array.nbytes < SHARED_BYTES or array.dtype.hasobject:
             return array.__reduce__()
-        if id(array) not in self._written:
-            self._folder = self._folder or tempfile.TemporaryDirectory(prefix="search-")
-            path = f"{self._folder.name}/{len(self._written)}.npy"
-            np.save(path, array)
-            self._written[id(array)] = (array, path)
-        return np.load, (self._written[id(array)][1], "r")
+        with self._writing:
+            if id(array) not in self._written:
+                self._folder = self._folder or tempfile.TemporaryDirectory(prefix="search-")
+                path = f"{self._folder.name}/{len(self._written)}.npy"
+                np.save(path, array)
+                self._written[id(array)] = (array, path)
+            return np.load, (self._written[id(array)][1], "r")
 
     def close(self) -> None:
         if self._folder is not None:
