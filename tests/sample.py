@@ -6,9 +6,28 @@ The whole search of its spec runs once in the suite, by `make run ONCE=1` in tes
 import shutil
 from pathlib import Path
 
+from shared.store import Store
+from tests.memory_store import MemoryStore
+
 SAMPLE = Path(__file__).resolve().parents[1] / "shared" / "datasets" / "students"
 LINEAR_AND_A_FOREST = ("LinearRegression", "Ridge", "Lasso", "RandomForest")
 """Enough for a search in several processes, with a winner that explains about what can be explained."""
+
+IN_THIS_PROCESS = {"TRAIN_JOBS": "1", "TRAIN_BACKEND": "sequential"}
+"""Settings of a search without processes of its own, for tests of something else: each takes seconds to import."""
+
+
+def seeded(store: MemoryStore | None = None) -> MemoryStore:
+    """The bucket, or a new one, with the sample in it."""
+    store = store or MemoryStore()
+    seed(store)
+    return store
+
+
+def seed(store: Store) -> None:
+    """Put the sample where the default call of training looks for it."""
+    for name in ("dataset.toml", "stud.csv"):
+        store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
 
 
 def short_search(spec: str, only: tuple[str, ...] = ()) -> str:

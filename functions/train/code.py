@@ -4,7 +4,7 @@ import ast
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from functions.train import CODE_VERSION
@@ -51,19 +51,26 @@ def sources(root: Path) -> list[Path]:
         path = waiting.pop()
         if path not in found and path.is_file():
             found.add(path)
-            waiting += [_module(root, name) for name in _imported(path)]
+            waiting += [_module(root, name) for name in _imported(path.read_text(encoding="utf-8"))]
     return sorted(found)
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Names of our modules; of `from package import name` also the name, which may be a module too."""
+@cache
+def _imported(source: str) -> tuple[str, ...]:
+    """Names of our modules; of `from package import name` also the name, which may be a module too.
+
+    Kept for each text, since every call of a process asks for it: parsing them all takes a second.
+    """
     with _ONE_PARSER:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = ast.parse(source)
+    found: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.extend(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS:
-            yield from (node.module, *(f"{node.module}.{alias.name}" for alias in node.names))
+            found.append(node.module)
+            found.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    return tuple(found)
 
 
 def _module(root: Path, name: str) -> Path:

@@ -11,9 +11,9 @@ from functions.train.desk import read_files
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import layout
+from tests.sample import IN_THIS_PROCESS, SAMPLE
 from tests.tools import require
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students" / "dataset.toml"
 PAPER = 688
 """CSS pixels between the margins of an A4 page."""
 CUT = (
@@ -25,8 +25,8 @@ CUT = (
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     zoo = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "Ridge", "DecisionTree", "KNN")]
-    settings = TrainSettings.from_env({"BUCKET": "b"})
-    trained = pipeline.train(read_files(SAMPLE), settings.search, "20260105T070000Z-0123abcd", zoo)
+    settings = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
+    trained = pipeline.train(read_files(SAMPLE / "dataset.toml"), settings.search, "20260105T070000Z-0123abcd", zoo)
     page = tmp_path_factory.mktemp("report") / layout.REPORT_PAGE
     page.write_bytes(trained.files[layout.REPORT_PAGE])
     page.with_name(layout.CARD_PAGE).write_bytes(trained.files[layout.CARD_PAGE])

@@ -24,10 +24,10 @@ from shared.documents import SCHEMA_VERSION, Decision, Pointer
 from shared.layout import Stage
 from shared.store import CloudStore
 from tests.local_storage import running_storage
+from tests.sample import IN_THIS_PROCESS, seed
 from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 BUCKET = "experiments"
 COMMAND = (sys.executable, "-m", "infra.operate.experiments")
 
@@ -52,9 +52,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 def run_ids(environment: dict[str, str]) -> list[str]:
     """Two runs in the bucket, the second of which staging serves, the first production."""
     store = CloudStore(BUCKET)
-    for name in ("dataset.toml", "stud.csv"):
-        store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
-    settings = TrainSettings.from_env({"BUCKET": BUCKET})
+    seed(store)
+    settings = TrainSettings.from_env({"BUCKET": BUCKET, **IN_THIS_PROCESS})
     found: list[str] = []
     for _ in range(2):
         done = pipeline.run(

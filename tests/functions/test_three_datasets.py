@@ -22,11 +22,11 @@ from shared.dataset import parse_spec
 from shared.documents import Golden, Manifest
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.sample import SAMPLE, short_search
+from tests.sample import IN_THIS_PROCESS, SAMPLE, short_search
 from tests.unit.predict.client import Client
 from tests.unit.validate.world import World
 
-SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
+IN_TWO_PROCESSES = {"TRAIN_JOBS": "2"}
 ZOO = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "LinearRegression", "Ridge", "DecisionTree", "XGBoost")]
 SHORT = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
 Files = dict[str, bytes]
@@ -79,23 +79,24 @@ def mixed(source: str) -> Files:
 
 
 @pytest.mark.parametrize(
-    ("files", "least"),
+    ("files", "least", "search"),
     [
-        (students, 0.1),
-        (diabetes, 0.3),
-        (lambda: mixed("flats.csv"), 0.8),
-        (lambda: mixed("flats.parquet"), 0.8),
+        (students, 0.1, IN_TWO_PROCESSES),
+        (diabetes, 0.3, IN_THIS_PROCESS),
+        (lambda: mixed("flats.csv"), 0.8, IN_THIS_PROCESS),
+        (lambda: mixed("flats.parquet"), 0.8, IN_THIS_PROCESS),
     ],
     ids=["students", "diabetes with holes", "mixed CSV", "mixed Parquet"],
 )
-def test_a_table_is_trained_judged_and_served(files: Callable[[], Files], least: float) -> None:
+def test_a_table_is_trained_judged_and_served(files: Callable[[], Files], least: float, search: dict[str, str]) -> None:
     store = MemoryStore()
     given = files()
     for name, data in given.items():
         store.write(f"data/{name}", data, if_generation=None, content_type="text/plain")
+    settings = TrainSettings.from_env({"BUCKET": "b", **search})
     app = flask.Flask("test")
     with app.test_request_context("/", method="POST"):
-        answer = TrainService(SETTINGS, store, NullTracker(), lambda _: None, ZOO).answer(flask.request)
+        answer = TrainService(settings, store, NullTracker(), lambda _: None, ZOO).answer(flask.request)
     assert answer.status_code == 200, answer.get_data(as_text=True)
     run_id = json.loads(answer.get_data())["run_id"]
     report = json.loads(store.read(layout.candidate(run_id, layout.REPORT)).data)

@@ -24,11 +24,11 @@ from shared.codec import digest
 from shared.dataset import DatasetSpec, parse_spec
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.tables.reading import read_table
-from tests.infra.container import ROOT, free_port
+from tests.infra.container import free_port
 from tests.memory_store import MemoryStore
+from tests.sample import SAMPLE
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 
 
 @dataclass

@@ -17,7 +17,7 @@ from shared.codec import decode, digest
 from shared.documents import Manifest
 from shared.store import CloudStore
 from tests.local_storage import LocalStorage, running_storage
-from tests.sample import with_a_short_search
+from tests.sample import LINEAR_AND_A_FOREST, with_a_short_search
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "train-function"
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.timeout(900)  # training, where the processors are shar
 
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStorage]:
-    spec = with_a_short_search(tmp_path_factory.mktemp("sample") / "students")
+    spec = with_a_short_search(tmp_path_factory.mktemp("sample") / "students", LINEAR_AND_A_FOREST)
     with running_storage() as server:
         client = server.client()
         client.create_bucket(BUCKET)

@@ -33,6 +33,7 @@ from tests.candidates import build, run_id
 from tests.infra.granted import GrantedStore, grants
 from tests.infra.terraform import Workspace, of_type, owners_plan
 from tests.memory_store import MemoryStore
+from tests.sample import IN_THIS_PROCESS, SAMPLE
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.validate.world import World
@@ -43,7 +44,6 @@ from tests.unit.watch.world import rows as watched_rows
 from tests.watched_store import WatchedStore
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "shared" / "datasets" / "students"
 Plan = dict[str, Any]
 ADA = "user:ada@example.org"
 LEFT_TO_THEIR_DEFAULT = {
@@ -180,7 +180,7 @@ def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
         bucket.write(f"data/{name}", data, if_generation=None, content_type="text/plain")
     bucket.write("labels/a.csv", (SAMPLE / "stud.csv").read_bytes(), if_generation=None, content_type="text/csv")
     store = GrantedStore(bucket, grants(plan, "train_access"))
-    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+    settings = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 
     def run(force: bool = False) -> pipeline.Summary:
         return pipeline.run(store, BucketTracker(store), settings, settings.dataset, force=force, zoo=MODEL_ZOO[:2])

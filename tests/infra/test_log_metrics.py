@@ -20,8 +20,8 @@ from tests.candidates import build, run_id
 from tests.infra.terraform import Workspace, of_type
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
+from tests.sample import IN_THIS_PROCESS, seeded
 from tests.unit.batch.world import BatchWorld, as_csv, rows
-from tests.unit.train.test_pipeline import seeded
 from tests.unit.validate.world import World
 from tests.unit.watch.world import World as WatchWorld
 from tests.unit.watch.world import rows as watched_rows
@@ -103,7 +103,7 @@ def test_the_platform_s_own_line_about_a_5xx_counts_nowhere(filters: dict[str, s
 
 
 def call(store: MemoryStore) -> int:
-    settings = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+    settings = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
     service = TrainService(settings, store, NullTracker(), lambda _: None, MODEL_ZOO[:2])
     with flask.Flask("test").test_request_context("/", method="POST"):
         return service.answer(flask.request).status_code

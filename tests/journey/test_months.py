@@ -30,11 +30,11 @@ from shared.monitoring import WatchReport
 from shared.serving.loaded_model import load
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import SAMPLE
+from tests.sample import IN_THIS_PROCESS, SAMPLE
 from tests.unit.validate.world import attributes, resource
 
 TARGET = "math_score"
-SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
+SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 Row = dict[str, str]
 
 

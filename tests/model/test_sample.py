@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,8 +23,8 @@ from shared import metrics
 from shared.dataset import DatasetSpec, TuningSpec, parse_spec
 from shared.serving.quantiles import share_below
 from shared.tables.reading import Table, read_table
+from tests.sample import SAMPLE
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "students"
 SPLITS = 20
 Vector = NDArray[np.float64]
 

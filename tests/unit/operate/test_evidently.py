@@ -18,10 +18,10 @@ from shared.codec import decode, digest, encode
 from shared.documents import SCHEMA_VERSION, Decision, Manifest, Pointer
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import SAMPLE, seeded
+from tests.sample import IN_THIS_PROCESS, SAMPLE, seeded
 from tests.unit.watch.world import World
 
-SETTINGS = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,10 @@ from shared import layout
 from tests.candidates import build, publish, run_id
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import file_of, seeded
+from tests.sample import IN_THIS_PROCESS, seeded
+from tests.unit.train.test_pipeline import file_of
 
-SETTINGS = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
+SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from shared.store import MAX_BYTES, Download, Store
 from tests.candidates import run_id
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import seeded
+from tests.sample import seeded
 
 SETTINGS = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"})
 

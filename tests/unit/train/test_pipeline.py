@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,19 +48,12 @@ from shared.store import CREATE_ONLY, ObjectInfo
 from shared.tables.reading import read_table
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
+from tests.sample import seeded
 
-SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"
 LINEAR = MODEL_ZOO[:4]
 SHORTEST = MODEL_ZOO[:2]
 """Without anything to search for: enough where it matters what is written, not what is learnt."""
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
-
-
-def seeded(store: MemoryStore | None = None) -> MemoryStore:
-    store = store or MemoryStore()
-    for name in ("dataset.toml", "stud.csv"):
-        store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
-    return store
 
 
 def run(

@@ -22,7 +22,7 @@ from shared.problems import Refusal, refuse
 from shared.store import MAX_BYTES, Download, ObjectInfo
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import seeded
+from tests.sample import seeded
 
 CALLERS = frozenset({"scheduler@p"})
 SETTINGS = TrainSettings.from_env({"BUCKET": "b"})

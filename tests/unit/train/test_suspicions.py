@@ -8,7 +8,7 @@ from functions.train.data.suspicions import suspicions
 from functions.train.desk import read_files
 from shared.dataset import DatasetSpec
 from shared.tables.reading import Column, Table, read_table
-from tests.unit.train.test_pipeline import SAMPLE
+from tests.sample import SAMPLE
 
 ROWS = 400
 RANDOM = np.random.default_rng(5)

@@ -25,18 +25,17 @@ from shared.documents import Golden, Manifest
 from shared.errors import StorageUnavailable
 from shared.store import ObjectInfo
 from tests.memory_store import MemoryStore
+from tests.sample import IN_THIS_PROCESS, seed
 from tests.tools import queued_seconds
 
-SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students"
-SETTINGS = TrainSettings.from_env({"BUCKET": "b", "GIT_SHA": "abc123"})
+SETTINGS = TrainSettings.from_env({"BUCKET": "b", "GIT_SHA": "abc123", **IN_THIS_PROCESS})
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]  # mlflow's own warnings
 
 
 def trained(store: MemoryStore) -> TrackedRun:
     """A run of a small zoo over the sample, as the bucket holds it for MLflow; one of its algorithms fails."""
-    for name in ("dataset.toml", "stud.csv"):
-        store.write(f"data/{name}", (SAMPLE / name).read_bytes(), if_generation=None, content_type="text/plain")
+    seed(store)
     zoo = (*MODEL_ZOO[:4], Algorithm("Broken", lambda _: object()))
     summary = pipeline.run(store, BucketTracker(store), SETTINGS, SETTINGS.dataset, force=False, zoo=zoo)
     return decode_run(store.read(layout.tracked(summary.run_id)).data)

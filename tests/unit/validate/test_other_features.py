@@ -21,9 +21,9 @@ from shared.errors import InvalidDataset
 from shared.events import FINALIZED
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
-from tests.unit.train.test_pipeline import seeded
+from tests.sample import IN_THIS_PROCESS, seeded
 
-SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
+SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 DROP = b'drop = ["reading_score", "writing_score"]'
 
 
