@@ -193,9 +193,19 @@ lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml 
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra evidently -o infra/evidently/requirements.txt
 	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra quality -c tests/requirements.txt -o tests/bench/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra audit -o infra/audit/requirements.txt
+	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra sbom -c infra/audit/requirements.txt -o infra/audit/sbom.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt
+
+audit: $(VENV)/.tests-installed $(VENV)/.audit-installed ## known holes of what is locked, and their fixes
+	@$(BIN)/python -m infra.audit.advisories
+
+sbom: $(VENV)/.audit-installed ## list what a function installs, as CycloneDX: FN=train
+	@$(call NEEDS,FN,FN=predict)
+	@mkdir -p build && $(VENV)/audit/bin/cyclonedx-py requirements functions/$(FN)/requirements.txt --output-reproducible \
+	  --short-PURLs -o build/$(FN).cdx.json 2>/dev/null && echo build/$(FN).cdx.json
 
 bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs wrk)
 	@$(BIN)/python -m tests.bench.serving
@@ -275,6 +285,11 @@ $(VENV)/.beam-installed: functions/batch/flex/requirements.txt $(VENV)/.uv-insta
 $(VENV)/.evidently-installed: infra/evidently/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/evidently/bin/python || $(BIN)/python -m venv $(VENV)/evidently
 	$(call install,$<,$(VENV)/evidently)
+
+# What lists and judges packages is none of them.
+$(VENV)/.audit-installed: infra/audit/requirements.txt $(VENV)/.uv-installed
+	@test -x $(VENV)/audit/bin/python || $(BIN)/python -m venv $(VENV)/audit
+	$(call install,$<,$(VENV)/audit)
 
 # The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
 $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed

@@ -43,6 +43,7 @@ from shared.errors import InvalidDataset, PermanentError
 from shared.metrics import R2, SCORINGS, plain, significant
 from shared.store import Download
 from shared.tables.reading import Table
+from shared.tables.table_size import MEMORY_BYTES, require_files_fit
 
 INTERRUPTED = 130
 """The exit status that shells give to Ctrl-C."""
@@ -203,7 +204,11 @@ def read_files(dataset: Path) -> RunInputs:
         data = _read(dataset.parent / spec.table, "the data")
         return RunInputs(spec, Download(text, GENERATION), spec.table, Download(data, GENERATION), code_digest())
     notes = [f"{source} names no file yet" for source in sources if not files_beside(dataset, [source])]
-    files = [File(name, _read(dataset.parent / name, "the data")) for name in files_beside(dataset, sources)]
+    names = files_beside(dataset, sources)
+    require_files_fit(
+        [path.stat().st_size for name in names if (path := dataset.parent / name).is_file()], MEMORY_BYTES
+    )
+    files = [File(name, _read(dataset.parent / name, "the data")) for name in names]
     found = gather(files, spec)
     spec, table = replace(spec, source=GATHERED), Download(found.data, GENERATION)
     return RunInputs(spec, Download(text, GENERATION), GATHERED, table, code_digest(), [*found.notes, *notes])

@@ -28,7 +28,7 @@ from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store, write_once
 from shared.stored import read_document
 from shared.tables.reading import Table, read_table
-from shared.tables.table_size import MEMORY_BYTES
+from shared.tables.table_size import MEMORY_BYTES, require_files_fit
 
 PARQUET = ".parquet"
 READERS = 8
@@ -100,10 +100,18 @@ def _gathered(
     notes: list[str] = []
     uris = [uri for source in spec.source for uri in _expanded(store, bucket, dataset, source, notes)]
     uris = list(dict.fromkeys(uris))
+    require_files_fit([_size(store, bucket, uri) for uri in uris], memory_bytes)
     with ThreadPoolExecutor(READERS) as readers:
         found = readers.map(lambda uri: _read(store, bucket, uri, "the data", MAX_BYTES).data, uris)
         files = [File(_shown(uri, dataset), data) for uri, data in zip(uris, found, strict=True)]
     return gather(files, spec, memory_bytes), notes
+
+
+def _size(store: Store, bucket: str, uri: str) -> int:
+    """The bytes of a file; of one that is missing or elsewhere, which reading it tells, none."""
+    key = layout.key_in(bucket, uri)
+    found = store.stat(key) if key else None
+    return found.size if found else 0
 
 
 def _expanded(store: Store, bucket: str, dataset: str, source: str, notes: list[str]) -> list[str]:

@@ -31,6 +31,8 @@ PLACED = frozenset(
     {"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md", "CONTRACT.md", "template.json"}
 )
 """Not in the function's folder of the bundle: they have their place at its root, or none."""
+TOOLS = "infra/audit/sbom.txt"
+"""What lists the packages of the image while it is built."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 ENTRY = '''\
 """What the platform starts: it looks for the entry in main.py at the root."""
@@ -82,8 +84,10 @@ def unpack(bundle: Path, folder: Path) -> None:
 def _root_files(root: Path, fn: str) -> dict[str, bytes]:
     folder = root / "functions" / fn
     if fn == "predict":
-        lock = {"functions/predict/requirements.txt": (folder / "requirements.txt").read_bytes()}
-        return {**lock, "Dockerfile": (folder / "Dockerfile").read_bytes()}
+        locks = ("functions/predict/requirements.txt", TOOLS)
+        return {name: (root / name).read_bytes() for name in locks} | {
+            "Dockerfile": (folder / "Dockerfile").read_bytes()
+        }
     return {"requirements.txt": (folder / "requirements.txt").read_bytes(), "main.py": ENTRY.format(fn=fn).encode()}
 
 

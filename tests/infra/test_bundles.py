@@ -34,7 +34,7 @@ PATIENCE = 180.0
 
 def checkout(folder: Path) -> Path:
     """A copy of what is bundled, to be changed."""
-    for name in ("functions", "shared"):
+    for name in ("functions", "shared", "infra/audit"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     return folder
 

@@ -1,6 +1,8 @@
 """The predict image: built from its bundle, run as it is deployed, and asked what `make smoke` asks."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from packaging.markers import Marker
+from packaging.utils import canonicalize_name
 
 from infra.delivery import bundles
 from shared.store import CloudStore
@@ -86,7 +90,7 @@ def test_the_image_holds_what_serving_needs_and_nothing_to_build_with(built: Bui
     expected -= {"functions/predict/requirements.txt"}
     app = files / "app"
     found = {path.relative_to(app).as_posix() for path in app.rglob("*") if path.is_file() and path.suffix != ".pyc"}
-    assert found == expected
+    assert found == expected | {"sbom.cdx.json"}
     compiled = {path.name.split(".")[0] for path in app.rglob("*.pyc")}
     assert compiled == {Path(name).stem for name in expected if name.endswith(".py")}
     tools = ("pip", "pip3", "uv", "gcc", "cc", "make", "git", "wheel", "easy_install")
@@ -95,6 +99,21 @@ def test_the_image_holds_what_serving_needs_and_nothing_to_build_with(built: Bui
     packages = {path.name for path in files.glob("opt/venv/lib/python3*/site-packages/*")}
     assert not packages & {"pip", "setuptools", "wheel", "pandas", "sklearn", "onnx"}
     assert packages >= {"onnxruntime", "functions_framework", "uvloop"}
+
+
+def test_the_image_says_what_it_has_installed(built: Built) -> None:
+    listed = json.loads((built.image.files / "app" / "sbom.cdx.json").read_bytes())
+    assert listed["bomFormat"] == "CycloneDX"
+    packages = {(canonicalize_name(entry["name"]), entry["version"]) for entry in listed["components"]}
+    locked = (ROOT / "functions" / "predict" / "requirements.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^([A-Za-z0-9_.-]+)==([^ ;\\]+)(.*)$", locked, re.MULTILINE)
+    assert packages == {(canonicalize_name(name), version) for name, version, rest in lines if wanted(rest)}
+
+
+def wanted(rest: str) -> bool:
+    """Whether a line of a lock file is for the image's platform, by the marker behind its version."""
+    marker = rest.partition(";")[2].strip(" \\")
+    return not marker or Marker(marker).evaluate({"sys_platform": "linux", "platform_system": "Linux"})
 
 
 def test_nothing_is_compiled_at_its_start(built: Built) -> None:

@@ -60,6 +60,7 @@ def gather(files: Sequence[File], spec: DatasetSpec, memory_bytes: int = MEMORY_
     """
     parts: list[_Part] = []
     problems: list[str] = []
+    cells, text = 0, sum(len(file.data) for file in files)
     for file in files:
         try:
             sheet = _sheet(file, spec, memory_bytes)
@@ -70,12 +71,13 @@ def gather(files: Sequence[File], spec: DatasetSpec, memory_bytes: int = MEMORY_
             problems += [f"{file.name}: {problem}" for problem in error.problems]
             if not parts:
                 break  # without the table nothing can be said of the others
+            continue
+        cells += len(sheet.lines) * len(sheet.columns)
+        require_fits(cells, text, memory_bytes)  # all are held until they are one
     problems += _mixed(parts, spec)
     if problems:
         raise InvalidDataset(problems)
     parts = _once(parts)
-    cells = sum(len(part.sheet.lines) * len(part.sheet.columns) for part in parts)
-    require_fits(cells, sum(len(file.data) for file in files), memory_bytes)
     return Gathered(_parquet(parts), tuple(_notes(parts)))
 
 

@@ -21,6 +21,7 @@ from shared.dataset import DatasetSpec, parse_spec
 from shared.errors import InvalidDataset
 from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.tables.reading import read_table
+from shared.tables.table_size import BYTES_A_CELL, MEBIBYTE, OWN_BYTES, TableTooLarge
 from tests.memory_store import MemoryStore
 
 SPEC = b'name = "houses"\nsource = ["houses.csv", "labels/*.csv", "labels/*.parquet"]\ntarget = "price"\n'
@@ -258,3 +259,30 @@ def test_files_beside_a_spec_go_where_training_finds_them_in_a_bucket(tmp_path: 
     assert [info.name for info in store.list("")] == ["data/dataset.toml", "data/houses.csv", "labels/b.csv"]
     assert read_inputs(store, "b", DATASET).source.data == desk.read_files(dataset).source.data
     assert sources_of(dataset) == ["houses.csv", "labels/b.csv"], "make deploy copies the same"
+
+
+def test_files_that_do_not_fit_together_are_refused_before_any_is_read(bucket: MemoryStore) -> None:
+    put(bucket, "labels/long.csv", "x" * 4 * MEBIBYTE)
+    said = r"the \d files of the source have 4 MiB together: reading them takes at least 524 MiB"
+    with pytest.raises(TableTooLarge, match=said) as told:
+        read_inputs(bucket, "b", DATASET, memory_bytes=OWN_BYTES + 11 * MEBIBYTE)
+    assert "train_memory_gib" in str(told.value)
+
+
+def test_a_desk_refuses_them_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "MEMORY_BYTES", OWN_BYTES + MEBIBYTE)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "dataset.toml").write_bytes(SPEC)
+    for name in ("houses.csv", "labels/a.csv"):
+        (tmp_path / name).write_bytes(b"x" * MEBIBYTE)
+    with pytest.raises(TableTooLarge, match="name fewer files"):
+        desk.read_files(tmp_path / "dataset.toml")
+
+
+def test_files_of_which_each_fits_and_all_do_not_are_no_longer_read_from_there_on() -> None:
+    """Each is held until they are one table; a small file may unfold to many cells."""
+    files = [File("houses.csv", TABLE.encode()), *(File(f"labels/{n}.csv", TABLE.encode()) for n in range(3))]
+    one = 60 * 3 * BYTES_A_CELL
+    gather(files[:1], spec(), OWN_BYTES + 2 * one)
+    with pytest.raises(TableTooLarge, match="the table has about 360 cells"):
+        gather(files, spec(), OWN_BYTES + 2 * one)
