@@ -38,11 +38,14 @@ def groups(
     """The figures of each category, or of each quarter of a number, of the features and of the columns in `slices`.
 
     Who is served worst comes first, but for groups of so few rows that chance decides; of one column those are joined.
+    A feature whose rows are all in one group says nothing that the whole does not.
     `inside` (n,): whether the interval covers the row. `risk`: who is at risk, and who is told to be, both (n,).
     """
     found = []
     for name, all_labels in _groupings(features, rows, slices):
         labels = _joined(all_labels)
+        if labels.nunique() < 2 and name not in slices:
+            continue
         for label in dict.fromkeys(sorted(labels.unique(), key=str)):
             of = (labels == label).to_numpy()
             figures = _figures(rows.target[of], predicted[of], counted(rows.weights, of))

@@ -198,7 +198,7 @@ def _table_row(row: dict[str, Any], chosen: bool, scoring: Scoring) -> str:
     cells = [
         f"{row['name']}{' (selected)' if chosen else ''}",
         *([] if scoring is R2 else [_score(cv, scoring)]),
-        f"{_shown(cv.get('r2_mean'))} ± {_shown(cv.get('r2_std'))}",
+        f"{_shown(cv['r2_mean'])} ± {_shown(cv['r2_std'])}" if cv.get("r2_mean") is not None else "–",
         _shown(holdout.get("r2")),
         *(_figure(holdout.get(name)) for name in ("mae", "rmse")),
         f"{row['fit_seconds']:.2f}",

@@ -78,6 +78,17 @@ def test_small_groups_are_joined_and_the_worst_served_come_first() -> None:
     assert [group["group"] for group in few] == ["usual", "often", "(3 groups of fewer than 10 rows)"]  # though worse
 
 
+def test_a_feature_with_one_group_is_left_out_unless_the_spec_asks_for_it() -> None:
+    frame = pd.DataFrame({"id": pd.Series([f"one {number}" for number in range(60)], dtype=object)})
+    rows = Rows(frame, np.arange(60.0))
+    features = describe_features(
+        (Column("id", "categorical", False),), rows, DatasetSpec(name="n", source="t.csv", target="y")
+    )
+    assert groups(features, rows, rows.target + 1) == []
+    (asked,) = groups(features, rows, rows.target + 1, slices=("id",))
+    assert (asked["group"], asked["rows"]) == ("(60 groups of fewer than 10 rows)", 60)
+
+
 def test_coverage_is_that_of_the_interval_as_it_is_served_clipped() -> None:
     target, predicted = np.array([0.0, 1.0, 2.0, 9.0]), np.array([0.5, 1.5, 2.5, 3.5])
     for bounds, expected in ((TargetRange(), 0.75), (TargetRange(min=0.5), 0.5)):

@@ -10,6 +10,7 @@ from rich.console import Console
 from sklearn.tree import DecisionTreeRegressor
 
 from functions.train import pipeline
+from functions.train.candidate.report import report_page
 from functions.train.candidate.trained import Trained
 from functions.train.desk import leaderboard
 from functions.train.inputs import RunInputs
@@ -80,6 +81,14 @@ def test_the_report_and_the_leaderboard_are_in_its_order(runs: dict[str, Trained
     assert lines.index(run.selected.result.name) < min(
         lines.index(result.name) for result in run.results if result.name != run.selected.result.name
     )
+
+
+def test_an_algorithm_without_a_score_has_a_dash_and_no_spread_of_nothing(runs: dict[str, Trained]) -> None:
+    report = json.loads(runs["mae"].files[layout.REPORT])
+    report["algorithms"][0] |= {"cv": None, "params": None, "error": "cut by the time budget"}
+    page = report_page(report).decode()
+    assert "<td>Dummy</td><td>–</td><td>–</td>" in page
+    assert "– ± –" not in page
 
 
 def test_the_spec_chooses_algorithms() -> None:
