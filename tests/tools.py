@@ -1,11 +1,13 @@
 """What tests of several suites ask the computer for: programs that no Python package brings, and its spare time."""
 
 import os
+import resource
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,3 +47,15 @@ def ignored(number: signal.Signals) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+def processor_seconds(act: Callable[[], Any]) -> tuple[float, Any]:
+    """What an act takes of processors, here and in processes that ended under it, and what it gives."""
+
+    def used() -> float:
+        both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return sum(one.ru_utime + one.ru_stime for one in both)
+
+    before = used()
+    found = act()
+    return used() - before, found

@@ -237,7 +237,7 @@ def validate(_seconds: float, _seed: int) -> Findings:
         settings = {"BUCKET": "torture", "STORAGE_EMULATOR_HOST": storage.http_url, "MEMORY_MIB": str(VALIDATE_MIB)}
         with running_function(Path(folder), by=room.command, THREADS="4", **settings) as function:
             room.begin()
-            acted, decided, last = flooded(function, Bucket("torture", CloudStore("torture")))
+            _, acted, decided, last = flooded(function, Bucket("torture", CloudStore("torture")))
             found.most_mib = room.peak()
         found.ended = room.ended()
     found.inputs, found.worst_seconds = 18, last

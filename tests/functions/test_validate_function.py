@@ -360,13 +360,15 @@ def test_nine_endless_graphs_and_nine_bombs_delay_neither_a_good_candidate_nor_a
 ) -> None:
     """As the platform does it, an event that finds no place comes again a little later.
 
-    `make torture` measures: 2 s for the marker and 5 s for the candidate are promised on a computer of its own.
+    `make torture` measures: 2 s for the marker and 5 s for the candidate are promised on a computer of its own. Here
+    a candidate that is decided alone, in less than a second on an idle computer, says how busy this one is.
     """
-    acted, decided, last = flooded(function, bucket)
-    assert acted <= 4 * 2.0
-    assert decided <= 4 * 5.0
-    assert last < 60.0
-    sys.stdout.write(f"marker {acted:.2f} s, good candidate {decided:.2f} s\n")
+    alone, acted, decided, last = flooded(function, bucket)
+    busy = max(1.0, alone)
+    assert acted <= 4 * 2.0 * busy
+    assert decided <= 4 * 5.0 * busy
+    assert last < 60.0 * busy
+    sys.stdout.write(f"alone {alone:.2f} s, marker {acted:.2f} s, good candidate {decided:.2f} s\n")
     assert bucket.pointer("staging").run_id == run_id(56)
     assert bucket.pointer("production").run_id == run_id(53)
     reasons = [decision_of(bucket, run).checks for run in (run_id(57, "00000000"), run_id(58, "00000000"))]
@@ -376,8 +378,9 @@ def test_nine_endless_graphs_and_nine_bombs_delay_neither_a_good_candidate_nor_a
     ]
 
 
-def flooded(function: Function, bucket: Bucket) -> tuple[float, float, float]:
-    """Seconds until a marker is acted on, a good candidate decided, and the last of eighteen bad ones decided."""
+def flooded(function: Function, bucket: Bucket) -> tuple[float, float, float, float]:
+    """Seconds until a good candidate is decided alone; then, all at once, until a marker is acted on, a good candidate
+    decided, and the last of eighteen bad ones decided."""
     bomb = gzip.compress(b'{"target":[' + b"1," * 30_000_000 + b"1]}")
     bombs = [bombed(number, bomb) for number in range(9)]
     endless = [
@@ -385,7 +388,7 @@ def flooded(function: Function, bucket: Bucket) -> tuple[float, float, float]:
     ]
     good = build(run_id(56))
     served = publish(bucket.store, build(run_id(53))).name
-    assert function.binary(json.dumps(bucket.resource(served)).encode(), bucket.name, id="before") == 200
+    alone = delivered(function, bucket, served)
     bad_keys = [publish(bucket.store, candidate).name for candidate in (*endless, *bombs)]
     good_key = publish(bucket.store, good).name
     marker = bucket.store.read(layout.pointer("staging")).data
@@ -395,7 +398,7 @@ def flooded(function: Function, bucket: Bucket) -> tuple[float, float, float]:
         time.sleep(0.2)
         decided = pool.submit(delivered, function, bucket, good_key)
         acted = pool.submit(delivered, function, bucket, layout.MARKER)
-        return acted.result(), decided.result(), max(one.result() for one in flood)
+        return alone, acted.result(), decided.result(), max(one.result() for one in flood)
 
 
 def bombed(number: int, bomb: bytes) -> Candidate:

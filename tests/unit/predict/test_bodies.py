@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 
 import pytest
 from starlette.requests import Request
@@ -76,20 +75,19 @@ def test_a_caller_that_goes_away_while_it_waits_gives_its_place() -> None:
 
 
 def test_small_bodies_pass_while_large_ones_that_never_end_hold_everything() -> None:
-    async def scenario() -> float:
-        limits = Limits(max_bytes=MEBIBYTE, work_bytes=2 * WORK_PER_BYTE * MEBIBYTE, body_seconds=60)
+    async def scenario() -> None:
+        limits = Limits(max_bytes=MEBIBYTE, work_bytes=2 * WORK_PER_BYTE * MEBIBYTE, body_seconds=600)
         bodies, never = Bodies(limits), asyncio.Event()
         slow = [asyncio.create_task(bodies.of(request_of(MEBIBYTE, never)).__aenter__()) for _ in range(20)]
         await asyncio.sleep(0.01)
-        begun = time.monotonic()
-        async with bodies.of(request_of(1000)) as body:
+        async with asyncio.timeout(60), bodies.of(request_of(1000)) as body:
             assert len(body) == 1000
+        assert not any(task.done() for task in slow)
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
-        return time.monotonic() - begun
 
-    assert asyncio.run(scenario()) < 0.5
+    asyncio.run(scenario())
 
 
 def test_the_work_of_a_body_and_the_memory_of_the_container_belong_together() -> None:

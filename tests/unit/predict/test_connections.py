@@ -15,7 +15,7 @@ from functions.predict.wire.connections import MAX_HEAD_BYTES, Connection
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK"
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,14 +81,12 @@ def test_a_connection_that_sends_nothing_ends(port: int) -> None:
 
 
 def test_a_head_that_drips_ends_though_it_never_pauses(port: int) -> None:
-    begun = time.monotonic()
     with connected(port) as caller:
         caller.sendall(b"GET / HTTP/1.1\r\n")
         with pytest.raises(OSError, match=r"reset|pipe"):
             for place in range(200):
                 caller.sendall(b"x-%d: y\r\n" % place)
                 time.sleep(0.05)
-    assert time.monotonic() - begun < PATIENCE / 2
 
 
 def test_a_pause_between_requests_ends_the_connection_and_a_slow_answer_does_not(port: int) -> None:
@@ -98,16 +96,11 @@ def test_a_pause_between_requests_ends_the_connection_and_a_slow_answer_does_not
 
 
 def test_a_header_without_end_is_refused_as_soon_as_it_is_too_long(port: int) -> None:
-    sent, begun = 0, time.monotonic()
     with connected(port) as caller:
-        caller.sendall(b"GET / HTTP/1.1\r\nx: ")
-        try:
+        assert asked(caller, b"GET / HTTP/1.1\r\nx: " + b"a" * MAX_HEAD_BYTES).startswith(b"HTTP/1.1 431")
+        with pytest.raises(OSError, match=r"reset|pipe"):
             while True:
-                sent += caller.send(b"a" * 65536)
-        except OSError:
-            pass
-    assert sent >= MAX_HEAD_BYTES
-    assert time.monotonic() - begun < PATIENCE / 2
+                caller.sendall(b"a" * 65536)
 
 
 @pytest.mark.parametrize(
@@ -133,15 +126,23 @@ def test_many_idle_connections_keep_nobody_out(port: int) -> None:
             caller.close()
 
 
+def refused(port: int) -> bool:
+    """Whether one more connection is told at once that there is no place for it."""
+    with connected(port) as one_more:
+        one_more.settimeout(0.5)
+        try:
+            return one_more.recv(65536).startswith(b"HTTP/1.1 503")
+        except TimeoutError:
+            return False
+
+
 def test_where_everybody_is_at_work_one_more_is_told_so(port: int) -> None:
     head = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
     at_work = [connected(port) for _ in range(20)]
     try:
         for caller in at_work:
             caller.sendall(head)
-        time.sleep(0.3)
-        with connected(port) as one_more:
-            assert one_more.recv(65536).startswith(b"HTTP/1.1 503")
+        assert any(refused(port) for _ in range(60)), "the server never had all of them at work"
         for caller in at_work:
             assert asked(caller, b"12345").startswith(OK)
     finally:

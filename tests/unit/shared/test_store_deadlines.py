@@ -20,6 +20,9 @@ BODIES = {
     "until it closes": HEAD + b"Connection: close\r\n\r\n" + b"a" * 1000,
 }
 
+DRIPS = 80.0
+"""Seconds at least until one of them is whole."""
+
 
 @contextmanager
 def dripping(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
@@ -61,7 +64,7 @@ def test_a_dripping_answer_is_cut_at_the_deadline(kind: str, monkeypatch: pytest
         begun = time.monotonic()
         with pytest.raises(StorageUnavailable, match="did not finish"):
             store.read("staging/current.json", max_bytes=100)
-        assert time.monotonic() - begun < 4.0
+        assert time.monotonic() - begun < DRIPS / 2
         well.append(HEAD + b"Content-Length: 4\r\n\r\nwell")
         assert store.read("staging/current.json").data == b"well"
 
@@ -74,4 +77,4 @@ def test_a_write_whose_answer_drips_ends_too(monkeypatch: pytest.MonkeyPatch) ->
             store.write("x", b"data", if_generation=CREATE_ONLY, content_type="text/plain")
         with pytest.raises(StorageUnavailable):
             store.list("x")
-        assert time.monotonic() - begun < 8.0
+        assert time.monotonic() - begun < DRIPS / 2

@@ -2,9 +2,8 @@
 
 import io
 import math
-import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from shared.dataset import DatasetSpec, TuningSpec, parse_spec
 from shared.documents import Feature, Interval, TargetRange
 from shared.store import Download
 from shared.tables.reading import Column
+from tests.tools import processor_seconds
 from tests.unit.train.test_race import folds
 
 SPEC = DatasetSpec(name="n", source="t.csv", target="y")
@@ -138,16 +138,6 @@ def test_what_was_fitted_out_of_fold_is_not_fitted_again() -> None:
     assert np.isfinite(whole).all()
     assert blending.in_time(result) is whole
     assert result.searched.remark is None
-
-
-def processor_seconds(act: Callable[[], Any]) -> tuple[float, Any]:
-    def used() -> float:
-        both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(one.ru_utime + one.ru_stime for one in both)
-
-    before = used()
-    found = act()
-    return used() - before, found
 
 
 def test_a_whole_run_on_few_rows_and_many_columns_keeps_to_its_budget() -> None:

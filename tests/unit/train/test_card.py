@@ -1,29 +1,9 @@
 """The card says what was measured."""
 
 import numpy as np
-import pytest
 
 from functions.train.candidate.card import scores
-from shared import layout, metrics
-from shared.card import Card
-from shared.card_page import card_page
-from shared.codec import decode
-from shared.store import Store
-from tests.unit.train.test_pipeline import file_of, trained
-
-__all__ = ["trained"]
-
-
-def test_a_run_has_its_card_twice_and_both_say_the_same(trained: tuple[Store, object]) -> None:
-    store, summary = trained
-    run_id = summary.run_id  # type: ignore[attr-defined]
-    found = decode(file_of(store, run_id, layout.CARD), Card, layout.CARD)  # type: ignore[arg-type]
-    assert found.run_id == run_id
-    assert found.scores["r2"].value == pytest.approx(summary.holdout_r2, abs=1e-9)  # type: ignore[attr-defined]
-    assert found.leading[0].feature == "lunch"
-    assert found.slices
-    assert any("does not use" in limit and "reading_score" in limit for limit in found.limits)
-    assert file_of(store, run_id, layout.CARD_PAGE) == card_page(found)  # type: ignore[arg-type]
+from shared import metrics
 
 
 def test_scores_have_intervals_that_hold_the_truth() -> None:

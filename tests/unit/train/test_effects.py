@@ -46,10 +46,10 @@ def test_the_feature_that_matters_has_the_largest_effects_and_its_curve_is_the_m
 
 def test_a_slow_model_is_explained_on_fewer_rows(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("functions.train.candidate.effects.MOST_SECONDS", 0.0)
-    began = time.monotonic()
+    began = time.process_time()
     found = explained(Explainer(TargetRange(), model, BACKGROUND), model, ROWS)
     assert len(found.effects) == 10
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_models_of_the_folds_rank_alike_where_they_are_alike() -> None:

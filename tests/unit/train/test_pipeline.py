@@ -33,6 +33,8 @@ from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
 from functions.train.tracking.trackers import Tracker
 from shared import layout, logs
+from shared.card import Card
+from shared.card_page import card_page
 from shared.clock import utc_now
 from shared.codec import decode, decode_gzip, digest, encode
 from shared.dataset import TuningSpec
@@ -120,6 +122,17 @@ def test_the_model_reproduces_its_golden_rows_and_its_holdout_score(
     residual = target - model.predict(holdout.columns)
     assert 1 - (residual**2).sum() / ((target - target.mean()) ** 2).sum() == pytest.approx(manifest.model.holdout.r2)
     assert len(holdout.target) == manifest.dataset.holdout_rows
+
+
+def test_a_run_has_its_card_twice_and_both_say_the_same(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
+    store, summary = trained
+    found = decode(file_of(store, summary.run_id, layout.CARD), Card, layout.CARD)
+    assert found.run_id == summary.run_id
+    assert found.scores["r2"].value == pytest.approx(summary.holdout_r2, abs=1e-9)
+    assert found.leading[0].feature == "lunch"
+    assert found.slices
+    assert any("does not use" in limit and "reading_score" in limit for limit in found.limits)
+    assert file_of(store, summary.run_id, layout.CARD_PAGE) == card_page(found)
 
 
 def test_the_report_has_a_row_for_every_algorithm(trained: tuple[MemoryStore, pipeline.Summary]) -> None:
