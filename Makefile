@@ -36,10 +36,16 @@ $(error $(SLIP))
 endif
 endif
 
+# A switch that is neither on nor off is a slip too. DATA= is a file elsewhere.
+SWITCHES := ALL BACK FORCE FULL JSON ONCE STOP UPGRADE YES $(if $(filter destroy,$(MAKECMDGOALS)),DATA)
+$(foreach name,$(filter $(SWITCHES),$(GIVEN)),$(if $(filter-out 1 true yes 0 false no,$($(name))),\
+  $(error $(name)=$($(name)) is neither on nor off; give $(name)=1)))
+on = $(filter 1 true yes,$($(1)))
+
 # Every target of the menu is a command, whatever files are called.
 .PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' Makefile)
 help: ## print this menu
-	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-11s  %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 	@printf '\n%s\n' 'PYTHON=python3.12 names the interpreter for .venv; ports: infra/local/README.md'
 
 .DEFAULT:
@@ -48,8 +54,8 @@ help: ## print this menu
 ## Try it, on this computer
 
 run: $(VENV)/.local-installed ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
-	@$(if $(filter 1 true yes,$(FULL)),export TRAIN_FULL=1;) \
-	exec $(BIN)/python -m infra.local.up $(if $(filter 1 true yes,$(ONCE)),--once) $(if $(DATASET),--dataset "$(DATASET)")
+	@$(if $(call on,FULL),export TRAIN_FULL=1;) \
+	exec $(BIN)/python -m infra.local.up $(if $(call on,ONCE),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
 # Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
 # The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
@@ -84,16 +90,16 @@ train: ## without a cloud: DATASET=file OUT=folder [BUDGET=s FULL=1]
 	@$(call NEEDS,OUT,DATASET=path/to/dataset.toml OUT=folder)
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
-	  $(if $(BUDGET),--budget "$(BUDGET)") $(if $(filter 1 true yes,$(FULL)),--full)
+	  $(if $(BUDGET),--budget "$(BUDGET)") $(if $(call on,FULL),--full)
 
 ## Operate, here after `source .local/env` or on Google Cloud with BUCKET=name
 
 status: $(VENV)/.local-installed ## what serves, the last training, what to do next [JSON=1]
-	@$(BIN)/python -m infra.operate.status $(if $(filter 1 true yes,$(JSON)),--json)
+	@$(BIN)/python -m infra.operate.status $(if $(call on,JSON),--json)
 
 history: $(VENV)/.local-installed ## what served, since when, why [STAGE=x AT=2026-11-01 ALL=1]
 	@$(BIN)/python -m infra.operate.history $(if $(STAGE),--stage "$(STAGE)") $(if $(AT),--at "$(AT)") \
-	  $(if $(filter 1 true yes,$(ALL)),--all)
+	  $(if $(call on,ALL),--all)
 
 compare: ## two runs side by side, on the same rows: RUN=a WITH=b
 	@$(call NEEDS,RUN,RUN=run_id WITH=run_id)
@@ -117,7 +123,7 @@ rollback: $(VENV)/.local-installed ## production serves what it served before [T
 
 challenge: $(VENV)/.local-installed ## try it beside production's [MODE=canary PERCENT=10 STOP=1]
 	@$(BIN)/python -m infra.operate.challenge $(if $(MODE),--mode "$(MODE)") $(if $(PERCENT),--percent "$(PERCENT)") \
-	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(filter 1 true yes,$(STOP)),--stop) \
+	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(call on,STOP),--stop) \
 	  $(if $(WAIT),--wait "$(WAIT)")
 
 label: $(VENV)/.local-installed ## drop a file of labels; how the runs fare: FILE=march.csv
@@ -126,7 +132,7 @@ label: $(VENV)/.local-installed ## drop a file of labels; how the runs fare: FIL
 
 retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
 	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \
-	  $(if $(filter 1 true yes,$(FORCE)),--force)
+	  $(if $(call on,FORCE),--force)
 
 batch: $(VENV)/.local-installed ## answer a file: FILE=x.csv [KEEP=id STAGE=staging OUT=y.csv]
 	@$(call NEEDS,FILE,FILE=path/to/rows.csv [KEEP=id STAGE=staging OUT=file])
@@ -169,12 +175,12 @@ release: ## production serves the tested image [PERCENT=10] [BACK=1]
 	@$(DEPLOYMENT)
 	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) --commit="$$(git rev-parse HEAD)" \
 	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)" \
-	  $(if $(PERCENT),--percent="$(PERCENT)") $(if $(filter 1 true yes,$(BACK)),--back)
+	  $(if $(PERCENT),--percent="$(PERCENT)") $(if $(call on,BACK),--back)
 
-destroy: ## take it down [YES=1: unasked] [DATA=1: with data and models]
+destroy: ## take it down [YES=1: unasked, DATA=1: with data and models]
 	@$(DEPLOYMENT)
-	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(if $(filter 1 true yes,$(YES)),--yes) \
-	  $(if $(filter 1 true yes,$(DATA)),--data)
+	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(if $(call on,YES),--yes) \
+	  $(if $(call on,DATA),--data)
 
 ## Develop
 
@@ -186,15 +192,15 @@ lint: $(VENV)/.tests-installed ## ruff and mypy --strict
 format: $(VENV)/.tests-installed ## format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-lock: $(VENV)/.uv-installed ## compile the requirements.txt from pyproject.toml [UPGRADE=1]
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra evidently -o infra/evidently/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra quality -c tests/requirements.txt -o tests/bench/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra audit -o infra/audit/requirements.txt
-	@$(LOCK) $(if $(UPGRADE),--upgrade) --extra sbom -c infra/audit/requirements.txt -o infra/audit/sbom.txt
+lock: $(VENV)/.uv-installed ## compile requirements.txt from pyproject.toml [UPGRADE=1]
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra dev -o tests/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra terraform -o tests/infra/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra beam -o functions/batch/flex/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra clients -o tests/clients/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra evidently -o infra/evidently/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra quality -c tests/requirements.txt -o tests/bench/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra audit -o infra/audit/requirements.txt
+	@$(LOCK) $(if $(call on,UPGRADE),--upgrade) --extra sbom -c infra/audit/requirements.txt -o infra/audit/sbom.txt
 	@for fn in train validate predict watch batch; do \
 	  $(LOCK) --extra $$fn -c tests/requirements.txt -o functions/$$fn/requirements.txt; done
 	@$(LOCK) --extra local -c tests/requirements.txt -o infra/local/requirements.txt

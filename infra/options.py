@@ -2,7 +2,10 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
+
+TABLES = (".csv", ".parquet")
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -36,6 +39,16 @@ def whole(minimum: int, maximum: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def table(text: str) -> Path:
+    """An argument type: a file that is there and says by its name that it is a table."""
+    file = Path(text)
+    if file.suffix.lower() not in TABLES:
+        raise argparse.ArgumentTypeError(f"expected a file that ends in {' or '.join(TABLES)}, found {text!r}")
+    if not file.is_file():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder" if file.exists() else f"there is no file {text!r}")
+    return file
 
 
 def _range(minimum: float, maximum: float) -> str:

@@ -201,7 +201,7 @@ class GateSettings(Document, frozen=True, kw_only=True):
 
 class SliceSettings(Document, frozen=True, kw_only=True):
     """Columns whose groups of rows are judged each for itself: in none may a candidate's mean absolute error surely be
-    larger than that of the model of now by more than the share `max_drop`. Slices of fewer rows are not judged.
+    larger than that of the model of now, and by more than the share `max_drop`. Slices of fewer rows are not judged.
     """
 
     by: tuple[str, ...] = ()

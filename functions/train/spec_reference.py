@@ -68,7 +68,7 @@ WORDS = {
     "gate.requires": "how many people ask for a promotion to production",
     "slices": "groups of rows that are judged each for itself",
     "slices.by": "the columns that make the groups",
-    "slices.max_drop": "by which share the mean absolute error of a group may surely grow",
+    "slices.max_drop": "by which share the mean absolute error of a group may grow",
     "slices.min_rows": "smaller groups are not judged",
     "card": "what only people know of the model, for its card",
     "card.use": "what it is for",

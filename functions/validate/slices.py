@@ -1,35 +1,35 @@
 """Whether a candidate serves some group of rows surely worse than the model of now. Pure.
 
-For each slice a paired bootstrap of the mean absolute error against the champion, on the same rows; Holm's correction
-over all slices, so that many of them do not make a refusal more likely. Doubt speaks for the candidate here: the check
-of the champion has asked whether it is worse on the whole.
+Each slice compares the absolute errors of candidate and champion on the same rows, by a permutation test; Holm's
+correction over all slices, so that many of them do not make a refusal more likely. Doubt speaks for the candidate here:
+the check of the champion has asked whether it is worse on the whole.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from functions.validate.bootstrap import resampled_means
+from functions.validate.bootstrap import chance_of_mean
 from shared.documents import Cell, SliceSettings
 from shared.metrics import Vector, mean
 from shared.slices import labels
 
-ALPHA = 0.10
-"""The chance that a slice is called surely worse although all are worse by just what is allowed. Equal models are not
-worse at all, so fewer than 5 % of them are refused; at 0.05 too many that serve 100 rows 30 % worse would pass. Both
-are simulated by `make bench-explain ARGS=--slices`."""
+ALPHA = 0.05
+"""The chance that any slice of a model that is as good everywhere is called surely worse. `make bench-explain
+ARGS=--slices` simulates it."""
 
 MOST_TESTED = 100
-"""More slices than so many are not tested: the 100 with the most rows are. The resamples are too few to tell more."""
+"""More slices than so many are not tested: the 100 with the most rows are. 2,000 permutations tell no more."""
 MOST_TOLD = 10
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One group of rows: both mean absolute errors, in the target's unit, and whether the candidate's is surely worse.
+    """One group of rows: both mean absolute errors, in the target's unit, and whether the candidate's is too large.
 
-    `p` is the chance to see this where the candidate is worse by no more than allowed; None where it was not tested.
+    `p` is the chance to see this where the candidate is as good; None where it was not tested. `worse`: surely worse,
+    and by more than is allowed.
     """
 
     column: str
@@ -66,28 +66,29 @@ def compare(
 ) -> list[Slice]:
     """Every slice of the columns that the settings name; those with too few rows are not tested."""
     mine, theirs = np.abs(target - predicted), np.abs(target - served)
-    found: list[tuple[Slice, Vector, Vector | None]] = []
+    found: list[tuple[Slice, Vector]] = []
     for column in settings.by:
         names = np.array(labels(columns[column]), dtype=object)
         for label in sorted(set(names.tolist())):
             of = names == label
             counts = None if weights is None else weights[of]
             one = Slice(column, label, int(of.sum()), mean(mine[of], counts), mean(theirs[of], counts))
-            found.append((one, mine[of] - (1 + settings.max_drop) * theirs[of], counts))
-    able = [place for place, (one, _, _) in enumerate(found) if one.rows >= settings.min_rows]
+            differences = mine[of] - theirs[of]
+            found.append((one, differences if counts is None else counts * differences))
+    able = [place for place, (one, _) in enumerate(found) if one.rows >= settings.min_rows]
     tested = sorted(able, key=lambda place: -found[place][0].rows)[:MOST_TESTED]
-    chances = {place: _chance(*found[place][1:]) for place in tested}
+    chances = {place: chance_of_mean(found[place][1]) for place in tested}
     sure = _holm(chances)
     return [
-        Slice(one.column, one.label, one.rows, one.mae, one.served, chances.get(place), place in sure)
-        for place, (one, _, _) in enumerate(found)
+        replace(one, p=chances.get(place), worse=place in sure and one.increase > settings.max_drop)
+        for place, (one, _) in enumerate(found)
     ]
 
 
 def told(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
     """The verdict as one sentence, the worst slices first."""
     worse = sorted([one for one in slices if one.worse], key=lambda one: -one.increase)
-    allowed = f"more than {settings.max_drop:.0%} worse than {run_id}"
+    allowed = f"worse than {run_id} and by more than {settings.max_drop:.0%}"
     if worse:
         return f"surely {allowed}: {_listed([one.sentence for one in worse])}"
     tested = [one for one in slices if one.p is not None]
@@ -99,14 +100,6 @@ def told(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
     if few:
         parts.append(f"too few rows to tell, {settings.min_rows} are needed: {_listed(few)}")
     return "; ".join(parts) or "there are no slices"
-
-
-def _chance(excess: Vector, weights: Vector | None) -> float:
-    """One-sided: the share of resamples in which the error is worse by no more than allowed, `excess` (n,)."""
-    if mean(excess, weights) <= 0:
-        return 1.0
-    means = resampled_means(excess, weights)
-    return float((1 + np.count_nonzero(means <= 0)) / (1 + means.size))
 
 
 def _holm(chances: Mapping[int, float]) -> frozenset[int]:

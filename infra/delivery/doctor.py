@@ -1,6 +1,7 @@
 """`make doctor`: what this computer lacks to run the project and to deploy it, and what a Google Cloud project lacks.
 
-A list with the command that mends each; ends with 1 where something is missing. It reads, and changes nothing. It runs
+A list with the command that mends each; ends with 1 where something is missing, of which make makes 2. It reads, and
+changes nothing. It runs
 on old Pythons and without any of our packages, since that is what it has to tell.
 """
 
@@ -353,7 +354,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--region", help="e.g. europe-west1")
     given = parser.parse_args(arguments)
     if bool(given.project) != bool(given.region):
-        parser.error("a project is looked at in a region: give both, PROJECT=... REGION=...")
+        parser.exit(2, "doctor: a project is looked at in a region: give both, PROJECT=... REGION=...\n")
     groups = [("to run it here", local_checks()), ("to deploy it", tool_checks())]
     if given.project:
         groups.append((f"project {given.project}", project_checks(given.project, given.region)))

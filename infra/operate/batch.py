@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from infra.operate.served import CannotTell, bucket_of, document, store_of
-from infra.options import OneLineParser, number
+from infra.options import OneLineParser, number, table
 from shared import layout, terminal
 from shared.batches import BatchOutcome, BatchPlan, PartDone, PartFile
 from shared.codec import digest
@@ -107,8 +107,6 @@ def _fetch_errors(store: Store, folder: str, target: Path, say: Say) -> None:
 
 def _run(options: argparse.Namespace, bucket: str, say: Say) -> int:
     source, kind = options.file, options.file.suffix.lower()
-    if kind.removeprefix(".") not in layout.BATCH_FORMATS or not source.is_file():
-        raise CannotTell(f"expected a file that ends in .csv or .parquet, found {str(source)!r}")
     target = options.out or source.with_name(f"{source.stem}.answered{kind}")
     if target.exists():
         raise CannotTell(f"{target} is there already; move it away, or name another with OUT=")
@@ -133,7 +131,7 @@ def _run(options: argparse.Namespace, bucket: str, say: Say) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="batch", description=__doc__)
-    parser.add_argument("file", type=Path, help="a .csv or .parquet")
+    parser.add_argument("file", type=table, help="a .csv or .parquet")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the answer goes (beside the file)")
     parser.add_argument("--keep", metavar="NAMES", help="columns that pass through (those unknown to the model)")
     parser.add_argument("--stage", choices=layout.STAGES, help="who answers (production)")

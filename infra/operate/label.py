@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from infra.operate.served import CannotTell, bucket_of, document, store_of
-from infra.options import OneLineParser, number
+from infra.options import OneLineParser, number, table
 from shared import layout, terminal
 from shared.errors import PipelineError
 from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
@@ -21,10 +21,8 @@ Say = Callable[[str], None]
 
 
 def drop(store: Store, file: Path) -> tuple[str, int]:
-    """Copy the file below labels/; its key and generation. Raises CannotTell."""
+    """Copy the file below labels/; its key and generation."""
     kind = file.suffix.lower()
-    if kind not in MEDIA_TYPES or not file.is_file():
-        raise CannotTell(f"expected a file that ends in .csv or .parquet, found {str(file)!r}")
     key = f"{layout.LABELS}{file.stem}{kind}"
     return key, store.write(key, file.read_bytes(), if_generation=None, content_type=MEDIA_TYPES[kind]).generation
 
@@ -81,7 +79,7 @@ def _shown(found: Estimate) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="label", description=__doc__)
-    parser.add_argument("file", type=Path, help="a .csv or .parquet with the data's columns and the target")
+    parser.add_argument("file", type=table, help="a .csv or .parquet with the data's columns and the target")
     parser.add_argument("--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="(300)")
     options: argparse.Namespace = parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))

@@ -30,7 +30,7 @@ from infra.operate.compare import find
 from infra.operate.comparison import Side
 from infra.operate.rollback import run_id
 from infra.operate.served import CannotTell, bucket_of, store_of
-from infra.options import OneLineParser
+from infra.options import OneLineParser, whole
 from shared import layout, run_files, terminal
 from shared.codec import digest
 from shared.dataset import parse_spec
@@ -149,7 +149,7 @@ def _shown(value: float | None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=run_id, required=True, metavar="RUN_ID", help="the run to make again")
-    parser.add_argument("--jobs", type=int, default=cpu_count(), metavar="N", help="processes (all processors)")
+    parser.add_argument("--jobs", type=whole(1, 1024), default=cpu_count(), metavar="N", help="processes (all)")
     options = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
     try:

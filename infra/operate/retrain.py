@@ -112,7 +112,7 @@ def _say(line: str) -> None:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = OneLineParser(prog="python -m infra.operate.retrain", description=__doc__)
+    parser = OneLineParser(prog="retrain", description=__doc__)
     parser.add_argument(
         "--job", default=os.environ.get("JOB") or None, help="projects/P/locations/L/jobs/J (environment: JOB)"
     )

@@ -74,7 +74,8 @@ def wrong_commands(written: str) -> list[str]:
                 continue
             for variable in re.findall(r"([A-Z_]+)=", given):
                 inherited = variable.endswith("_PORT") or variable in ("BUCKET", "PYTHON")
-                if f"$({variable})" not in known[target] and not (inherited and variable in makefile):
+                read = f"$({variable})" in known[target] or f"$(call on,{variable})" in known[target]
+                if not read and not (inherited and variable in makefile):
                     wrong.append(f"make {target} {variable}=")
         for module in MODULE.findall(piece):
             place = ROOT / module.replace(".", "/")
@@ -124,6 +125,34 @@ def test_a_slip_in_a_variable_s_name_is_told_with_the_nearest() -> None:
     assert "no target reads DATSET=; did you mean DATASET=?" in done.stderr
 
 
+@pytest.mark.parametrize("given", ["run ONCE=maybe", "retrain FORCE=on", "lock UPGRADE=please", "destroy DATA=x.csv"])
+def test_a_switch_that_is_neither_on_nor_off_is_told(given: str) -> None:
+    done = subprocess.run(["make", *given.split()], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"{given.split()[1]} is neither on nor off" in done.stderr
+
+
+def test_a_switch_that_is_given_as_0_is_off_and_the_same_name_may_be_a_file_elsewhere() -> None:
+    for given, word in (
+        ("history ALL=1", "--all"),
+        ("status JSON=yes", "--json"),
+        ("init DATA=x.csv TARGET=y", "x.csv"),
+    ):
+        assert word in dry_run(given)
+    for given, word in (
+        ("history ALL=0", "--all"),
+        ("lock UPGRADE=0", "--upgrade"),
+        ("run ONCE=no FULL=false", "--once"),
+    ):
+        assert word not in dry_run(given)
+
+
+def dry_run(given: str) -> str:
+    """The commands that make would run."""
+    done = subprocess.run(["make", "-n", *given.split()], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def known_variables() -> set[str]:
     """What make takes for a variable that some target reads."""
     lists = re.findall(r"^KNOWN \+?:?= ((?:.*\\\n)*.*)$", text("Makefile"), re.MULTILINE)
@@ -133,7 +162,7 @@ def known_variables() -> set[str]:
 def test_no_variable_that_a_target_reads_is_taken_for_a_slip() -> None:
     makefile = text("Makefile")
     bodies = "".join(re.findall(r"^\t.*\n", makefile, re.MULTILINE))
-    read = set(re.findall(r"\$\((?:if \$\(|filter 1 true yes,\$\(|call NEEDS,)([A-Z_]+)", bodies))
+    read = set(re.findall(r"\$\((?:if \$\(|call on,|call NEEDS,)([A-Z_]+)", bodies))
     assert {"DATASET", "STOP", "MODE"} <= read
     assert read - known_variables() == set()
 
@@ -151,6 +180,26 @@ def test_what_is_lacking_is_said_before_anything_is_installed(target: str, tmp_p
     done = subprocess.run(["make", target], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, f"usage: make {target} " in done.stderr) == (2, True), done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
+
+
+MODULES = [
+    path
+    for folder in ("functions", "shared", "infra", "tests")
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in {".py", ".tf", ".toml", ".yaml", ".html", ".js", ".sql"} and path != Path(__file__)
+]
+
+
+def test_every_make_command_that_the_code_names_in_quotes_is_one() -> None:
+    """Docstrings, error messages and pages tell people what to run."""
+    named = re.compile(r"`make ([a-z]+(?:-[a-z]+)*)[` ]")
+    wrong = {
+        f"{path.relative_to(ROOT)}: make {target}"
+        for path in MODULES
+        for target in named.findall(path.read_text(encoding="utf-8"))
+        if target not in recipes()
+    }
+    assert wrong == set()
 
 
 def test_the_menu_names_every_target_within_eighty_columns() -> None:

@@ -1,5 +1,6 @@
 """Slices in the gate: only what is surely worse is refused, and what cannot be told is said."""
 
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -7,11 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from functions.validate.bootstrap import chance_of_mean
 from functions.validate.gate import Case, Incumbent, judge
 from functions.validate.slices import MOST_TESTED, Slice, compare, told
 from shared import layout
 from shared.codec import decode_gzip, encode, encode_gzip
 from shared.documents import Check, Holdout, SliceSettings
+from tests.bench.slices import WORSE, best_there_is, refusals
 from tests.candidates import Candidate, build, run_id
 
 Vector = NDArray[np.float64]
@@ -35,15 +38,43 @@ def refused(found: list[Slice]) -> list[str]:
 
 @pytest.mark.parametrize("groups", [2, 5])
 def test_equal_models_are_hardly_ever_refused(groups: int) -> None:
-    """The whole simulation, with more seeds, correlations and groups: `make bench-slices`."""
+    """The whole simulation, with more seeds, correlations and groups: `make bench-explain ARGS=--slices`."""
     falsely = [bool(refused(simulated(seed, rows=100 * groups, groups=groups))) for seed in range(60)]
     assert np.mean(falsely) <= 0.05
+
+
+def test_equal_models_of_few_rows_that_are_hardly_alike_are_not_refused_more_often() -> None:
+    falsely = [bool(refused(simulated(seed, rows=60, groups=2, alike=0.5))) for seed in range(200)]
+    assert np.mean(falsely) <= 0.08  # 5 % in all, and three standard errors of 200
 
 
 @pytest.mark.parametrize("groups", [2, 5])
 def test_a_slice_of_100_rows_that_is_served_30_percent_worse_is_found(groups: int) -> None:
     found = [refused(simulated(seed, rows=100 * groups, groups=groups, factor=1.3)) for seed in range(60)]
     assert np.mean([labels == ["g0"] for labels in found]) >= 0.9
+
+
+def test_noise_of_its_own_in_a_slice_of_100_rows_is_found_nearly_as_often_as_any_test_can() -> None:
+    found, _ = refusals(groups=2, rows=100, alike=0.95, factor=WORSE, by_noise=True, seeds=100)
+    assert found >= best_there_is(groups=2, rows=100, alike=0.95) - 0.1
+
+
+def test_what_is_surely_worse_by_less_than_is_allowed_passes() -> None:
+    served = np.random.default_rng(3).normal(0, 10, 400)
+    found = compare({"group": ["a"] * 400}, np.zeros(400), served * 1.04, served, BY)
+    assert found[0].p is not None
+    assert found[0].p < 0.001
+    assert refused(found) == []
+
+
+def test_the_chance_is_that_of_all_ways_to_swap_the_two_models_errors() -> None:
+    """Of 12 rows every way is tried; rows on which both are equal say nothing."""
+    differences = np.array([3.0, -1.0, 2.0, 0.5, 2.5, -0.7, 1.1, 0.9, -0.2, 1.7, 0.0, 0.0])
+    ways = np.array(list(product((1, -1), repeat=differences.size))) @ differences
+    exact = np.mean(ways >= differences.sum() - 1e-9)
+    assert 0.001 < exact < 0.1
+    assert chance_of_mean(differences) == pytest.approx(exact, abs=0.01)
+    assert chance_of_mean(np.array([0.3, 0.1, 0.2, *[0.0] * 97])) == pytest.approx(1 / 8, abs=0.03)
 
 
 def test_too_few_rows_are_not_judged_and_said() -> None:
@@ -99,7 +130,7 @@ CANDIDATE, SAME = build(run_id(1), rows=400), build(run_id(0), rows=400)
 def test_a_candidate_as_good_in_every_slice_passes_with_the_worst_one_named() -> None:
     check = decided(CANDIDATE, SAME, by=("lunch", "hours"))
     assert (check.passed, check.observed, check.threshold) == (True, 0.0, 0.05)
-    assert "slices none is surely more than 5% worse" in check.reason
+    assert f"slices none is surely worse than {SAME.manifest.run_id} and by more than 5%" in check.reason
 
 
 def test_a_candidate_that_serves_one_slice_worse_is_refused_with_its_name() -> None:
@@ -107,7 +138,7 @@ def test_a_candidate_that_serves_one_slice_worse_is_refused_with_its_name() -> N
     worse = build(run_id(1), rows=400, slope=3.0, claimed_r2=0.5)
     check = decided(worse, SAME, by=("hours",))
     assert (check.passed, check.code) == (False, "slices_failed")
-    assert check.reason.startswith(f"surely more than 5% worse than {SAME.manifest.run_id}: hours = 7.")
+    assert check.reason.startswith(f"surely worse than {SAME.manifest.run_id} and by more than 5%: hours = 7.")
     assert isinstance(check.observed, float)
     assert check.observed > 0.3
 
