@@ -1,11 +1,13 @@
 """Live counters: what a block holds, what is not counted, and what becomes of counts while the bucket is away."""
 
 import json
+import threading
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from functions.predict.live import counters as module
@@ -223,6 +225,24 @@ def test_after_five_minutes_the_next_request_writes(client: Client, store: Outag
     counters.answered(300.0, 0.001, *rows)
     settled(store, 1)
     assert blocks(store)[0].rows == 3
+
+
+def test_an_instance_that_is_killed_at_any_moment_loses_at_most_its_last_five_minutes(
+    client: Client, store: Outage, counters: Counters
+) -> None:
+    """Nothing is written when it is killed: what the bucket holds after each request is all that is left of it."""
+    loaded = loaded_of(client)
+    (answer,) = loaded.answers(loaded.schema.read_row({**ROW}))
+    rows = (loaded, loaded.schema.known({**ROW}), Remembered(answer))
+    moments = np.cumsum(np.random.default_rng(0).exponential(12.0, 200))
+    for asked, moment in enumerate(moments, start=1):
+        counters.answered(moment, 0.001, *rows)
+        for thread in threading.enumerate():
+            if thread.name == "counters":
+                thread.join()
+        lost = moments[merged_rows(store) : asked]
+        assert moment - min(lost, default=moment) < module.MAX_SECONDS
+    assert len(blocks(store)) >= 5
 
 
 def loaded_of(client: Client) -> Any:
