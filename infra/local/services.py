@@ -1,4 +1,4 @@
-"""What runs in the local cloud: the three stand-ins and the four functions, each exactly as it is deployed."""
+"""What runs in the local cloud: the three stand-ins and the five functions, each exactly as it is deployed."""
 
 import json
 import sys

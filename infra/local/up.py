@@ -1,6 +1,6 @@
 """`make run`: the whole system on one computer, from an empty bucket to a prediction.
 
-Starts the local cloud and the four functions, seeds a dataset, fires the schedule, follows the flow until staging
+Starts the local cloud and the five functions, seeds a dataset, fires the schedule, follows the flow until staging
 serves, prints a prediction and what to try next, and stays up until Ctrl-C. With --once it promotes to production too,
 and ends.
 """
@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +20,8 @@ from typing import Any, TextIO
 
 from rich.console import Console
 
+from functions.predict.settings import PredictSettings
+from functions.train.settings import TrainSettings
 from infra.local.clients import past_proxies
 from infra.local.flow import Flow, StageFailed
 from infra.local.in_words import in_words
@@ -28,6 +30,7 @@ from infra.local.services import all_services, create_jobs
 from infra.local.settings import HOST, LocalSettings, Ports, variable
 from shared import terminal
 from shared.errors import InvalidDataset, PipelineError, SettingsError
+from shared.layout import STAGES
 from shared.store import CloudStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.update(past_proxies(os.environ))
     try:
         settings = LocalSettings.from_env(os.environ, ROOT)
+        _require_sound(settings, inherited(os.environ))
         with _exclusive(settings):
             _require_free_ports(settings.ports)
             return _run(settings, options, console)
@@ -67,6 +71,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--dataset", type=Path, help="a dataset.toml with its table next to it (default: the sample)")
     return parser.parse_args(arguments)
+
+
+def _require_sound(settings: LocalSettings, chosen: Mapping[str, str]) -> None:
+    """What was chosen for training and serving, read as they will read it: nothing is trained for minutes before
+    serving refuses to start. Raises SettingsError."""
+    TrainSettings.from_env({**chosen, **settings.train_environment()})
+    for stage in STAGES:
+        PredictSettings.from_env({**chosen, **settings.predict_environment(stage)})
 
 
 def _run(settings: LocalSettings, options: argparse.Namespace, console: Console) -> int:

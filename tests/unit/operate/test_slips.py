@@ -7,6 +7,7 @@ import pytest
 
 from infra.delivery import bundles, doctor
 from infra.evidently import week
+from infra.local import up
 from infra.operate import (
     batch,
     challenge,
@@ -78,3 +79,29 @@ def test_a_slip_is_told_in_one_line(
     assert ended != 0
     assert err.startswith(said)
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("TRAIN_JOBS", "x"),
+        ("TRAIN_BUDGET_SECONDS", "-1"),
+        ("TRAIN_BACKEND", "spark"),
+        ("MAX_BODY_BYTES", "ten"),
+        ("MAX_BATCH_ROWS", "0"),
+        ("BODY_SECONDS", "soon"),
+        ("REMEMBERED_ROWS", "all"),
+        ("PREDICT_PORT", "99999"),
+    ],
+)
+def test_a_setting_that_a_function_would_refuse_is_told_before_the_local_cloud_starts(
+    name: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for proxies in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(proxies, "")
+    monkeypatch.setenv("LOCAL_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv(name, found)
+    monkeypatch.setattr(up.signal, "signal", lambda *_: None)
+    assert up.main([]) == 2
+    assert capsys.readouterr().out.startswith(f"cannot start: environment variable {name} must be ")
+    assert not (tmp_path / "state").exists()
