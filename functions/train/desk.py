@@ -90,7 +90,11 @@ def begin(table: Path, target: str, out: Path, console: Console) -> None:
     except OSError as error:
         raise InvalidDataset([f"{out} cannot be written: {error.strerror}"]) from None
     console.print(f"{out} was written; what is to look at stands in it", markup=False)
-    check(out, console)
+    try:
+        check(out, console)
+    except InvalidDataset:
+        console.print(f"next: settle in {out} what follows, then\n  make check-data DATASET={out}", markup=False)
+        raise
     console.print(
         f"next: edit {out}, then\n  make check-data DATASET={out}\n  make train DATASET={out} OUT=folder   without any"
         f" cloud\n  make run DATASET={out}                 the whole flow",

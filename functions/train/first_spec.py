@@ -8,12 +8,14 @@ from pathlib import PurePosixPath
 
 from msgspec.structs import replace
 
+from functions.train.data.dependence import dependence
 from functions.train.data.suspicions import suspicions
 from shared.cells import day_text
 from shared.dataset import DatasetSpec, nearest
 from shared.errors import InvalidDataset
 from shared.formats import ReadingSpec
 from shared.metrics import plain
+from shared.tables.advice import Settled
 from shared.tables.reading import Column, Table, read_table
 from shared.tables.sheet import Sheet, read_sheet
 
@@ -53,21 +55,21 @@ def first_spec(data: bytes, source: str, target: str) -> str:
         "",
     ]
     try:
-        body = _readable(read_table(data, spec))
+        body = _readable(read_table(data, spec), spec)
     except InvalidDataset as error:
         body = _unreadable(sheet, error)
         without_gaps = replace(spec, reading=ReadingSpec(rows_without_target="drop"))
         with suppress(InvalidDataset):
-            body = _without_gaps(read_table(data, without_gaps), sheet)
+            body = _without_gaps(read_table(data, without_gaps), without_gaps, sheet)
     return "\n".join([*head, *(_CONTROL.sub(" ", line) for line in body)]) + "\n" + REST
 
 
-def _readable(table: Table) -> Iterator[str]:
+def _readable(table: Table, spec: DatasetSpec) -> Iterator[str]:
     yield f"# {len(table.target):,} rows; the target is {plain(table.target.min())} to {plain(table.target.max())}."
     yield "# The columns as they were read:"
     for column in table.columns:
         yield f"#   {column.name}: {_described(table, column)}"
-    told = (*table.warnings, *suspicions(table))
+    told = (*table.warnings, *suspicions(table), *dependence(table, spec))
     if told:
         yield "#"
         yield "# To look at:"
@@ -79,7 +81,7 @@ def _readable(table: Table) -> Iterator[str]:
         yield f"# {_key(column.name)} = {{ min = {_number(low)}, max = {_number(high)} }}"
 
 
-def _without_gaps(table: Table, sheet: Sheet) -> Iterator[str]:
+def _without_gaps(table: Table, spec: DatasetSpec, sheet: Sheet) -> Iterator[str]:
     """What there is to say where nothing is wrong but rows that have no target."""
     gaps, rows = len(sheet.lines) - len(table.target), len(sheet.lines)
     yield f"# It cannot be read yet: {gaps:,} of {rows:,} rows have no target. Fill it in, or say"
@@ -87,12 +89,17 @@ def _without_gaps(table: Table, sheet: Sheet) -> Iterator[str]:
     yield '# rows_without_target = "drop"'
     yield "#"
     yield "# What there is without them:"
-    yield from _readable(table)
+    yield from _readable(table, spec)
 
 
 def _unreadable(sheet: Sheet, error: InvalidDataset) -> Iterator[str]:
     yield "# It cannot be read yet. To settle first:"
     yield from (f"#   {problem}" for problem in error.problems)
+    lines = [line for problem in error.problems if isinstance(problem, Settled) for line in problem.lines]
+    if lines:
+        yield "#"
+        yield "# [features] # one line of a column may be said"
+        yield from (f"# {line}" for line in lines)
     yield "#"
     yield f"# {len(sheet.lines):,} rows; the columns are:"
     for name, cells in sheet.columns.items():

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -22,12 +23,39 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PARTS = {",": ",", ".": ".", " ": " \u00a0\u2009\u202f", "'": "'\u2019"}
 
 
-def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> str:
+@dataclass(frozen=True)
+class Advice:
+    """Lines of [features], of which one settles how the column is written. `unfinished`: words stand in them as "...",
+    which a person knows."""
+
+    lines: tuple[str, ...] = ()
+    unfinished: bool = False
+
+    def __str__(self) -> str:
+        """What to say, for the sentence of the problem."""
+        if not self.lines:
+            return ""
+        said = "say " + " or ".join(f"[features] {line}" for line in self.lines)
+        return f"{said} with the words that mean no value" if self.unfinished else said
+
+
+class Settled(str):
+    """The sentence of a problem that a line of [features] settles: `lines` are those that may be said as they stand."""
+
+    lines: tuple[str, ...]
+
+    def __new__(cls, sentence: str, advice: Advice) -> "Settled":
+        made = super().__new__(cls, sentence)
+        made.lines = () if advice.unfinished else advice.lines
+        return made
+
+
+def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice:
     """By which marks every number among `cells` would be read."""
     numbers = [cell for cell in cells if writing_of(cell, form) in ("number", "marked")]
     units = {unit for cell in numbers for unit in _UNIT.findall(cell)} - {"e", "E"}
     if len(units) > 1:
-        return ""
+        return Advice()
     marks = "".join(numbers)
     parts = ["", *(part for part, letters in _PARTS.items() if set(letters) & set(marks))]
     found = []
@@ -40,21 +68,21 @@ def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> str:
     return _say(name, least)
 
 
-def to_read_missing(name: str, cells: Iterable[str], reads: Callable[[str], object]) -> str:
+def to_read_missing(name: str, cells: Iterable[str], reads: Callable[[str], object]) -> Advice:
     """Which words mean no value, where all that interrupt the others are known to be such."""
     unread = [cell for cell in cells if reads(cell) is None]
     if all(writing_of(cell) == "missing" for cell in unread):
         return _say(name, [{"missing": sorted(unread)[:10]}])
-    return f"{_say(name, [{'missing': ['...']}])} with the words that mean no value"
+    return _say(name, [{"missing": ["..."]}], unfinished=True)
 
 
-def to_read_dates(name: str, cells: Iterable[str], form: CellFormat) -> str:
+def to_read_dates(name: str, cells: Iterable[str], form: CellFormat) -> Advice:
     """In which forms every date among `cells` would be read, and whether words among them are to be named."""
     all_cells = list(cells)
     dates = [cell for cell in all_cells if writing_of(cell, form) in ("date", "number")]
     formats = [""] if all(day_in(cell, form) is not None for cell in dates) else list(_formats(dates, form))
     rest = {"missing": ["..."]} if len(dates) < len(all_cells) else {}
-    return _say(name, [({"date_format": one} if one else {}) | rest for one in formats])
+    return _say(name, [({"date_format": one} if one else {}) | rest for one in formats], unfinished=bool(rest))
 
 
 def _formats(dates: list[str], form: CellFormat) -> Iterator[str]:
@@ -64,10 +92,10 @@ def _formats(dates: list[str], form: CellFormat) -> Iterator[str]:
             yield one
 
 
-def _say(name: str, choices: list[dict[str, str | list[str]]]) -> str:
+def _say(name: str, choices: list[dict[str, str | list[str]]], *, unfinished: bool = False) -> Advice:
     key = name if _BARE_KEY.fullmatch(name) else _toml(name)
     lines = [", ".join(f"{k} = {_toml(value)}" for k, value in one.items()) for one in choices[:MOST_SHOWN] if one]
-    return "say " + " or ".join(f"[features] {key} = {{ {line} }}" for line in lines) if lines else ""
+    return Advice(tuple(f"{key} = {{ {line} }}" for line in lines), unfinished)
 
 
 def _toml(value: str | list[str]) -> str:

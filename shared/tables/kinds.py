@@ -8,7 +8,7 @@ from functools import cached_property
 
 from shared.cells import day_in, truth_in
 from shared.documents import CellFormat, Kind
-from shared.tables.advice import to_read_dates, to_read_missing, to_read_numbers
+from shared.tables.advice import Advice, Settled, to_read_dates, to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, Writing, in_lines, is_compact_date, number_in, writing_of
 from shared.tables.sheet import Cells
 
@@ -130,30 +130,35 @@ def _is_a_measurement(column: RawColumn, total: int) -> bool:
 
 
 def _interrupted(column: RawColumn) -> str:
-    return (
+    advice = to_read_missing(column.name, column.counts, column.number)
+    sentence = (
         f"feature {column.name!r} holds numbers, but not in {column.unread(column.number)}; correct them, empty them, "
-        f'{_or(to_read_missing(column.name, column.counts, column.number))}or say kind = "categorical" in the spec'
+        f'{_or(advice)}or say kind = "categorical" in the spec'
     )
+    return Settled(sentence, advice)
 
 
 def _marked(column: RawColumn) -> str:
-    return (
+    advice = to_read_numbers(column.name, column.counts, column.form)
+    sentence = (
         f"feature {column.name!r} holds numbers that are not written plainly in {column.unread(column.number)}; "
-        f"{PLAIN_NUMBERS}, {_or(to_read_numbers(column.name, column.counts, column.form))}"
-        f'or say kind = "categorical" in the spec'
+        f'{PLAIN_NUMBERS}, {_or(advice)}or say kind = "categorical" in the spec'
     )
+    return Settled(sentence, advice)
 
 
 def _dates(column: RawColumn) -> str:
     numbers = column.all(column.number)
     unread = [line for line, cell in zip(column.lines, column.cells, strict=True) if cell is not None]
     where = in_lines(unread) if numbers else column.unread(column.day)
-    return (
+    advice = to_read_dates(column.name, column.counts, column.form)
+    sentence = (
         f"feature {column.name!r} holds dates, which are not read as they stand in {where}; "
-        f"{_or(to_read_dates(column.name, column.counts, column.form))}turn them into numbers (an age, a month, days "
-        f'since), list it in drop, or say kind = "{"numeric" if numbers else "categorical"}" in the spec'
+        f"{_or(advice)}turn them into numbers (an age, a month, days since), list it in drop, or say "
+        f'kind = "{"numeric" if numbers else "categorical"}" in the spec'
     )
+    return Settled(sentence, advice)
 
 
-def _or(advice: str) -> str:
-    return f"{advice}, " if advice else ""
+def _or(advice: Advice) -> str:
+    return f"{advice}, " if advice.lines else ""

@@ -83,6 +83,47 @@ def test_where_only_targets_are_missing_everything_else_is_told_and_the_lines_to
     assert len(read_table(table, parse_spec(lines.encode())).target) == ROWS - 3
 
 
+def said(text: str) -> str:
+    """The spec with the lines said that settle a column, the first of each."""
+    lines = text.splitlines()
+    begin = lines.index("# [features] # one line of a column may be said")
+    columns: dict[str, str] = {}
+    for line in lines[begin + 1 : lines.index("#", begin)]:
+        columns.setdefault(line.partition(" = ")[0], line.removeprefix("# "))
+    return "\n".join([*(line for line in lines if not line.startswith("#")), "[features]", *columns.values()])
+
+
+def test_the_lines_that_settle_columns_stand_ready_to_be_said() -> None:
+    more = {
+        "sold": [f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024" for n in range(ROWS)],
+        "rent, cold": [f"{n},5" for n in range(ROWS)],
+        "rooms": ["?" if n % 20 == 0 else str(n % 9) for n in range(ROWS)],
+    }
+    text = first_spec(houses(**more), "houses.csv", "price")
+    assert '# sold = { date_format = "%d/%m/%Y" }' in text.splitlines()
+    spec = parse_spec(said(text).encode())
+    assert set(spec.features) == set(more)
+    kinds = {column.name: column.kind for column in read_table(houses(**more), spec).columns}
+    assert [kinds[name] for name in more] == ["date", "numeric", "numeric"]
+
+
+def test_a_line_that_lacks_a_word_only_a_person_knows_is_no_ready_one() -> None:
+    text = first_spec(houses(rooms=["kitchen" if n % 20 == 0 else str(n) for n in range(ROWS)]), "houses.csv", "price")
+    assert 'rooms = { missing = ["..."] } with the words that mean no value' in text
+    assert "# rooms = {" not in text
+
+
+def test_a_column_by_which_rows_depend_on_each_other_is_told_with_the_split_to_say() -> None:
+    customer = RANDOM.integers(0, 40, 400)
+    level = RANDOM.normal(0, 10, 40)[customer]
+    shops = pd.DataFrame(
+        {"customer": [f"c{n}" for n in customer], "size": level, "spent": level + RANDOM.normal(0, 1, 400)}
+    )
+    shops["spent"] += RANDOM.normal(0, 20, 40)[customer]
+    text = first_spec(shops.to_csv(index=False).encode(), "shops.csv", "spent")
+    assert '[split] group = "customer"' in text
+
+
 @pytest.mark.parametrize("name", ["two\nlines", "a\x7fb", "tab\tbed", 'quote"d', "ünï"])
 def test_any_name_of_a_column_leaves_a_spec(name: str) -> None:
     text = first_spec(houses(**{name: RANDOM.normal(size=ROWS)}), "houses.csv", "price")
