@@ -116,13 +116,32 @@ LIMIT: Limit[Task, Measured] = Limit(seconds_allowed, lost)
 
 def run_pilots(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pace) -> None:
     """Measure one fit of every algorithm whose pace is not known yet, the cheapest first; of one whose fit may take
-    long, a short one. They may all take many times what is expected of them."""
-    unknown = [trial for trial in pilots(trials) if not pace.knows(trial.algorithm)]
+    long, a short one. They may all take many times what is expected of them.
+
+    Where all folds of a trial are not expected to fit into the time left, its first one would be lost.
+    """
+    unknown = [trial for trial in pilots(trials) if not pace.knows(trial.algorithm) and _has_time(trial, pool.jobs)]
     tasks = [short(trial.tasks[0]) for trial in unknown if may_be_long(trial.tasks[0])]
     for task, measured in zip(tasks, pool.run(measure, tasks, _at_worst(tasks), limit=LIMIT), strict=True):
         pace.learn(task, measured)
     fits = [Fit(trial, 0) for trial in unknown if not may_be_long(trial.tasks[0])]
     _run(fits, lambda task: task, pool, progress, pace, _at_worst([fit.task for fit in fits]))
+
+
+def _has_time(trial: Trial, jobs: int) -> bool:
+    cost = sum(task.cost for task in trial.tasks)
+    return may_be_long(trial.tasks[0]) or cost <= (trial.tasks[0].deadline - time.monotonic()) * jobs
+
+
+def run_first_folds(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pace, seconds: float) -> None:
+    """Measure a whole fit of those of which only a short one was measured, as many as so many seconds allow.
+
+    A short fit takes longer for its trees than a whole one, since it prepares the rows as well: of a wide table, six
+    times as long.
+    """
+    waiting = [trial for trial in pilots(trials) if 0 not in trial.measured and pace.knows(trial.algorithm)]
+    costs = {trial: pace.priced(trial.tasks[0]).cost for trial in waiting}
+    _run([Fit(trial, 0) for trial in admitted(waiting, costs, seconds)], pace.priced, pool, progress, pace)
 
 
 def may_be_long(task: Task) -> bool:

@@ -17,7 +17,7 @@ from functions.train.search.candidates import draws, refinement, shared_fits
 from functions.train.search.fits import Task, predictions
 from functions.train.search.folds import Fold, Matrix
 from functions.train.search.progress import Progress, Silence
-from functions.train.search.schedule import Pace, Trial, run_pilots, run_trials
+from functions.train.search.schedule import Pace, Trial, run_first_folds, run_pilots, run_trials
 from functions.train.search.searched import Candidate, Searched, SearchStage, far_behind, finishing_seconds
 from functions.train.search.space import Params
 from functions.train.search.time_left import Ahead
@@ -26,8 +26,6 @@ from functions.train.search.zoo import Algorithm, suited
 from shared.dataset import TuningSpec
 from shared.metrics import R2, has_r2
 
-USUAL_WIDTH = 16
-"""Columns of the matrix on which the zoo's seconds were measured; most algorithms take longer in proportion."""
 RANDOM_SHARE = 0.75
 """The most that the random stage takes of the search's time, so that something is left for the grid."""
 OPENING_SHARE = 0.5
@@ -104,6 +102,7 @@ class Race:
         trials = self._begin("opening", dict.fromkeys(map(_name, opening), 1), self._random_deadline)
         run_pilots(_joined(trials), self._plan.pool, self._plan.progress, self._pace)
         self._paced = True
+        run_first_folds(_joined(trials), self._plan.pool, self._plan.progress, self._pace, self._opening_left())
         self._postpone(trials)
         self._skip_folds(_joined(trials))
         self._end("opening", trials, self._random_deadline)
@@ -218,8 +217,9 @@ class Race:
             trial.tasks = trial.tasks[:kept]
 
     def _opening_cost(self, entry: Searched) -> float:
+        """The expected seconds of the first candidate's fit on this table, as wide as it is when encoded."""
         waiting = self._waiting[_name(entry)]
-        return entry.algorithm.cost(waiting[0]) if waiting else math.inf
+        return _task(entry.algorithm, waiting[:1], self._folds[0], self._plan, math.inf).cost if waiting else math.inf
 
     def _tried(self, entry: Searched) -> int:
         return len(entry.candidates) + entry.cut
@@ -248,7 +248,7 @@ def _name(entry: Searched) -> str:
 
 def _task(algorithm: Algorithm, group: Sequence[Params], fold: Fold, plan: SearchPlan, deadline: float) -> Task:
     rows, width = len(fold.train_y), fold.width(algorithm.encoding(group[0]))
-    cost = max(algorithm.cost(params) for params in group) * rows / 1000 * max(width / USUAL_WIDTH, 1.0)
+    cost = max(algorithm.cost(params, rows, width) for params in group)
     return Task(algorithm, tuple(group), fold, plan.tuning.scoring, plan.seed, cost, deadline)
 
 

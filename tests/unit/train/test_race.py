@@ -15,11 +15,12 @@ from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, Ridge
 
 from functions.train import pipeline
+from functions.train.data.categories import TARGET_MEANS
 from functions.train.inputs import RunInputs
 from functions.train.search import schedule
-from functions.train.search.fits import Task, load
-from functions.train.search.folds import Fold
-from functions.train.search.schedule import Pace, Trial, admitted, run_pilots
+from functions.train.search.fits import Measured, Task, load
+from functions.train.search.folds import Fold, Means
+from functions.train.search.schedule import Pace, Trial, admitted, run_first_folds, run_pilots
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
@@ -233,6 +234,54 @@ def test_an_algorithm_whose_first_fit_is_short_is_paced_by_it() -> None:
     run_pilots([trial], pool, Told(), pace)  # type: ignore[arg-type]
     assert pool.trees == [100]
     assert list(trial.measured) == [0]
+
+
+def test_of_a_table_that_is_wide_when_encoded_the_narrower_way_opens() -> None:
+    """With a column for each of 400 categories Ridge's fit is the longer one, though its algorithm is the quicker."""
+    wide = [
+        replace(
+            fold,
+            train_x=np.hstack([fold.train_x, np.zeros((len(fold.train_x), 400))]),
+            test_x=np.hstack([fold.test_x, np.zeros((len(fold.test_x), 400))]),
+            means=Means(np.zeros((len(fold.train_x), 1)), np.zeros((len(fold.test_x), 1)), np.arange(3)),
+        )
+        for fold in folds()
+    ]
+    told = Told()
+    narrow = Algorithm("Narrow", lambda _: LinearRegression(), fit_seconds=0.01, opens=True, categories=TARGET_MEANS)
+    broad = Algorithm("Broad", lambda _: LinearRegression(), fit_seconds=0.003, opens=True)
+    search((broad, narrow), wide, SearchPlan(TUNING, SEED, progress=told))
+    assert told.begun[0] == ("opening", {"Narrow": 5})
+
+
+def test_comparing_every_row_with_all_others_grows_faster_than_the_table() -> None:
+    """On 25,600 rows and 322 columns the neighbours took 50 s a fold, where 10 s were expected."""
+    costs = {entry.name: entry.cost(dict(entry.opening), 25_600, 320) for entry in MODEL_ZOO}
+    assert costs["Ridge"] == pytest.approx(0.003 * 25.6 * 20)
+    assert 40.0 < costs["KNN"] < 60.0
+
+
+def test_no_fit_is_made_of_an_algorithm_whose_folds_there_will_be_no_time_for() -> None:
+    fitted: list[str] = []
+    dear = doing("Dear", lambda: fitted.append("Dear"), fit_seconds=40.0)  # 6.4 s a fold of 160 rows, five of them
+    line, given_up = search((MODEL_ZOO[1], dear), folds(), SearchPlan(TUNING, SEED, deadline=time.monotonic() + 25.0))
+    assert line.best is not None
+    assert fitted == []
+    assert (given_up.candidates, given_up.cut) == ([], 1)
+
+
+def test_an_opening_that_is_slow_to_begin_is_paced_by_a_whole_fit() -> None:
+    """Five trees took 3 s, most of them before the first tree, so that a hundred seem to take a minute."""
+    pool, pace = Remembering(), Pace()
+    trial = forest_trial(fit_seconds=40.0)
+    short = schedule.short(trial.tasks[0])
+    pace.learn(short, Measured((0.0,), (0.0,), seconds=3.0))
+    assert pace.priced(trial.tasks[0]).cost == pytest.approx(60.0)
+    run_first_folds([trial], pool, Told(), pace, seconds=59.0)  # type: ignore[arg-type]
+    assert trial.measured == {}  # it might take too long
+    run_first_folds([trial], pool, Told(), pace, seconds=61.0)  # type: ignore[arg-type]
+    assert list(trial.measured) == [0]
+    assert pace.priced(trial.tasks[0]).cost < 4.0
 
 
 class Slow(LinearRegression):  # type: ignore[misc]
