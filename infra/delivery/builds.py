@@ -1,7 +1,8 @@
 """Builds of their own: other people's code (a dependency's, a test's) runs under an account that may do nothing else.
 
 The build of a push and `make deploy` send the sources and wait. A command of its own for each: `checks` lints and tests
-the checkout, `image` builds and pushes the image of predict from its bundle.
+the checkout, `image` builds and pushes the image of predict from its bundle. The image of the training job is built by
+`infra.delivery.training`.
 """
 
 import argparse
@@ -24,9 +25,10 @@ def check(project: str, region: str, name: str) -> None:
     _submit(project, region, name, "checks", bundles.ROOT, CHECKS)
 
 
-def build_image(project: str, region: str, name: str, address: str) -> None:
-    """Push the image of predict as `address`, from the bundle in build/. Raises Stopped."""
-    _submit(project, region, name, "build", bundles.BUILD / "predict.zip", IMAGES, f"--substitutions=_IMAGE={address}")
+def build_image(project: str, region: str, name: str, address: str, bundle: str = "predict") -> None:
+    """Push the image of a bundle in build/ as `address`. Raises Stopped."""
+    source = bundles.BUILD / f"{bundle}.zip"
+    _submit(project, region, name, "build", source, IMAGES, f"--substitutions=_IMAGE={address}")
 
 
 def _submit(project: str, region: str, name: str, account: str, source: Path, config: Path, *more: str) -> None:

@@ -1,9 +1,10 @@
 """`make bundle FN=…`: what one function is deployed from, as a zip whose bytes depend on the sources alone.
 
 In it: the function's folder, `functions/__init__.py`, the modules of `shared` that it imports, and at the root its
-requirements.txt and the file that the platform starts with: main.py, or the Dockerfile for predict, whose zip is the
-context of its image. Nothing is compressed, since zlib's versions differ in their output: the same sources give
-the same bytes everywhere, so that Terraform redeploys new code and leaves unchanged code alone.
+requirements.txt and the file that the platform starts with: main.py, or a Dockerfile where the zip is the context of
+an image. `training` is train's function as the image of a job. Nothing is compressed, since zlib's versions differ in
+their output: the same sources give the same bytes everywhere, so that Terraform redeploys new code and leaves unchanged
+code alone.
 """
 
 import argparse
@@ -22,8 +23,11 @@ from infra.options import OneLineParser
 from shared import terminal
 
 FUNCTIONS = ("train", "validate", "predict", "batch", "watch")
+IMAGES = {"predict": "predict", "training": "train"}
+"""Bundles that an image is built from, each with its function; `training` is for the job."""
+BUNDLES = (*FUNCTIONS, "training")
 FROM_SOURCE = ("train", "validate", "batch", "watch")
-"""What Terraform deploys from its bundle; the bundle of predict is what its image is built from."""
+"""What Terraform deploys from its bundle."""
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
 SOURCES = frozenset({".py", ".js", ".css", ".html"})
@@ -43,14 +47,15 @@ __all__ = ["{fn}"]
 '''
 
 
-def contents(root: Path, fn: str) -> dict[str, bytes]:
+def contents(root: Path, name: str) -> dict[str, bytes]:
     """The bundle's files by their name in it, sorted. Raises Stopped where the folder holds what is no source."""
+    fn = IMAGES.get(name, name)
     files = {"functions/__init__.py": (root / "functions" / "__init__.py").read_bytes()}
     for path in _sources(root / "functions" / fn):
         files[path.relative_to(root).as_posix()] = path.read_bytes()
-    for path in _shared(root, [name for name in files if name.endswith(".py")]):
+    for path in _shared(root, [file for file in files if file.endswith(".py")]):
         files[path.relative_to(root).as_posix()] = path.read_bytes()
-    return dict(sorted({**files, **_root_files(root, fn)}.items()))
+    return dict(sorted({**files, **_root_files(root, fn, in_image=name in IMAGES)}.items()))
 
 
 def write(files: Mapping[str, bytes], target: Path) -> str:
@@ -70,9 +75,9 @@ def write(files: Mapping[str, bytes], target: Path) -> str:
     return hashlib.sha256(target.read_bytes()).hexdigest()
 
 
-def build(fn: str) -> str:
-    """Writes the checkout's `build/FN.zip`; its SHA-256. Raises Stopped."""
-    return write(contents(ROOT, fn), BUILD / f"{fn}.zip")
+def build(name: str) -> str:
+    """Writes the checkout's `build/NAME.zip`; its SHA-256. Raises Stopped."""
+    return write(contents(ROOT, name), BUILD / f"{name}.zip")
 
 
 def unpack(bundle: Path, folder: Path) -> None:
@@ -81,10 +86,10 @@ def unpack(bundle: Path, folder: Path) -> None:
         archive.extractall(folder)
 
 
-def _root_files(root: Path, fn: str) -> dict[str, bytes]:
+def _root_files(root: Path, fn: str, *, in_image: bool) -> dict[str, bytes]:
     folder = root / "functions" / fn
-    if fn == "predict":
-        locks = ("functions/predict/requirements.txt", TOOLS)
+    if in_image:
+        locks = (f"functions/{fn}/requirements.txt", TOOLS)
         return {name: (root / name).read_bytes() for name in locks} | {
             "Dockerfile": (folder / "Dockerfile").read_bytes()
         }
@@ -155,7 +160,7 @@ def _make(options: argparse.Namespace) -> int:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = OneLineParser(prog="bundle", description="Build what a function is deployed from.")
-    parser.add_argument("functions", nargs="+", choices=FUNCTIONS, metavar="FN", help=", ".join(FUNCTIONS))
+    parser.add_argument("functions", nargs="+", choices=BUNDLES, metavar="FN", help=", ".join(BUNDLES))
     parser.add_argument("--out", type=Path, default=Path("build"), help="folder of the zips (build)")
     parser.add_argument("--unpack", action="store_true", help="lay the files beside the zip too, as OUT/FN")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout")

@@ -102,15 +102,15 @@ def tested_tag(commit: str) -> str:
     return f"tested-{commit}"
 
 
-def find_image(repository: str, tag: str) -> str | None:
-    """`REPOSITORY/predict@sha256:…` of a tag, or None where there is no such image. Raises Stopped."""
-    command = ("gcloud", "artifacts", "docker", "images", "describe", f"{repository}/{IMAGE}:{tag}")
+def find_image(repository: str, tag: str, name: str = IMAGE) -> str | None:
+    """`REPOSITORY/NAME@sha256:…` of a tag, or None where there is no such image. Raises Stopped."""
+    command = ("gcloud", "artifacts", "docker", "images", "describe", f"{repository}/{name}:{tag}")
     digest = find(*command, "--format=value(image_summary.digest)")
     if digest is None:
         return None
     if not _DIGEST.fullmatch(digest):
-        raise Stopped(f"the registry was to name a digest for {IMAGE}:{tag}, found {digest[:80]!r}")
-    return f"{repository}/{IMAGE}@{digest}"
+        raise Stopped(f"the registry was to name a digest for {name}:{tag}, found {digest[:80]!r}")
+    return f"{repository}/{name}@{digest}"
 
 
 def tag_image(image: str, tag: str) -> None:

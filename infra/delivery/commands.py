@@ -11,7 +11,7 @@ from typing import Any
 from infra.delivery.errors import Stopped
 
 ASK_SECONDS = 300.0
-_ABSENT = re.compile(r"not found: 404|\bNOT_FOUND\b|Cannot find service|Image .* not found", re.IGNORECASE)
+_ABSENT = re.compile(r"not found: 404|\bNOT_FOUND\b|Cannot find (?:service|job)|Image .* not found", re.IGNORECASE)
 """How gcloud's commands say that a thing does not exist: those of storage, most others, run's and artifacts'."""
 SOURCES = {
     "gcloud": "install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import builds, bundles, dead_letters, first_model, options, variables
+from infra.delivery import builds, bundles, dead_letters, first_model, options, training, variables
 from infra.delivery.cloud_run import IMAGE, CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.commands import do
 from infra.delivery.errors import Stopped, exit_code
@@ -53,6 +53,7 @@ class Deploy:
             ("undeliverable events", self._dead_letters),
             ("the dataset", self._dataset),
             ("the image of the predict service", self._image),
+            ("the image of the training job", self._training),
             ("the first model", self._first_model),
             ("staging serves the image", self._staging),
         ]
@@ -139,6 +140,10 @@ class Deploy:
             raise Stopped(f"the build ended well, but {repository}/{IMAGE}:{tag} is not there")
         self.image = found
         print(f"  {found}")
+
+    def _training(self) -> None:
+        target = self.target
+        training.deliver(target.project, target.region, target.name, self.outputs["repository"])
 
     def _first_model(self) -> None:
         bucket = self.outputs["bucket"]

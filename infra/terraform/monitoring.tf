@@ -6,8 +6,9 @@ locals {
 
   # The functions' own lines, by the name of their log: the platform's request log has the same resource, and counts every
   # 5xx that heals by itself as an ERROR.
-  own_lines     = "logName = \"projects/${var.project}/logs/run.googleapis.com%2Fstderr\" AND resource.type = \"cloud_run_revision\""
-  train_logs    = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.train.name}\""
+  own_log       = "logName = \"projects/${var.project}/logs/run.googleapis.com%2Fstderr\""
+  own_lines     = "${local.own_log} AND resource.type = \"cloud_run_revision\""
+  train_logs    = local.train_is_job ? "${local.own_log} AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\"" : "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.train[0].name}\""
   validate_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
 
   batch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.batch.name}\""
@@ -17,7 +18,7 @@ locals {
   log_alerts = {
     training-failed = {
       title         = "${var.name}: training failed"
-      resource_type = "cloud_run_revision"
+      resource_type = local.train_is_job ? "cloud_run_job" : "cloud_run_revision"
       filter        = "${local.train_logs} AND severity >= ERROR"
       documentation = "A training run ended without a candidate; what serves goes on serving. `reason` of the log line says why: `invalid_dataset` lists every problem of the table by row, `no_selectable_model` every algorithm's."
     }
@@ -25,7 +26,7 @@ locals {
       title         = "${var.name}: the weekly job got no answer or an error"
       resource_type = "cloud_scheduler_job"
       filter        = "resource.type = \"cloud_scheduler_job\" AND resource.labels.job_id = \"${var.name}-train-weekly\" AND severity >= ERROR"
-      documentation = "Cloud Scheduler's call of the training function failed: the run was killed (memory, time), refused the table, or never started. The job tries again three times; `make retrain` runs it now."
+      documentation = local.train_is_job ? "Cloud Scheduler could not start the training job: Cloud Run's API refused the call or did not answer. It tries again three times; `make retrain` starts it now." : "Cloud Scheduler's call of the training function failed: the run was killed (memory, time), refused the table, or never started. The job tries again three times; `make retrain` runs it now."
     }
     gate-failed = {
       title         = "${var.name}: a candidate was refused"
@@ -82,6 +83,41 @@ module "log_alert" {
   resource_type = each.value.resource_type
   documentation = "${each.value.documentation}\n\n${local.runbook}"
   channels      = local.channels
+}
+
+# A job has no caller that sees it die. An execution counts as failed once its last try has
+# (https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run).
+resource "google_monitoring_alert_policy" "training_job" {
+  count                 = local.train_is_job ? 1 : 0
+  display_name          = "${var.name}: the training job failed"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+
+  conditions {
+    display_name = "an execution failed"
+    condition_threshold {
+      filter          = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\" AND metric.labels.result = \"failed\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+      aggregations {
+        alignment_period     = "300s"
+        per_series_aligner   = "ALIGN_DELTA"
+        cross_series_reducer = "REDUCE_SUM"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = "86400s"
+  }
+
+  documentation {
+    subject   = "${var.name}: the training job failed"
+    mime_type = "text/markdown"
+    content   = "Every try of an execution ended early: out of memory (`train_memory_gib`), out of time (`train_job_timeout_seconds`), or with an error that the log names. What serves goes on serving; `make retrain` starts it again.\n\n${local.runbook}"
+  }
 }
 
 # "No successful training in 8 days" cannot be asked directly: an absence is seen for at most 23.5 hours. What makes it true

@@ -4,8 +4,8 @@ output "bucket" {
 }
 
 output "train_url" {
-  description = "The training function; private."
-  value       = google_cloudfunctions2_function.train.service_config[0].uri
+  description = "What the weekly job calls: the training function, or Cloud Run's API for the training job; private."
+  value       = local.train_uri
 }
 
 output "validate" {

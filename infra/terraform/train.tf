@@ -1,6 +1,25 @@
-# The training function: HTTP, private, called by the weekly job.
+# Training: a private HTTP function, or a Cloud Run job (train_as) where half an hour does not do. The same code either way,
+# under the same account.
+
+locals {
+  train_is_job = var.train_as == "job"
+  # What Cloud Scheduler calls, in its words.
+  train_called = local.train_is_job ? "job" : "function"
+
+  train_environment = merge(
+    {
+      BUCKET               = google_storage_bucket.pipeline.name
+      DATASET              = "gs://${google_storage_bucket.pipeline.name}/${var.dataset}"
+      GIT_SHA              = var.git_sha
+      MEMORY_MIB           = tostring(var.train_memory_gib * 1024)
+      TRAIN_BUDGET_SECONDS = tostring(var.train_budget_seconds)
+    },
+    var.mlflow_tracking_uri == "" ? {} : { MLFLOW_TRACKING_URI = var.mlflow_tracking_uri },
+  )
+}
 
 resource "google_cloudfunctions2_function" "train" {
+  count       = local.train_is_job ? 0 : 1
   name        = "${var.name}-train"
   location    = var.region
   description = "Searches ten algorithms, exports the best and publishes it as a candidate."
@@ -29,15 +48,45 @@ resource "google_cloudfunctions2_function" "train" {
     max_instance_request_concurrency = 1
     ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Cloud Scheduler counts as internal
     all_traffic_on_latest_revision   = true
-    environment_variables = merge(
-      {
-        BUCKET               = google_storage_bucket.pipeline.name
-        DATASET              = "gs://${google_storage_bucket.pipeline.name}/${var.dataset}"
-        GIT_SHA              = var.git_sha
-        MEMORY_MIB           = tostring(var.train_memory_gib * 1024)
-        TRAIN_BUDGET_SECONDS = tostring(var.train_budget_seconds)
-      },
-      var.mlflow_tracking_uri == "" ? {} : { MLFLOW_TRACKING_URI = var.mlflow_tracking_uri },
-    )
+    environment_variables            = local.train_environment
+  }
+}
+
+resource "google_cloud_run_v2_job" "train" {
+  count               = local.train_is_job ? 1 : 0
+  name                = "${var.name}-train"
+  location            = var.region
+  deletion_protection = false # it holds nothing: what a run leaves is in the bucket
+
+  template {
+    task_count = 1
+    template {
+      service_account = local.accounts.train.email
+      timeout         = "${var.train_job_timeout_seconds}s"
+      # A task that ends with an error, or that the platform ends, begins again; a table that is refused is no error.
+      max_retries           = 2
+      execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+
+      containers {
+        image = local.job_placeholder
+
+        resources {
+          limits = { cpu = tostring(var.train_cpu), memory = "${var.train_memory_gib}Gi" }
+        }
+
+        dynamic "env" {
+          for_each = local.train_environment
+          content {
+            name  = env.key
+            value = env.value
+          }
+        }
+      }
+    }
+  }
+
+  # The delivery moves the image; a plan must not move it back.
+  lifecycle {
+    ignore_changes = [client, client_version, template[0].template[0].containers[0].image]
   }
 }

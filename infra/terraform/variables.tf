@@ -76,6 +76,26 @@ variable "image" {
 
 # ---- training ----------------------------------------------------------------------------------------------------
 
+variable "train_as" {
+  description = "\"function\", which trains for half an hour at most, or \"job\": a Cloud Run job without that bound."
+  type        = string
+  default     = "function"
+  validation {
+    condition     = contains(["function", "job"], var.train_as)
+    error_message = "train_as must be \"function\" or \"job\"."
+  }
+}
+
+variable "train_job_timeout_seconds" {
+  description = "With train_as = \"job\": when a run that is not done is ended."
+  type        = number
+  default     = 7200
+  validation {
+    condition     = var.train_job_timeout_seconds >= 600 && var.train_job_timeout_seconds <= 108000
+    error_message = "train_job_timeout_seconds must be from 600 to 108000: a search takes a day at most, and what it found is then finished."
+  }
+}
+
 variable "train_schedule" {
   description = "When to train, as a cron in UTC."
   type        = string
@@ -87,7 +107,7 @@ variable "train_schedule" {
 }
 
 variable "train_attempt_deadline_seconds" {
-  description = "How long Cloud Scheduler waits for one training run."
+  description = "How long Cloud Scheduler waits for one run of the training function."
   type        = number
   default     = 1800
   validation {
@@ -101,13 +121,17 @@ variable "train_budget_seconds" {
   type        = number
   default     = 1500
   validation {
-    condition     = var.train_budget_seconds >= 1 && var.train_budget_seconds <= var.train_attempt_deadline_seconds - 120
-    error_message = "train_budget_seconds must leave 120 s before train_attempt_deadline_seconds: what is found must still be finished and published."
+    condition     = var.train_budget_seconds >= 1 && (var.train_as == "job" || var.train_budget_seconds <= var.train_attempt_deadline_seconds - 120)
+    error_message = "train_budget_seconds must leave 120 s before train_attempt_deadline_seconds: what is found must still be finished and published. For a longer run set train_as = \"job\"."
+  }
+  validation {
+    condition     = var.train_as == "function" || (var.train_budget_seconds <= 0.8 * var.train_job_timeout_seconds && var.train_budget_seconds <= 86400)
+    error_message = "train_budget_seconds must be at most 86400 and leave a fifth of train_job_timeout_seconds: what is found must still be finished and published."
   }
 }
 
 variable "train_cpu" {
-  description = "Processors of the training function; its search uses them all."
+  description = "Processors of training, as a function or as a job; its search uses them all."
   type        = number
   default     = 2
   validation {
@@ -117,7 +141,7 @@ variable "train_cpu" {
 }
 
 variable "train_memory_gib" {
-  description = "Memory of the training function in GiB."
+  description = "Memory of training in GiB, as a function or as a job."
   type        = number
   default     = 4
   validation {

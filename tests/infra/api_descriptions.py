@@ -19,6 +19,7 @@ RESOURCES = {
     "google_bigquery_dataset": ("bigquery.v2", "Dataset"),
     "google_bigquery_table": ("bigquery.v2", "Table"),
     "google_billing_budget": ("billingbudgets.v1", "GoogleCloudBillingBudgetsV1Budget"),
+    "google_cloud_run_v2_job": ("run.v2", "GoogleCloudRunV2Job"),
     "google_cloud_run_v2_service": ("run.v2", "GoogleCloudRunV2Service"),
     "google_cloud_scheduler_job": ("cloudscheduler.v1", "Job"),
     "google_cloudbuild_trigger": ("cloudbuild.v1", "BuildTrigger"),

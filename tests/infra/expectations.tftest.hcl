@@ -24,7 +24,7 @@ run "plan" {
 
   # train and its schedule
   assert {
-    condition     = google_cloudfunctions2_function.train.service_config[0].timeout_seconds == 3600
+    condition     = google_cloudfunctions2_function.train[0].service_config[0].timeout_seconds == 3600
     error_message = "train may take an hour"
   }
   assert {
@@ -36,7 +36,7 @@ run "plan" {
     error_message = "the schedule tries again, but not for ever"
   }
   assert {
-    condition     = tonumber(google_cloudfunctions2_function.train.service_config[0].environment_variables["TRAIN_BUDGET_SECONDS"]) < 1800
+    condition     = tonumber(google_cloudfunctions2_function.train[0].service_config[0].environment_variables["TRAIN_BUDGET_SECONDS"]) < 1800
     error_message = "the search must end before the schedule's deadline"
   }
 
@@ -93,6 +93,33 @@ run "plan" {
   }
 }
 
+run "training_as_a_job" {
+  command = plan
+  variables {
+    train_as                  = "job"
+    train_cpu                 = 8
+    train_memory_gib          = 16
+    train_budget_seconds      = 20000
+    train_job_timeout_seconds = 36000
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.train) == 0 && length(google_cloud_run_v2_service_iam_member.scheduler_calls_train) == 0
+    error_message = "there is no training function beside the job"
+  }
+  assert {
+    condition     = google_cloud_run_v2_job.train[0].template[0].template[0].timeout == "36000s" && google_cloud_run_v2_job.train[0].template[0].template[0].containers[0].resources[0].limits["cpu"] == "8"
+    error_message = "the job has its own time and the processors that were asked for"
+  }
+  assert {
+    condition     = google_cloud_scheduler_job.train.http_target[0].uri == "https://run.googleapis.com/v2/projects/my-project/locations/europe-west1/jobs/tabular-train:run" && google_cloud_scheduler_job.train.http_target[0].oauth_token[0].service_account_email == local.accounts.scheduler.email && length(google_cloud_scheduler_job.train.http_target[0].oidc_token) == 0
+    error_message = "the schedule starts the job by Cloud Run's API, with an access token of its own account"
+  }
+  assert {
+    condition     = google_cloud_run_v2_job_iam_member.scheduler_runs_train[0].role == "roles/run.invoker" && google_cloud_run_v2_job.train[0].template[0].template[0].service_account == local.accounts.train.email
+    error_message = "the schedule may run this job, and the job is the account that may write candidates"
+  }
+}
+
 run "public" {
   command = plan
   variables {
@@ -114,7 +141,7 @@ run "made" {
     error_message = "events must be tried again"
   }
   assert {
-    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].audience == google_cloudfunctions2_function.train.service_config[0].uri && google_cloud_scheduler_job.train.http_target[0].uri == google_cloudfunctions2_function.train.service_config[0].uri
+    condition     = google_cloud_scheduler_job.train.http_target[0].oidc_token[0].audience == google_cloudfunctions2_function.train[0].service_config[0].uri && google_cloud_scheduler_job.train.http_target[0].uri == google_cloudfunctions2_function.train[0].service_config[0].uri
     error_message = "the token's audience must be the function's own address"
   }
   assert {
@@ -123,12 +150,12 @@ run "made" {
   }
   assert {
     condition = length(distinct([
-      google_cloudfunctions2_function.train.service_config[0].service_account_email,
+      google_cloudfunctions2_function.train[0].service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.service_config[0].service_account_email,
       google_cloudfunctions2_function.validate.event_trigger[0].service_account_email,
       google_cloudfunctions2_function.batch.service_config[0].service_account_email,
       google_cloudfunctions2_function.watch.service_config[0].service_account_email,
-      google_cloudfunctions2_function.train.build_config[0].service_account,
+      google_cloudfunctions2_function.train[0].build_config[0].service_account,
       local.accounts.staging.email, local.accounts.production.email, local.accounts.scheduler.email,
       local.accounts.delivery.email, local.accounts.checks.email,
     ])) == 11

@@ -136,7 +136,7 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
         case ["functions" | "eventarc" | "pubsub", *_]:
             return _events(arguments, state)
         case ["run", kind, verb, name, *rest]:
-            return _run(verb, name, rest, state) if kind == "services" else _revision(name, state)
+            return _on_run(kind, verb, name, rest, state)
         case ["builds", "list", *_]:
             return json.dumps(state.get("builds", []))
         case ["beta", *rest]:
@@ -189,6 +189,22 @@ def _registry(rest: list[str], state: dict[str, Any]) -> str | None:
             state["images"][reference] = image.partition("@")[2]
             return ""
     raise AssertionError(f"the fake registry does not know {rest}")
+
+
+def _on_run(kind: str, verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:
+    if kind == "jobs":
+        return _job(verb, name, rest, state)
+    return _run(verb, name, rest, state) if kind == "services" else _revision(name, state)
+
+
+def _job(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:
+    """`jobs`: the image of each training job."""
+    jobs: dict[str, str] = state.get("jobs", {})
+    if name not in jobs:
+        raise Refused(f"(gcloud.run.jobs.{verb}) Cannot find job [{name}].")
+    if verb == "update":
+        jobs[name] = str(_option(rest, "--image"))
+    return jobs[name]
 
 
 def _run(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:

@@ -76,7 +76,7 @@ def a_position_of_zero_is_left_out(plan: Plan) -> Iterator[str]:
 
 def own_lines_by_the_name_of_their_log(plan: Plan) -> Iterator[str]:
     for address, metric in each(plan, "google_logging_metric"):
-        if 'resource.type = "cloud_run_revision"' in metric["filter"] and not OWN_LOG.search(metric["filter"]):
+        if 'resource.type = "cloud_run_' in metric["filter"] and not OWN_LOG.search(metric["filter"]):
             yield f"{address}: its filter names no log"
 
 
@@ -109,6 +109,43 @@ def a_function_s_cpu_fits_its_memory(plan: Plan) -> Iterator[str]:
         least_cpu = 4 if memory > 8192 else 2 if memory > 4096 else 0
         if memory < least_memory or cpu < least_cpu:
             yield f"{address}: {cpu:g} CPU with {config['available_memory']}"
+
+
+def tasks(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+    for address, job in each(plan, "google_cloud_run_v2_job"):
+        yield from ((address, task) for execution in job["template"] for task in execution["template"])
+
+
+def a_task_lasts_a_week_at_most(plan: Plan) -> Iterator[str]:
+    for address, task in tasks(plan):
+        if not 1 <= seconds(task["timeout"]) <= 7 * 86_400:
+            yield f"{address}: a timeout of {task['timeout']}"
+
+
+def a_task_is_tried_again_ten_times_at_most(plan: Plan) -> Iterator[str]:
+    for address, task in tasks(plan):
+        if not 0 <= task["max_retries"] <= 10:
+            yield f"{address}: {task['max_retries']} retries"
+
+
+def a_task_s_cpu_fits_its_memory(plan: Plan) -> Iterator[str]:
+    for address, task in tasks(plan):
+        limits = task["containers"][0]["resources"][0]["limits"]
+        cpu, memory = float(limits["cpu"]), memory_mib(limits["memory"])
+        least_memory = 4096 if cpu > 4 else 2048 if cpu > 2 else 512
+        least_cpu = (
+            8 if memory > 24_576 else 6 if memory > 16_384 else 4 if memory > 8192 else 2 if memory > 4096 else 1
+        )
+        if memory < least_memory or cpu < least_cpu or cpu > 8:
+            yield f"{address}: {cpu:g} CPU with {limits['memory']}"
+
+
+def google_s_apis_take_an_access_token(plan: Plan) -> Iterator[str]:
+    for address, job in each(plan, "google_cloud_scheduler_job"):
+        target = job["http_target"][0]
+        of_google = ".googleapis.com/" in (target.get("uri") or "")
+        if of_google != bool(target.get("oauth_token")) or of_google == bool(target.get("oidc_token")):
+            yield f"{address}: the wrong kind of token for {target.get('uri')}"
 
 
 def an_event_function_ends_within_nine_minutes(plan: Plan) -> Iterator[str]:
@@ -282,6 +319,10 @@ CHECKS: Mapping[str, Check] = {
         memory_for_the_second_generation,
         concurrency_above_one_needs_a_cpu,
         a_function_s_cpu_fits_its_memory,
+        a_task_lasts_a_week_at_most,
+        a_task_is_tried_again_ten_times_at_most,
+        a_task_s_cpu_fits_its_memory,
+        google_s_apis_take_an_access_token,
         an_event_function_ends_within_nine_minutes,
         a_trigger_is_where_its_bucket_is,
         a_job_waits_half_an_hour_at_most,

@@ -103,6 +103,11 @@ class Workspace:
         return self.run("plan", "-no-color", "-input=false", "-out=plan")
 
 
+def with_the_job(workspace: Workspace, **variables: Any) -> dict[str, Any]:
+    """Everything that may be planned: training as a function, and what there is beside it where it is a job."""
+    return {**workspace.plan(train_as="job", **variables), **workspace.plan(**variables)}
+
+
 OWNERS_SETTINGS = {
     "monthly_budget": 20,
     "billing_account": "012345-6789AB-CDEF01",

@@ -43,9 +43,10 @@ def digest(root: Path, fn: str, target: Path) -> str:
     return bundles.write(bundles.contents(root, fn), target)
 
 
-@pytest.mark.parametrize("fn", bundles.FUNCTIONS)
-def test_the_bytes_depend_on_the_sources_alone(fn: str, tmp_path: Path) -> None:
-    here = digest(ROOT, fn, tmp_path / "here.zip")
+@pytest.mark.parametrize("name", bundles.BUNDLES)
+def test_the_bytes_depend_on_the_sources_alone(name: str, tmp_path: Path) -> None:
+    fn = bundles.IMAGES.get(name, name)
+    here = digest(ROOT, name, tmp_path / "here.zip")
     root = checkout(tmp_path / "elsewhere")
     main = root / "functions" / fn / "main.py"
     os.utime(main, (1, 1))
@@ -53,11 +54,11 @@ def test_the_bytes_depend_on_the_sources_alone(fn: str, tmp_path: Path) -> None:
     (root / "functions" / fn / "__pycache__").mkdir()
     (root / "functions" / fn / "__pycache__" / "main.cpython-311.pyc").write_bytes(b"compiled")
     (root / "functions" / fn / ".DS_Store").write_bytes(b"a desktop's")
-    assert digest(root, fn, tmp_path / "there.zip") == here
+    assert digest(root, name, tmp_path / "there.zip") == here
     assert (tmp_path / "there.zip").read_bytes() == (tmp_path / "here.zip").read_bytes()
 
     main.write_text(main.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    assert digest(root, fn, tmp_path / "there.zip") != here
+    assert digest(root, name, tmp_path / "there.zip") != here
 
 
 @pytest.mark.parametrize("fn", ["train", "validate"])
@@ -76,13 +77,22 @@ def test_only_the_shared_modules_that_a_function_needs_redeploy_it(fn: str, tmp_
     assert digest(root, fn, tmp_path / "a.zip") != with_store
 
 
-@pytest.mark.parametrize("fn", bundles.FUNCTIONS)
-def test_a_bundle_holds_one_function_and_no_data(fn: str) -> None:
-    names = list(bundles.contents(ROOT, fn))
+@pytest.mark.parametrize("name", bundles.BUNDLES)
+def test_a_bundle_holds_one_function_and_no_data(name: str) -> None:
+    names = list(bundles.contents(ROOT, name))
     assert names == sorted(names)
     folders = {name.split("/")[1] for name in names if name.startswith("functions/") and name.count("/") > 1}
-    assert folders == {fn}
+    assert folders == {bundles.IMAGES.get(name, name)}
     assert [name for name in names if name.endswith((".csv", ".pyc", ".toml")) or "test" in name] == []
+
+
+def test_the_image_of_the_job_is_made_of_what_the_function_is() -> None:
+    job, function = bundles.contents(ROOT, "training"), bundles.contents(ROOT, "train")
+    lock = "functions/train/requirements.txt"
+    assert job.keys() - function.keys() == {"Dockerfile", lock, bundles.TOOLS}
+    assert function.keys() - job.keys() == {"main.py", "requirements.txt"}
+    assert job[lock] == function["requirements.txt"]
+    assert all(job[name] == function[name] for name in job.keys() & function.keys())
 
 
 def test_a_file_that_is_no_source_is_named_instead_of_left_out(tmp_path: Path) -> None:

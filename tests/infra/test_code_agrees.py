@@ -31,7 +31,7 @@ from shared.serving.loaded_model import NothingPromoted, load
 from shared.store import Store, write_once
 from tests.candidates import build, run_id
 from tests.infra.granted import GrantedStore, grants
-from tests.infra.terraform import Workspace, of_type, owners_plan
+from tests.infra.terraform import Workspace, of_type, owners_plan, with_the_job
 from tests.memory_store import MemoryStore
 from tests.sample import IN_THIS_PROCESS, SAMPLE
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
@@ -71,7 +71,7 @@ LEFT_TO_THEIR_DEFAULT = {
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    return Workspace(tmp_path_factory.mktemp("infra")).get().plan(promoters=[ADA], data_editors=[ADA])
+    return with_the_job(Workspace(tmp_path_factory.mktemp("infra")).get(), promoters=[ADA], data_editors=[ADA])
 
 
 class Recorded(Mapping[str, str]):
@@ -97,9 +97,15 @@ class Recorded(Mapping[str, str]):
 
 
 def function_environment(plan: Plan, name: str) -> dict[str, str]:
-    values = of_type(plan, "google_cloudfunctions2_function")[f"google_cloudfunctions2_function.{name}"]
+    address = f"google_cloudfunctions2_function.{name}{'[0]' if name == 'train' else ''}"
+    values = of_type(plan, "google_cloudfunctions2_function")[address]
     found: dict[str, str] = values["service_config"][0]["environment_variables"]
     return found
+
+
+def job_environment(plan: Plan) -> dict[str, str]:
+    (job,) = of_type(plan, "google_cloud_run_v2_job").values()
+    return {entry["name"]: entry["value"] for entry in job["template"][0]["template"][0]["containers"][0]["env"]}
 
 
 def service_environment(plan: Plan, stage: str) -> dict[str, str]:
@@ -112,6 +118,7 @@ def service_environment(plan: Plan, stage: str) -> dict[str, str]:
     ("function", "settings", "environment"),
     [
         ("train", TrainSettings, lambda plan: function_environment(plan, "train")),
+        ("train", TrainSettings, job_environment),
         ("validate", ValidateSettings, lambda plan: function_environment(plan, "validate")),
         ("batch", BatchSettings, lambda plan: function_environment(plan, "batch")),
         ("watch", WatchSettings, lambda plan: function_environment(plan, "watch")),

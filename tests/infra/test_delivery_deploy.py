@@ -117,6 +117,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         ("pubsub subscriptions update", "undeliverable events"),
         ("gcloud storage cp", "the dataset"),
         ("builds submit", "the image of the predict service"),
+        ("run jobs describe", "the image of the training job"),
         ("jobs run", "the first model"),
         ("services update ", "staging serves the image"),
         ("print-identity-token", "staging serves the image"),
@@ -173,6 +174,21 @@ def test_a_first_model_that_will_never_come_is_told_at_once_with_the_reason(
     assert stopped.returncode == 1
     assert said in stopped.stderr
     assert "earlier" not in stopped.stderr
+
+
+def test_a_training_job_gets_its_image_before_the_first_model_and_keeps_it(cloud: FakeCloud) -> None:
+    cloud.change(jobs={"tabular-train": "us-docker.pkg.dev/cloudrun/container/job"})
+    assert deploy(cloud).returncode == 0
+    image = f"{REPOSITORY}/train@sha256:{'b' * 64}"
+    assert cloud.state["jobs"] == {"tabular-train": image}
+    lines = cloud.calls
+    moved = next(place for place, line in enumerate(lines) if line.startswith("gcloud run jobs update tabular-train "))
+    built = next(place for place, line in enumerate(lines) if "/build/training.zip " in line)
+    first = next(place for place, line in enumerate(lines) if line.startswith("gcloud scheduler jobs run"))
+    assert built < moved < first
+    again = deploy(cloud)
+    assert f"tabular-train runs {image} already" in again.stdout
+    assert len([line for line in cloud.calls if "/build/training.zip " in line]) == 1
 
 
 def test_alerts_that_reach_nobody_are_told(cloud: FakeCloud) -> None:

@@ -12,7 +12,7 @@ import pytest
 from infra.delivery.doctor import ROOT
 from tests.infra import api_descriptions
 from tests.infra.google_rules import CHECKS, Plan
-from tests.infra.terraform import Workspace, of_type, owners_plan
+from tests.infra.terraform import Workspace, of_type, owners_plan, with_the_job
 
 RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_rules.toml").read_text())["rule"]}
 
@@ -21,7 +21,7 @@ RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_ru
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """What both roots make."""
     delivery = Workspace(tmp_path_factory.mktemp("rules")).get()
-    planned = delivery.plan(promoters=["user:ada@example.com"], notification_email="ml@example.com", slo={})
+    planned = with_the_job(delivery, promoters=["user:ada@example.com"], notification_email="ml@example.com", slo={})
     return {**owners_plan(tmp_path_factory.mktemp("owner")), **planned}
 
 
@@ -41,6 +41,14 @@ def threshold(plan: Plan, part: str = "") -> Any:
 
 def container(plan: Plan) -> Any:
     return one(plan, "google_cloud_run_v2_service")["template"][0]["containers"][0]
+
+
+def task(plan: Plan) -> Any:
+    return one(plan, "google_cloud_run_v2_job")["template"][0]["template"][0]
+
+
+def task_limits(plan: Plan) -> Any:
+    return task(plan)["containers"][0]["resources"][0]["limits"]
 
 
 def config(plan: Plan, part: str) -> Any:
@@ -109,6 +117,16 @@ MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
         lambda p: config(p, "train").update(available_cpu="8", available_memory="2Gi"),
     ),
     ("a_function_s_cpu_fits_its_memory", lambda p: config(p, "validate").update(available_memory="16Gi")),
+    ("a_task_lasts_a_week_at_most", lambda p: task(p).update(timeout="700000s")),
+    ("a_task_is_tried_again_ten_times_at_most", lambda p: task(p).update(max_retries=11)),
+    ("a_task_s_cpu_fits_its_memory", lambda p: task_limits(p).update(cpu="2", memory="16Gi")),
+    ("a_task_s_cpu_fits_its_memory", lambda p: task_limits(p).update(cpu="16", memory="32Gi")),
+    (
+        "google_s_apis_take_an_access_token",
+        lambda p: one(p, "google_cloud_scheduler_job", "job.train")["http_target"][0].update(
+            uri="https://run.googleapis.com/v2/projects/p/locations/r/jobs/j:run"
+        ),
+    ),
     ("an_event_function_ends_within_nine_minutes", lambda p: config(p, "validate").update(timeout_seconds=600)),
     ("an_event_function_ends_within_nine_minutes", lambda p: config(p, "train").update(timeout_seconds=3601)),
     (

@@ -10,7 +10,7 @@ from typing import Any
 import flask
 import pytest
 
-from functions.train import pipeline
+from functions.train import job, pipeline
 from functions.train.door.service import TrainService
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
@@ -55,18 +55,32 @@ def _holds(term: str, entry: Entry) -> bool:
     return found != bool(negated)
 
 
+JOB = "the job"
+"""Stands for the training job, whose lines come from another kind of resource."""
+
+
 def entry_of(service: str, line: Entry) -> Entry:
     """A line of a function's log as Cloud Run hands it to Cloud Logging."""
     payload = {name: value for name, value in line.items() if name not in ("severity", "time") and value is not None}
-    resource = {"type": "cloud_run_revision", "labels": {"service_name": service}}
+    resource: Entry = {"type": "cloud_run_revision", "labels": {"service_name": service}}
+    if service == JOB:
+        resource = {"type": "cloud_run_job", "labels": {"job_name": "tabular-train"}}
     return {"logName": OWN_LOG, "resource": resource, "severity": line["severity"], "jsonPayload": payload}
 
 
-@pytest.fixture(scope="module")
-def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Metric → its filter."""
-    plan = Workspace(tmp_path_factory.mktemp("infra")).get().plan()
+def metrics_of(plan: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["filter"] for entry in of_type(plan, "google_logging_metric").values()}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return Workspace(tmp_path_factory.mktemp("infra")).get()
+
+
+@pytest.fixture(scope="module")
+def filters(workspace: Workspace) -> dict[str, str]:
+    """Metric → its filter."""
+    return metrics_of(workspace.plan())
 
 
 def fired(filters: dict[str, str], service: str, lines: list[Entry]) -> set[str]:
@@ -134,6 +148,16 @@ def test_a_table_that_cannot_be_trained_on_is_told(
     with logged("train") as lines:
         assert call(store) == 422
     assert fired(filters, "tabular-train", lines) == {"tabular-training-failed"}
+
+
+def test_what_the_job_refuses_is_told_and_the_function_s_lines_are_not_the_job_s(workspace: Workspace) -> None:
+    filters = metrics_of(workspace.plan(train_as="job"))
+    settings, store = TrainSettings.from_env({"BUCKET": "b", "TRAIN_JOBS": "1"}), seeded()
+    no_table(store)
+    with logged("train") as lines:
+        assert job.train(store, NullTracker(), settings, MODEL_ZOO[:2]) == job.DONE
+    assert fired(filters, JOB, lines) == {"tabular-training-failed"}
+    assert fired(filters, "tabular-train", lines) == set()
 
 
 def test_a_fault_of_ours_is_told(filters: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

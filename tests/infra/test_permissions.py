@@ -9,7 +9,7 @@ import pytest
 
 from tests.infra.accounts import PEOPLE, Plan
 from tests.infra.iam import NEEDS, held, lacking
-from tests.infra.terraform import Workspace, owners_plan
+from tests.infra.terraform import Workspace, owners_plan, with_the_job
 
 WIDENING = (
     *("resourcemanager.projects.setIamPolicy", "iam.roles.update", "iam.roles.create", "iam.serviceAccounts.create"),
@@ -28,7 +28,7 @@ def delivery(tmp_path_factory: pytest.TempPathFactory) -> Plan:
         "notification_email": "ml@example.com",
         "slo": {},
     }
-    return Workspace(folder).get().plan(**settings)
+    return with_the_job(Workspace(folder).get(), **settings)
 
 
 @pytest.fixture(scope="module")

@@ -145,9 +145,10 @@ def test_the_alerts_that_are_priced_are_those_that_are_planned(workspace: Worksp
         return sum(1 + bool(threshold["denominator_filter"]) for threshold in thresholds)
 
     readme = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
-    priced = [int(number) for number in re.findall(r"(\d+) (?:more )?metric references", readme)]
+    priced = [int(number) for number in re.findall(r"(\d+) (?:more )?metric references?", readme)]
     always = references(plan)
-    assert priced == [always, references(workspace.plan(slo={}, notification_email="ml@example.com")) - always]
+    with_slo, with_job = (workspace.plan(**more) for more in ({"slo": {}}, {"train_as": "job"}))
+    assert priced == [always, references(with_job) - always, references(with_slo) - always]
 
 
 def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Workspace, plan: dict[str, Any]) -> None:
@@ -170,6 +171,11 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
     [
         ({"bucket_location": "EU"}, "bucket_location must equal region"),
         ({"train_budget_seconds": 1790}, "train_budget_seconds must leave 120 s"),
+        ({"train_budget_seconds": 3000}, 'For a longer run set train_as = "job"'),
+        ({"train_as": "job", "train_budget_seconds": 6000}, "leave a fifth of train_job_timeout_seconds"),
+        ({"train_as": "vm"}, 'train_as must be "function" or "job"'),
+        ({"train_job_timeout_seconds": 600000}, "train_job_timeout_seconds must be from 600 to 108000"),
+        ({"train_as": "job", "train_cpu": 2, "train_memory_gib": 16}, "at most 4 GiB per processor"),
         ({"validate_timeout_seconds": 600}, "validate_timeout_seconds must be from 60 to 540"),
         ({"train_schedule": "weekly"}, "train_schedule must be a cron"),
         ({"public": True}, "public = true needs public_reason"),

@@ -1,0 +1,63 @@
+"""The image of the training job: built where there is none of these sources, and the job moved to it.
+
+Where training is a function there is no job, and nothing is done: Terraform deploys the function from its bundle.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from infra.delivery import builds, bundles, newest, options
+from infra.delivery.cloud_run import find_image
+from infra.delivery.commands import do, find
+from infra.delivery.errors import Stopped, exit_code
+from shared import terminal
+
+BUNDLE, IMAGE = "training", "train"
+
+
+def deliver(project: str, region: str, name: str, repository: str) -> None:
+    """Let the next execution of the job, where there is one, run this checkout's code. Raises Stopped."""
+    job = f"{name}-train"
+    place = (f"--project={project}", f"--region={region}")
+    field = "--format=value(spec.template.spec.template.spec.containers[0].image)"
+    runs = find("gcloud", "run", "jobs", "describe", job, *place, field)
+    if runs is None:
+        print("  training is a function here, and its bundle was deployed", flush=True)
+        return
+    image = _built(project, region, name, repository)
+    if runs == image:
+        print(f"  {job} runs {image} already", flush=True)
+    else:
+        do("gcloud", "run", "jobs", "update", job, f"--image={image}", *place, "--quiet")
+
+
+def _built(project: str, region: str, name: str, repository: str) -> str:
+    """The image of this checkout's sources, which is built unless it is there. Raises Stopped."""
+    tag = f"src-{bundles.build(BUNDLE)[:16]}"
+    found = find_image(repository, tag, IMAGE)
+    if found is None:
+        builds.build_image(project, region, name, f"{repository}/{IMAGE}:{tag}", BUNDLE)
+        found = find_image(repository, tag, IMAGE)
+    if found is None:
+        raise Stopped(f"the build ended well, but {repository}/{IMAGE}:{tag} is not there")
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = options.parser("training", "Move the training job, where there is one, to the code of this checkout.")
+    options.add_image(parser)
+    newest.add_trigger(parser)
+    given = parser.parse_args(arguments)
+    return exit_code("training", lambda: _deliver(given))
+
+
+def _deliver(given: argparse.Namespace) -> int:
+    newest.require(given)
+    deliver(given.project, given.region, given.name, given.repository)
+    return 0
+
+
+if __name__ == "__main__":
+    terminal.prepare()
+    sys.exit(main())
