@@ -9,11 +9,11 @@ locals {
   own_log       = "logName = \"projects/${var.project}/logs/run.googleapis.com%2Fstderr\""
   own_lines     = "${local.own_log} AND resource.type = \"cloud_run_revision\""
   train_logs    = local.train_is_job ? "${local.own_log} AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\"" : "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.train[0].name}\""
-  validate_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\""
+  validate_logs = "${local.own_lines} AND resource.labels.service_name = \"${module.validate.name}\""
 
-  batch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.batch.name}\""
+  batch_logs = "${local.own_lines} AND resource.labels.service_name = \"${module.batch.name}\""
 
-  watch_logs = "${local.own_lines} AND resource.labels.service_name = \"${google_cloudfunctions2_function.watch.name}\""
+  watch_logs = "${local.own_lines} AND resource.labels.service_name = \"${module.watch.name}\""
 
   log_alerts = {
     training-failed = {
@@ -160,7 +160,7 @@ resource "google_monitoring_alert_policy" "platform" {
   conditions {
     display_name = "more than 10 failed deliveries in an hour"
     condition_threshold {
-      filter          = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${google_cloudfunctions2_function.validate.name}\" AND metric.labels.response_code_class = \"5xx\""
+      filter          = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.validate.name}\" AND metric.labels.response_code_class = \"5xx\""
       comparison      = "COMPARISON_GT"
       threshold_value = 10
       duration        = "0s"

@@ -10,17 +10,17 @@ output "train_url" {
 
 output "validate" {
   description = "The validation function's name."
-  value       = google_cloudfunctions2_function.validate.name
+  value       = module.validate.name
 }
 
 output "batch" {
   description = "The batch function's name."
-  value       = google_cloudfunctions2_function.batch.name
+  value       = module.batch.name
 }
 
 output "watch" {
   description = "The watch function's name."
-  value       = google_cloudfunctions2_function.watch.name
+  value       = module.watch.name
 }
 
 output "alarms" {

@@ -2,63 +2,44 @@
 
 locals {
   validate_threads = 4
+  # Of every function of events; each adds the bundle that it is built from.
+  function_build = {
+    account    = local.accounts.build.id
+    repository = module.names.repository.id
+    bucket     = google_storage_bucket.sources.name
+  }
 }
 
-resource "google_cloud_run_v2_service_iam_member" "events_call_validate" {
-  location = var.region
-  name     = google_cloudfunctions2_function.validate.name
-  role     = "roles/run.invoker"
-  member   = local.accounts.events.member
+module "validate" {
+  source         = "./modules/event_function"
+  name           = "${var.name}-validate"
+  project        = var.project
+  region         = var.region
+  description    = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
+  entry_point    = "validate"
+  build          = merge(local.function_build, { object = google_storage_bucket_object.bundle["validate"].name })
+  account        = local.accounts.validate.email
+  events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
+  bucket         = google_storage_bucket.pipeline.name
+
+  memory          = "${var.validate_memory_mib}Mi"
+  timeout_seconds = var.validate_timeout_seconds
+  max_instances   = var.validate_max_instances
+  concurrency     = local.validate_threads # one candidate at a time, and room for markers beside it
+  environment = {
+    MEMORY_MIB = tostring(var.validate_memory_mib)
+    THREADS    = tostring(local.validate_threads)
+  }
 }
 
-resource "google_cloudfunctions2_function" "validate" {
-  name        = "${var.name}-validate"
-  location    = var.region
-  description = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
+moved {
+  from = google_cloudfunctions2_function.validate
+  to   = module.validate.google_cloudfunctions2_function.this
+}
 
-  build_config {
-    runtime           = "python311"
-    entry_point       = "validate"
-    service_account   = local.accounts.build.id
-    docker_repository = module.names.repository.id
-    source {
-      storage_source {
-        bucket = google_storage_bucket.sources.name
-        object = google_storage_bucket_object.bundle["validate"].name
-      }
-    }
-  }
-
-  service_config {
-    service_account_email            = local.accounts.validate.email
-    timeout_seconds                  = var.validate_timeout_seconds
-    available_cpu                    = "1"
-    available_memory                 = "${var.validate_memory_mib}Mi"
-    min_instance_count               = 0
-    max_instance_count               = var.validate_max_instances
-    max_instance_request_concurrency = local.validate_threads # one candidate at a time, and room for markers beside it
-    ingress_settings                 = "ALLOW_INTERNAL_ONLY"
-    all_traffic_on_latest_revision   = true
-    environment_variables = {
-      BUCKET               = google_storage_bucket.pipeline.name
-      DEADLINE_SECONDS     = tostring(var.validate_timeout_seconds - 40) # no new storage call later than this
-      LOG_LEVEL            = "INFO"
-      GOOGLE_CLOUD_PROJECT = var.project
-      MEMORY_MIB           = tostring(var.validate_memory_mib)
-      THREADS              = tostring(local.validate_threads)
-    }
-  }
-
-  event_trigger {
-    trigger_region        = var.region
-    event_type            = "google.cloud.storage.object.v1.finalized"
-    retry_policy          = "RETRY_POLICY_RETRY"
-    service_account_email = local.accounts.events.email
-    event_filters {
-      attribute = "bucket"
-      value     = google_storage_bucket.pipeline.name
-    }
-  }
+moved {
+  from = google_cloud_run_v2_service_iam_member.events_call_validate
+  to   = module.validate.google_cloud_run_v2_service_iam_member.events_call
 }
 
 # ---- what was never acknowledged -------------------------------------------------------------------------------------

@@ -1,63 +1,46 @@
 # The watch: files of labels and alarms come as the bucket's events, and once a day Cloud Scheduler asks for a look at what
 # was asked. It sees the event of every object, as validation does, and acts on those two kinds.
 
-resource "google_cloud_run_v2_service_iam_member" "call_watch" {
-  for_each = { events = local.accounts.events.member, scheduler = local.accounts.scheduler.member }
-  location = var.region
-  name     = google_cloudfunctions2_function.watch.name
-  role     = "roles/run.invoker"
-  member   = each.value
+module "watch" {
+  source         = "./modules/event_function"
+  name           = "${var.name}-watch"
+  project        = var.project
+  region         = var.region
+  description    = "Compares live rows with training's, labels with what was promised; raises alarms."
+  entry_point    = "watch"
+  build          = merge(local.function_build, { object = google_storage_bucket_object.bundle["watch"].name })
+  account        = local.accounts.watch.email
+  events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
+  bucket         = google_storage_bucket.pipeline.name
+
+  memory        = "2Gi" # a file of labels of 256 MB is read whole
+  max_instances = var.watch_max_instances
+  environment = {
+    RETRAIN_JOB = "projects/${var.project}/locations/${var.region}/jobs/${google_cloud_scheduler_job.train.name}"
+    ALARM_TOPIC = "projects/${var.project}/topics/${google_pubsub_topic.alarms.name}"
+  }
 }
 
-resource "google_cloudfunctions2_function" "watch" {
-  name        = "${var.name}-watch"
-  location    = var.region
-  description = "Compares live rows with training's, labels with what was promised; raises alarms."
+moved {
+  from = google_cloudfunctions2_function.watch
+  to   = module.watch.google_cloudfunctions2_function.this
+}
 
-  build_config {
-    runtime           = "python311"
-    entry_point       = "watch"
-    service_account   = local.accounts.build.id
-    docker_repository = module.names.repository.id
-    source {
-      storage_source {
-        bucket = google_storage_bucket.sources.name
-        object = google_storage_bucket_object.bundle["watch"].name
-      }
-    }
-  }
+moved {
+  from = google_cloud_run_v2_service_iam_member.call_watch["events"]
+  to   = module.watch.google_cloud_run_v2_service_iam_member.events_call
+}
 
-  # A file of labels of 256 MB is read whole.
-  service_config {
-    service_account_email            = local.accounts.watch.email
-    timeout_seconds                  = 540
-    available_cpu                    = "1"
-    available_memory                 = "2Gi"
-    min_instance_count               = 0
-    max_instance_count               = var.watch_max_instances
-    max_instance_request_concurrency = 1
-    ingress_settings                 = "ALLOW_INTERNAL_ONLY" # Eventarc and Cloud Scheduler of this project are
-    all_traffic_on_latest_revision   = true
-    environment_variables = {
-      BUCKET               = google_storage_bucket.pipeline.name
-      DEADLINE_SECONDS     = "500" # no new storage call later than this; the next delivery goes on from there
-      LOG_LEVEL            = "INFO"
-      GOOGLE_CLOUD_PROJECT = var.project
-      RETRAIN_JOB          = "projects/${var.project}/locations/${var.region}/jobs/${google_cloud_scheduler_job.train.name}"
-      ALARM_TOPIC          = "projects/${var.project}/topics/${google_pubsub_topic.alarms.name}"
-    }
-  }
+resource "google_cloud_run_v2_service_iam_member" "scheduler_calls_watch" {
+  location = var.region
+  name     = module.watch.name
+  role     = "roles/run.invoker"
+  member   = local.accounts.scheduler.member
+}
 
-  event_trigger {
-    trigger_region        = var.region
-    event_type            = "google.cloud.storage.object.v1.finalized"
-    retry_policy          = "RETRY_POLICY_RETRY"
-    service_account_email = local.accounts.events.email
-    event_filters {
-      attribute = "bucket"
-      value     = google_storage_bucket.pipeline.name
-    }
-  }
+moved {
+  from = google_cloud_run_v2_service_iam_member.call_watch["scheduler"]
+  to   = google_cloud_run_v2_service_iam_member.scheduler_calls_watch
 }
 
 # The daily call is an event too, in CloudEvents' structured form: the function has one way in.
@@ -68,7 +51,7 @@ resource "google_cloud_scheduler_job" "watch" {
   schedule         = var.watch_schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "600s"
-  depends_on       = [google_cloud_run_v2_service_iam_member.call_watch]
+  depends_on       = [google_cloud_run_v2_service_iam_member.scheduler_calls_watch]
 
   retry_config {
     retry_count          = 3
@@ -79,7 +62,7 @@ resource "google_cloud_scheduler_job" "watch" {
 
   http_target {
     http_method = "POST"
-    uri         = google_cloudfunctions2_function.watch.service_config[0].uri
+    uri         = module.watch.url
     headers     = { "Content-Type" = "application/cloudevents+json" }
     body = base64encode(jsonencode({
       specversion = "1.0"
@@ -91,7 +74,7 @@ resource "google_cloud_scheduler_job" "watch" {
 
     oidc_token {
       service_account_email = local.accounts.scheduler.email
-      audience              = google_cloudfunctions2_function.watch.service_config[0].uri
+      audience              = module.watch.url
     }
   }
 }

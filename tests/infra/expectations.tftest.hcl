@@ -42,40 +42,40 @@ run "plan" {
 
   # validate
   assert {
-    condition     = google_cloudfunctions2_function.validate.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.validate.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location)
+    condition     = module.validate.function.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && module.validate.function.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location)
     error_message = "validate acts on finalized objects, in the bucket's region"
   }
   assert {
-    condition     = google_cloudfunctions2_function.validate.service_config[0].timeout_seconds <= 540 && tonumber(google_cloudfunctions2_function.validate.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= google_cloudfunctions2_function.validate.service_config[0].timeout_seconds - 35
+    condition     = module.validate.function.service_config[0].timeout_seconds <= 540 && tonumber(module.validate.function.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= module.validate.function.service_config[0].timeout_seconds - 35
     error_message = "validate must end by itself before the platform ends it"
   }
   assert {
-    condition     = google_cloudfunctions2_function.validate.service_config[0].max_instance_request_concurrency == tonumber(google_cloudfunctions2_function.validate.service_config[0].environment_variables["THREADS"]) && google_cloudfunctions2_function.validate.service_config[0].max_instance_count <= 20
+    condition     = module.validate.function.service_config[0].max_instance_request_concurrency == tonumber(module.validate.function.service_config[0].environment_variables["THREADS"]) && module.validate.function.service_config[0].max_instance_count <= 20
     error_message = "validate's concurrency is bounded"
   }
   assert {
-    condition     = google_cloudfunctions2_function.validate.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    condition     = module.validate.function.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
     error_message = "validate is not reached from outside"
   }
 
   # batch
   assert {
-    condition     = google_cloudfunctions2_function.batch.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.batch.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location) && google_cloudfunctions2_function.batch.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY"
-    error_message = "batch acts on finalized objects, in the bucket's region, until it has answered"
+    condition     = module.batch.function.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && module.batch.function.event_trigger[0].trigger_region == lower(google_storage_bucket.pipeline.location)
+    error_message = "batch acts on finalized objects, in the bucket's region"
   }
   assert {
-    condition     = google_cloudfunctions2_function.batch.service_config[0].timeout_seconds <= 540 && tonumber(google_cloudfunctions2_function.batch.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= google_cloudfunctions2_function.batch.service_config[0].timeout_seconds - 35
+    condition     = module.batch.function.service_config[0].timeout_seconds <= 540 && tonumber(module.batch.function.service_config[0].environment_variables["DEADLINE_SECONDS"]) <= module.batch.function.service_config[0].timeout_seconds - 35
     error_message = "batch must end by itself before the platform ends it"
   }
   assert {
-    condition     = google_cloudfunctions2_function.batch.service_config[0].max_instance_request_concurrency == 1 && google_cloudfunctions2_function.batch.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    condition     = module.batch.function.service_config[0].max_instance_request_concurrency == 1 && module.batch.function.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
     error_message = "batch answers one file at a time and is not reached from outside"
   }
 
   # watch
   assert {
-    condition     = google_cloudfunctions2_function.watch.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && google_cloudfunctions2_function.watch.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY" && google_cloudfunctions2_function.watch.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
-    error_message = "watch acts on finalized objects until it has, and is not reached from outside"
+    condition     = module.watch.function.event_trigger[0].event_type == "google.cloud.storage.object.v1.finalized" && module.watch.function.service_config[0].ingress_settings == "ALLOW_INTERNAL_ONLY"
+    error_message = "watch acts on finalized objects and is not reached from outside"
   }
   assert {
     condition     = google_cloud_scheduler_job.watch.http_target[0].headers["Content-Type"] == "application/cloudevents+json" && jsondecode(base64decode(google_cloud_scheduler_job.watch.http_target[0].body)).type == "watch.look.v1"
@@ -137,7 +137,7 @@ run "made" {
   command = apply
 
   assert {
-    condition     = google_cloudfunctions2_function.validate.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY"
+    condition     = alltrue([for called in [module.validate, module.batch, module.watch] : called.function.event_trigger[0].retry_policy == "RETRY_POLICY_RETRY"])
     error_message = "events must be tried again"
   }
   assert {
@@ -151,10 +151,10 @@ run "made" {
   assert {
     condition = length(distinct([
       google_cloudfunctions2_function.train[0].service_config[0].service_account_email,
-      google_cloudfunctions2_function.validate.service_config[0].service_account_email,
-      google_cloudfunctions2_function.validate.event_trigger[0].service_account_email,
-      google_cloudfunctions2_function.batch.service_config[0].service_account_email,
-      google_cloudfunctions2_function.watch.service_config[0].service_account_email,
+      module.validate.function.service_config[0].service_account_email,
+      module.validate.function.event_trigger[0].service_account_email,
+      module.batch.function.service_config[0].service_account_email,
+      module.watch.function.service_config[0].service_account_email,
       google_cloudfunctions2_function.train[0].build_config[0].service_account,
       local.accounts.staging.email, local.accounts.production.email, local.accounts.scheduler.email,
       local.accounts.delivery.email, local.accounts.checks.email,

@@ -79,7 +79,11 @@ class Workspace:
 
     def plan(self, **variables: Any) -> dict[str, Any]:
         """The planned resources by address, each with its values. Raises AssertionError with what terraform said."""
-        result = self.refused_or_planned(**variables)
+        return {change["address"]: change["change"]["after"] for change in self.changes(**variables)}
+
+    def changes(self, *options: str, **variables: Any) -> list[dict[str, Any]]:
+        """What is planned for each resource, as `terraform show -json` writes it."""
+        result = self.refused_or_planned(*options, **variables)
         assert result.status == 0, result.text
         shown = subprocess.run(
             [self.terraform, f"-chdir={self.infra}", "show", "-json", "plan"],
@@ -89,18 +93,13 @@ class Workspace:
             timeout=120,
             check=True,
         )
-        document = json.loads(shown.stdout)
-        return {
-            change["address"]: change["change"]["after"]
-            for change in document["resource_changes"]
-            if change["mode"] == "managed"
-        }
+        return [change for change in json.loads(shown.stdout)["resource_changes"] if change["mode"] == "managed"]
 
-    def refused_or_planned(self, **variables: Any) -> Result:
-        """`terraform plan` with these variables beside those that are always needed."""
+    def refused_or_planned(self, *options: str, **variables: Any) -> Result:
+        """`terraform plan` with these options, and these variables beside those that are always needed."""
         given = {**self.needed, **variables}
         (self.infra / "terraform.tfvars.json").write_text(json.dumps(given))
-        return self.run("plan", "-no-color", "-input=false", "-out=plan")
+        return self.run("plan", "-no-color", "-input=false", "-out=plan", *options)
 
 
 def with_the_job(workspace: Workspace, **variables: Any) -> dict[str, Any]:

@@ -96,10 +96,15 @@ class Recorded(Mapping[str, str]):
         return len(self._values)
 
 
+def function_service(plan: Plan, name: str) -> dict[str, Any]:
+    functions = of_type(plan, "google_cloudfunctions2_function")
+    address = next(address for address, values in functions.items() if values["name"] == f"tabular-{name}")
+    found: dict[str, Any] = functions[address]["service_config"][0]
+    return found
+
+
 def function_environment(plan: Plan, name: str) -> dict[str, str]:
-    address = f"google_cloudfunctions2_function.{name}{'[0]' if name == 'train' else ''}"
-    values = of_type(plan, "google_cloudfunctions2_function")[address]
-    found: dict[str, str] = values["service_config"][0]["environment_variables"]
+    found: dict[str, str] = function_service(plan, name)["environment_variables"]
     return found
 
 
@@ -138,7 +143,7 @@ def test_every_variable_that_is_set_is_read_and_every_one_that_is_read_is_set(
 
 def test_a_misspelt_variable_is_caught(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    workspace.change("validate.tf", "DEADLINE_SECONDS ", "DEADLINE_SECOND ")
+    workspace.change("modules/event_function/main.tf", "DEADLINE_SECONDS ", "DEADLINE_SECOND ")
     values = function_environment(workspace.get().plan(), "validate")
     recorded = Recorded(values)
     ValidateSettings.from_env(recorded)
@@ -171,8 +176,7 @@ BY_EVENT = [("validate", ValidateSettings), ("batch", BatchSettings), ("watch", 
 
 @pytest.mark.parametrize(("name", "settings"), BY_EVENT)
 def test_a_function_of_events_gives_up_before_the_platform_ends_it(plan: Plan, name: str, settings: Any) -> None:
-    config = of_type(plan, "google_cloudfunctions2_function")[f"google_cloudfunctions2_function.{name}"]
-    timeout = config["service_config"][0]["timeout_seconds"]
+    timeout = function_service(plan, name)["timeout_seconds"]
     deadline = settings.from_env(function_environment(plan, name)).deadline_seconds
     assert deadline <= timeout - 30
 

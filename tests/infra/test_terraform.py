@@ -218,6 +218,47 @@ def test_every_variable_and_output_is_described_and_every_variable_typed() -> No
             assert kind == "output" or re.search(r"^  type +=", body, re.M), f"{path.name}: {name} has no type"
 
 
+MOVED = {
+    **{f"google_cloudfunctions2_function.{name}": f"module.{name}" for name in ("validate", "batch", "watch")},
+    "google_cloud_run_v2_service_iam_member.events_call_validate": "module.validate",
+    "google_cloud_run_v2_service_iam_member.events_call_batch": "module.batch",
+    'google_cloud_run_v2_service_iam_member.call_watch["events"]': "module.watch",
+    'google_cloud_run_v2_service_iam_member.call_watch["scheduler"]': "google_cloud_run_v2_service_iam_member",
+}
+"""Where a function of events and its callers were before they were a module's, and where they are now."""
+
+
+def in_state(address: str) -> dict[str, Any]:
+    """One resource of the root, as Terraform's state file holds it (version 4 of its format)."""
+    kind, name, *key = re.findall(r"[\w-]+", address)
+    instance = {"schema_version": 0, "attributes": {"name": "x"}, **({"index_key": key[0]} if key else {})}
+    provider = 'provider["registry.terraform.io/hashicorp/google"]'
+    return {"mode": "managed", "type": kind, "name": name, "provider": provider, "instances": [instance]}
+
+
+def test_what_was_deployed_before_the_module_was_made_is_moved_and_not_made_anew(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path).get()
+    resources = [in_state(address) for address in MOVED if not address.endswith('["scheduler"]')]
+    resources[-1]["instances"] += in_state('google_cloud_run_v2_service_iam_member.call_watch["scheduler"]')[
+        "instances"
+    ]
+    resources[-1]["each"] = "map"
+    state = {
+        "version": 4,
+        "terraform_version": "1.5.0",
+        "serial": 1,
+        "lineage": "x",
+        "outputs": {},
+        "resources": resources,
+    }
+    (workspace.infra / "terraform.tfstate").write_text(json.dumps(state))
+    changes = [change for change in workspace.changes("-refresh=false") if "previous_address" in change]
+    assert {change["previous_address"] for change in changes} == {*MOVED}
+    for change in changes:
+        assert change["address"].startswith(MOVED[change["previous_address"]])
+        assert change["change"]["actions"] == ["update"]
+
+
 def wrong_argument(workspace: Workspace) -> str:
     workspace.change("schedule.tf", "attempt_deadline", "attempt_dead_line")
     return workspace.run("validate", "-no-color").text
@@ -229,7 +270,7 @@ def public_bucket(workspace: Workspace) -> str:
 
 
 def missing_retry(workspace: Workspace) -> str:
-    workspace.change("validate.tf", '    retry_policy          = "RETRY_POLICY_RETRY"\n', "")
+    workspace.change("modules/event_function/main.tf", '    retry_policy          = "RETRY_POLICY_RETRY"\n', "")
     return workspace.run("test", "-no-color", "-filter=tests/expectations.tftest.hcl").text
 
 
