@@ -101,7 +101,7 @@ def test_a_setting_that_a_function_would_refuse_is_told_before_the_local_cloud_s
         monkeypatch.setenv(proxies, "")
     monkeypatch.setenv("LOCAL_STATE", str(tmp_path / "state"))
     monkeypatch.setenv(name, found)
-    monkeypatch.setattr(up.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
     assert up.main([]) == 2
     assert capsys.readouterr().out.startswith(f"cannot start: environment variable {name} must be ")
     assert not (tmp_path / "state").exists()
