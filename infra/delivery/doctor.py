@@ -1,8 +1,7 @@
 """`make doctor`: what this computer lacks to run the project and to deploy it, and what a Google Cloud project lacks.
 
-A list with the command that mends each; ends with 1 where something is missing, of which make makes 2. It reads, and
-changes nothing. It runs
-on old Pythons and without any of our packages, since that is what it has to tell.
+A list with the command that mends each; ends with 1 where something is missing, which `make` turns into a 2. It reads,
+and changes nothing. It runs on old Pythons and without any of our packages, since that is what it has to tell.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ def test_the_alerts_that_are_priced_are_those_that_are_planned(workspace: Worksp
     readme = (ROOT / "infra" / "README.md").read_text(encoding="utf-8")
     priced = [int(number) for number in re.findall(r"(\d+) (?:more )?metric references?", readme)]
     always = references(plan)
-    with_slo, with_job = (workspace.plan(**more) for more in ({"slo": {}}, {"train_as": "job"}))
+    with_slo, with_job = workspace.plan(slo={}), workspace.plan(train_as="job")
     assert priced == [always, references(with_job) - always, references(with_slo) - always]
 
 
