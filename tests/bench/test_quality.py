@@ -1,5 +1,6 @@
 """What the bench of quality does before and after the systems are trained: the tables and the verdict."""
 
+import time
 from argparse import ArgumentTypeError
 
 import numpy as np
@@ -80,3 +81,13 @@ def test_the_verdict_counts_who_is_close_and_names_the_worst() -> None:
     assert "the worst is j, -0.0200" in quality.verdict(gaps)[0]
     assert not quality.verdict({**gaps, "h": -0.006})[1]
     assert not quality.verdict({**gaps, "j": -0.021})[1]
+
+
+def test_seconds_of_processor_time_do_not_pass_while_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    for clock in ("monotonic", "perf_counter"):
+        monkeypatch.setattr(time, clock, getattr(time, clock))  # restored afterwards
+    quality.count_processor_time()
+    began, since = time.monotonic(), time.perf_counter()
+    time.sleep(0.5)
+    assert time.monotonic() - began < 0.25
+    assert time.perf_counter() - since < 0.25
