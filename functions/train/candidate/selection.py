@@ -183,7 +183,8 @@ def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:
         if feature.categories is not None:
             unseen = sorted(set(held_out.features[feature.name].dropna().map(str)) - set(feature.categories))
             if unseen:
-                reaction = "refuses them" if feature.on_unknown == "refuse" else "answers them with a warning"
+                refused = 'refuses them; with on_unknown = "warn" in the spec it answers them with a warning'
+                reaction = refused if feature.on_unknown == "refuse" else "answers them with a warning"
                 names = ", ".join(map(repr, unseen[:5])) + (f" and {len(unseen) - 5} more" if unseen[5:] else "")
                 sentences.append(f"feature {feature.name!r}: only rows held out have {names}; serving {reaction}")
     return sentences

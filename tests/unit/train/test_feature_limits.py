@@ -66,5 +66,12 @@ def test_a_category_that_only_rows_held_out_have_is_told() -> None:
     features = describe_features(COLUMNS, rows(*"ababab"), spec)
     assert unseen_categories(features, rows("a", None, "b")) == []
     assert unseen_categories(features, rows("c", "a", "d", "c")) == [
-        "feature 'city': only rows held out have 'c', 'd'; serving refuses them"
+        "feature 'city': only rows held out have 'c', 'd'; serving refuses them; "
+        'with on_unknown = "warn" in the spec it answers them with a warning'
+    ]
+    answered = describe_features(
+        COLUMNS, rows(*"ababab"), DatasetSpec(name="n", source="t.csv", target="y", on_unknown="warn")
+    )
+    assert unseen_categories(answered, rows("c")) == [
+        "feature 'city': only rows held out have 'c'; serving answers them with a warning"
     ]
