@@ -42,6 +42,8 @@ class Google:
     services: Services = field(default_factory=Services)
     on_job: Callable[[], None] = lambda: None
     jobs: set[str] = field(default_factory=set)
+    run_jobs: dict[str, Json] = field(default_factory=dict)
+    """Of Cloud Run; none, since training is a function here."""
     refusals: list[str] = field(default_factory=list)
 
     def require(self, account: str, permission: str, thing: str = "project") -> None:
@@ -224,6 +226,7 @@ ANSWERS: Mapping[str, tuple[str, Answer]] = {
     ),
     "pubsub.projects.subscriptions.patch": ("pubsub.subscriptions.update", _update_subscription),
     "pubsub.projects.subscriptions.setIamPolicy": ("pubsub.subscriptions.setIamPolicy", _set_policy),
+    "run.namespaces.jobs.get": ("run.jobs.get", _of("run_jobs")),
     "run.namespaces.revisions.get": (
         "run.revisions.get",
         lambda google, request: google.services.revision(request.name.rpartition("/")[2]),
