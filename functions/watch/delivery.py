@@ -219,7 +219,7 @@ def _require_answers(labelled: Labelled, serving: str, replays: Mapping[str, obj
 
 def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datetime) -> None:
     """Leave the reasons beside the file, unless those of a newer one are there. Raises TransientError."""
-    problems = error.problems if isinstance(error, InvalidDataset) else (str(error),)
+    problems = [str(problem) for problem in error.problems] if isinstance(error, InvalidDataset) else [str(error)]
     rejection = LabelRejection(
         schema_version=SCHEMA_VERSION,
         rejected_at=now,

@@ -77,7 +77,7 @@ def test_a_number_of_too_many_digits_is_told() -> None:
 
 def test_labels_that_would_take_the_memory_of_the_watch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     text = (ROOT / "infra" / "terraform" / "watch.tf").read_text(encoding="utf-8")
-    (given,) = re.findall(r'available_memory += "(\d+)Gi"', text)
+    (given,) = re.findall(r'memory += "(\d+)Gi"', text)
     assert int(given) * 2**30 == labels.MEMORY_BYTES
     bucket = MemoryStore()
     promote(bucket)

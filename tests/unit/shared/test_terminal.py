@@ -20,6 +20,7 @@ COMMANDS = sorted(
 )
 WITHOUT_OPTIONS = {
     "functions.batch.pipeline",  # needs Apache Beam, which has an environment of its own
+    "functions.train.job",  # its settings are in the environment
     "functions.train.spec_reference",
     "functions.train.tracking.mlflow_process",
     "tests.smoke",
