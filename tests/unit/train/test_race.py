@@ -301,9 +301,9 @@ class Slow(LinearRegression):  # type: ignore[misc]
 
 
 def test_an_opening_that_would_not_fit_on_the_fewest_folds_takes_none_from_the_others() -> None:
-    """Twenty seconds a fit, of which five folds have twenty-two: skipping some would cost the others theirs."""
-    space = {"n_estimators": Choices((10_000, 5_000))}
-    opening = {"n_estimators": 10_000}
+    """Thirty seconds a fit, where the opening has twenty-two: skipping folds would cost the others theirs."""
+    space = {"n_estimators": Choices((15_000, 5_000))}
+    opening = {"n_estimators": 15_000}
     dear = Algorithm("Dear", lambda _: Slow(), space, 20.0, rounds="n_estimators", opening=opening, opens=True)
     with Workers(1).pool(partial(load, MODEL_ZOO[:2])) as pool:
         plan = SearchPlan(TUNING, SEED, pool, deadline=time.monotonic() + 60.0)
