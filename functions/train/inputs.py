@@ -98,9 +98,11 @@ def _gathered(
 ) -> tuple[Gathered, list[str]]:
     """The files of a list as one, and what to know of those that are left out."""
     notes: list[str] = []
-    uris = [uri for source in spec.source for uri in _expanded(store, bucket, dataset, source, notes)]
-    uris = list(dict.fromkeys(uris))
-    require_files_fit([_size(store, bucket, uri) for uri in uris], memory_bytes)
+    sizes: dict[str, int] = {}
+    for source in spec.source:
+        sizes |= _expanded(store, bucket, dataset, source, notes)
+    uris = list(sizes)
+    require_files_fit(list(sizes.values()), memory_bytes)
     with ThreadPoolExecutor(READERS) as readers:
         found = readers.map(lambda uri: _read(store, bucket, uri, "the data", MAX_BYTES).data, uris)
         files = [File(_shown(uri, dataset), data) for uri, data in zip(uris, found, strict=True)]
@@ -114,20 +116,22 @@ def _size(store: Store, bucket: str, uri: str) -> int:
     return found.size if found else 0
 
 
-def _expanded(store: Store, bucket: str, dataset: str, source: str, notes: list[str]) -> list[str]:
-    """The addresses that a name of the list stands for, in their order; none of files that the watch refused."""
+def _expanded(store: Store, bucket: str, dataset: str, source: str, notes: list[str]) -> dict[str, int]:
+    """The bytes of each file that a name of the list stands for, by address in order; none that the watch refused."""
     uri = layout.files_of(dataset, source)
     key = layout.key_in(bucket, uri)
     if not layout.is_pattern(source) or key is None:
-        return [uri]
+        return {uri: _size(store, bucket, uri)}
     prefix, pattern = layout.matching(key)
-    names = {info.name: info.generation for info in store.list(prefix)}
+    names = {info.name: info for info in store.list(prefix)}
     found = [name for name in sorted(names) if pattern.fullmatch(name)]
-    refused = [name for name in found if layout.is_label_file(name) and _is_refused(store, name, names[name])]
+    refused = [
+        name for name in found if layout.is_label_file(name) and _is_refused(store, name, names[name].generation)
+    ]
     notes += [f"{name} was refused, see {layout.label_rejection(name)}, and is left out" for name in refused]
     if not found:
         notes.append(f"{source} names no file yet")
-    return [layout.address(bucket, name) for name in found if name not in refused]
+    return {layout.address(bucket, name): names[name].size for name in found if name not in refused}
 
 
 def _is_refused(store: Store, name: str, generation: int) -> bool:

@@ -6,8 +6,7 @@ locals {
     production = { min_instances = var.predict_min_instances }
   }
   # Answers 200 on every path, so the probes pass before there is an image of ours and a model for it to load.
-  placeholder     = "us-docker.pkg.dev/cloudrun/container/hello"
-  job_placeholder = "us-docker.pkg.dev/cloudrun/container/job" # prints a line and ends
+  placeholder = "us-docker.pkg.dev/cloudrun/container/hello"
 }
 
 module "predict" {

@@ -2,9 +2,8 @@
 # under the same account.
 
 locals {
-  train_is_job = var.train_as == "job"
-  # What Cloud Scheduler calls, in its words.
-  train_called = local.train_is_job ? "job" : "function"
+  train_is_job    = var.train_as == "job"
+  job_placeholder = "us-docker.pkg.dev/cloudrun/container/job" # prints a line and ends
 
   train_environment = merge(
     {

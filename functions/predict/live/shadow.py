@@ -22,11 +22,11 @@ MOST_ROWS = 256
 
 
 def compared(
-    champion: VerifiedRun, theirs: Vector, predictions: Sequence[float] | Vector, times: Sequence[int] | None = None
+    champion: VerifiedRun, theirs: Vector, predictions: Sequence[float], times: Sequence[int] | None = None
 ) -> ShadowCounts:
     """How far the challenger's predictions, `theirs` (n,), are from the champion's, each row asked `times` (n,) often.
 
-    A difference is told in half widths of the champion's interval. Where the challenger fails, NaN, is counted.
+    A difference is told in half widths of the champion's interval. Rows on which it fails, NaN, are counted.
     """
     finite = np.isfinite(theirs)
     weights = np.ones(len(theirs), dtype=np.int64) if times is None else np.array(times, dtype=np.int64)
