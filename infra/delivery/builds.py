@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from infra.delivery import bundles, options
-from infra.delivery.cloud_run import IMAGE
+from infra.delivery.cloud_run import IMAGE, find_image
 from infra.delivery.commands import do
-from infra.delivery.errors import exit_code
+from infra.delivery.errors import Stopped, exit_code
 from shared import terminal
 
 CONFIGS = Path(__file__).resolve().parent
@@ -29,6 +29,19 @@ def build_image(project: str, region: str, name: str, address: str, bundle: str 
     """Push the image of a bundle in build/ as `address`. Raises Stopped."""
     source = bundles.BUILD / f"{bundle}.zip"
     _submit(project, region, name, "build", source, IMAGES, f"--substitutions=_IMAGE={address}")
+
+
+def require_image(
+    project: str, region: str, name: str, repository: str, tag: str, *, image: str = IMAGE, bundle: str = "predict"
+) -> str:
+    """`REPOSITORY/IMAGE@sha256:…` of a tag, built from the bundle where it is not there yet. Raises Stopped."""
+    found = find_image(repository, tag, image)
+    if found is None:
+        build_image(project, region, name, f"{repository}/{image}:{tag}", bundle)
+        found = find_image(repository, tag, image)
+    if found is None:
+        raise Stopped(f"the build ended well, but {repository}/{image}:{tag} is not there")
+    return found
 
 
 def _submit(project: str, region: str, name: str, account: str, source: Path, config: Path, *more: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.delivery import builds, bundles, dead_letters, first_model, options, training, variables
-from infra.delivery.cloud_run import IMAGE, CloudRunService, find_image, tag_image, tested_tag
+from infra.delivery.cloud_run import CloudRunService, tag_image, tested_tag
 from infra.delivery.commands import do
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_tools
@@ -130,16 +130,9 @@ class Deploy:
 
     def _image(self) -> None:
         tag = f"src-{self.digests['predict'][:16]}"
-        repository = self.outputs["repository"]
-        found = find_image(repository, tag)
-        if found is None:
-            target = self.target
-            builds.build_image(target.project, target.region, target.name, f"{repository}/{IMAGE}:{tag}")
-            found = find_image(repository, tag)
-        if found is None:
-            raise Stopped(f"the build ended well, but {repository}/{IMAGE}:{tag} is not there")
-        self.image = found
-        print(f"  {found}")
+        target, repository = self.target, self.outputs["repository"]
+        self.image = builds.require_image(target.project, target.region, target.name, repository, tag)
+        print(f"  {self.image}")
 
     def _training(self) -> None:
         target = self.target

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import builds, bundles, newest, options
-from infra.delivery.cloud_run import find_image
 from infra.delivery.commands import do, find
-from infra.delivery.errors import Stopped, exit_code
+from infra.delivery.errors import exit_code
 from shared import terminal
 
 BUNDLE, IMAGE = "training", "train"
@@ -25,23 +24,12 @@ def deliver(project: str, region: str, name: str, repository: str) -> None:
     if runs is None:
         print("  training is a function here, and its bundle was deployed", flush=True)
         return
-    image = _built(project, region, name, repository)
+    tag = f"src-{bundles.build(BUNDLE)[:16]}"
+    image = builds.require_image(project, region, name, repository, tag, image=IMAGE, bundle=BUNDLE)
     if runs == image:
         print(f"  {job} runs {image} already", flush=True)
     else:
         do("gcloud", "run", "jobs", "update", job, f"--image={image}", *place, "--quiet")
-
-
-def _built(project: str, region: str, name: str, repository: str) -> str:
-    """The image of this checkout's sources, which is built unless it is there. Raises Stopped."""
-    tag = f"src-{bundles.build(BUNDLE)[:16]}"
-    found = find_image(repository, tag, IMAGE)
-    if found is None:
-        builds.build_image(project, region, name, f"{repository}/{IMAGE}:{tag}", BUNDLE)
-        found = find_image(repository, tag, IMAGE)
-    if found is None:
-        raise Stopped(f"the build ended well, but {repository}/{IMAGE}:{tag} is not there")
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
