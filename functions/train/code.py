@@ -1,22 +1,18 @@
 """Which code trains: a digest of its sources and of the libraries that decide what a model is; names a run."""
 
-import ast
 import hashlib
-import threading
 import time
-from functools import cache
 from pathlib import Path
 
 from functions.train import CODE_VERSION
 from functions.train.candidate.manifest import installed_versions
 from shared.errors import PermanentError
+from shared.imports import imports
 
 ROOT = Path(__file__).resolve().parents[2]
 STORY = "functions/train/pipeline.py"
 OURS = ("functions", "shared")
 LOADED_AT = time.time()
-_ONE_PARSER = threading.Lock()
-"""`ast.parse` in two threads at once raises SystemError in Python 3.11: https://github.com/python/cpython/issues/106905"""
 
 
 class CodeChanged(PermanentError):
@@ -51,26 +47,9 @@ def sources(root: Path) -> list[Path]:
         path = waiting.pop()
         if path not in found and path.is_file():
             found.add(path)
-            waiting += [_module(root, name) for name in _imported(path.read_text(encoding="utf-8"))]
+            names = imports(path.read_text(encoding="utf-8"))
+            waiting += [_module(root, name) for name in names if name.split(".")[0] in OURS]
     return sorted(found)
-
-
-@cache
-def _imported(source: str) -> tuple[str, ...]:
-    """Names of our modules; of `from package import name` also the name, which may be a module too.
-
-    Kept for each text, since every call of a process asks for it: parsing them all takes a second.
-    """
-    with _ONE_PARSER:
-        tree = ast.parse(source)
-    found: list[str] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found.extend(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in OURS:
-            found.append(node.module)
-            found.extend(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(found)
 
 
 def _module(root: Path, name: str) -> Path:

@@ -8,19 +8,18 @@ code alone.
 """
 
 import argparse
-import ast
 import hashlib
 import os
 import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from infra.delivery.errors import Stopped, exit_code
 from infra.options import OneLineParser
 from shared import terminal
+from shared.imports import imports
 
 FUNCTIONS = ("train", "validate", "predict", "batch", "watch")
 IMAGES = {"predict": "predict", "training": "train"}
@@ -118,26 +117,13 @@ def _shared(root: Path, names: Sequence[str]) -> list[Path]:
     found: set[Path] = set()
     waiting = [root / name for name in names]
     while waiting:
-        for module in _imports(waiting.pop().read_text(encoding="utf-8")):
+        for module in imports(waiting.pop().read_text(encoding="utf-8")):
             path = root / Path(*module.split(".")).with_suffix(".py")
             if module.split(".")[0] == "shared" and path not in found and path.is_file():
                 found.add(path)
                 waiting.append(path)
     faces = {folder / "__init__.py" for path in found for folder in path.parents if root / "shared" in folder.parents}
     return [root / "shared" / "__init__.py", *sorted(found | faces)]
-
-
-@cache
-def _imports(source: str) -> tuple[str, ...]:
-    """What the text of a module imports. Kept, since most of `shared` stands in several bundles."""
-    found: list[str] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found.extend(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
-            found.append(node.module)
-            found.extend(f"{node.module}.{alias.name}" for alias in node.names)
-    return tuple(found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.imports import imports as imports_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 HOMES = {
@@ -29,15 +31,9 @@ def sources(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def imports(path: Path) -> Iterator[str]:
+def imports(path: Path) -> tuple[str, ...]:
     """Every imported module of a file, `from a import b` counted as a and a.b, at any depth of the code."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import; absolute ones work in every bundle"
-            yield node.module or ""
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return imports_of(path.read_text(encoding="utf-8"))
 
 
 def is_below(module: str, package: str) -> bool:
@@ -46,6 +42,18 @@ def is_below(module: str, package: str) -> bool:
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def test_imports_are_absolute() -> None:
+    """Those work in every bundle, in the containers and here alike."""
+    relative = [
+        name(path)
+        for folder in ("shared", "functions", "infra")
+        for path in sources(folder)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
 
 
 def test_shared_imports_no_function_and_no_infrastructure() -> None:

@@ -10,6 +10,7 @@ import pytest
 from shared import logs, metrics
 from shared.env import Environment
 from shared.errors import SettingsError
+from shared.imports import imports
 
 
 def test_a_missing_variable_is_named() -> None:
@@ -76,3 +77,8 @@ def test_r2_is_undefined_rather_than_flattering(target: list[float]) -> None:
 )
 def test_a_year_is_a_year_and_a_price_a_price(value: float, shown: str) -> None:
     assert metrics.plain(value) == shown
+
+
+def test_what_a_module_imports_is_read_at_any_depth_of_its_code() -> None:
+    source = "import a.b\ndef f():\n    from c import d as e, g\n    import h as i\n# import j\ntext = 'import k'\n"
+    assert set(imports(source)) == {"a.b", "c", "c.d", "c.g", "h"}
