@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-TABLES = (".csv", ".parquet")
+from shared.media_types import TABLES
 
 
 class OneLineParser(argparse.ArgumentParser):

@@ -13,7 +13,7 @@ from shared import layout
 from shared.codec import decode, encode
 from shared.documents import Challenge, Ended
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
-from shared.pointers import JSON
+from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store, write_once
 from shared.stored import read_bytes, read_document
 

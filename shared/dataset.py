@@ -24,9 +24,9 @@ from shared.documents import (
 )
 from shared.errors import InvalidDataset
 from shared.formats import FormatSpec, ReadingSpec, cell_format, format_rules
+from shared.media_types import TABLES
 from shared.metrics import R2, SCIKIT_LEARN_NAMES, SCORINGS
 
-ENDINGS = (".csv", ".parquet")
 MAX_SPEC_BYTES = 256 * 2**10
 MAX_KEY_DOTS = 32
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
@@ -355,7 +355,7 @@ def _rules_of_source(spec: DatasetSpec) -> list[tuple[bool, str]]:
         return _rules_of_list(spec.source)
     if spec.in_bigquery:
         return [_bound(spec)]
-    ends = spec.source.endswith(ENDINGS)
+    ends = spec.source.endswith(tuple(TABLES))
     found = f"found {spec.source!r}; a table of BigQuery begins with {layout.BIGQUERY}"
     return [(ends, f"source must end in .csv or .parquet, {found}")]
 
@@ -368,7 +368,7 @@ def _rules_of_list(sources: tuple[str, ...]) -> list[tuple[bool, str]]:
         plain = not any(part in name for part in ("**", "[", "//")) or name.startswith("gs://")
         inside = not name.startswith("/") and ".." not in name.split("/")
         said = f"source lists files that end in .csv or .parquet, of whose names * and ? may stand for parts; {name!r}"
-        rules.append((name.endswith(ENDINGS) and not name.startswith(layout.BIGQUERY), f"{said} is none"))
+        rules.append((name.endswith(tuple(TABLES)) and not name.startswith(layout.BIGQUERY), f"{said} is none"))
         rules.append((plain and inside, f"{said} is none beside the spec"))
         rules.append((sources.count(name) == 1, f"source lists {name!r} more than once"))
     return rules

@@ -41,13 +41,28 @@ class SettingsError(PermanentError):
     reason = "bad_settings"
 
 
+class Settled(str):
+    """The sentence of a problem that a line of [features] settles: `lines` are those that may be said as they stand."""
+
+    lines: tuple[str, ...]
+
+    def __new__(cls, sentence: str, lines: Sequence[str]) -> "Settled":
+        made = super().__new__(cls, sentence)
+        made.lines = tuple(lines)
+        return made
+
+
 class InvalidDataset(PermanentError):
-    """The spec or the table is not usable; `problems` holds one sentence each, all of them."""
+    """The spec or the table is not usable.
+
+    `problems`: one plain sentence each, all of them, fit for a document; `lines`: those of [features] that settle some.
+    """
 
     reason = "invalid_dataset"
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)
+        self.problems = tuple(str(problem) for problem in problems)
+        self.lines = tuple(line for problem in problems if isinstance(problem, Settled) for line in problem.lines)
         super().__init__("; ".join(self.problems))
 
 

@@ -6,6 +6,8 @@ import secrets
 from datetime import UTC, datetime
 from typing import Literal
 
+from shared.media_types import TABLES
+
 Stage = Literal["staging", "production"]
 STAGES: tuple[Stage, ...] = ("staging", "production")
 
@@ -37,7 +39,6 @@ CARD_PAGE = "card.html"
 
 BATCH_INPUT = "batch/in/"
 BATCH_OUTPUT = "batch/out/"
-BATCH_FORMATS = ("csv", "parquet")
 PLAN = "plan.json"
 OUTCOME = "outcome.json"
 SUCCESS = "_SUCCESS.json"
@@ -136,8 +137,8 @@ def batch_format(key: str) -> str | None:
     name = key.removeprefix(BATCH_INPUT)
     if name == key or not name or name.endswith("/"):
         return None
-    suffix = name.rpartition(".")[2].lower()
-    return suffix if suffix in BATCH_FORMATS and len(name) > len(suffix) + 1 else ""
+    ending = f".{name.rpartition('.')[2].lower()}"
+    return ending[1:] if ending in TABLES and len(name) > len(ending) else ""
 
 
 def batch_folder(key: str, generation: int) -> str:

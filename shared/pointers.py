@@ -17,10 +17,10 @@ from shared.codec import decode
 from shared.documents import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
+from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store, write_once
 from shared.stored import most_bytes, read_bytes
 
-JSON = "application/json"
 MAX_POINTER_BYTES = most_bytes(Pointer)
 
 

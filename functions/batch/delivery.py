@@ -15,7 +15,7 @@ from shared.batches import BatchInput, BatchOutcome, BatchPlan
 from shared.codec import encode
 from shared.errors import IntegrityError, ObjectMissing, PermanentError, PreconditionFailed
 from shared.events import StorageEvent
-from shared.pointers import JSON
+from shared.media_types import JSON
 from shared.store import CREATE_ONLY, ObjectInfo, Store
 from shared.stored import read_document
 

@@ -15,7 +15,7 @@ from shared.batches import BatchInput, BatchOutcome, BatchPlan, Cut, PartDone, P
 from shared.codec import decode, encode
 from shared.documents import SCHEMA_VERSION
 from shared.errors import ObjectMissing, PreconditionFailed
-from shared.pointers import JSON
+from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store, write_once
 from shared.stored import read_bytes
 

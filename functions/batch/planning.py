@@ -16,6 +16,7 @@ from shared.batches import BatchInput, BatchPlan, Engine, Format
 from shared.dataset import nearest, normalized
 from shared.documents import SCHEMA_VERSION, Pointer
 from shared.layout import STAGES, Stage
+from shared.media_types import TABLES
 from shared.problems import Refusal, shortened
 from shared.serving.arrow_rows import meaningless
 from shared.serving.loaded_model import VerifiedRun, verified_run
@@ -80,7 +81,7 @@ def planned_run(store: Store, plan: BatchPlan) -> VerifiedRun:
 def _format(name: str) -> Format:
     found = layout.batch_format(name)
     if not found:
-        expected = " or ".join(f".{suffix}" for suffix in layout.BATCH_FORMATS)
+        expected = " or ".join(TABLES)
         raise BatchRefused("unknown_format", [f"expected a file whose name ends in {expected}"])
     return cast(Format, found)
 

@@ -19,13 +19,12 @@ from shared import layout
 from shared.batches import BatchOutcome, BatchPlan, Cut, PartDone
 from shared.codec import decode, digest, encode
 from shared.errors import PreconditionFailed
-from shared.pointers import JSON
+from shared.media_types import JSON, TABLES
 from shared.serving.loaded_model import VerifiedRun
 from shared.store import CREATE_ONLY, Store
 from shared.stored import read_document
 
 MEBIBYTE = 2**20
-MEDIA_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 
 
 def work(store: Store, plan: BatchPlan, threads: int = 1) -> BatchOutcome:
@@ -52,7 +51,7 @@ def write_part(store: Store, plan: BatchPlan, run: VerifiedRun, piece: Piece) ->
     except UnicodeDecodeError as error:  # Parquet's text is not looked at before
         raise unreadable(error) from None
     name = layout.batch_part(folder, piece.cut.number, plan.format)
-    stored = _kept(store, name, found.data, MEDIA_TYPES[plan.format])
+    stored = _kept(store, name, found.data, TABLES[f".{plan.format}"])
     done = PartDone(
         cut=piece.cut,
         next=piece.next,

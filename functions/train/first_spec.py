@@ -15,7 +15,6 @@ from shared.dataset import DatasetSpec, nearest
 from shared.errors import InvalidDataset
 from shared.formats import ReadingSpec
 from shared.metrics import plain
-from shared.tables.advice import Settled
 from shared.tables.reading import Column, Table, read_table
 from shared.tables.sheet import Sheet, read_sheet
 
@@ -95,11 +94,10 @@ def _without_gaps(table: Table, spec: DatasetSpec, sheet: Sheet) -> Iterator[str
 def _unreadable(sheet: Sheet, error: InvalidDataset) -> Iterator[str]:
     yield "# It cannot be read yet. To settle first:"
     yield from (f"#   {problem}" for problem in error.problems)
-    lines = [line for problem in error.problems if isinstance(problem, Settled) for line in problem.lines]
-    if lines:
+    if error.lines:
         yield "#"
         yield "# [features] # one line of a column may be said"
-        yield from (f"# {line}" for line in lines)
+        yield from (f"# {line}" for line in error.lines)
     yield "#"
     yield f"# {len(sheet.lines):,} rows; the columns are:"
     for name, cells in sheet.columns.items():

@@ -24,13 +24,13 @@ from shared.errors import (
     PreconditionFailed,
     WrongEncoding,
 )
+from shared.media_types import PARQUET
 from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store, write_once
 from shared.stored import read_document
 from shared.tables.reading import Table, read_table
 from shared.tables.table_size import MEMORY_BYTES, require_files_fit
 
-PARQUET = ".parquet"
 READERS = 8
 Export = Callable[[DatasetSpec, datetime], bytes]
 """The rows of a spec in BigQuery, as of a moment, as Parquet."""
@@ -88,8 +88,8 @@ def read_inputs(
 
 
 def _snapshot(store: Store, bucket: str, spec: DatasetSpec, data: bytes) -> DatasetSpec:
-    key = layout.snapshot(digest(data).sha256, PARQUET)
-    write_once(store, key, data, "application/vnd.apache.parquet")
+    key = layout.snapshot(digest(data).sha256, ".parquet")
+    write_once(store, key, data, PARQUET)
     return replace(spec, source=layout.address(bucket, key), query=None)
 
 

@@ -23,6 +23,7 @@ from shared.errors import (
     PreconditionFailed,
     TransientError,
 )
+from shared.media_types import JSON
 from shared.store import Store
 from shared.stored import read_document, read_to_replace
 
@@ -168,7 +169,7 @@ class Held:
             expires_at=utc_now() + timedelta(seconds=self._seconds if seconds is None else seconds),
             progress=self.progress(),
         )
-        info = self._store.write(self._name, encode(lease), if_generation=generation, content_type="application/json")
+        info = self._store.write(self._name, encode(lease), if_generation=generation, content_type=JSON)
         return info.generation
 
 

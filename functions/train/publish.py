@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from shared import layout
 from shared.codec import encode
 from shared.documents import Manifest
+from shared.media_types import JSON
 from shared.store import Store, write_once
 
-CONTENT_TYPES = {".json": "application/json", ".html": "text/html; charset=utf-8", ".gz": "application/gzip"}
+CONTENT_TYPES = {".json": JSON, ".html": "text/html; charset=utf-8", ".gz": "application/gzip"}
 
 
 def publish(store: Store, manifest: Manifest, files: Mapping[str, bytes]) -> None:

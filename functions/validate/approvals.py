@@ -11,7 +11,7 @@ from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Approval
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
-from shared.pointers import JSON
+from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store
 from shared.stored import read_document
 

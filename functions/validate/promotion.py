@@ -17,6 +17,7 @@ from shared.codec import decode, encode
 from shared.documents import SCHEMA_VERSION, Decision, FileDigest, Manifest, Pointer
 from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed, TransientError
 from shared.layout import Stage
+from shared.media_types import JSON
 from shared.pointers import Current
 from shared.run_files import verified_object
 from shared.store import ObjectInfo, Store
@@ -119,7 +120,7 @@ def _swap(store: Store, stage: Stage, current: Current, data: bytes) -> bool:
     _record(store, current)
     key = layout.pointer(stage)
     try:
-        store.write(key, data, if_generation=current.generation, content_type=pointers.JSON)
+        store.write(key, data, if_generation=current.generation, content_type=JSON)
     except PreconditionFailed:
         try:
             return store.read(key, max_bytes=pointers.MAX_POINTER_BYTES).data == data

@@ -4,7 +4,7 @@ from functions.validate.promotion import ATTEMPTS
 from shared.codec import encode
 from shared.documents import Rejection
 from shared.errors import PreconditionFailed, TransientError
-from shared.pointers import JSON
+from shared.media_types import JSON
 from shared.store import Store
 from shared.stored import most_bytes, read_to_replace
 

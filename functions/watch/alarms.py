@@ -9,10 +9,10 @@ from shared import layout, logs
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION
 from shared.errors import PreconditionFailed
+from shared.media_types import JSON
 from shared.monitoring import Alarm, Standing, WatchReport
 from shared.store import CREATE_ONLY, Store
 
-JSON = "application/json"
 PUBLISH_SECONDS = 10.0
 
 

@@ -21,6 +21,7 @@ from shared import challenges, layout, logs, pointers
 from shared.challenges import Current
 from shared.documents import Challenge, Ended, Manifest, Pointer
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.media_types import JSON
 from shared.monitoring import LATENCY_US, LiveBlock
 from shared.store import CREATE_ONLY, Store
 from shared.stored import read_bytes, read_document
@@ -176,7 +177,7 @@ def _asked_to_promote(store: Store, found: Tried, said: str) -> bool:
     words = {"by": "watch", "why": said[:200]}
     expected = marker.generation if marker else CREATE_ONLY
     try:
-        store.write(layout.MARKER, data, if_generation=expected, content_type=pointers.JSON, metadata=words)
+        store.write(layout.MARKER, data, if_generation=expected, content_type=JSON, metadata=words)
     except PreconditionFailed:
         return False
     return True

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from functions.watch import challenger, look
-from functions.watch.alarms import JSON, Listeners, alarm_of, raise_alarm
+from functions.watch.alarms import Listeners, alarm_of, raise_alarm
 from functions.watch.habit import DAYS
 from functions.watch.look import FIRST_WEEK, HISTORY_DAYS, Watched, day_before, figures, sentence, traffic_of
 from functions.watch.page import publish_page
@@ -18,6 +18,7 @@ from shared.codec import decode, encode
 from shared.documents import Profile
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
+from shared.media_types import JSON
 from shared.monitoring import LiveBlock, WatchReport
 from shared.pointers import Kept
 from shared.run_files import promised, staged_manifest, verified

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from functions.watch.alarms import JSON, Listeners, raise_alarm
+from functions.watch.alarms import Listeners, raise_alarm
 from functions.watch.attribution import Served, run_at, served
 from functions.watch.challenger import judge_quality
 from functions.watch.counts import cells_of
@@ -37,6 +37,7 @@ from shared.errors import (
 )
 from shared.events import StorageEvent
 from shared.layout import Stage
+from shared.media_types import JSON, PARQUET
 from shared.monitoring import NOTHING_SERVES, Alarm, LabelRejection, Likeness, Performance
 from shared.run_files import staged_manifest
 from shared.serving.loaded_model import VerifiedRun
@@ -44,7 +45,6 @@ from shared.store import CREATE_ONLY, Store
 from shared.stored import read_to_replace
 from shared.tables.cells import in_lines
 
-PARQUET = "application/vnd.apache.parquet"
 ATTEMPTS = 8
 Found = TypeVar("Found", bound=Document)
 
@@ -219,14 +219,14 @@ def _require_answers(labelled: Labelled, serving: str, replays: Mapping[str, obj
 
 def _reject(store: Store, event: StorageEvent, error: PermanentError, now: datetime) -> None:
     """Leave the reasons beside the file, unless those of a newer one are there. Raises TransientError."""
-    problems = [str(problem) for problem in error.problems] if isinstance(error, InvalidDataset) else [str(error)]
+    problems = error.problems if isinstance(error, InvalidDataset) else (str(error),)
     rejection = LabelRejection(
         schema_version=SCHEMA_VERSION,
         rejected_at=now,
         name=event.name,
         generation=event.generation,
         reason=error.reason,
-        problems=tuple(problems[:100]),
+        problems=problems[:100],
     )
     # where nothing serves yet there is nothing for a person to mend, and nobody is to be woken
     log = logs.warning if isinstance(error, NothingServes) else logs.error

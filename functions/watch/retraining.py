@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared import layout, logs
 from shared.codec import encode
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed, TransientError
+from shared.media_types import JSON
 from shared.monitoring import Alarm, Retraining
 from shared.store import CREATE_ONLY, Store
 from shared.stored import read_document
@@ -18,7 +19,6 @@ from shared.stored import read_document
 if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
 
-JSON = "application/json"
 OLD = timedelta(days=2)
 """An alarm that was delivered so late is told, and asks for nothing."""
 CALL_SECONDS = 30.0

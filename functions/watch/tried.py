@@ -12,8 +12,8 @@ from shared import challenges, layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Challenge
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.media_types import JSON
 from shared.monitoring import Course
-from shared.pointers import JSON
 from shared.store import CREATE_ONLY, Store
 from shared.stored import read_document
 

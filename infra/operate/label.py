@@ -11,12 +11,12 @@ from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number, table
 from shared import layout, terminal
 from shared.errors import PipelineError
+from shared.media_types import TABLES
 from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
 from shared.store import Store
 
 POLL_SECONDS = 0.5
 VERDICT_SECONDS = 300.0
-MEDIA_TYPES = {".csv": "text/csv", ".parquet": "application/vnd.apache.parquet"}
 Say = Callable[[str], None]
 
 
@@ -24,7 +24,7 @@ def drop(store: Store, file: Path) -> tuple[str, int]:
     """Copy the file below labels/; its key and generation."""
     kind = file.suffix.lower()
     key = f"{layout.LABELS}{file.stem}{kind}"
-    return key, store.write(key, file.read_bytes(), if_generation=None, content_type=MEDIA_TYPES[kind]).generation
+    return key, store.write(key, file.read_bytes(), if_generation=None, content_type=TABLES[kind]).generation
 
 
 def verdict(store: Store, key: str, generation: int, seconds: float) -> Performance:

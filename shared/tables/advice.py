@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from shared.cells import day_in
 from shared.documents import CellFormat
+from shared.errors import Settled
 from shared.tables.cells import number_in, writing_of
 
 MOST_SHOWN = 3
@@ -38,16 +39,9 @@ class Advice:
         said = "say " + " or ".join(f"[features] {line}" for line in self.lines)
         return f"{said} with the words that mean no value" if self.unfinished else said
 
-
-class Settled(str):
-    """The sentence of a problem that a line of [features] settles: `lines` are those that may be said as they stand."""
-
-    lines: tuple[str, ...]
-
-    def __new__(cls, sentence: str, advice: Advice) -> "Settled":
-        made = super().__new__(cls, sentence)
-        made.lines = () if advice.unfinished else advice.lines
-        return made
+    def settles(self, sentence: str) -> Settled:
+        """The sentence of the problem, with the lines that need no word more."""
+        return Settled(sentence, () if self.unfinished else self.lines)
 
 
 def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from shared.cells import day_in, truth_in
 from shared.documents import CellFormat, Kind
-from shared.tables.advice import Advice, Settled, to_read_dates, to_read_missing, to_read_numbers
+from shared.tables.advice import Advice, to_read_dates, to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, Writing, in_lines, is_compact_date, number_in, writing_of
 from shared.tables.sheet import Cells
 
@@ -135,7 +135,7 @@ def _interrupted(column: RawColumn) -> str:
         f"feature {column.name!r} holds numbers, but not in {column.unread(column.number)}; correct them, empty them, "
         f'{_or(advice)}or say kind = "categorical" in the spec'
     )
-    return Settled(sentence, advice)
+    return advice.settles(sentence)
 
 
 def _marked(column: RawColumn) -> str:
@@ -144,7 +144,7 @@ def _marked(column: RawColumn) -> str:
         f"feature {column.name!r} holds numbers that are not written plainly in {column.unread(column.number)}; "
         f'{PLAIN_NUMBERS}, {_or(advice)}or say kind = "categorical" in the spec'
     )
-    return Settled(sentence, advice)
+    return advice.settles(sentence)
 
 
 def _dates(column: RawColumn) -> str:
@@ -157,7 +157,7 @@ def _dates(column: RawColumn) -> str:
         f"{_or(advice)}turn them into numbers (an age, a month, days since), list it in drop, or say "
         f'kind = "{"numeric" if numbers else "categorical"}" in the spec'
     )
-    return Settled(sentence, advice)
+    return advice.settles(sentence)
 
 
 def _or(advice: Advice) -> str:

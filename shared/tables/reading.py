@@ -19,7 +19,7 @@ from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
 from shared.documents import CellFormat, Kind
 from shared.errors import InvalidDataset
-from shared.tables.advice import Settled, to_read_missing, to_read_numbers
+from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
 from shared.tables.row_hashes import side_contents
@@ -236,7 +236,7 @@ def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]
             else to_read_missing(spec.target, column.counts, column.number)
         )
         sentence = f"target {spec.target!r} is not a finite number in {column.unread(column.number)}; {PLAIN_NUMBERS}"
-        problems.append(Settled(f"{sentence}, or {advice}" if advice.lines else sentence, advice))
+        problems.append(advice.settles(f"{sentence}, or {advice}" if advice.lines else sentence))
         return []
     values = [number for cell in column.cells if cell is not None and (number := column.number(cell)) is not None]
     if not missing and len(set(values)) == 1:

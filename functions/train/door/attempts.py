@@ -6,6 +6,7 @@ from shared.clock import utc_now
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Attempt, AttemptStatus
 from shared.errors import PipelineError
+from shared.media_types import JSON
 from shared.problems import Refusal
 from shared.store import Store, write_once
 
@@ -29,7 +30,7 @@ def keep(store: Store, attempt: Attempt) -> None:
     """Write it, create-only, or warn: the answer does not depend on it."""
     try:
         key = layout.attempt(layout.new_run_id(attempt.ended_at))
-        write_once(store, key, encode(attempt), "application/json")
+        write_once(store, key, encode(attempt), JSON)
     except PipelineError as error:
         logs.warning(f"how the call ended was not kept: {error}", reason="attempt_not_kept")
 

@@ -53,7 +53,7 @@ def _refused(refusal: Refusal) -> Refusal:
 def _permanent(error: PermanentError) -> Refusal:
     logs.error(str(error)[:4000], reason=error.reason)
     if isinstance(error, InvalidDataset):
-        return Refusal(422, [Problem("", error.reason, str(problem)) for problem in error.problems])
+        return Refusal(422, [Problem("", error.reason, problem) for problem in error.problems])
     return refuse(422 if error.reason == "no_selectable_model" else 500, error.reason, str(error))
 
 

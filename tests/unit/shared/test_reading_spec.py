@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -57,6 +58,16 @@ NUMBERS = {
     "?": ["?" if i % 4 == 0 else str(i / 8) for i in range(ROWS)],
     "inf": ["inf" if i % 5 == 0 else str(i / 8) for i in range(ROWS)],
 }
+
+
+@pytest.mark.parametrize("place", ["a feature", "the target"])
+def test_a_refusal_can_be_kept_as_json_and_has_the_lines_that_settle_it_beside_its_sentences(place: str) -> None:
+    """msgspec writes no subclass of str, which is how a sentence carries its lines."""
+    cells, targets = (NUMBERS["euro"], ()) if place == "a feature" else ([str(i) for i in range(ROWS)], NUMBERS["euro"])
+    with pytest.raises(InvalidDataset) as refused:
+        read(cells, "", targets)
+    [sentence] = msgspec.json.decode(msgspec.json.encode(refused.value.problems))
+    assert list(refused.value.lines) == advised(sentence) != []
 
 
 @pytest.mark.parametrize("name", NUMBERS)

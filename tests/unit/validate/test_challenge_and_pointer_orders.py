@@ -19,6 +19,7 @@ from functions.watch.quality import Judgement, Look
 from shared import challenges, layout, pointers
 from shared.codec import digest
 from shared.documents import Decision, Then
+from shared.media_types import JSON
 from shared.store import Store
 from tests.candidates import Candidate, build, digests, publish, run_id
 from tests.memory_store import MemoryStore
@@ -65,7 +66,7 @@ def release(minute: int, marker: int) -> Release:
 def asks(store: Store, minute: int, *, by: str) -> int:
     """Copy a pointer to the marker, whatever stands there, as `gsutil cp` does."""
     words = {"by": by}
-    info = store.write(layout.MARKER, b"%d" % minute, if_generation=None, content_type=pointers.JSON, metadata=words)
+    info = store.write(layout.MARKER, b"%d" % minute, if_generation=None, content_type=JSON, metadata=words)
     return info.generation
 
 
@@ -112,7 +113,7 @@ def served() -> MemoryStore:
     marker = asks(store, CHAMPION, by="Grace")
     assert promote(store, "production", release(CHAMPION, marker), lambda: NOW) == "promoted"
     staged = pointers.read_current(store, "production").data
-    store.write(challenge_of(TRIED, 10).source, staged, if_generation=None, content_type=pointers.JSON)
+    store.write(challenge_of(TRIED, 10).source, staged, if_generation=None, content_type=JSON)
     return store
 
 
