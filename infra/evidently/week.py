@@ -24,12 +24,13 @@ from functions.train.pipeline import split
 from functions.watch.labels import Labelled, read_labels
 from functions.watch.ledger import arrived_at, said_in
 from functions.watch.replay import Runs, known_runs, load_run
+from infra.operate.ending import exit_code
 from infra.operate.reproduce import inputs_of
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser, number
 from shared import layout, terminal
 from shared.clock import utc_now
-from shared.errors import InvalidDataset, ObjectMissing, PipelineError
+from shared.errors import InvalidDataset, ObjectMissing
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.table_rows import read_table
 from shared.store import Store
@@ -132,11 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=OUT, help="the page (.local/evidently.html)")
     options = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
-    try:
-        found = week(store, options.days, utc_now())
-    except PipelineError as error:
-        print(f"evidently: {error}", file=sys.stderr)
-        return 1
+    return exit_code(parser.prog, lambda: _page(week(store, options.days, utc_now()), options))
+
+
+def _page(found: Week, options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as name:
         write(found, Path(name))
         options.out.parent.mkdir(parents=True, exist_ok=True)

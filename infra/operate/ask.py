@@ -9,17 +9,17 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 import requests
 
+from infra.operate.ending import exit_code
 from infra.operate.served import CannotTell, bucket_of, current, document, store_of
 from infra.options import OneLineParser, number
 from shared import layout
 from shared.documents import Pointer, Rejection
-from shared.errors import ObjectMissing, PipelineError
+from shared.errors import ObjectMissing
 from shared.store import Store
 
 POLL_SECONDS = 0.5
@@ -41,14 +41,13 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
     bucket = bucket_of(parser, dict(os.environ))
     store = store_of(bucket)
     environ = dict(os.environ)
-    try:
+
+    def work() -> None:
         generation = ask(store, bucket, source(store, options), environ, print, metadata=words(environ))
         pointer = verdict(store, generation, print, options.wait)
         print(when_served(pointer, environ, options.wait))
-    except PipelineError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return exit_code(parser.prog, work)
 
 
 def words(environ: Mapping[str, str]) -> dict[str, str]:

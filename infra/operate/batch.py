@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from infra.operate.ending import exit_code
 from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number, table
 from shared import layout, terminal
 from shared.batches import BatchOutcome, BatchPlan, PartDone, PartFile
 from shared.codec import digest
-from shared.errors import ObjectMissing, PipelineError
+from shared.errors import ObjectMissing
 from shared.store import ObjectInfo, Store
 
 POLL_SECONDS = 0.5
@@ -138,11 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wait", type=number(0, 86400), default=ANSWER_SECONDS, metavar="SECONDS", help="(3600)")
     options = parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))
-    try:
-        return _run(options, bucket, print)
-    except PipelineError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    return exit_code(parser.prog, lambda: _run(options, bucket, print))
 
 
 if __name__ == "__main__":

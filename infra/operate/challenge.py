@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 
 from infra.operate.ask import POLL_SECONDS, VERDICT_SECONDS, Say, ask, words
+from infra.operate.ending import exit_code, show
 from infra.operate.served import CannotTell, bucket_of, current, document, shown, store_of
 from infra.options import OneLineParser, number
 from shared import challenges, layout, terminal
 from shared.documents import Challenge, Rejection
-from shared.errors import PipelineError
 from shared.store import Store
 
 TERMS = ("mode", "percent", "days", "then")
@@ -75,23 +75,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="for the verdict (300)"
     )
     options = parser.parse_args(arguments)
-    environ: Mapping[str, str] = dict(os.environ)
-    bucket = bucket_of(parser, dict(environ))
-    store = store_of(bucket)
-    try:
-        champion = current(store, "production")
-        if current(store, "staging") is None:
-            raise CannotTell("staging serves nothing yet: train a model first ('make retrain')")
-        metadata = {**terms(options), **words(environ)}
-        generation = ask(
-            store, bucket, layout.pointer("staging"), environ, print, marker=layout.CHALLENGE_MARKER, metadata=metadata
-        )
-        challenge = begun_or_stopped(store, generation, print, options.wait)
-        print("\n".join(lines(challenge, champion.run_id if champion else None)))
-    except PipelineError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    environ = dict(os.environ)
+    bucket = bucket_of(parser, environ)
+    return exit_code(parser.prog, lambda: _challenge(store_of(bucket), bucket, environ, options))
+
+
+def _challenge(store: Store, bucket: str, environ: Mapping[str, str], options: argparse.Namespace) -> None:
+    champion = current(store, "production")
+    if current(store, "staging") is None:
+        raise CannotTell("staging serves nothing yet: train a model first ('make retrain')")
+    metadata = {**terms(options), **words(environ)}
+    generation = ask(
+        store, bucket, layout.pointer("staging"), environ, print, marker=layout.CHALLENGE_MARKER, metadata=metadata
+    )
+    challenge = begun_or_stopped(store, generation, print, options.wait)
+    show(lines(challenge, champion.run_id if champion else None))
 
 
 if __name__ == "__main__":

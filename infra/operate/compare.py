@@ -3,16 +3,17 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from infra.operate.comparison import Side, compare
+from infra.operate.ending import exit_code, show
 from infra.operate.rollback import run_id
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
 from shared import layout, run_files, terminal
 from shared.codec import decode_gzip
 from shared.documents import Holdout, Manifest
-from shared.errors import IntegrityError, ObjectMissing, PipelineError
+from shared.errors import IntegrityError, ObjectMissing
 from shared.store import Store
 
 HOLDOUT_ITEMS = 50_000_000
@@ -47,16 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=run_id, required=True, metavar="RUN_ID", help=f"the {which} run")
     options: argparse.Namespace = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
-    try:
-        first, second = find(store, options.run), find(store, options.other)
-        newer, older = sorted((first.manifest, second.manifest), key=lambda one: one.run_id, reverse=True)
-        holdout = rows_of(store, newer) or rows_of(store, older)
-        for line in compare(first, second, holdout):
-            print(line)
-    except PipelineError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: show(_compared(store, options.run, options.other)))
+
+
+def _compared(store: Store, run: str, other: str) -> Iterator[str]:
+    first, second = find(store, run), find(store, other)
+    newer, older = sorted((first.manifest, second.manifest), key=lambda manifest: manifest.run_id, reverse=True)
+    return compare(first, second, rows_of(store, newer) or rows_of(store, older))
 
 
 if __name__ == "__main__":

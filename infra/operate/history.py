@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from infra.operate.challenge import lines as of_challenge
+from infra.operate.ending import exit_code, show
 from infra.operate.served import CannotTell, bucket_of, current, history, shown, store_of
 from infra.operate.unserved import unserved
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
 from shared.documents import Pointer
-from shared.errors import PipelineError
 from shared.layout import Stage
 from shared.pointers import Kept, at
 from shared.store import Store
@@ -102,17 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--at", type=instant, metavar="MOMENT", help="what served then, e.g. 2026-11-01T00:00:00Z")
     options = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
-    try:
-        if options.at:
-            lines = moment(store, options.stage, options.at)
-        else:
-            lines = everything(store, options.stage) if options.all else listing(store, options.stage)
-        for line in lines:
-            print(line)
-    except PipelineError as error:
-        print(f"history: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if options.at:
+        lines = moment(store, options.stage, options.at)
+    else:
+        lines = everything(store, options.stage) if options.all else listing(store, options.stage)
+    return exit_code(parser.prog, lambda: show(lines))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from infra.operate.ending import exit_code, show
 from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number, table
 from shared import layout, terminal
-from shared.errors import PipelineError
 from shared.media_types import TABLES
 from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
 from shared.store import Store
@@ -83,15 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--wait", type=number(0, 3600), default=VERDICT_SECONDS, metavar="SECONDS", help="(300)")
     options: argparse.Namespace = parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))
-    store = store_of(bucket)
-    try:
-        key, generation = drop(store, options.file)
-        print(f"{layout.address(bucket, key)} is there; waiting for watch ...")
-        print("\n".join(lines(verdict(store, key, generation, options.wait))))
-    except PipelineError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: _label(store_of(bucket), bucket, options))
+
+
+def _label(store: Store, bucket: str, options: argparse.Namespace) -> None:
+    key, generation = drop(store, options.file)
+    print(f"{layout.address(bucket, key)} is there; waiting for watch ...")
+    show(lines(verdict(store, key, generation, options.wait)))
 
 
 if __name__ == "__main__":

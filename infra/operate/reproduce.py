@@ -28,6 +28,7 @@ from functions.train.search.workers import DASK, LOKY
 from functions.train.settings import SearchSettings
 from infra.operate.compare import find
 from infra.operate.comparison import Side
+from infra.operate.ending import exit_code
 from infra.operate.rollback import run_id
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser, whole
@@ -35,7 +36,7 @@ from shared import layout, run_files, terminal
 from shared.codec import digest
 from shared.dataset import parse_spec
 from shared.documents import Manifest
-from shared.errors import ObjectMissing, PipelineError
+from shared.errors import ObjectMissing
 from shared.model_runtime import Model
 from shared.store import Download, Store
 
@@ -152,12 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=whole(1, 1024), default=cpu_count(), metavar="N", help="processes (all)")
     options = parser.parse_args(arguments)
     store = store_of(bucket_of(parser, dict(os.environ)))
-    try:
-        with Bars(Console()) as bars:
-            around, found = reproduce(store, options.run, options.jobs, bars)
-    except PipelineError as error:
-        print(f"reproduce: {error}", file=sys.stderr)
-        return 1
+    return exit_code(parser.prog, lambda: _reproduce(store, options.run, options.jobs))
+
+
+def _reproduce(store: Store, run: str, jobs: int) -> int:
+    with Bars(Console()) as bars:
+        around, found = reproduce(store, run, jobs, bars)
     for line in around:
         print(f"not as it was: {line}")
     for line in found:

@@ -10,11 +10,11 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from infra.operate.ending import exit_code, show
 from infra.operate.served import bucket_of, document, store_of
 from infra.options import OneLineParser
 from shared import layout, terminal
 from shared.documents import Manifest
-from shared.errors import PipelineError
 from shared.store import Store
 
 FOLDERS = (layout.candidate("")[:-1], *(f"{stage}/" for stage in layout.STAGES))
@@ -55,13 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="snapshots", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))
-    try:
-        for line in lines(store_of(bucket), bucket):
-            print(line)
-    except PipelineError as error:
-        print(f"snapshots: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code(parser.prog, lambda: show(lines(store_of(bucket), bucket)))
 
 
 if __name__ == "__main__":

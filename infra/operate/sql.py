@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.operate.ending import exit_code
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
 from shared import terminal
-from shared.errors import ObjectMissing, PipelineError
+from shared.errors import ObjectMissing
 from shared.store import Store
 
 if TYPE_CHECKING:
@@ -133,11 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, nargs="?", help="a query; without one the tables are listed")
     options = parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))
-    try:
-        return _run(options, bucket)
-    except PipelineError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
+    return exit_code(parser.prog, lambda: _run(options, bucket))
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from infra.operate.challenge import lines as of_challenge
+from infra.operate.ending import exit_code
 from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
 from infra.operate.watched import WatchStatus, watched, what_next
 from infra.operate.watched import lines as watched_lines
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
 from shared.documents import Decision, Manifest
-from shared.errors import PipelineError
 from shared.layout import STAGES, Stage
 from shared.store import Store
 
@@ -131,15 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options: argparse.Namespace = parser.parse_args(arguments)
     bucket = bucket_of(parser, dict(os.environ))
     store = store_of(bucket)
-    try:
+
+    def work() -> None:
         status = look(store)
-    except PipelineError as error:
-        print(f"status: {error}", file=sys.stderr)
-        return 1
-    print(
-        json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else "\n".join(lines(status, bucket))
-    )
-    return 0
+        as_json = json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else ""
+        print(as_json or "\n".join(lines(status, bucket)))
+
+    return exit_code(parser.prog, work)
 
 
 if __name__ == "__main__":
