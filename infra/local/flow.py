@@ -13,9 +13,9 @@ from typing import Any
 
 import requests
 
-from infra.local.settings import JOB, LocalSettings
 from infra.operate.ask import ask
 from infra.operate.served import CannotTell
+from infra.settings import JOB, LocalSettings
 from shared import layout
 from shared.beside import files_beside
 from shared.codec import decode

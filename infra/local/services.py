@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import requests
 
 from infra.delivery.terraform import commit
-from infra.local.processes import ManagedProcess, accepts_connections
-from infra.local.settings import HOST, JOB, LOCATION, LOOK_JOB, PROJECT, SCHEDULER_ACCOUNT, LocalSettings
+from infra.local.processes import ManagedProcess
 from infra.operate.retrain import client
+from infra.ports import accepts_connections
+from infra.settings import HOST, JOB, LOCATION, LOOK_JOB, PROJECT, SCHEDULER_ACCOUNT, LocalSettings
 from shared.events import FINALIZED
 
 if TYPE_CHECKING:

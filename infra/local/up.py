@@ -22,12 +22,13 @@ from rich.console import Console
 
 from functions.predict.settings import PredictSettings
 from functions.train.settings import TrainSettings
-from infra.local.clients import past_proxies
+from infra.clients import past_proxies
 from infra.local.flow import Flow, StageFailed
 from infra.local.in_words import in_words
-from infra.local.processes import ProcessFailed, Supervisor, inherited, port_is_free
+from infra.local.processes import ProcessFailed, Supervisor, inherited
 from infra.local.services import all_services, create_jobs
-from infra.local.settings import HOST, LocalSettings, Ports, variable
+from infra.ports import port_is_free
+from infra.settings import HOST, LocalSettings, Ports, variable
 from shared import terminal
 from shared.errors import InvalidDataset, PipelineError, SettingsError
 from shared.layout import STAGES

@@ -21,11 +21,11 @@ import requests
 
 from functions.train.tracking.tracked import VERDICT, Standing, TrackedRun, decode_run
 from functions.train.tracking.trackers import QUIET, SQLITE, MlflowTracker, without_credentials
-from infra.local.processes import accepts_connections, port_is_free
-from infra.local.settings import HOST, LocalSettings
 from infra.operate.served import CannotTell, store_of
 from infra.operate.standing import Standings
 from infra.options import OneLineParser, number
+from infra.ports import accepts_connections, port_is_free
+from infra.settings import HOST, LocalSettings
 from shared import layout, terminal
 from shared.clock import utc_now
 from shared.errors import InvalidDocument, ObjectMissing, PipelineError

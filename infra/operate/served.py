@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from infra.local.clients import past_proxies
+from infra.clients import past_proxies
 from infra.options import OneLineParser
 from shared import layout, pointers
 from shared.codec import decode

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.clients import boto_file, gcloud_environment
+from infra.clients import boto_file, gcloud_environment
 from tests.local_storage import LocalStorage
 from tests.tools import require
 

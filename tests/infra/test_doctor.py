@@ -15,7 +15,7 @@ from types import ModuleType
 import pytest
 
 from infra.delivery import doctor, required
-from infra.local.settings import Ports
+from infra.settings import Ports
 from shared import terminal
 from tests.tools import require
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from infra.local.settings import LocalSettings, Ports, variable
+from infra.settings import LocalSettings, Ports, variable
 from tests.tools import ignored
 
 ROOT = Path(__file__).resolve().parents[2]

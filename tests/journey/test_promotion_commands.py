@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.clients import boto_file, gcloud_environment
+from infra.clients import boto_file, gcloud_environment
 from shared import layout
 from tests.candidates import build, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests.utils
 
-from infra.local.clients import past_proxies
+from infra.clients import past_proxies
 from tests.journey.local_cloud import ROOT, settings_for
 from tests.tools import DEAD_PROXIES
 

@@ -71,6 +71,12 @@ def test_a_function_imports_no_other_function(function: str) -> None:
     assert strangers == []
 
 
+def test_operators_commands_need_nothing_of_the_local_cloud_which_is_built_on_them() -> None:
+    found = [(name(path), module) for path in sources("infra/operate") for module in imports(path)]
+    assert found
+    assert [hit for hit in found if is_below(hit[1], "infra.local")] == []
+
+
 @pytest.mark.parametrize("library", sorted(HOMES))
 def test_a_library_has_one_home(library: str) -> None:
     users = {

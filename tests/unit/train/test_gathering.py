@@ -14,7 +14,7 @@ from functions.train.data.gathering import File, gather
 from functions.train.inputs import keep, read_inputs
 from infra.delivery.deploy import sources_of
 from infra.local.flow import Flow
-from infra.local.settings import LocalSettings
+from infra.settings import LocalSettings
 from shared import layout
 from shared.codec import digest, encode
 from shared.dataset import DatasetSpec, parse_spec

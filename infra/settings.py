@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from infra.local.clients import LOOPBACK, boto_file, gcloud_environment
+from infra.clients import LOOPBACK, boto_file, gcloud_environment
 from shared.env import Environment
 
 HOST = "127.0.0.1"
