@@ -40,6 +40,12 @@ FILLED = (
 )
 
 
+NARROWEST_WORDS = (
+    "Math.min(...[...document.querySelectorAll('.algorithms td:nth-last-child(-n+2)')].map(cell => cell.clientWidth))"
+)
+"""Pixels of the narrowest cell of parameters and notes: one of a word's width makes a row as tall as a phone."""
+
+
 @pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", PAPER)])
 def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> None:
     program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
@@ -52,6 +58,7 @@ def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> 
         page.goto(report.as_uri())
         assert page.evaluate(CUT if width > 360 else WIDER) == 0
         assert page.evaluate(FILLED) == 0
+        assert width > 360 or page.evaluate(NARROWEST_WORDS) >= 200
         drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
         assert drawn == [True] * 7
         assert set(asked) <= {"file", "data"}

@@ -242,6 +242,7 @@ td {{ font-variant-numeric: tabular-nums; }}
 .selected td {{ font-weight: 600; background: #e3f2fd; }} .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }}
 .pair figure {{ flex: 1 1 24rem; }} figure {{ margin: 1rem 0; overflow-x: auto; }}
 img {{ width: 100%; min-width: 36rem; }} .pair img {{ min-width: 20rem; }}
+@media screen and (max-width: 60rem) {{ .algorithms td:nth-last-child(-n+2) {{ min-width: 15rem; }} }}
 @page {{ margin: 14mm; }}
 @media print {{
  :root {{ font-size: 11px; color: #000; }} body {{ max-width: none; margin: 0; padding: 0; }}
@@ -259,7 +260,7 @@ model’s card</a>.</p>
 {weighed}
 <h2>All algorithms</h2>
 <figure><img alt="Cross-validated {score_label} of every algorithm" src="{leaderboard}"></figure>
-<div class="scroll"><table>
+<div class="scroll algorithms"><table>
 <thead><tr><th>Algorithm</th>{score_heading}<th>CV R² (mean ± sd)</th><th>Holdout R²</th><th>MAE</th><th>RMSE</th>
 <th>Fit (s)</th><th>Search (s)</th><th>Parameters</th><th>Note</th></tr></thead>
 <tbody>{algorithms}</tbody></table></div>
