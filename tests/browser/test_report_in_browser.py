@@ -41,7 +41,8 @@ FILLED = (
 
 
 NARROWEST_WORDS = (
-    "Math.min(...[...document.querySelectorAll('.algorithms td:nth-last-child(-n+2)')].map(cell => cell.clientWidth))"
+    "Math.min(...[...document.querySelector('.scroll').querySelectorAll('td:nth-last-child(-n+2)')]"
+    ".map(cell => cell.clientWidth))"
 )
 """Pixels of the narrowest cell of parameters and notes: one of a word's width makes a row as tall as a phone."""
 
