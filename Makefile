@@ -53,7 +53,9 @@ help: ## print this menu
 
 ## Try it, on this computer
 
-run: $(VENV)/.local-installed ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
+run: ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
+	@$(call FILE_NEEDED,DATASET)
+	@$(MAKE) -s $(VENV)/.local-installed
 	@$(if $(call on,FULL),export TRAIN_FULL=1;) \
 	exec $(BIN)/python -m infra.local.up $(if $(call on,ONCE),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
@@ -73,21 +75,26 @@ clean-local: ## forget the local cloud's state: bucket, runs, logs
 
 # What is asked of a caller comes before anything is installed.
 NEEDS = test -n "$($(1))" || { echo "usage: make $@ $(2)" >&2; exit 2; }
+FILE_NEEDED = test -z "$($(1))" || { test -d "$($(1))" && echo "make $@: $(1)='$($(1))' is a folder" >&2 && exit 2; \
+  test -e "$($(1))" || { echo "make $@: there is no file $(1)='$($(1))'" >&2; exit 2; }; }
 
 init: ## write a dataset.toml for a table: DATA=file TARGET=column
 	@$(call NEEDS,DATA,DATA=path/to/table.csv TARGET=column)
 	@$(call NEEDS,TARGET,DATA=path/to/table.csv TARGET=column)
+	@$(call FILE_NEEDED,DATA)
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk init "$(DATA)" "$(TARGET)" $(if $(OUT),--out "$(OUT)")
 
 check-data: ## say everything that is wrong with a table: DATASET=file
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml)
+	@$(call FILE_NEEDED,DATASET)
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk check "$(DATASET)"
 
 train: ## without a cloud: DATASET=file OUT=folder [BUDGET=s FULL=1]
 	@$(call NEEDS,DATASET,DATASET=path/to/dataset.toml OUT=folder)
 	@$(call NEEDS,OUT,DATASET=path/to/dataset.toml OUT=folder)
+	@$(call FILE_NEEDED,DATASET)
 	@$(MAKE) -s $(VENV)/.local-installed
 	@exec $(BIN)/python -m functions.train.desk train "$(DATASET)" "$(OUT)" $(if $(JOBS),--jobs "$(JOBS)") \
 	  $(if $(BUDGET),--budget "$(BUDGET)") $(if $(call on,FULL),--full)
@@ -126,16 +133,20 @@ challenge: $(VENV)/.local-installed ## try it beside production's [MODE=canary P
 	  $(if $(DAYS),--days "$(DAYS)") $(if $(THEN),--then "$(THEN)") $(if $(call on,STOP),--stop) \
 	  $(if $(WAIT),--wait "$(WAIT)")
 
-label: $(VENV)/.local-installed ## drop a file of labels; how the runs fare: FILE=march.csv
+label: ## drop a file of labels; how the runs fare: FILE=march.csv
 	@$(call NEEDS,FILE,FILE=path/to/labels.csv)
+	@$(call FILE_NEEDED,FILE)
+	@$(MAKE) -s $(VENV)/.local-installed
 	@$(BIN)/python -m infra.operate.label "$(FILE)" $(if $(WAIT),--wait "$(WAIT)")
 
 retrain: $(VENV)/.local-installed ## train now; wait for the verdict [JOB=name FORCE=1 WAIT=0]
 	@$(BIN)/python -m infra.operate.retrain $(if $(JOB),--job "$(JOB)") $(if $(WAIT),--wait "$(WAIT)") \
 	  $(if $(call on,FORCE),--force)
 
-batch: $(VENV)/.local-installed ## answer a file: FILE=x.csv [KEEP=id STAGE=staging OUT=y.csv]
+batch: ## answer a file: FILE=x.csv [KEEP=id STAGE=staging OUT=y.csv]
 	@$(call NEEDS,FILE,FILE=path/to/rows.csv [KEEP=id STAGE=staging OUT=file])
+	@$(call FILE_NEEDED,FILE)
+	@$(MAKE) -s $(VENV)/.local-installed
 	@$(BIN)/python -m infra.operate.batch "$(FILE)" $(if $(KEEP),--keep "$(KEEP)") $(if $(STAGE),--stage "$(STAGE)") \
 	  $(if $(OUT),--out "$(OUT)") $(if $(WAIT),--wait "$(WAIT)")
 
@@ -143,14 +154,16 @@ evidently: $(VENV)/.local-installed $(VENV)/.evidently-installed ## labelled row
 	@$(BIN)/python -m infra.evidently.week --python $(VENV)/evidently/bin/python $(if $(DAYS),--days "$(DAYS)") \
 	  $(if $(OUT),--out "$(OUT)")
 
-sql: $(VENV)/.local-installed ## query what is in the bucket: FILE=infra/sql/served.sql
+sql: ## query what is in the bucket: FILE=infra/sql/served.sql
+	@$(call FILE_NEEDED,FILE)
+	@$(MAKE) -s $(VENV)/.local-installed
 	@$(BIN)/python -m infra.operate.sql $(if $(FILE),"$(FILE)")
 
 mlflow: $(VENV)/.local-installed ## open every run in MLflow's own page [BUCKET=name]
 	@exec $(BIN)/python -m infra.operate.experiments $(if $(MLFLOW_PORT),--port "$(MLFLOW_PORT)")
 
-smoke: ## check a live service: URL=https://… [TOKEN=identity token]
-	@$(call NEEDS,URL,URL=https://… [TOKEN=identity token of a private one])
+smoke: ## check a live service: URL=https://x [TOKEN=identity token]
+	@$(call NEEDS,URL,URL=https://... [TOKEN=identity token of a private one])
 	@TOKEN="$(TOKEN)" $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON)) -m tests.smoke "$(URL)"
 
 ## Deploy to Google Cloud: PROJECT=my-project REGION=europe-west1 [NAME=tabular]
@@ -169,6 +182,7 @@ plan: ## show what deploy would change in the infrastructure
 
 deploy: ## from nothing to a tested staging, or go on [DATASET=file]
 	@$(DEPLOYMENT)
+	@$(call FILE_NEEDED,DATASET)
 	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
 
 release: ## production serves the tested image [PERCENT=10] [BACK=1]
@@ -208,8 +222,9 @@ lock: $(VENV)/.uv-installed ## compile requirements.txt from pyproject.toml [UPG
 audit: $(VENV)/.tests-installed $(VENV)/.audit-installed ## known holes of what is locked, and their fixes
 	@$(BIN)/python -m infra.audit.advisories
 
-sbom: $(VENV)/.audit-installed ## list what a function installs, as CycloneDX: FN=train
+sbom: ## list what a function installs, as CycloneDX: FN=train
 	@$(call NEEDS,FN,FN=predict)
+	@$(MAKE) -s $(VENV)/.audit-installed
 	@mkdir -p build && $(VENV)/audit/bin/cyclonedx-py requirements functions/$(FN)/requirements.txt --output-reproducible \
 	  --short-PURLs -o build/$(FN).cdx.json 2>/dev/null && echo build/$(FN).cdx.json
 

@@ -55,5 +55,9 @@ def spelled(error: UnicodeError) -> tuple[str, int]:
 
 
 def _ascii(character: str) -> str:
+    if character in SPELLINGS:
+        return SPELLINGS[character]
+    if (drawn := unicodedata.name(character, "")).startswith("BOX DRAWINGS "):  # tables and frames
+        return "+" if " AND " in drawn else "|" if drawn.endswith((" VERTICAL", " UP", " DOWN")) else "-"
     plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return SPELLINGS.get(character) or plain or "?"
+    return plain or "?"

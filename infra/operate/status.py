@@ -61,7 +61,8 @@ def look(store: Store) -> Status:
     found = tuple(
         watched(store, stage, served.run_id) for stage, served in zip(STAGES, (staging, production), strict=True)
     )
-    asked = what_next(found) or _next(staging, production, training)
+    withdrawn = any(kept.pointer.run_id == staging.run_id for kept in history(store, "production"))
+    asked = what_next(found) or _next(staging, production, training, withdrawn)
     return Status(staging, production, training, asked, told, found)
 
 
@@ -93,7 +94,8 @@ def _training(store: Store) -> Training | None:
     return Training(run_id, "passed" if decision.passed else "refused", failed_checks(decision))
 
 
-def _next(staging: StageStatus, production: StageStatus, training: Training | None) -> str:
+def _next(staging: StageStatus, production: StageStatus, training: Training | None, withdrawn: bool) -> str:
+    """`withdrawn`: production has served what staging serves, and went back from it where it serves another run."""
     if training is None:
         return "train a model: make retrain"
     if training.verdict == "waiting":
@@ -101,6 +103,11 @@ def _next(staging: StageStatus, production: StageStatus, training: Training | No
     if training.verdict == "refused" and (staging.run_id is None or training.run_id > staging.run_id):
         return "mend what the last training was refused for, then: make retrain"
     if staging.run_id is not None and staging.run_id != production.run_id:
+        if withdrawn:
+            return (
+                f"production went back from {staging.run_id}, which staging serves: mend what was wrong, then"
+                " make retrain; or make promote, to serve it again"
+            )
         return "let production serve what staging does: make promote"
     return "nothing: production serves what staging does"
 

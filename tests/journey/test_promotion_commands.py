@@ -95,6 +95,8 @@ def test_promote_rollback_and_forward_again(deployment: Deployment) -> None:
     back = run(deployment, "rollback")
     assert (back.returncode, deployment.serving("production")) == (0, run_id(1)), back
     assert f"-{run_id(1)}.json gs://{BUCKET}/promote/production.json" in back.stdout
+    advice = run(deployment, "status").stdout.splitlines()[-1]
+    assert f"production went back from {run_id(2)}, which staging serves" in advice
     refused(run(deployment, "rollback"), 1, f"nothing served before {run_id(1)} but what was rolled back from")
     forward = run(deployment, "rollback", "--to", run_id(2))
     assert (forward.returncode, deployment.serving("production")) == (0, run_id(2)), forward

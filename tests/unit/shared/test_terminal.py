@@ -60,6 +60,13 @@ def test_what_an_encoding_lacks_is_spelled_out(encoding: str) -> None:
     assert answer.stdout.decode(encoding).strip() == answer.stderr.decode(encoding).strip() == expected
 
 
+def test_the_frame_of_a_table_stays_one() -> None:
+    """As DuckDB and rich draw them."""
+    frame = "┌───┬───┐\n│ a │ b │\n├───┼───┤\n└───┴───┘ ╭━╮ ┃═║╷╴"
+    answer = run("-c", f"from shared import terminal; terminal.prepare(); print({frame!a})")
+    assert answer.stdout.decode("ascii").splitlines() == ["+---+---+", "| a | b |", "+---+---+", "+---+---+ +-+ |-||-"]
+
+
 def test_other_faults_of_text_stay_faults() -> None:
     with pytest.raises(UnicodeDecodeError):
         spelled(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no start"))
