@@ -3,10 +3,10 @@
 Everything that takes long here is a storage call, and every step can be repeated: the next delivery goes on from there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from shared.errors import TransientError
-from shared.store import MAX_BYTES, Download, ObjectInfo, Store
+from shared.store import MAX_BYTES, Download, Metadata, ObjectInfo, Store
 
 
 class DeadlineStore:
@@ -28,13 +28,7 @@ class DeadlineStore:
         return self._in_time().stat(name)
 
     def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
+        self, name: str, data: bytes, *, if_generation: int | None, content_type: str, metadata: Metadata | None = None
     ) -> ObjectInfo:
         return self._in_time().write(
             name, data, if_generation=if_generation, content_type=content_type, metadata=metadata

@@ -28,6 +28,8 @@ MAX_BYTES = 512 * 2**20
 SLOWEST = 4 * 2**20
 """Bytes a second: what comes slower does not arrive in time."""
 
+Metadata = Mapping[str, str]
+"""What a writer says of an object beside its content."""
 CREATE_ONLY = 0
 """`if_generation` of a write that must not overwrite anything."""
 
@@ -41,7 +43,7 @@ class ObjectInfo:
     name: str
     generation: int
     size: int
-    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,7 @@ class Store(Protocol):
         """The live generation, or None."""
 
     def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
+        self, name: str, data: bytes, *, if_generation: int | None, content_type: str, metadata: Metadata | None = None
     ) -> ObjectInfo:
         """Replace the object if it is at `if_generation` (CREATE_ONLY: absent; None: whatever is there).
 
@@ -156,13 +152,7 @@ class CloudStore:
             return None if blob is None else _info(blob)
 
     def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
+        self, name: str, data: bytes, *, if_generation: int | None, content_type: str, metadata: Metadata | None = None
     ) -> ObjectInfo:
         with self._refused_as_present(name, if_generation), self._in_time(name, len(data)):
             blob = self._handle().blob(name)
@@ -173,7 +163,7 @@ class CloudStore:
             )
             return _info(blob)
 
-    def upload(self, name: str, path: Path, metadata: Mapping[str, str]) -> ObjectInfo:
+    def upload(self, name: str, path: Path, metadata: Metadata) -> ObjectInfo:
         """Write a file of any size as people do: whatever is there is replaced, `metadata` is noted on it."""
         with _translated(name):
             blob = self._handle().blob(name)

@@ -1,14 +1,29 @@
 """A real HTTP server that records what it gets and answers as it is told, for tests of what sends requests."""
 
 import socket
+import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WAIT = 60.0
 """Seconds: far more than anything here takes, on a machine that is busy with other things."""
+
+
+@contextmanager
+def listening(server: socketserver.TCPServer) -> Iterator[str]:
+    """The address of `server` while it serves, in a thread of its own."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,14 @@ class LocalStorage:
     def log(self) -> Path:
         return self.state / "gcs.log"
 
+    def fill(self, bucket: str, *files: Path) -> None:
+        """Make `bucket` with `files` below data/."""
+        client = self.client()
+        client.create_bucket(bucket)
+        for file in files:
+            client.bucket(bucket).blob(f"data/{file.name}").upload_from_filename(str(file))
+        client.close()
+
     def start(self) -> None:
         """Start it and wait until it is ready."""
         with self.log.open("a") as log:

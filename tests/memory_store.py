@@ -2,10 +2,9 @@
 
 import itertools
 import threading
-from collections.abc import Mapping
 
 from shared.errors import ObjectMissing, ObjectTooLarge, PreconditionFailed
-from shared.store import MAX_BYTES, Download, ObjectInfo
+from shared.store import MAX_BYTES, Download, Metadata, ObjectInfo
 
 
 class MemoryStore:
@@ -13,7 +12,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._objects: dict[str, Download] = {}
-        self._metadata: dict[str, Mapping[str, str]] = {}
+        self._metadata: dict[str, Metadata] = {}
         self._generations = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -48,13 +47,7 @@ class MemoryStore:
             return self._info(name) if name in self._objects else None
 
     def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
+        self, name: str, data: bytes, *, if_generation: int | None, content_type: str, metadata: Metadata | None = None
     ) -> ObjectInfo:
         with self._lock:
             self._require(name, if_generation)

@@ -5,6 +5,7 @@ type (415), its syntax (400), its shape (422), a model at all (503), its fields 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 from starlette.middleware.cors import CORSMiddleware
@@ -199,13 +200,10 @@ class Api:
         batch = await computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self.model()
         effects, formulas = payload.effects_asked(request), payload.formulas_kept(request)
-        wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
+        ask = partial(answered, loaded, self._predictor.challengers.against(loaded), wish_of(request))
 
         def work() -> ASGIApp:
-            found = answered(
-                loaded,
-                challenger,
-                wish,
+            found = ask(
                 lambda run: _read(run, batch, each=each),
                 lambda _: body,
                 lambda run, inputs: _with_effects(run, inputs, effects) if effects else run.answers(inputs),
@@ -226,13 +224,10 @@ class Api:
             payload.media_type(request, (payload.JSON,))
             sent = await computed(body, lambda: sent_rows(payload.parse_json(body, self._limits.max_values)))
             loaded = await self.model()
-        wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
+        ask = partial(answered, loaded, self._predictor.challengers.against(loaded), wish_of(request))
 
         def work() -> ASGIApp:
-            found = answered(
-                loaded,
-                challenger,
-                wish,
+            found = ask(
                 lambda run: read_sent(run, sent),
                 lambda inputs: body if isinstance(sent, JsonRows) else unit_of(inputs),
                 explain,

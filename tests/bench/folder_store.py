@@ -1,11 +1,10 @@
 """A bucket that is a folder, for benches: reads cost what a file costs, and nothing is held in memory."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from shared.errors import ObjectMissing, ObjectTooLarge, PreconditionFailed
-from shared.store import MAX_BYTES, Download, ObjectInfo
+from shared.store import MAX_BYTES, Download, Metadata, ObjectInfo
 
 
 class FolderStore:
@@ -33,13 +32,7 @@ class FolderStore:
         return ObjectInfo(name, found.st_mtime_ns, found.st_size)
 
     def write(
-        self,
-        name: str,
-        data: bytes,
-        *,
-        if_generation: int | None,
-        content_type: str,
-        metadata: Mapping[str, str] | None = None,
+        self, name: str, data: bytes, *, if_generation: int | None, content_type: str, metadata: Metadata | None = None
     ) -> ObjectInfo:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

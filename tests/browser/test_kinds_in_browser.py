@@ -17,7 +17,7 @@ from shared.documents import TargetRange
 from shared.store import CloudStore
 from shared.tables.reading import read_table
 from tests.bench.model import promote_pipeline
-from tests.browser.test_page_in_browser import Open, browser, predicted, says, visit
+from tests.browser.test_page_in_browser import Open, browser, fits, predicted, says, visit
 from tests.functions.test_predict_function import PATIENCE, running, storage, store
 
 __all__ = ["browser", "storage", "store", "visit"]
@@ -87,12 +87,6 @@ def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
         page.locator('#what-if button:has-text("yes")').first.click()
         sync_api.expect(field(page, "lift")).to_be_checked()
         page.screenshot(path=tmp_path / "kinds-360.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
-        outside = page.evaluate(
-            "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"
-            " e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 80))",
-            WIDTH,
-        )
-        assert outside == []
+        fits(page, WIDTH)
         violations = Axe().run(page)["violations"]
         assert violations == [], [entry["id"] for entry in violations]

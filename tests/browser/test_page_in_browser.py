@@ -8,7 +8,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,27 @@ def test_an_empty_optional_field_is_unknown_and_an_empty_required_one_is_marked(
     assert page.locator("[aria-invalid]").count() == 0
 
 
+def give(page: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Choose a CSV file of `rows`, and wait for its answer as a table."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(ROW))
+    writer.writeheader()
+    writer.writerows(rows)
+    page.set_input_files("#file", {"name": name, "mimeType": "text/csv", "buffer": text.getvalue().encode()})
+    page.wait_for_selector("#table table")
+
+
+def fits(page: Any, width: int) -> None:
+    """Nothing of the page needs more than `width` pixels."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(
+        "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"
+        " e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 80))",
+        width,
+    )
+    assert outside == []
+
+
 def column(page: Any, place: int) -> list[str]:
     """The cells of one column of the answered list, counted from 1."""
     return [cell.text_content() for cell in page.query_selector_all(f"#table tr td:nth-child({place})")]
@@ -166,12 +187,7 @@ def column(page: Any, place: int) -> list[str]:
 def test_a_csv_is_answered_as_a_table_and_as_a_file(function: Function, visit: Open) -> None:
     page = visit(function)
     rows = [{**row, "race_ethnicity": "group A"} for row in golden_rows()]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(ROW))
-    writer.writeheader()
-    writer.writerows(rows)
-    page.set_input_files("#file", {"name": "class, 7b.csv", "mimeType": "text/csv", "buffer": text.getvalue().encode()})
-    page.wait_for_selector("#table table")
+    give(page, "class, 7b.csv", rows)
     batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()["predictions"]
     tiers = [entry["risk"]["tier"] for entry in batch]
     summary = page.text_content("#table .summary")
@@ -384,13 +400,7 @@ def test_the_page_fits_every_width_in_both_schemes(
 ) -> None:
     page = visit(function, width=width, scheme=scheme)
     page.screenshot(path=tmp_path / f"page-{width}-{scheme}.png", full_page=True)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    outside = page.evaluate(
-        "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"
-        " e.getBoundingClientRect().right > width + 1).map((e) => e.outerHTML.slice(0, 80))",
-        width,
-    )
-    assert outside == []
+    fits(page, width)
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == (
         "rgb(243, 245, 248)" if scheme == "light" else "rgb(16, 20, 27)"
     )

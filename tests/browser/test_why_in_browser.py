@@ -1,7 +1,5 @@
 """The page's explanations in headless Chromium: bars that add up, reasons in a list, and none where a run has none."""
 
-import csv
-import io
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +11,7 @@ from axe_core_python.sync_playwright import Axe
 from shared import layout
 from shared.codec import encode
 from shared.store import CloudStore
-from tests.browser.test_page_in_browser import WIDTHS, Open, browser, choose, function, says, shows, visit
+from tests.browser.test_page_in_browser import WIDTHS, Open, browser, choose, function, give, says, shows, visit
 from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
 from tests.unit.predict.promoted import ROW, promote, run_files
 from tests.unit.shared.test_widths import BY_GROUP, profile
@@ -48,12 +46,7 @@ def test_a_list_says_what_matters_most_in_each_case(function: Function, visit: O
     page.wait_for_selector("#reasons-choice:not([hidden])")
     page.check("#reasons")
     rows = [dict(ROW), {**ROW, "lunch": "free/reduced"}]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(ROW))
-    writer.writeheader()
-    writer.writerows(rows)
-    page.set_input_files("#file", {"name": "class.csv", "mimeType": "text/csv", "buffer": text.getvalue().encode()})
-    page.wait_for_selector("#table table")
+    give(page, "class.csv", rows)
     assert page.text_content("#table th:nth-child(5)") == "what matters most"
     cells = [cell.text_content() for cell in page.query_selector_all("#table tr td:nth-child(5)")]
     assert "lunch −" in cells[1]

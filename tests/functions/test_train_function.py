@@ -30,11 +30,7 @@ pytestmark = pytest.mark.timeout(900)  # training, where the processors are shar
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStorage]:
     spec = with_a_short_search(tmp_path_factory.mktemp("sample") / "students", LINEAR_AND_A_FOREST)
     with running_storage() as server:
-        client = server.client()
-        client.create_bucket(BUCKET)
-        for file in (spec, spec.with_name("stud.csv")):
-            client.bucket(BUCKET).blob(f"data/{file.name}").upload_from_filename(str(file))
-        client.close()
+        server.fill(BUCKET, spec, spec.with_name("stud.csv"))
         yield server
 
 

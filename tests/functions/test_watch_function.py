@@ -20,6 +20,7 @@ from shared.codec import decode
 from shared.monitoring import Performance, WatchReport
 from shared.serving.loaded_model import load
 from shared.store import CloudStore
+from tests.cloud_events import storage_headers
 from tests.functions.test_predict_function import PATIENCE, ROOT, accepts, eventually, free_port, storage, store
 from tests.unit.predict.promoted import promote
 from tests.unit.watch.world import labelled, noise, rows
@@ -57,14 +58,7 @@ def test_a_file_of_labels_and_the_daily_call(store: CloudStore, tmp_path: Path) 
     counters.drain()
     name, bucket = "labels/march.csv", os.environ["BUCKET"]
     info = store.write(name, labelled(rows(200), noise(200)), if_generation=None, content_type="text/csv")
-    headers = {
-        "ce-specversion": "1.0",
-        "ce-id": "1",
-        "ce-type": "google.cloud.storage.object.v1.finalized",
-        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
-        "ce-subject": f"objects/{name}",
-        "Content-Type": "application/json",
-    }
+    headers = storage_headers(bucket, name)
     event = {
         "bucket": bucket,
         "name": name,

@@ -1,7 +1,6 @@
 """A predict service that passes the smoke check, and one that does not."""
 
 import http.server
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ import requests
 
 from shared.store import CloudStore
 from tests.functions.test_predict_function import running
+from tests.http_receiver import listening
 from tests.local_storage import LocalStorage
 from tests.unit.predict.promoted import promote
 
@@ -42,11 +42,5 @@ def broken() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", tokens
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
+        yield url, tokens

@@ -22,6 +22,7 @@ import requests
 from infra.delivery import bundles
 from infra.delivery.errors import Stopped
 from shared.store import CloudStore
+from tests.cloud_events import storage_headers
 from tests.infra.container import ROOT, free_port
 from tests.local_storage import running_storage
 from tests.unit.batch.world import as_csv, rows
@@ -201,14 +202,7 @@ def test_the_validate_bundle_acknowledges_an_event_in_an_environment_of_its_own(
 ) -> None:
     bundle = deployed("validate", tmp_path)
     bucket, name = bucket_environment["BUCKET"], "data/dataset.toml"
-    headers = {
-        "ce-specversion": "1.0",
-        "ce-id": "1",
-        "ce-type": "google.cloud.storage.object.v1.finalized",
-        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{bucket}",
-        "ce-subject": f"objects/{name}",
-        "Content-Type": "application/json",
-    }
+    headers = storage_headers(bucket, name)
     event = {"bucket": bucket, "name": name, "generation": "1", "size": "1"}
     with bundle.running("validate", bucket_environment, "--signature-type", "cloudevent") as url:
         ignored = httpx.post(url, headers=headers, content=json.dumps(event), timeout=PATIENCE)

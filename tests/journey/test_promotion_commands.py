@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from infra.clients import boto_file, gcloud_environment
 from shared import layout
 from tests.candidates import build, publish, run_id
+from tests.http_receiver import listening
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.local_storage import ROOT
 from tests.tools import DEAD_PROXIES, require
@@ -167,15 +167,8 @@ def test_promote_waits_until_the_service_answers_with_the_run(deployment: Deploy
         def log_message(self, *_: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meta) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_address[1]}"
-            done = run(deployment, "promote", PRODUCTION_URL=url)
-        finally:
-            server.shutdown()
-            thread.join()
+    with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meta)) as url:
+        done = run(deployment, "promote", PRODUCTION_URL=url)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, f"production serves {run_id(2)}"), done
     assert next(answers, None) is None
     silent = run(deployment, "promote", "--wait", "1", PRODUCTION_URL="http://127.0.0.1:9")

@@ -27,10 +27,7 @@ SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 @pytest.fixture(scope="module")
 def served() -> tuple[World, Manifest]:
     """A run of the sample that serves in production, with its candidate beside it."""
-    store = seeded()
-    spec = store.read(layout.SPEC).data + b'\n[algorithms]\nonly = ["Ridge"]\n'
-    spec = spec.replace(b"random_iterations = 25", b"random_iterations = 2")
-    store.write(layout.SPEC, spec, if_generation=None, content_type="application/toml")
+    store = seeded(only=("Ridge",), iterations=2)
     run_id = pipeline.run(store, NullTracker(), SETTINGS, SETTINGS.dataset, force=False).run_id
     for info in store.list(layout.candidate(run_id)):
         name = info.name.removeprefix(layout.candidate(run_id))

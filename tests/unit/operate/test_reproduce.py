@@ -25,10 +25,7 @@ SETTINGS = TrainSettings.from_env({"BUCKET": "b", **IN_THIS_PROCESS})
 @pytest.fixture(scope="module")
 def made() -> tuple[MemoryStore, str]:
     """A run with a search of a moment."""
-    store = seeded()
-    spec = store.read(layout.SPEC).data + b'\n[algorithms]\nonly = ["LinearRegression", "Ridge"]\n'
-    spec = spec.replace(b"random_iterations = 25", b"random_iterations = 3")
-    store.write(layout.SPEC, spec, if_generation=None, content_type="application/toml")
+    store = seeded(only=("LinearRegression", "Ridge"), iterations=3)
     return store, pipeline.run(store, NullTracker(), SETTINGS, SETTINGS.dataset, force=False).run_id
 
 

@@ -18,13 +18,6 @@ AS_CSV = {"Content-Type": "application/json", "Accept": "text/csv"}
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    promote(store)
-    return store
-
-
-@pytest.fixture
 def client(store: MemoryStore) -> Client:
     return Client(store)
 

@@ -7,26 +7,11 @@ import pytest
 
 from functions.predict.memory import Memory
 from functions.predict.settings import Limits
-from shared.model_runtime import Model
 from shared.serving.loaded_model import load
 from shared.serving.reading import ModelInput
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client
 from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote
-
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The rows of each run of a graph; the graph itself runs."""
-    found: list[int] = []
-    run = Model.run
-
-    def counted(model: Model, numeric: Any, categorical: Any) -> Any:
-        found.append(len(categorical))
-        return run(model, numeric, categorical)
-
-    monkeypatch.setattr(Model, "run", counted)
-    return found
 
 
 def asked(client: Client, row: Any) -> Any:

@@ -84,6 +84,14 @@ def predictor(store: FlakyStore, clock: Clock) -> Predictor:
 
 
 @pytest.fixture
+def serving(store: FlakyStore, predictor: Predictor) -> Predictor:
+    """One that has found a model and answered with it."""
+    promote(store)
+    ask(predictor)
+    return predictor
+
+
+@pytest.fixture
 def records() -> Iterator[list[logging.LogRecord]]:
     with log_records() as found:
         yield found
@@ -113,36 +121,30 @@ def test_the_first_request_loads_the_model_and_predicts_with_it(store: FlakyStor
     assert predicted(ask(predictor)) == EXPECTED == by_hand({**ROW})
 
 
-def test_only_the_files_that_serving_needs_are_fetched(store: FlakyStore, predictor: Predictor) -> None:
-    promote(store)
-    ask(predictor)
+def test_only_the_files_that_serving_needs_are_fetched(store: FlakyStore, serving: Predictor) -> None:
     folder = layout.staged("staging", FIRST)
     names = [layout.MANIFEST, layout.MODEL, layout.GOLDEN, layout.PROFILE, layout.BACKGROUND, layout.CARD]
     assert store.reads == [layout.pointer("staging"), *(folder + name for name in names)]
 
 
-def test_no_look_is_made_while_the_last_one_is_fresh(store: FlakyStore, predictor: Predictor, clock: Clock) -> None:
-    promote(store)
-    ask(predictor)
+def test_no_look_is_made_while_the_last_one_is_fresh(store: FlakyStore, serving: Predictor, clock: Clock) -> None:
     seen = len(store.reads)
     clock.now += 14.9
-    ask(predictor)
+    ask(serving)
     assert len(store.reads) == seen
 
 
 def test_a_due_look_happens_in_the_background_and_the_model_in_hand_answers(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
-    promote(store)
-    ask(predictor)
     promote(store, run_id=SECOND, base=70.0)
     clock.now += 15
     store.gate.clear()
-    assert [run_id(ask(predictor)) for _ in range(3)] == [FIRST] * 3  # three requests, one look, none waits
+    assert [run_id(ask(serving)) for _ in range(3)] == [FIRST] * 3  # three requests, one look, none waits
     assert store.reads.count(layout.pointer("staging")) == 2
     store.gate.set()
-    settle_current(predictor)
-    assert (run_id(predictor.current), predicted(predictor.current)) == (SECOND, EXPECTED + 10)
+    settle_current(serving)
+    assert (run_id(serving.current), predicted(serving.current)) == (SECOND, EXPECTED + 10)
 
 
 def settle_current(predictor: Predictor) -> None:
@@ -205,14 +207,12 @@ BROKEN: list[tuple[str, dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("changes", "reason"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
 def test_what_does_not_verify_never_serves_and_the_model_in_hand_stays(
-    store: FlakyStore, predictor: Predictor, changes: dict[str, Any], reason: str
+    store: FlakyStore, serving: Predictor, changes: dict[str, Any], reason: str
 ) -> None:
-    promote(store)
-    ask(predictor)
     promote(store, run_id=SECOND, base=70.0, **changes)
-    settle(predictor)
-    assert (run_id(predictor.current), predicted(predictor.current)) == (FIRST, EXPECTED)
-    assert predictor.refresh.failure == reason
+    settle(serving)
+    assert (run_id(serving.current), predicted(serving.current)) == (FIRST, EXPECTED)
+    assert serving.refresh.failure == reason
 
 
 def test_a_model_that_does_not_reproduce_its_golden_rows_is_refused_though_its_digests_agree(
@@ -278,38 +278,34 @@ def test_a_missing_file_is_told_apart_from_a_stage_without_a_pointer(store: Flak
 
 @pytest.mark.parametrize("fault", [StorageUnavailable("503"), ObjectMissing("gone"), RuntimeError("a bug of ours")])
 def test_whatever_fails_keeps_the_model_and_the_next_success_ends_the_staleness(
-    store: FlakyStore, predictor: Predictor, fault: Exception
+    store: FlakyStore, serving: Predictor, fault: Exception
 ) -> None:
-    promote(store)
-    ask(predictor)
     store.fault = fault
-    settle(predictor)
-    assert (run_id(predictor.current), bool(predictor.refresh.failure)) == (FIRST, True)
-    succeeded = predictor.refresh.succeeded_at
+    settle(serving)
+    assert (run_id(serving.current), bool(serving.refresh.failure)) == (FIRST, True)
+    succeeded = serving.refresh.succeeded_at
     assert succeeded is not None
     store.fault = None
-    settle(predictor)
-    assert predictor.refresh.failure is None
-    assert predictor.refresh.succeeded_at is not None
-    assert predictor.refresh.succeeded_at > succeeded
+    settle(serving)
+    assert serving.refresh.failure is None
+    assert serving.refresh.succeeded_at is not None
+    assert serving.refresh.succeeded_at > succeeded
 
 
 def test_a_pointer_of_any_size_takes_no_memory_and_says_so_once(
-    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+    store: FlakyStore, records: list[logging.LogRecord], serving: Predictor
 ) -> None:
-    promote(store)
-    ask(predictor)
     data, said = b" " * (most_bytes(Pointer) + 1), len(records)
     store.write(layout.pointer("staging"), data, if_generation=None, content_type="application/json")
     for _ in range(3):
-        settle(predictor)
-        assert run_id(predictor.current) == FIRST
+        settle(serving)
+        assert run_id(serving.current) == FIRST
     assert [record.getMessage() for record in records[said:]] == [
         "the pointer cannot be followed: 'staging/current.json' has more than 262144 bytes: not a Pointer"
     ]
     write_pointer(store, "staging", promote(store, run_id=SECOND))
-    settle(predictor)
-    assert run_id(predictor.current) == SECOND
+    settle(serving)
+    assert run_id(serving.current) == SECOND
 
 
 def test_a_failure_before_the_first_model_is_never_remembered(store: FlakyStore, predictor: Predictor) -> None:
@@ -322,52 +318,44 @@ def test_a_failure_before_the_first_model_is_never_remembered(store: FlakyStore,
 
 
 def test_looks_that_fail_back_off_up_to_half_a_minute_and_success_ends_that(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
-    promote(store)
-    ask(predictor)
     store.fault = StorageUnavailable("503")
     waits = []
     for _ in range(5):
-        settle(predictor)
-        waits.append(predictor._due - clock.now)
+        settle(serving)
+        waits.append(serving._due - clock.now)
     assert waits == [25, 25, 25, 25, 25], "storage that is well again is seen within half a minute"
     store.fault = None
-    settle(predictor)
-    assert predictor._due - clock.now == 15
+    settle(serving)
+    assert serving._due - clock.now == 15
 
 
-def test_a_success_that_is_long_ago_is_stale_before_the_next_look_has_ended(
-    store: FlakyStore, predictor: Predictor, clock: Clock
-) -> None:
-    promote(store)
-    ask(predictor)
+def test_a_success_that_is_long_ago_is_stale_before_the_next_look_has_ended(serving: Predictor, clock: Clock) -> None:
     clock.now += 45
-    assert predictor.refresh.failure is None
+    assert serving.refresh.failure is None
     clock.now += 1
-    found = predictor.refresh
+    found = serving.refresh
     assert (found.failure, found.detail) == (
         "look_overdue",
         "the last look at the pointer that succeeded is 46 s old",
     )
-    settle(predictor)
-    assert predictor.refresh.failure is None
+    settle(serving)
+    assert serving.refresh.failure is None
 
 
 def test_a_look_that_fails_after_long_is_followed_by_the_next_without_a_long_pause(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
-    promote(store)
-    ask(predictor)
     store.fault = StorageUnavailable("it did not finish within 20 s")
     store.gate.clear()
     for seconds, pause in ((20, 5.0), (28, 1.0)):
-        look = predictor.look()
+        look = serving.look()
         clock.now += seconds
         store.gate.set()
         look.result(timeout=30)
         store.gate.clear()
-        assert predictor._due - clock.now == pause
+        assert serving._due - clock.now == pause
     store.gate.set()
 
 
@@ -380,33 +368,29 @@ def test_stale_is_told_within_a_minute_and_its_end_within_half_of_one() -> None:
 
 
 def test_requests_during_an_outage_do_not_look_before_the_back_off_ends(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
-    promote(store)
-    ask(predictor)
     store.fault = StorageUnavailable("503")
-    settle(predictor)
+    settle(serving)
     seen = len(store.reads)
     clock.now += 24
-    ask(predictor)
+    ask(serving)
     assert len(store.reads) == seen
     clock.now += 1
-    ask(predictor)
-    settle_current(predictor)
+    ask(serving)
+    settle_current(serving)
     assert len(store.reads) == seen + 1
 
 
 def test_a_lasting_failure_is_logged_once_and_its_end_too(
-    store: FlakyStore, predictor: Predictor, records: list[logging.LogRecord]
+    store: FlakyStore, records: list[logging.LogRecord], serving: Predictor
 ) -> None:
-    promote(store)
-    ask(predictor)
     store.fault = StorageUnavailable("503")
     for _ in range(3):
-        settle(predictor)
+        settle(serving)
     store.fault = None
-    settle(predictor)
-    settle(predictor)
+    settle(serving)
+    settle(serving)
     assert [(record.levelname, record.getMessage()) for record in records] == [
         ("INFO", "model loaded"),
         ("ERROR", "the pointer cannot be followed: 503"),
@@ -523,70 +507,65 @@ def test_the_first_model_is_told_once_and_before_it_answers(store: FlakyStore) -
 
 
 def test_a_look_that_does_not_end_is_told_once_and_the_model_in_hand_goes_on(
-    store: FlakyStore, predictor: Predictor, clock: Clock, records: list[logging.LogRecord]
+    store: FlakyStore,
+    records: list[logging.LogRecord],
+    serving: Predictor,
+    clock: Clock,
 ) -> None:
-    promote(store)
-    ask(predictor)
     clock.now += 16
     store.gate.clear()
-    ask(predictor)
-    assert predictor.refresh.failure is None
+    ask(serving)
+    assert serving.refresh.failure is None
     clock.now += 31
     for _ in range(3):
-        assert run_id(ask(predictor)) == FIRST
-    assert predictor.refresh.failure == "look_hangs"
+        assert run_id(ask(serving)) == FIRST
+    assert serving.refresh.failure == "look_hangs"
     assert [record.levelname for record in records if "does not end" in record.getMessage()] == ["ERROR"]
     store.gate.set()
-    settle(predictor)
-    assert predictor.refresh.failure is None
+    settle(serving)
+    assert serving.refresh.failure is None
 
 
 # ---- after a pause ---------------------------------------------------------------------------------------------------
 
 
 def test_the_first_answer_after_a_pause_is_of_what_is_promoted_by_then(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
     """Nobody asked while production was rolled back: the withdrawn model gives no more answers."""
-    promote(store)
-    ask(predictor)
     promote(store, run_id=SECOND)
     clock.now += 3600
-    assert run_id(ask(predictor)) == SECOND
+    assert run_id(ask(serving)) == SECOND
 
 
 def test_all_requests_of_the_moment_after_a_pause_wait_for_the_one_look(
-    store: FlakyStore, predictor: Predictor, clock: Clock
+    store: FlakyStore, serving: Predictor, clock: Clock
 ) -> None:
-    promote(store)
-    ask(predictor)
     promote(store, run_id=SECOND)
     clock.now += 3600
     looks = store.reads.count(layout.pointer("staging"))
 
     async def together() -> list[LoadedModel | None]:
-        return await asyncio.gather(*(predictor.model() for _ in range(5)))
+        return await asyncio.gather(*(serving.model() for _ in range(5)))
 
     assert {run_id(found) for found in asyncio.run(together())} == {SECOND}
     assert store.reads.count(layout.pointer("staging")) == looks + 1
 
 
 def test_a_storage_that_does_not_answer_delays_a_request_after_a_pause_by_a_moment_only(
-    store: FlakyStore, predictor: Predictor, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    store: FlakyStore, serving: Predictor, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    promote(store)
-    ask(predictor)
     clock.now += 3600
     store.gate.clear()
     began = time.monotonic()
-    assert run_id(ask(predictor)) == FIRST
+    assert run_id(ask(serving)) == FIRST
     assert module.AFTER_PAUSE_WAIT <= time.monotonic() - began < HELD_BACK / 2
     monkeypatch.setattr(module, "AFTER_PAUSE_WAIT", HELD_BACK)
     began = time.monotonic()
-    assert run_id(ask(predictor)) == FIRST  # the next one does not wait: the look has had its moment
+    assert run_id(ask(serving)) == FIRST  # the next one does not wait: the look has had its moment
     assert time.monotonic() - began < HELD_BACK / 2
     store.gate.set()
-    settle(predictor)
+    settle(serving)
 
 
 def test_under_traffic_nobody_waits_for_a_look(

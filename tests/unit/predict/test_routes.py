@@ -41,13 +41,6 @@ POSTS = ["/predict", "/predict_batch"]
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    store = MemoryStore()
-    promote(store)
-    return store
-
-
-@pytest.fixture
 def client(store: MemoryStore) -> Client:
     return Client(store)
 

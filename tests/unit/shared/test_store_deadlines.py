@@ -2,7 +2,6 @@
 
 import socket
 import socketserver
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import pytest
 
 from shared.errors import StorageUnavailable
 from shared.store import CREATE_ONLY, CloudStore
+from tests.http_receiver import listening
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nx-goog-generation: 7\r\n"
 BODIES = {
@@ -48,12 +48,8 @@ def dripping(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
         daemon_threads = True
         allow_reuse_address = True
 
-    with Server(("127.0.0.1", 0), Drip) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", well
-        finally:
-            server.shutdown()
+    with listening(Server(("127.0.0.1", 0), Drip)) as url:
+        yield url, well
 
 
 @pytest.mark.parametrize("kind", BODIES)

@@ -2,7 +2,6 @@
 
 import ast
 import socketserver
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from shared.errors import InvalidDocument, ObjectTooLarge, PreconditionFailed
 from shared.monitoring import Alarm, Retraining
 from shared.store import CREATE_ONLY, CloudStore, write_once
 from shared.stored import LIMITS, OTHERS, most_bytes, read_bytes, read_document, read_to_replace
+from tests.http_receiver import listening
 from tests.memory_store import MemoryStore
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -95,12 +95,8 @@ def endless() -> Iterator[tuple[str, list[int]]]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
 
-    with Server(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}", sent
-        finally:
-            server.shutdown()
+    with listening(Server(("127.0.0.1", 0), Answer)) as url:
+        yield url, sent
 
 
 def test_of_an_object_of_600_mb_no_more_than_the_limit_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,14 +191,19 @@ def test_a_confirmed_pointer_is_the_one_that_the_next_promotion_replaces() -> No
     assert world.history("production") == [run_id(1), run_id(2)]
 
 
+def assert_older(world: World, generation: int | None) -> None:
+    """The marker is told to be older than what was acted on, and changes nothing."""
+    before = world.content()
+    [line] = world.deliver(layout.MARKER, generation)
+    assert line["reason"] == "older_marker"
+    assert world.content() == before
+
+
 def test_an_old_marker_that_is_replayed_does_nothing() -> None:
     world = staged_world()
     first = pointer_of(world, "production").marker_generation
     world.promote(STAGING)
-    before = world.content()
-    [line] = world.deliver(layout.MARKER, first)
-    assert line["reason"] == "older_marker"
-    assert world.content() == before
+    assert_older(world, first)
 
 
 def test_an_old_marker_is_still_old_when_the_pointer_is_gone() -> None:
@@ -206,10 +211,7 @@ def test_an_old_marker_is_still_old_when_the_pointer_is_gone() -> None:
     first = pointer_of(world, "production").marker_generation
     world.promote(STAGING)
     world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
-    before = world.content()
-    [line] = world.deliver(layout.MARKER, first)
-    assert line["reason"] == "older_marker"
-    assert world.content() == before
+    assert_older(world, first)
 
 
 def test_the_newest_marker_restores_a_pointer_that_is_gone() -> None:
