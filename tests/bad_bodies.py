@@ -2,12 +2,17 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 JSON = "application/json"
 CSV = "text/csv"
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 SIZE = 8 * 2**20
+
+
+FAR = b'<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'
+NAMELESS = b'<row r="1">' + b"<c><v>1</v></c>" * 1000 + b'</row><row r="1048576"><c><v>1</v></c></row>'
+REFERRING = b'<row><c t="s"><v>0</v></c></row>'
 
 
 def _filled(opening: bytes, item: bytes, closing: bytes, size: int) -> bytes:
@@ -50,12 +55,12 @@ def bad_bodies(size: int = SIZE) -> Iterator[tuple[str, str, bytes]]:
     yield "tabs", CSV, b"a\tb\n" + b"1\t" * ((size - 4) // 2)
     yield "headers", CSV, b",".join(b"h%07d" % number for number in range(size // 9))
     yield "zeros", CSV, b"\0" * size
-    yield (
-        "a far cell",
-        WORKBOOK,
-        workbook(b'<row r="1048576"><c r="XFD1048576" t="inlineStr"><is><t>x</t></is></c></row>'),
-    )
+    yield "a far cell", WORKBOOK, workbook(FAR)
     yield "a sheet of zeros", WORKBOOK, workbook(b"<row/>" * 30_000_000)
+    yield "a far row of nameless cells", WORKBOOK, workbook(NAMELESS)
+    yield "a far cell in other quotes", WORKBOOK, workbook(b"<row><c r='A1'/><c r='XFD1048576'><v>1</v></c></row>")
+    yield "a far cell in another folder", WORKBOOK, workbook(FAR, sheet="other/sheet.xml")
+    yield "a long text in every cell", WORKBOOK, workbook(REFERRING * 10_000, texts=(b"x" * 1_000_000,))
     yield "many cells", WORKBOOK, workbook(many_cells(6000, 200))
     yield "an archive of anything", WORKBOOK, archive({"xl/worksheets/sheet1.xml": b"\0" * (200 * 2**20)})
     yield "no archive", WORKBOOK, b"PK\x03\x04" + b"\0" * (size - 4)
@@ -80,21 +85,27 @@ def _letters(column: int) -> bytes:
     return name
 
 
-def workbook(rows: bytes) -> bytes:
-    """A workbook of one sheet with these rows."""
+def workbook(
+    rows: bytes, *, sheet: str = "worksheets/sheet1.xml", texts: Sequence[bytes] = (), sheets: int = 1
+) -> bytes:
+    """A workbook of one part with these rows at `sheet`, as `sheets` sheets; `texts`: what its cells may refer to."""
     main = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     relations = b'xmlns="http://schemas.openxmlformats.org/package/2006/relationships"'
     office = b"http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    sheet = b'<sheet name="s" sheetId="1" r:id="rId1"/>'
+    names = b"".join(
+        b'<sheet name="s%d" sheetId="%d" r:id="rId1"/>' % (number, number) for number in range(1, sheets + 1)
+    )
+    shared = b"".join(b"<si><t>%b</t></si>" % text for text in texts)
     return archive(
         {
             "[Content_Types].xml": b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>',
             "_rels/.rels": b'<Relationships %b><Relationship Id="rId1" Type="%b/officeDocument" '
             b'Target="xl/workbook.xml"/></Relationships>' % (relations, office),
-            "xl/workbook.xml": b'<workbook %b xmlns:r="%b"><sheets>%b</sheets></workbook>' % (main, office, sheet),
+            "xl/workbook.xml": b'<workbook %b xmlns:r="%b"><sheets>%b</sheets></workbook>' % (main, office, names),
             "xl/_rels/workbook.xml.rels": b'<Relationships %b><Relationship Id="rId1" Type="%b/worksheet" '
-            b'Target="worksheets/sheet1.xml"/></Relationships>' % (relations, office),
-            "xl/worksheets/sheet1.xml": b"<worksheet %b><sheetData>%b</sheetData></worksheet>" % (main, rows),
+            b'Target="%b"/></Relationships>' % (relations, office, sheet.encode()),
+            f"xl/{sheet}": b"<worksheet %b><sheetData>%b</sheetData></worksheet>" % (main, rows),
+            **({"xl/sharedStrings.xml": b"<sst %b>%b</sst>" % (main, shared)} if texts else {}),
         }
     )
 

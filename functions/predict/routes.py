@@ -43,7 +43,8 @@ from functions.predict.wire.bodies import Bodies
 from functions.predict.wire.envelope import Endpoint, Envelope, Routes
 from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
-from functions.predict.wire.workbook import ARCHIVE, parse_workbook
+from functions.predict.wire.workbook import parse_workbook
+from functions.predict.wire.workbook_parts import ARCHIVE
 from shared.problems import Problem, refuse
 from shared.serving.assessment import Answer
 from shared.serving.csv_table import parse_csv
