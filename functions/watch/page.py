@@ -4,7 +4,7 @@ Numbers and shares of many rows only. It is made anew after every look and every
 """
 
 import html
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from functions.watch import tried
 from shared import layout
@@ -159,9 +159,8 @@ def _performance(performance: Performance | None, run: RunPerformance | None) ->
     )
     return (
         f"<p>{scores.rows:,} labelled rows {whose}, of {performance.rows:,} in {performance.files:,} file(s).{left}</p>"
-        f"<table><thead><tr><th></th><th>On labels (95 %)</th><th>Promised</th></tr></thead><tbody>"
-        + "".join(f"<tr><td>{name}</td><td>{found}</td><td>{promised}</td></tr>" for name, found, promised in rows)
-        + f"</tbody></table><ul>{bets}</ul>"
+        + _table(("", "On labels (95 %)", "Promised"), "".join(f"<tr>{_cells(row)}</tr>" for row in rows))
+        + f"<ul>{bets}</ul>"
         + _likeness(performance)
         + _others(performance, run)
         + "".join(_slices(name, groups) for name, groups in run.slices.items())
@@ -190,20 +189,27 @@ def _others(performance: Performance, run: RunPerformance) -> str:
         for other in performance.runs
         if other.beside is not None and other.run_id != run.run_id
     )
-    head = "<tr><th>Beside it, on rows fair for both</th><th>Rows</th><th>Mean absolute error (95 %)</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
+    return _table(("Beside it, on rows fair for both", "Rows", "Mean absolute error (95 %)"), rows) if rows else ""
 
 
 def _slices(name: str, groups: Mapping[str, Scores]) -> str:
     """The groups of one column, by how far off the run is for them."""
-    head = f"<tr><th>{html.escape(name)}</th><th>Rows</th><th>Mean absolute error</th><th>Bias</th></tr>"
     ranked = sorted(groups.items(), key=lambda entry: -entry[1].mae.value)
     rows = "".join(
-        f"<tr><td>{html.escape(group)}</td><td>{found.rows:,}</td><td>{_interval(found.mae)}</td>"
-        f"<td>{_interval(found.bias)}</td></tr>"
+        f"<tr>{_cells((html.escape(group), f'{found.rows:,}', _interval(found.mae), _interval(found.bias)))}</tr>"
         for group, found in ranked
     )
-    return f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>" if rows else ""
+    return _table((html.escape(name), "Rows", "Mean absolute error", "Bias"), rows) if rows else ""
+
+
+def _table(heads: Sequence[str], rows: str) -> str:
+    """A table that a phone scrolls by itself where it is wider than the page."""
+    head = "".join(f"<th>{said}</th>" for said in heads)
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def _cells(texts: Iterable[str]) -> str:
+    return "".join(f"<td>{text}</td>" for text in texts)
 
 
 _BETS = {
@@ -229,8 +235,7 @@ def _feature(entry: FeatureLook) -> str:
         f'<details{" open" if entry.alarms else ""}><summary class="{"alarm" if entry.alarms else ""}">'
         f"{html.escape(entry.name)} <span>{said}</span></summary>"
         f"<p>{entry.rows:,} rows since {_day(entry.since)}{worth}.</p>"
-        f"<table><thead><tr><th></th><th></th><th>Training</th><th>Live</th></tr></thead>"
-        f"<tbody>{shares}</tbody></table></details>"
+        f"{_table(('', '', 'Training', 'Live'), shares)}</details>"
     )
 
 
@@ -274,18 +279,18 @@ _PAGE = """<!doctype html>
 :root {{ font: 16px/1.5 system-ui, sans-serif; color: #1f2933; background: #fff; color-scheme: light; }}
 body {{ max-width: 48rem; margin: 1.5rem auto; padding: 0 1rem; overflow-wrap: break-word; }}
 h1 {{ font-size: 1.5rem; }} h2 {{ margin-top: 2rem; border-bottom: 2px solid #1565c0; }}
-table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
+.scroll {{ overflow-x: auto; }} table {{ border-collapse: collapse; width: 100%; font-size: .9rem; }}
 th, td {{ text-align: left; padding: .3rem .4rem; border-bottom: 1px solid #d9e2ec; }}
 th {{ white-space: nowrap; }}
 td {{ font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }}
-td:nth-child(n+3) {{ white-space: nowrap; overflow-wrap: normal; }}
+td:first-child {{ min-width: 6.5em; }} td:nth-child(n+3) {{ white-space: nowrap; overflow-wrap: normal; }}
 .alarm {{ color: #a61b1b; font-weight: 600; }} .calm {{ color: #0b6e4f; font-weight: 600; }}
 svg {{ width: 100%; height: 5rem; fill: #1565c0; }}
 details {{ border-bottom: 1px solid #d9e2ec; padding: .4rem 0; }} summary {{ cursor: pointer; }}
 summary span {{ color: #52606d; font-weight: 400; }}
-.bar {{ width: 35%; }} .bar i {{ display: block; height: .45rem; background: #9fb3c8; margin: 2px 0; }}
+.bar {{ width: 35%; min-width: 4rem; }} .bar i {{ display: block; height: .45rem; background: #9fb3c8; margin: 2px 0; }}
 .bar i.live {{ background: #1565c0; }}
-</style></head><body>
+</style></head><body><main>
 <h1>Watch of {stage}, {on}</h1>
 {state}
 <p>Served: <code>{run_id}</code></p>
@@ -297,5 +302,5 @@ summary span {{ color: #52606d; font-weight: 400; }}
 {beside}
 <h2>Alarms</h2><ul>{alarms}</ul>
 <h2>Notes</h2><ul>{notes}</ul>
-</body></html>
+</main></body></html>
 """

@@ -82,9 +82,9 @@ def _standing(store: Store, stage: Stage, report: WatchReport | None, run: RunPe
 
 
 def lines(found: Sequence[WatchStatus], bucket: str) -> Iterator[str]:
-    """What to print of each stage; nothing of one that was never looked at."""
+    """What to print of each stage; nothing of one that was never looked at, or served nothing then."""
     for stage in found:
-        if stage.looked_on is not None:
+        if stage.looked_on is not None and stage.features:
             drift = f"drift in {', '.join(stage.drifting)}" if stage.drifting else "no drift"
             enough = f"{stage.looked} of {stage.features} with rows enough"
             yield f"{'live rows':<13} {stage.stage}: {drift} ({enough}; {stage.rows:,} rows on {stage.looked_on})"

@@ -16,8 +16,9 @@ from shared.store import Store
 MAX_PAGE_BYTES = 4 * 2**20
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """It has its own style in it, and no script may run."""
-NOT_YET = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>Watch</title>
-<p>The watch has not looked at this stage yet. It does every morning, at the day before.</p></html>
+NOT_YET = b"""<!doctype html><html lang="en"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>Watch</title><main><h1>Watch</h1>
+<p>The watch has not looked at this stage yet. It does every morning, at the day before.</p></main></html>
 """
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from infra.operate.watched import lines, watched
 from shared import layout
 from shared.codec import decode, encode
 from shared.documents import SCHEMA_VERSION
@@ -237,6 +238,7 @@ def test_a_stage_that_serves_nothing_has_a_report_that_says_so() -> None:
     world = World()
     world.look()
     assert report(world).notes == ("the stage serves nothing",)
+    assert list(lines([watched(world.bucket, "production", None)], "bucket")) == [], "and make status nothing of rows"
 
 
 def test_an_outage_is_raised_so_that_the_call_comes_again(world: World) -> None:
