@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 
-from functions.train.data.preprocessing import CATEGORICAL_STEP, columns_of_categories, preprocessing
+from functions.train.data.preprocessing import CATEGORICAL_STEP, MISSING_STEP, columns_of_categories, preprocessing
 from functions.train.data.target_means import TargetMeans
 from shared.tables.reading import Column
 
@@ -54,8 +54,10 @@ class MeansForMany(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 def without_many(fitted: ColumnTransformer, many: Sequence[str], width: int) -> NDArray[np.intp]:
     """The places, of `width` in a preprocessed matrix, that are not of the columns `many`."""
-    (names,) = (list(step[2]) for step in fitted.transformers_ if step[0] == CATEGORICAL_STEP)
+    names = {step: list(columns) for step, _, columns in fitted.transformers_}
     known = columns_of_categories(fitted.named_transformers_[CATEGORICAL_STEP].named_steps["encode"])
     widths = [max(words.values()) + 1 for words in known]
-    kept = np.repeat([name not in many for name in names], widths)
-    return np.flatnonzero(np.concatenate([np.ones(width - len(kept), dtype=bool), kept]))
+    of_words = np.repeat([name not in many for name in names[CATEGORICAL_STEP]], widths)
+    missing = [names[MISSING_STEP][place] not in many for place in fitted.named_transformers_[MISSING_STEP].places_]
+    of_numbers = np.ones(width - len(of_words) - len(missing), dtype=bool)
+    return np.flatnonzero(np.concatenate([of_numbers, of_words, np.array(missing, dtype=bool)]))

@@ -1,8 +1,12 @@
 """The preprocessing of a table by the kinds of its columns; fitted in every fold, and again on all training rows."""
 
 from collections.abc import Sequence
+from typing import Self
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
@@ -14,8 +18,28 @@ from shared.tables.reading import Column
 NUMERIC_STEP = "numeric"
 DATE_STEP = "date"
 CATEGORICAL_STEP = "categorical"
+MISSING_STEP = "missing"
 MIN_FREQUENCY = 5
 MAX_CATEGORIES = 200
+
+
+class MissingCells(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Columns (n, k) to a column of zeros and ones for each of which cells are missing: that there is no value may say
+    more than the one that stands for it.
+
+    Learns `places_` (w,), which columns these are: those with five missing cells and five others, as a category must
+    have five rows.
+    """
+
+    def fit(self, rows: pd.DataFrame, _target: object = None) -> Self:
+        """Learn from rows (n, k)."""
+        counts = pd.isna(rows).to_numpy().sum(axis=0)
+        self.places_ = np.flatnonzero((counts >= MIN_FREQUENCY) & (len(rows) - counts >= MIN_FREQUENCY))
+        return self
+
+    def transform(self, rows: pd.DataFrame) -> NDArray[np.float64]:
+        """1.0 where a cell of those columns is missing, (n, w)."""
+        return pd.isna(rows).to_numpy()[:, self.places_].astype(np.float64)
 
 
 def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
@@ -31,7 +55,7 @@ def columns_of_categories(encoder: OneHotEncoder) -> list[dict[str, int]]:
 
 def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
     """Numbers and truth values: median imputer, scaler. Dates: their parts, scaled. Categorical: most-frequent imputer,
-    one-hot with unknown as all zeros.
+    one-hot with unknown as all zeros. At last, of each, which cells were missing.
 
     Rare categories share one column, so that a category of one row decides nothing and the width is bounded.
     """
@@ -55,4 +79,6 @@ def preprocessing(columns: Sequence[Column]) -> ColumnTransformer:
         )
         impute = SimpleImputer(strategy="most_frequent", missing_values=np.nan)
         steps.append((CATEGORICAL_STEP, Pipeline([("impute", impute), ("encode", encoder)]), categorical))
+    if columns:
+        steps.append((MISSING_STEP, MissingCells(), [*numeric, *dates, *categorical]))
     return ColumnTransformer(steps)

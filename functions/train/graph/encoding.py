@@ -4,7 +4,8 @@ A cell of text becomes a place in one flat table, by one encoder for all columns
 a column of the one-hot matrix, or for a linear model its whole contribution, so that no matrix is made at all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from sklearn.pipeline import Pipeline
 
 from functions.train.data.categories import MeansForMany
 from functions.train.data.dates import calendar
-from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, columns_of_categories
+from functions.train.data.preprocessing import (
+    CATEGORICAL_STEP,
+    DATE_STEP,
+    MISSING_STEP,
+    NUMERIC_STEP,
+    columns_of_categories,
+)
 from functions.train.graph.graph import Graph, Whole
 from shared.model_runtime import CATEGORICAL, MISSING_TEXT, NUMERIC, PREDICTION
 
@@ -58,6 +65,11 @@ class Encoding:
         if many:
             places = [texts.index(name) for name in many]
             self._words_of_many = self._picked("words_of_many", places, CATEGORICAL)
+        reported = (
+            [of_step[MISSING_STEP][place] for place in steps[MISSING_STEP].places_] if MISSING_STEP in steps else []
+        )
+        self._missing_numbers = [numbers.index(name) for name in reported if name not in words]
+        self._missing_words = [texts.index(name) for name in reported if name in words]
 
     def matrix(self) -> str:
         """Adds the matrix (n, w) double that the estimator was fitted on; its name."""
@@ -72,6 +84,7 @@ class Encoding:
             parts.append("dates_scaled")
         if self._columns:
             parts.append(self._one_hot())
+        parts += self._missing_cells()
         if self._means:
             self._gathered(self._means.known_, 0.0, np.float64, "means", self._words_of_many)
             parts.append("means")
@@ -82,26 +95,59 @@ class Encoding:
 
     def weighted_sum(self, coefficients: Array, intercept: float) -> None:
         """Adds the output: the matrix times `coefficients` (w,), plus `intercept`, without the matrix."""
-        slopes: dict[str, Array] = {}
-        width = 0
-        for name, step in (("numeric", self._numeric), ("date", self._dates)):
+        terms: list[tuple[str, Callable[[], str], Array]] = []
+        width, missing = 0, len(self._missing_numbers) + len(self._missing_words)
+        for name, step, centred in (("", self._numeric, self._centred), ("date_", self._dates, self._centred_parts)):
             if step is not None:
                 scale = step.named_steps["scale"].scale_
-                slopes[name] = (coefficients[width : width + len(scale)] / scale).reshape(-1, 1)
+                slopes = coefficients[width : width + len(scale)] / scale
+                terms.insert(0, (f"{name}slopes", partial(centred, step), slopes))  # dates are added before numbers
                 width += len(scale)
-        rest = "of_categories" if slopes else PREDICTION
+        of_words, of_missing = np.split(coefficients[width:], [len(coefficients) - width - missing])
+        if missing:
+            terms.insert(0, ("missing_slopes", self._missing_matrix, of_missing))
+        rest = "of_categories" if terms else PREDICTION
         if self._columns:
-            self._contributions(coefficients[width:], intercept, rest)
+            self._contributions(of_words, intercept, rest)
         else:
             self._graph.constant(rest, np.array([[intercept]]))
-        if self._dates is not None:
-            output = PREDICTION if self._numeric is None else "of_dates"
-            factors = self._graph.constant("date_slopes", slopes["date"])
-            self._graph.node("Gemm", [self._centred_parts(self._dates), factors, rest], [output])
+        for place, (name, matrix, slopes) in enumerate(terms, 1):
+            output = PREDICTION if place == len(terms) else f"with_{name}"
+            factors = self._graph.constant(name, slopes.reshape(-1, 1))
+            self._graph.node("Gemm", [matrix(), factors, rest], [output])
             rest = output
-        if self._numeric is not None:
-            factors = self._graph.constant("slopes", slopes["numeric"])
-            self._graph.node("Gemm", [self._centred(self._numeric), factors, rest], [PREDICTION])
+
+    def _missing_matrix(self) -> str:
+        """Adds the columns (n, w) double that say which cells are missing, as one matrix."""
+        parts = self._missing_cells()
+        if len(parts) == 1:
+            return parts[0]
+        self._graph.node("Concat", parts, ["missing_cells"], axis=1)
+        return "missing_cells"
+
+    def _missing_cells(self) -> list[str]:
+        """Adds a column of zeros and ones for each feature of which training saw enough missing cells: the numbers',
+        then the words'."""
+        made = []
+        if self._missing_numbers:
+            picked = self._picked("may_be_missing", self._missing_numbers)
+            self._graph.node("IsNaN", [picked], ["number_is_missing"])
+            made.append("number_is_missing")
+        if self._missing_words:
+            picked = self._picked("words_may_be_missing", self._missing_words, CATEGORICAL)
+            self._graph.node(
+                "LabelEncoder",
+                [picked],
+                ["word_is_missing"],
+                domain="ai.onnx.ml",
+                keys_strings=[MISSING_TEXT],
+                values_int64s=[1],
+                default_int64=0,
+            )
+            made.append("word_is_missing")
+        for name in made:
+            self._graph.node("Cast", [name], [f"{name}_double"], to=TensorProto.DOUBLE)
+        return [f"{name}_double" for name in made]
 
     def _picked(self, name: str, places: Sequence[int], source: str = NUMERIC) -> str:
         """Adds the columns of an input at `places`."""

@@ -158,7 +158,8 @@ def test_a_fold_has_one_column_in_the_place_of_many() -> None:
     assert many_valued(COLUMNS, rows) == ("town", "street")
     (fold, *_) = make_folds(rows, target, COLUMNS, 3, 42)
     train, test = fold.matrices(TARGET_MEANS)
-    assert (train.shape[1], test.shape[1]) == (1 + 3 + 2, 1 + 3 + 2) == (fold.width(TARGET_MEANS),) * 2
+    width = 1 + 3 + 2 + 2  # x, the words of few, which of the two are missing, and the means
+    assert (train.shape[1], test.shape[1]) == (width, width) == (fold.width(TARGET_MEANS),) * 2
     assert fold.matrices(ONE_HOT)[0].shape[1] == fold.width(ONE_HOT) > 100
     assert np.array_equal(train[:, :4], fold.matrices(ONE_HOT)[0][:, :4])
 
