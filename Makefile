@@ -235,7 +235,7 @@ bench: $(VENV)/.tests-installed ## measure serving against the usual way (needs 
 torture: $(VENV)/.tests-installed ## send each function what may break it [ARGS="--seconds 9"]
 	@$(BIN)/python -m tests.bench.torture $(ARGS)
 
-bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole or --growth]
+bench-train: $(VENV)/.tests-installed ## measure training [ARGS=--search, --whole, --growth, --dask]
 	@$(BIN)/python -m tests.bench.training $(ARGS)
 
 bench-quality: $(VENV)/.quality-installed ## ten real tables, ours beside others [ARGS="--tables food"]

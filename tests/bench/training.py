@@ -37,7 +37,7 @@ from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import layout
 from shared.metrics import SCIKIT_LEARN_NAMES
-from tests.bench import training_growth
+from tests.bench import dask, training_growth
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 
@@ -131,6 +131,15 @@ def compare(rounds: int) -> bool:
     return agree and ratio <= TARGET_RATIO
 
 
+def compare_backends(rounds: int) -> bool:
+    """The search on loky's processes and on Dask's workers."""
+    inputs = _inputs()
+    table, (training, _) = _table(inputs)
+    seed, tuning = inputs.spec.split.seed, inputs.spec.tuning
+    folds = make_folds(training.features, training.target, table.columns, tuning.folds, seed)
+    return dask.compare(rounds, folds, tuning, seed, say)
+
+
 def time_whole() -> bool:
     """Print how long a whole run takes, from the start of its interpreter to its manifest."""
     found, _ = run("whole")
@@ -196,6 +205,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--search", action="store_true", help="only the two searches")
     parser.add_argument("--whole", action="store_true", help="only the whole run")
     parser.add_argument("--growth", action="store_true", help="only tables of growing size")
+    parser.add_argument("--dask", action="store_true", help="only the search on a Dask cluster, beside loky's")
     parser.add_argument("--rounds", type=int, default=1, help="of the two searches, interleaved")
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 100_000], help="of the growing tables")
     parser.add_argument("--budget", type=float, default=300.0, help="seconds that a growing table has")
@@ -204,8 +214,10 @@ def main(arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore")
         sys.stdout.write(json.dumps(PARTS[asked.part](), default=str))
         return 0
-    everything = not (asked.search or asked.whole or asked.growth)
+    everything = not (asked.search or asked.whole or asked.growth or asked.dask)
     met = True
+    if asked.dask:
+        met &= compare_backends(asked.rounds)
     if everything or asked.search:
         met &= compare(asked.rounds)
     if everything or asked.whole:

@@ -105,12 +105,13 @@ def winners_effects(
     """What the report says of the winner's effects. The folds' models are left out where fitting them takes long."""
     explainer = Explainer(bounds, selected.model, background)
     found = explained(explainer, selected.model, finish.held_out)
-    seconds = selected.result.fit_seconds * len(folds)
+    fit_seconds = selected.result.fit_seconds
+    seconds = fit_seconds * len(folds)
     stable = None
     if seconds <= MOST_REFIT_SECONDS and time.monotonic() + seconds < finish.ends:
         algorithm = selected.result.searched.algorithm
         fit = FoldFit(finish, algorithm, selected.best.params, background, bounds, MOST_SECONDS / len(folds))
-        sizes = pool.run(fit, [fold.test_rows for fold in folds], seconds + len(folds))
+        sizes = pool.run(fit, [fold.test_rows for fold in folds], [fit_seconds + 1.0] * len(folds))
         stable = stability(sizes, found.names)
     leading = [found.names[place] for place in np.argsort(-found.mean_sizes, kind="stable")]
     return effects_document(found, stable, dependence(selected.model, finish.features, finish.held_out, leading))

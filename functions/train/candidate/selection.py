@@ -21,6 +21,7 @@ from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUME
 from functions.train.graph.direction import require_directions
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
+from functions.train.search.moments import arriving, leaving
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
@@ -194,8 +195,8 @@ def unseen_categories(features: Sequence[Feature], held_out: Rows) -> list[str]:
 class Finish:
     """What every algorithm is finished with: the rows, how they are preprocessed, and the time that there is.
 
-    `ends` is on the monotonic clock, which processes share. `directions` (1 or −1 by feature) are those that a graph
-    must keep.
+    `ends` is on the monotonic clock of the computer that this is on. `directions` (1 or −1 by feature) are those that a
+    graph must keep.
     """
 
     columns: tuple[Column, ...]
@@ -205,6 +206,12 @@ class Finish:
     seed: int
     ends: float = math.inf
     directions: Mapping[str, int] = field(default_factory=dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return leaving(self.__dict__, "ends")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(arriving(state, "ends"))
 
     @cached_property
     def _many(self) -> tuple[str, ...]:
@@ -266,8 +273,8 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
     """
     ranked = sorted(searched, key=_rank)
     tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, other) for other in ranked[1:])]
-    expected = sum(FINISH_FITS * entry.best.seconds for entry in ranked if entry.best)
-    found = (pool or Pool(Workers(backend=HERE))).run(call, tasks, expected)
+    costs = [FINISH_FITS * entry.best.seconds if entry.best else 0.0 for entry in ranked]
+    found = (pool or Pool(Workers(backend=HERE))).run(call, tasks, costs)
     for place, result in enumerate(found):
         if any(other.selectable for other in found):
             break

@@ -16,6 +16,7 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
 from functions.train.search.folds import Fold, Matrix
+from functions.train.search.moments import arriving, leaving
 from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
@@ -26,7 +27,7 @@ from shared.metrics import R2, SCORINGS
 class Task:
     """The candidates of one algorithm that share a fit on one fold.
 
-    `cost` is in expected seconds. `deadline` is on the monotonic clock, which processes share.
+    `cost` is in expected seconds. `deadline` is on the monotonic clock, of whatever computer the task is on.
     """
 
     algorithm: Algorithm
@@ -36,6 +37,12 @@ class Task:
     seed: int
     cost: float
     deadline: float
+
+    def __getstate__(self) -> dict[str, Any]:
+        return leaving(self.__dict__, "deadline")
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(arriving(state, "deadline"))
 
 
 @dataclass(frozen=True)

@@ -122,10 +122,10 @@ def run_pilots(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pa
     """
     unknown = [trial for trial in pilots(trials) if not pace.knows(trial.algorithm) and _has_time(trial, pool.jobs)]
     tasks = [short(trial.tasks[0]) for trial in unknown if may_be_long(trial.tasks[0])]
-    for task, measured in zip(tasks, pool.run(measure, tasks, _at_worst(tasks), limit=LIMIT), strict=True):
+    for task, measured in zip(tasks, pool.run(measure, tasks, _costs(tasks, MANY), limit=LIMIT), strict=True):
         pace.learn(task, measured)
     fits = [Fit(trial, 0) for trial in unknown if not may_be_long(trial.tasks[0])]
-    _run(fits, lambda task: task, pool, progress, pace, _at_worst([fit.task for fit in fits]))
+    _run(fits, lambda task: task, pool, progress, pace, MANY)
 
 
 def _has_time(trial: Trial, jobs: int) -> bool:
@@ -157,8 +157,8 @@ def short(task: Task) -> Task:
     return replace(task, group=({**params, rounds: trees},), cost=cost)
 
 
-def _at_worst(tasks: Sequence[Task]) -> float:
-    return MANY * sum(task.cost for task in tasks)
+def _costs(tasks: Sequence[Task], times: float) -> list[float]:
+    return [times * task.cost for task in tasks]
 
 
 def run_trials(
@@ -192,16 +192,15 @@ def _run(
     pool: Pool,
     progress: Progress,
     pace: Pace,
-    seconds: float | None = None,
+    times: float = 1.0,
 ) -> None:
-    """Measure the fits; `seconds`: what they may take in one process, by default what is expected."""
+    """Measure the fits, which may take so many times what is expected of them."""
 
     def advance(task: Task, _: Measured) -> None:
         progress.advance(task.algorithm.name, task.cost)
 
     tasks = [price(fit.task) for fit in fits]
-    expected = sum(task.cost for task in tasks) if seconds is None else seconds
-    results = pool.run(measure, tasks, expected, advance, LIMIT)
+    results = pool.run(measure, tasks, _costs(tasks, times), advance, LIMIT)
     for fit, measured in zip(fits, results, strict=True):
         fit.trial.measured[fit.fold] = measured
         pace.learn(fit.task, measured)

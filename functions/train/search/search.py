@@ -232,7 +232,7 @@ def out_of_fold(algorithm: Algorithm, params: Params, folds: Sequence[Fold], pla
     sizes = (max(fold.train_y.size + fold.test_y.size, 1 + int(fold.test_rows.max())) for fold in folds)
     found = np.full(max(sizes), np.nan)
     tasks = [_task(algorithm, [params], fold, plan, plan.deadline) for fold in folds]
-    predicted = plan.pool.run(predictions, tasks, sum(task.cost for task in tasks))
+    predicted = plan.pool.run(predictions, tasks, [task.cost for task in tasks])
     for fold, (values,) in zip(folds, predicted, strict=True):
         found[fold.test_rows] = values
     return found

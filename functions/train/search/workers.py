@@ -59,24 +59,24 @@ class Pool:
 
     @property
     def jobs(self) -> int:
-        """How many tasks run at a time."""
-        return self._workers.jobs
+        """How many tasks run at a time; of a Dask cluster that is known once it is asked for work."""
+        return self._workers.jobs if self._remote is None else self._remote.count
 
     def run(
         self,
         work: Callable[[Task], Result],
         tasks: Sequence[Task],
-        seconds: float,
+        costs: Sequence[float],
         on_result: Callable[[Task, Result], None] = lambda _task, _result: None,
         limit: Limit[Task, Result] | None = None,
     ) -> list[Result]:
         """Do `work` on every task and give the results in the order of `tasks`, in which they also begin.
 
-        `seconds`: what all of it is expected to take in one process. `on_result` is called with each task done. `limit`
-        ends, in a process, what takes too long.
+        `costs`: the seconds that each is expected to take. `on_result` is called with each task done. `limit` ends, in
+        a process, what takes too long.
         """
         results: dict[int, Result] = {}
-        for place, result in self._results(work, tasks, seconds, limit):
+        for place, result in self._results(work, tasks, costs, limit):
             results[place] = result
             on_result(tasks[place], result)
         return [results[place] for place in range(len(tasks))]
@@ -93,13 +93,13 @@ class Pool:
         self,
         work: Callable[[Task], Result],
         tasks: Sequence[Task],
-        seconds: float,
+        costs: Sequence[float],
         limit: Limit[Task, Result] | None,
     ) -> Iterable[tuple[int, Result]]:
-        jobs, backend = self._workers.jobs, self._workers.backend
+        jobs, backend, seconds = self._workers.jobs, self._workers.backend, sum(costs)
         if backend == DASK and self._workers.address and (self._remote or seconds >= POOL_START_SECONDS):
             self._remote = self._remote or RemoteWorkers(self._workers.address, self._load)
-            return self._remote.results(work, tasks)
+            return self._remote.results(work, tasks, costs, limit)
         if self._processes is None and (seconds < POOL_START_SECONDS or (jobs == 1 and backend != LOKY)):
             return enumerate(map(work, tasks))
         if backend != LOKY:

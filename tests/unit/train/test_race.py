@@ -203,8 +203,8 @@ class Remembering:
         self.seconds: list[float] = []
         self.trees: list[int] = []
 
-    def run(self, work: Any, tasks: Any, seconds: float, on_result: Any = lambda *_: None, limit: Any = None) -> Any:
-        self.seconds.append(seconds)
+    def run(self, work: Any, tasks: Any, costs: Any, on_result: Any = lambda *_: None, limit: Any = None) -> Any:
+        self.seconds.append(sum(costs))
         self.trees += [task.group[0].get("n_estimators", 0) for task in tasks]
         results = [work(task) for task in tasks]
         for task, result in zip(tasks, results, strict=True):

@@ -201,7 +201,7 @@ def test_a_process_keeps_what_it_imported_out_of_garbage_collection(monkeypatch:
     """loky collects every second: a tenth of every second, were these hundred thousands of objects among them."""
     monkeypatch.setattr(workers, "POOL_START_SECONDS", 0.0)
     with Workers(2).pool(partial(load, MODEL_ZOO)) as pool:
-        kept = pool.run(call, [gc.get_freeze_count] * 2, 1.0)
+        kept = pool.run(call, [gc.get_freeze_count] * 2, [0.5] * 2)
     assert min(kept) > 100_000
 
 
