@@ -14,7 +14,7 @@ from infra.operate.watched import WatchStatus, watched, what_next
 from infra.operate.watched import lines as watched_lines
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
-from shared.documents import Decision, Manifest
+from shared.documents import Attempt, Decision, Manifest
 from shared.layout import STAGES, Stage
 from shared.store import Store
 
@@ -33,9 +33,10 @@ class StageStatus:
 
 @dataclass(frozen=True)
 class Training:
-    """The newest candidate. `verdict`: passed, refused, or waiting; `reasons` of the checks that failed."""
+    """The newest candidate: passed, refused or waiting, with `reasons` of the checks that failed. Or a later call that
+    made none: refused, failed, or to be called again later; `run_id` is None then, and `reasons` are the call's."""
 
-    run_id: str
+    run_id: str | None
     verdict: str
     reasons: tuple[str, ...] = ()
 
@@ -83,11 +84,15 @@ def _stage(store: Store, stage: Stage) -> StageStatus:
 
 
 def _training(store: Store) -> Training | None:
-    """The newest run with a manifest; its lines of `decision.json` where there is one."""
+    """The newest run with a manifest, with its lines of `decision.json` where there is one; or a call since then."""
     runs = [run for info in store.list(layout.candidate("")[:-1]) if (run := layout.run_of_manifest(info.name))]
-    if not runs:
+    run_id = max(runs, default=None)
+    calls = [info.name for info in store.list(layout.ATTEMPTS)]
+    call = document(store, max(calls), Attempt) if calls else None
+    if call is not None and call.run_id is None and (run_id is None or call.ended_at > layout.run_time(run_id)):
+        return Training(None, call.status, call.problems)
+    if run_id is None:
         return None
-    run_id = max(runs)
     decision = document(store, layout.candidate(run_id, layout.DECISION), Decision)
     if decision is None:
         return Training(run_id, "waiting")
@@ -100,7 +105,11 @@ def _next(staging: StageStatus, production: StageStatus, training: Training | No
         return "train a model: make retrain"
     if training.verdict == "waiting":
         return "wait for validation of the last training: is it running? Its log says why if it lasts"
-    if training.verdict == "refused" and (staging.run_id is None or training.run_id > staging.run_id):
+    if training.run_id is None and training.verdict != "refused":
+        return "see why the last training made no run, then: make retrain"
+    if training.verdict == "refused" and (
+        training.run_id is None or staging.run_id is None or training.run_id > staging.run_id
+    ):
         return "mend what the last training was refused for, then: make retrain"
     if staging.run_id is not None and staging.run_id != production.run_id:
         if withdrawn:
@@ -126,7 +135,8 @@ def lines(status: Status, bucket: str = "") -> Iterator[str]:
     if status.last_training is None:
         yield "last training none yet"
     else:
-        yield f"last training {status.last_training.run_id} {status.last_training.verdict}"
+        made = status.last_training.run_id or "made no run:"
+        yield f"last training {made} {status.last_training.verdict}"
         yield from (f"              {reason}" for reason in status.last_training.reasons)
     yield from watched_lines(status.watch, bucket)
     yield f"next          {status.next}"
