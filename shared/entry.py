@@ -2,26 +2,52 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypedDict, TypeVar
 
 from shared import logs
+from shared.env import Environment
 from shared.errors import PermanentError, PipelineError, SettingsError
 from shared.events import StorageEvent, parse
 from shared.store import CloudStore
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 CALL_TIMEOUT_SECONDS = 15.0
 CALL_DEADLINE_SECONDS = 20.0
 """A call begun just before the deadline ends before the platform's 540 s, the time-out of its last try included."""
 
 
-class EventSettings(Protocol):
-    """What the settings of every event function say."""
+@dataclass(frozen=True)
+class EventSettings:
+    """What every event function is told.
 
-    @property
-    def bucket(self) -> str: ...
+    `deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
+    `project`: named in the log lines' traces.
+    """
 
-    @property
-    def log_level(self) -> str: ...
+    bucket: str
+    deadline_seconds: float = 500.0
+    log_level: str = "INFO"
+    project: str | None = None
+
+
+class EventOptions(TypedDict):
+    """The fields of EventSettings by their names."""
+
+    bucket: str
+    deadline_seconds: float
+    log_level: str
+    project: str | None
+
+
+def event_options(environment: Environment) -> EventOptions:
+    """BUCKET, DEADLINE_SECONDS (500), LOG_LEVEL (INFO), GOOGLE_CLOUD_PROJECT. Raises SettingsError."""
+    return {
+        "bucket": environment.text("BUCKET"),
+        "deadline_seconds": environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
+        "log_level": environment.choice("LOG_LEVEL", "INFO", LEVELS),
+        "project": environment.optional("GOOGLE_CLOUD_PROJECT"),
+    }
 
 
 Settings = TypeVar("Settings", bound=EventSettings)

@@ -1,8 +1,12 @@
 """Typed, strict reading of environment variables from an injected mapping; every error names the variable."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TypeVar
 
 from shared.errors import SettingsError
+
+N = TypeVar("N", int, float)
 
 
 class Environment:
@@ -29,33 +33,11 @@ class Environment:
 
     def integer(self, name: str, default: int, *, minimum: int, maximum: int) -> int:
         """A whole number within the bounds, or the default. Raises SettingsError."""
-        raw = self.optional(name)
-        if raw is None:
-            return default
-        try:
-            value = int(raw)
-        except ValueError:
-            value = minimum - 1
-        if not minimum <= value <= maximum:
-            raise SettingsError(
-                f"environment variable {name} must be a whole number from {minimum} to {maximum}, found {raw!r}"
-            )
-        return value
+        return self._within(name, default, (minimum, maximum), int, "a whole number")
 
     def number(self, name: str, default: float, *, minimum: float, maximum: float) -> float:
         """A finite number within the bounds, or the default. Raises SettingsError."""
-        raw = self.optional(name)
-        if raw is None:
-            return default
-        try:
-            value = float(raw)
-        except ValueError:
-            value = float("nan")
-        if not minimum <= value <= maximum:  # NaN fails every comparison
-            raise SettingsError(
-                f"environment variable {name} must be a number from {minimum} to {maximum}, found {raw!r}"
-            )
-        return value
+        return self._within(name, default, (minimum, maximum), float, "a number")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
         """One of the choices, or the default. Raises SettingsError naming them."""
@@ -63,3 +45,15 @@ class Environment:
         if value not in choices:
             raise SettingsError(f"environment variable {name} must be one of {', '.join(choices)}, found {value!r}")
         return value
+
+    def _within(self, name: str, default: N, bounds: tuple[N, N], read: Callable[[str], N], what: str) -> N:
+        raw = self.optional(name)
+        if raw is None:
+            return default
+        with suppress(ValueError):
+            value = read(raw)
+            if bounds[0] <= value <= bounds[1]:  # NaN fails every comparison
+                return value
+        raise SettingsError(
+            f"environment variable {name} must be {what} from {bounds[0]} to {bounds[1]}, found {raw!r}"
+        )

@@ -5,28 +5,22 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 from functions.batch.dataflow import DataflowSettings
+from shared.entry import EventSettings, event_options
 from shared.env import Environment
 from shared.layout import STAGES, Stage
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-
 
 @dataclass(frozen=True)
-class BatchSettings:
-    """`deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
+class BatchSettings(EventSettings):
+    """`stage` and `tolerate`, the share of rows that may have no answer, are for files whose owners note nothing.
 
-    `stage` and `tolerate` (the share of rows that may have no answer) are what a file gets whose owner notes nothing.
     `threads`: pieces that are answered at once. `engine_rows`: files of more go to `dataflow`; None: none do.
     `part_rows` of Parquet and `part_bytes` of text (about 130,000 rows of twenty columns) make one part of an answer.
     """
 
-    bucket: str
-    deadline_seconds: float = 500.0
     stage: Stage = "production"
     tolerate: float = 0.01
     threads: int = 1
-    log_level: str = "INFO"
-    project: str | None = None
     engine_rows: int | None = None
     part_rows: int = 100_000
     part_bytes: int = 16 * 2**20
@@ -38,13 +32,10 @@ class BatchSettings:
         environment = Environment(environ)
         engine_rows = environment.integer("BATCH_ENGINE_ROWS", 0, minimum=0, maximum=10**12) or None
         return cls(
-            bucket=environment.text("BUCKET"),
-            deadline_seconds=environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
+            **event_options(environment),
             stage=cast(Stage, environment.choice("STAGE", "production", STAGES)),
             tolerate=environment.number("BATCH_TOLERATE", 0.01, minimum=0.0, maximum=1.0),
             threads=environment.integer("BATCH_THREADS", 2, minimum=1, maximum=16),
-            log_level=environment.choice("LOG_LEVEL", "INFO", LEVELS),
-            project=environment.optional("GOOGLE_CLOUD_PROJECT"),
             engine_rows=engine_rows,
             dataflow=_dataflow(environment) if engine_rows else None,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from shared.entry import EventSettings, event_options
 from shared.env import Environment
 
 OWN_MIB = 448
@@ -12,21 +13,12 @@ OWN_MIB = 448
 LEAST_MIB = 1024
 THREADS = 4 * (os.cpu_count() or 1)
 """The framework's own default."""
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True)
-class ValidateSettings:
-    """`deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
+class ValidateSettings(EventSettings):
+    """`memory_mib`: of the container. `threads`: requests at once, as the framework reads THREADS too."""
 
-    `project`: named in the log lines' traces. `memory_mib`: of the container. `threads`: requests at once, as the
-    framework reads THREADS too.
-    """
-
-    bucket: str
-    deadline_seconds: float
-    log_level: str
-    project: str | None = None
     memory_mib: int = 1024
     threads: int = THREADS
 
@@ -44,10 +36,7 @@ class ValidateSettings:
         """
         environment = Environment(environ)
         return cls(
-            bucket=environment.text("BUCKET"),
-            deadline_seconds=environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
-            log_level=environment.choice("LOG_LEVEL", "INFO", LEVELS),
-            project=environment.optional("GOOGLE_CLOUD_PROJECT"),
+            **event_options(environment),
             memory_mib=environment.integer("MEMORY_MIB", 1024, minimum=LEAST_MIB, maximum=32768),
             threads=environment.integer("THREADS", THREADS, minimum=3, maximum=1000),
         )

@@ -4,24 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from shared.entry import EventSettings, event_options
 from shared.env import Environment
-
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True)
-class WatchSettings:
-    """`deadline_seconds`: no new storage call begins later than this; the platform ends an event function at 540 s.
-
-    `retrain_job`: the Cloud Scheduler job that trains (projects/P/locations/L/jobs/J), `scheduler_host` a local one.
+class WatchSettings(EventSettings):
+    """`retrain_job`: the Cloud Scheduler job that trains (projects/P/locations/L/jobs/J), `scheduler_host` a local one.
     `alarm_topic`: the Pub/Sub topic that carries alarms (projects/P/topics/T). Without either, alarms ask and tell
     nobody by that way.
     """
 
-    bucket: str
-    deadline_seconds: float
-    log_level: str
-    project: str | None = None
     retrain_job: str | None = None
     scheduler_host: str | None = None
     alarm_topic: str | None = None
@@ -34,10 +27,7 @@ class WatchSettings:
         """
         environment = Environment(environ)
         return cls(
-            bucket=environment.text("BUCKET"),
-            deadline_seconds=environment.number("DEADLINE_SECONDS", 500.0, minimum=1.0, maximum=500.0),
-            log_level=environment.choice("LOG_LEVEL", "INFO", LEVELS),
-            project=environment.optional("GOOGLE_CLOUD_PROJECT"),
+            **event_options(environment),
             retrain_job=environment.optional("RETRAIN_JOB"),
             scheduler_host=environment.optional("SCHEDULER_HOST"),
             alarm_topic=environment.optional("ALARM_TOPIC"),
