@@ -12,10 +12,10 @@ import msgspec
 from shared import layout
 from shared.codec import decode, encode
 from shared.documents import Challenge, Ended
-from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed
 from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store, write_once
-from shared.stored import read_bytes, read_document
+from shared.stored import find_document, read_bytes
 
 UNITS = 10_000
 """Of how many equal parts a share of the requests is made."""
@@ -104,8 +104,5 @@ def ended(store: Store) -> list[Challenge]:
 
 
 def _kept(store: Store, key: str) -> Challenge | None:
-    try:
-        challenge = read_document(store, key, Challenge)
-    except (ObjectMissing, InvalidDocument):
-        return None
-    return challenge if layout.challenge(challenge.started_at, challenge.run_id) == key else None
+    challenge = find_document(store, key, Challenge)
+    return challenge if challenge and layout.challenge(challenge.started_at, challenge.run_id) == key else None

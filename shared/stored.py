@@ -63,6 +63,14 @@ def read_document(store: Store, key: str, kind: type[T]) -> T:
     return decode(read_bytes(store, key, kind).data, kind, key)
 
 
+def find_document(store: Store, key: str, kind: type[T]) -> T | None:
+    """The `kind` at `key`; None where nothing is there, or nothing that is one: somebody else's, or broken."""
+    try:
+        return read_document(store, key, kind)
+    except (ObjectMissing, InvalidDocument):
+        return None
+
+
 def read_to_replace(store: Store, key: str, kind: type[T]) -> tuple[int, T | None]:
     """The generation at `key`, CREATE_ONLY where nothing is there, and its document; None for one that does not parse.
 

@@ -18,7 +18,6 @@ from shared.codec import digest
 from shared.dataset import MAX_SPEC_BYTES, DatasetSpec, parse_spec
 from shared.errors import (
     InvalidDataset,
-    InvalidDocument,
     ObjectMissing,
     ObjectTooLarge,
     PreconditionFailed,
@@ -27,7 +26,7 @@ from shared.errors import (
 from shared.media_types import PARQUET
 from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.store import MAX_BYTES, Download, ObjectInfo, Store, write_once
-from shared.stored import read_document
+from shared.stored import find_document
 from shared.tables.reading import Table, read_table
 from shared.tables.table_size import MEMORY_BYTES, require_files_fit
 
@@ -137,9 +136,8 @@ def _expanded(store: Store, bucket: str, dataset: str, source: str, notes: list[
 def _is_refused(store: Store, name: str, generation: int) -> bool:
     """Whether the watch refused this generation of a file of labels for what is in it."""
     key = layout.label_rejection(name)
-    try:
-        found = read_document(store, key, LabelRejection)
-    except (ObjectMissing, InvalidDocument):
+    found = find_document(store, key, LabelRejection)
+    if found is None:
         return False
     return (found.name, found.generation) == (name, generation) and found.reason != NOTHING_SERVES
 

@@ -17,15 +17,13 @@ from shared.clock import utc_now
 from shared.codec import encode
 from shared.documents import Document
 from shared.errors import (
-    InvalidDocument,
-    ObjectMissing,
     PipelineError,
     PreconditionFailed,
     TransientError,
 )
 from shared.media_types import JSON
 from shared.store import Store
-from shared.stored import read_document, read_to_replace
+from shared.stored import find_document, read_to_replace
 
 ATTEMPTS = 5
 RENEWALS_PER_TERM = 3
@@ -74,11 +72,10 @@ def fingerprint(*parts: bytes) -> str:
 
 def forced_at(store: Store) -> datetime | None:
     """Since when a finished run does not count, where somebody asked for that within a day. Raises TransientError."""
-    try:
-        asked_at = read_document(store, layout.FORCE, Force).asked_at
-    except (ObjectMissing, InvalidDocument):
+    force = find_document(store, layout.FORCE, Force)
+    if force is None:
         return None
-    asked_at = _zoned(asked_at)
+    asked_at = _zoned(force.asked_at)
     return asked_at if -AHEAD < utc_now() - asked_at < FORCE_HOLDS else None
 
 

@@ -10,10 +10,10 @@ from functions.validate.promotion import Clock
 from shared import layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Approval
-from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.errors import PreconditionFailed
 from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store
-from shared.stored import read_document
+from shared.stored import find_document
 
 ANOTHER_PERSON = "another_person_needed"
 
@@ -58,8 +58,5 @@ def _note(store: Store, run_id: str, request: Request, generation: int, clock: C
 
 
 def _read(store: Store, key: str) -> Approval | None:
-    try:
-        approval = read_document(store, key, Approval)
-    except (ObjectMissing, InvalidDocument):
-        return None
-    return approval if layout.approval(approval.run_id, approval.by) == key else None
+    approval = find_document(store, key, Approval)
+    return approval if approval and layout.approval(approval.run_id, approval.by) == key else None

@@ -23,7 +23,7 @@ from shared.monitoring import LiveBlock, WatchReport
 from shared.pointers import Kept
 from shared.run_files import promised, staged_manifest, verified
 from shared.store import CREATE_ONLY, ObjectInfo, Store
-from shared.stored import read_document
+from shared.stored import find_document, read_document
 
 MAX_BLOCKS = 20_000
 READERS = 16
@@ -32,11 +32,11 @@ READERS = 16
 def look_at(store: Store, stage: Stage, on: str, now: datetime, listeners: Listeners) -> WatchReport:
     """The report of the day `on` (20260105), written or there already. Raises TransientError, IntegrityError."""
     key = layout.watch_report(stage, on)
-    report = _report(store, key) or _looked(store, stage, on, now)
+    report = find_document(store, key, WatchReport) or _looked(store, stage, on, now)
     try:
         store.write(key, encode(report), if_generation=CREATE_ONLY, content_type=JSON)
     except PreconditionFailed:
-        report = _report(store, key) or report
+        report = find_document(store, key, WatchReport) or report
     by_name = {entry.name: entry for entry in report.features}
     for standing in report.alarms:
         found = by_name.get(standing.subject)
@@ -61,17 +61,10 @@ def newest_report(store: Store, stage: Stage, before: str | None = None) -> Watc
     """The newest report of a stage, of a day before `before` where that is given; None where there is none."""
     keys = [info.name for info in store.list(layout.watch_report(stage)) if info.name.endswith(".json")]
     for key in reversed([key for key in keys if before is None or key < layout.watch_report(stage, before)]):
-        report = _report(store, key)
+        report = find_document(store, key, WatchReport)
         if report is not None:
             return report
     return None
-
-
-def _report(store: Store, key: str) -> WatchReport | None:
-    try:
-        return read_document(store, key, WatchReport)
-    except (ObjectMissing, InvalidDocument):
-        return None
 
 
 def _looked(store: Store, stage: Stage, on: str, now: datetime) -> WatchReport:
@@ -98,7 +91,7 @@ def past_looks(store: Store, stage: Stage, run_id: str, on: str) -> list[WatchRe
     first, last = (layout.watch_report(stage, day) for day in (day_before(on, HISTORY_DAYS + DAYS), on))
     keys = [info.name for info in store.list(layout.watch_report(stage)) if first <= info.name < last]
     with ThreadPoolExecutor(READERS) as readers:
-        found = list(readers.map(partial(_report, store), keys))
+        found = list(readers.map(lambda key: find_document(store, key, WatchReport), keys))
     return [report for report in found if report is not None and report.run_id == run_id]
 
 

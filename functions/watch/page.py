@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from functions.watch import tried
 from shared import layout
-from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.errors import PreconditionFailed
 from shared.layout import Stage
 from shared.monitoring import (
     Alarm,
@@ -23,7 +23,7 @@ from shared.monitoring import (
     WatchReport,
 )
 from shared.store import CREATE_ONLY, Store
-from shared.stored import read_document
+from shared.stored import find_document
 
 SHOWN_ALARMS = 20
 SHOWN_DAYS = 28
@@ -57,32 +57,26 @@ def refresh_page(store: Store, stage: Stage) -> None:
     """Make the page anew from the newest report, where there is one."""
     keys = [info.name for info in store.list(layout.watch_report(stage)) if info.name.endswith(".json")]
     for key in reversed(keys):
-        try:
-            publish_page(store, read_document(store, key, WatchReport))
-        except (ObjectMissing, InvalidDocument):
-            continue
-        return
+        report = find_document(store, key, WatchReport)
+        if report is not None:
+            publish_page(store, report)
+            return
 
 
 def newest_performance(store: Store) -> Performance | None:
     """How the runs fare by the newest account; None without any."""
     for info in reversed(store.list(layout.performance())):
-        try:
-            return read_document(store, info.name, Performance)
-        except (ObjectMissing, InvalidDocument):
-            continue
+        performance = find_document(store, info.name, Performance)
+        if performance is not None:
+            return performance
     return None
 
 
 def newest_alarms(store: Store, stage: Stage) -> list[Alarm]:
     """The stage's last alarms, the newest first."""
-    found = []
-    for info in reversed(store.list(layout.alarms_folder(stage))[-SHOWN_ALARMS:]):
-        try:
-            found.append(read_document(store, info.name, Alarm))
-        except (ObjectMissing, InvalidDocument):
-            continue
-    return found
+    newest = reversed(store.list(layout.alarms_folder(stage))[-SHOWN_ALARMS:])
+    found = (find_document(store, info.name, Alarm) for info in newest)
+    return [alarm for alarm in found if alarm is not None]
 
 
 def render(report: WatchReport, performance: Performance | None, alarms: Sequence[Alarm], beside: str = "") -> str:

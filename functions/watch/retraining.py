@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from shared import layout, logs
 from shared.codec import encode
-from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed, TransientError
+from shared.errors import PreconditionFailed, TransientError
 from shared.media_types import JSON
 from shared.monitoring import Alarm, Retraining
 from shared.store import CREATE_ONLY, Store
-from shared.stored import read_document
+from shared.stored import find_document
 
 if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
@@ -71,9 +71,8 @@ def ask(store: Store, key: str, now: datetime, trainer: Trainer | None) -> str:
     raised_at = layout.alarm_time(key)
     if raised_at is None or now - raised_at > OLD:
         return "old"
-    try:
-        alarm = read_document(store, key, Alarm)
-    except (ObjectMissing, InvalidDocument):
+    alarm = find_document(store, key, Alarm)
+    if alarm is None:
         return "gone"
     if alarm.kind not in ASKING:
         return "told_only"
@@ -112,7 +111,5 @@ def _note_asked(store: Store, day: str, key: str, now: datetime) -> None:
 
 
 def _holder(store: Store, key: str) -> str | None:
-    try:
-        return read_document(store, key, Retraining).alarm
-    except (ObjectMissing, InvalidDocument):
-        return None
+    found = find_document(store, key, Retraining)
+    return found.alarm if found else None

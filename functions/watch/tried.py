@@ -11,11 +11,11 @@ from functions.watch.quality import Judgement
 from shared import challenges, layout
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Challenge
-from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
+from shared.errors import PreconditionFailed
 from shared.media_types import JSON
 from shared.monitoring import Course
 from shared.store import CREATE_ONLY, Store
-from shared.stored import read_document
+from shared.stored import find_document
 
 POINTS = 120
 WIDTH, HEIGHT = 600.0, 160.0
@@ -104,9 +104,8 @@ def _path(x: Vector, y: Vector) -> str:
 
 def _course(store: Store, challenge: Challenge) -> Sequence[tuple[int, float, float, float]]:
     """What the judge saw of this challenge; nothing where that is of another one."""
-    try:
-        found = read_document(store, layout.CHALLENGE_COURSE, Course)
-    except (ObjectMissing, InvalidDocument):
+    found = find_document(store, layout.CHALLENGE_COURSE, Course)
+    if found is None:
         return ()
     same = (found.run_id, found.started_at) == (challenge.run_id, challenge.started_at)
     return found.points if same else ()

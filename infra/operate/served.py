@@ -9,13 +9,13 @@ from typing import TypeVar
 from infra.clients import past_proxies
 from infra.options import OneLineParser
 from shared import layout, pointers
-from shared.codec import decode
 from shared.documents import Decision, Document, Pointer
 from shared.env import Environment
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError, SettingsError
+from shared.errors import InvalidDocument, PipelineError, SettingsError
 from shared.layout import Stage
 from shared.pointers import Kept
 from shared.store import CloudStore, Store
+from shared.stored import find_document
 
 T = TypeVar("T", bound=Document)
 
@@ -53,10 +53,7 @@ def history(store: Store, stage: Stage) -> list[Kept]:
 
 def document(store: Store, key: str, kind: type[T]) -> T | None:
     """The document at `key`; None where there is none, or none that parses. Raises StorageUnavailable."""
-    try:
-        return decode(store.read(key).data, kind, key)
-    except (ObjectMissing, InvalidDocument):
-        return None
+    return find_document(store, key, kind)
 
 
 def failed_checks(decision: Decision) -> tuple[str, ...]:

@@ -12,19 +12,17 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from pathlib import Path
 
 import requests
 
 from shared import challenges
 from shared.clock import utc_now
-from shared.documents import SCHEMA_VERSION, Challenge
 from shared.store import CloudStore, Store
 from tests.bench import serving
 from tests.bench.model import publish_both
 from tests.local_storage import running_storage
-from tests.unit.predict.promoted import FIRST, SECOND, promote
+from tests.unit.predict.promoted import FIRST, SECOND, challenge_of, promote
 from tests.unit.watch.world import rows as rows_as_trained
 
 ROUNDS = 9
@@ -96,22 +94,7 @@ def promote_two(store: Store, *, shadow: bool) -> None:
     """FIRST serves in production; SECOND is there too, as its shadow where that is asked for."""
     second = promote(store, "production", SECOND, base=61.0)
     promote(store, "production", FIRST)
-    now = utc_now()
-    challenge = Challenge(
-        schema_version=SCHEMA_VERSION,
-        run_id=SECOND,
-        manifest_sha256=second.manifest_sha256,
-        champion_run_id=FIRST,
-        mode="shadow",
-        percent=0.0,
-        then="report",
-        salt="bench",
-        started_at=now,
-        until=now + timedelta(days=1),
-        source="staging/current.json",
-        max_r2_drop=0.02,
-        marker_generation=1,
-    )
+    challenge = challenge_of(second, utc_now(), days=1)
     if shadow and not challenges.write(store, challenge, replacing=challenges.read_current(store)):
         raise SystemExit("the challenge could not be written")
 

@@ -4,11 +4,12 @@ The graph adds up the effects below, so that a test can work out by hand what a 
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import onnx
+from msgspec.structs import replace
 from onnx import TensorProto, helper
 
 from shared import layout
@@ -21,6 +22,7 @@ from shared.documents import (
     Bands,
     CategoricalProfile,
     Cell,
+    Challenge,
     CodeInfo,
     CvScores,
     DatasetInfo,
@@ -304,3 +306,25 @@ def served_model(base: float = BASE) -> Model:
 def _constant(name: str, values: list[list[Any]]) -> onnx.TensorProto:
     array = np.array(values, dtype=np.float64)
     return helper.make_tensor(name, TensorProto.DOUBLE, array.shape, array.reshape(-1).tolist())
+
+
+def challenge_of(second: Pointer, started_at: datetime, days: float, **changes: Any) -> Challenge:
+    """FIRST is challenged by the run of `second`: as its shadow, unless `changes` say otherwise."""
+    return replace(
+        Challenge(
+            schema_version=SCHEMA_VERSION,
+            run_id=second.run_id,
+            manifest_sha256=second.manifest_sha256,
+            champion_run_id=FIRST,
+            mode="shadow",
+            percent=0.0,
+            then="report",
+            salt=f"{second.run_id}/7",
+            started_at=started_at,
+            until=started_at + timedelta(days=days),
+            source=layout.pointer("staging"),
+            max_r2_drop=0.02,
+            marker_generation=7,
+        ),
+        **changes,
+    )

@@ -17,13 +17,13 @@ from functions.predict.live.shadow import MOST_ROWS
 from functions.predict.predictor import Predictor
 from shared import challenges, layout
 from shared.codec import decode, digest, encode
-from shared.documents import SCHEMA_VERSION, Challenge, Mode, Pointer
+from shared.documents import Mode, Pointer
 from shared.model_runtime import Model
 from shared.monitoring import DIFFERENCES, LiveBlock, ShadowCounts
 from shared.store import Store
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes, log_records
-from tests.unit.predict.promoted import FIRST, ROW, SECOND, by_hand, promote, run_files, write_pointer
+from tests.unit.predict.promoted import FIRST, ROW, SECOND, by_hand, challenge_of, promote, run_files, write_pointer
 
 NOW = datetime.now(UTC)
 OTHER_LEVEL = 50.0
@@ -43,20 +43,8 @@ def tried(
 def write_challenge(
     store: Store, second: Pointer, mode: Mode, percent: float, days: float = 14.0, champion: str = FIRST
 ) -> None:
-    challenge = Challenge(
-        schema_version=SCHEMA_VERSION,
-        run_id=second.run_id,
-        manifest_sha256=second.manifest_sha256,
-        champion_run_id=champion,
-        mode=mode,
-        percent=percent,
-        then="report",
-        salt=f"{second.run_id}/7",
-        started_at=NOW - timedelta(days=1),
-        until=NOW - timedelta(days=1) + timedelta(days=days),
-        source=layout.pointer("staging"),
-        max_r2_drop=0.02,
-        marker_generation=7,
+    challenge = challenge_of(
+        second, NOW - timedelta(days=1), days, champion_run_id=champion, mode=mode, percent=percent
     )
     store.write(layout.CHALLENGER, encode(challenge), if_generation=None, content_type="application/json")
 

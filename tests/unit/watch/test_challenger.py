@@ -7,9 +7,9 @@ import pytest
 from functions.watch.challenger import operations
 from shared import challenges, layout, pointers
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Challenge, Ended, Then
+from shared.documents import SCHEMA_VERSION, Ended, Then
 from shared.monitoring import LATENCY_US, FeatureCounts, LiveBlock, ShadowCounts
-from tests.unit.predict.promoted import FIRST, SECOND, by_hand, promote
+from tests.unit.predict.promoted import FIRST, SECOND, by_hand, challenge_of, promote
 from tests.unit.watch.world import START, World, labelled, noise, rows
 
 CHALLENGED = START + timedelta(days=8)
@@ -25,21 +25,7 @@ def challenged(*, base: float = 60.0, then: Then = "report", days: float = 14.0)
     world.serve(FIRST)
     staged = pointers.read_current(world.bucket, "staging").pointer
     assert staged is not None
-    challenge = Challenge(
-        schema_version=SCHEMA_VERSION,
-        run_id=SECOND,
-        manifest_sha256=second.manifest_sha256,
-        champion_run_id=FIRST,
-        mode="shadow",
-        percent=0.0,
-        then=then,
-        salt="salt",
-        started_at=world.now,
-        until=world.now + timedelta(days=days),
-        source=pointers.entry_key(staged),
-        max_r2_drop=0.02,
-        marker_generation=7,
-    )
+    challenge = challenge_of(second, world.now, days, then=then, source=pointers.entry_key(staged))
     assert challenges.write(world.bucket, challenge, replacing=challenges.read_current(world.bucket))
     world.pass_days(1)
     return world
