@@ -103,6 +103,38 @@ def test_the_owner_of_a_file_may_tolerate_more_or_less() -> None:
     assert BatchWorld().answer("a.csv", as_csv(table), tolerate="0.5").success["refused"] == 50
 
 
+@pytest.mark.parametrize(
+    ("last", "reason", "code"),
+    [
+        (b"r-1,male,old,group A,high school,standard,9.5", "too_many_bad_rows", "wrong_type"),
+        (b"r-1,male,9,group A,high school,nobody,9.5", "too_many_bad_rows", "unknown_category"),
+        (b"r-1,male", "too_many_bad_rows", "ragged_row"),
+        (b'r-1,"male,9,group A,high school,standard,9.5', "malformed_csv", None),
+    ],
+    ids=["no number", "unknown", "cut off", "open quote"],
+)
+def test_one_bad_row_at_the_end_of_a_long_file_is_named_and_refuses_the_whole(
+    last: bytes, reason: str, code: str | None
+) -> None:
+    """The same at five gigabytes: nothing that is held grows with the file, and parts without _SUCCESS.json are no
+    answer."""
+    world = BatchWorld()
+    info = world.drop("long.csv", as_csv(rows(3000)) + last, tolerate="0")
+    world.deliver(info)
+    answer = world.collect(info)
+    assert answer.rejection["reason"] == reason
+    assert layout.SUCCESS not in answer.files
+    assert {error["row"] for error in answer.errors} == ({3002} if code else set())
+    assert {code} <= {None, *(error["code"] for error in answer.errors)}
+    assert code or answer.rejection["problems"] == ["row 3002 is not valid CSV: unexpected end of data"]
+    before = {entry.name: entry.generation for entry in world.bucket.list("")}
+    world.deliver(info)
+    assert {entry.name: entry.generation for entry in world.bucket.list("")} == before
+    assert BatchWorld().answer("long.csv", as_csv(rows(3000)) + last).files.keys() >= (
+        {layout.SUCCESS} if code else {layout.BATCH_REJECTED}
+    )
+
+
 def test_a_file_that_is_all_bad_is_refused_before_it_is_read_to_its_end() -> None:
     table = [[row[0], row[1], "old", *row[3:]] for row in rows(2000)]
     answer = BatchWorld().answer("a.csv", as_csv(table))
