@@ -87,7 +87,7 @@ def test_every_algorithm_goes_into_one_graph(kind: str) -> None:
     graph = export(fitted)
     require_parity(fitted, Model(graph, features), features, frame, 0)
     names = [node.op_type for node in onnx.load_from_string(graph).graph.node]
-    assert names.count("LabelEncoder") <= 1
+    assert names.count("LabelEncoder") <= 2  # of what the words are, and of which are missing
     assert names.count("Scan") == 1
 
 
