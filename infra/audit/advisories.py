@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ class Acceptance:
     id: str
     reason: str
     until: date
+
+
+FIELDS = frozenset(field.name for field in fields(Acceptance))
 
 
 @dataclass(frozen=True)
@@ -81,12 +84,22 @@ def holes(report: Mapping[str, Any]) -> list[Hole]:
 
 
 def accepted(text: str) -> dict[str, Acceptance]:
-    """The acceptances of `accepted.toml` by their ids. Raises ValueError, TypeError or KeyError for another form."""
-    entries = [Acceptance(**entry) for entry in tomllib.loads(text).get("accepted", [])]
-    for entry in entries:
-        if not entry.reason.strip() or not isinstance(entry.until, date):
-            raise ValueError(f"{entry.id}: a reason and a day, until = 2027-01-31, are needed")
-    return {entry.id: entry for entry in entries}
+    """The acceptances of `accepted.toml` by their ids. Raises ValueError that says what is expected instead."""
+    document = tomllib.loads(text)
+    entries = document.pop("accepted", [])
+    if document or not isinstance(entries, list):
+        raise ValueError(f"expected nothing but [[accepted]] entries, found {', '.join(document) or 'another form'}")
+    return {entry.id: entry for entry in map(_acceptance, entries)}
+
+
+def _acceptance(entry: object) -> Acceptance:
+    if not isinstance(entry, dict) or set(entry) != FIELDS:
+        found = ", ".join(sorted(entry)) if isinstance(entry, dict) else type(entry).__name__
+        raise ValueError(f"each entry needs {', '.join(sorted(FIELDS))} and nothing else, found {found or 'nothing'}")
+    texts = [entry[name] for name in ("id", "reason")]
+    if not all(isinstance(text, str) and text.strip() for text in texts) or type(entry["until"]) is not date:
+        raise ValueError(f"{entry['id']}: an id, a reason and a day, until = 2027-01-31, are needed")
+    return Acceptance(**entry)
 
 
 def open_holes(found: Iterable[Hole], known: Mapping[str, Acceptance], today: date) -> list[Hole]:
@@ -101,7 +114,11 @@ def open_holes(found: Iterable[Hole], known: Mapping[str, Acceptance], today: da
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what is known, one line each; 1 where something has to be mended, 2 where nobody could be asked."""
     OneLineParser(prog="make audit", description=__doc__).parse_args(arguments)
-    known, bad = accepted(ACCEPTED.read_text(encoding="utf-8")), 0
+    try:
+        known, bad = accepted(ACCEPTED.read_text(encoding="utf-8")), 0
+    except ValueError as error:
+        print(f"audit: {ACCEPTED.name}: {error}", file=sys.stderr)
+        return 2
     for lock in locks():
         name = lock.relative_to(ROOT).as_posix()
         try:

@@ -6,7 +6,6 @@ bars between the cells; a `sep=` line; decimal commas where commas do not part t
 
 import codecs
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,10 +17,14 @@ from shared.serving.sent_table import Record, SentTable, assemble
 
 DELIMITERS = ",;\t|"
 SAMPLE_LINES = 50
+SAMPLE_CHARACTERS = 2**19
+"""What parts the cells is told from so much of a text: a quote that is never closed makes one cell of all the rest."""
+
 CHARSETS = frozenset({"utf-8", "utf-16", "cp1252", "iso8859-1", "ascii"})
 """Charsets that may be declared, by Python's names for them."""
 
 SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+_LINE = re.compile(r"[^\r\n]*+(?:\r\n?|\n)|[^\r\n]++")
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+", re.ASCII)
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -44,7 +47,7 @@ def has_decimal_commas(records: Iterable[Record]) -> bool:
 
 
 def _records(text: str, delimiter: str, first: int) -> Iterator[Record]:
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     try:
         yield from enumerate(lines, first)
     except csv.Error as error:
@@ -52,11 +55,18 @@ def _records(text: str, delimiter: str, first: int) -> Iterator[Record]:
         raise refuse(400, "malformed_csv", f"line {line} is not valid CSV: {error}") from None
 
 
+def _lines(text: str) -> Iterator[str]:
+    """Lines with their ends, one at a time: a file in memory would keep four bytes for each character."""
+    return (found.group() for found in _LINE.finditer(text))
+
+
 def delimiter_in(text: str) -> str:
     """What parts the most lines into equally many cells, more than one; of equals, the widest, then the comma."""
 
+    sample = text[:SAMPLE_CHARACTERS]
+
     def parted(delimiter: str) -> tuple[int, int]:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = csv.reader(_lines(sample), delimiter=delimiter)
         widths: Counter[int] = Counter()
         try:
             for line, _ in zip(lines, range(SAMPLE_LINES), strict=False):

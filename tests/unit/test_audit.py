@@ -4,6 +4,7 @@ https://github.com/pypa/pip-audit#readme, "JSON", and pip_audit/_format/json.py.
 """
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,28 @@ def test_every_lock_of_what_is_deployed_is_asked_about_and_the_acceptances_can_b
     assert names >= {f"functions/{fn}/requirements.txt" for fn in ("train", "validate", "predict", "watch", "batch")}
     assert names >= {"functions/batch/flex/requirements.txt", "infra/local/requirements.txt"}
     accepted(advisories.ACCEPTED.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "accepted = 1",
+        "accepted = [1]",
+        "[[accept]]\nid = 'x'",
+        "[[accepted]]\nid = 'x'",
+        ACCEPTED.format(until="2027-01-31T00:00:00"),
+        ACCEPTED.format(until="2027-01-31") + "why = 'x'",
+        ACCEPTED.format(until="2027-01-31").replace('"CVE-2019-1010083"', "1"),
+        "[[accepted",
+    ],
+)
+def test_acceptances_of_another_form_are_told_in_one_line(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "accepted.toml"
+    file.write_text(text, encoding="utf-8")
+    monkeypatch.setattr(advisories, "ACCEPTED", file)
+    assert advisories.main([]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("audit: accepted.toml: ")
+    assert said.count("\n") == 1

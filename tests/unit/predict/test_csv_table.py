@@ -1,9 +1,16 @@
 """A CSV as a table, or why it is none."""
 
+import csv
+import io
+import tracemalloc
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.problems import Refusal
-from shared.serving.csv_table import parse_csv
+from shared.serving import csv_table
+from shared.serving.csv_table import SAMPLE_CHARACTERS, delimiter_in, parse_csv
 
 
 @pytest.mark.parametrize(
@@ -58,3 +65,26 @@ def test_one_row_too_many_is_too_large() -> None:
     with pytest.raises(Refusal) as caught:
         parse_csv(b"a\n1\n2\n3\n", 2)
     assert caught.value.status == 413
+
+
+@given(st.text('a,";\r\n\x85\u2028', max_size=60))
+def test_lines_end_where_they_do_in_a_file(text: str) -> None:
+    assert list(csv.reader(csv_table._lines(text))) == list(csv.reader(io.StringIO(text, newline="")))
+
+
+@pytest.mark.parametrize("opening", [b'a,b\n"', b'"'])
+def test_a_quote_that_is_never_closed_takes_no_more_than_a_few_times_the_body(opening: bytes) -> None:
+    body = opening + b"1;" * 2**20
+    parse_csv(b"a,b\n1,2\n", 10)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal):
+            parse_csv(body, 10)
+        assert tracemalloc.get_traced_memory()[1] < 3.5 * len(body)
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_parts_the_cells_is_told_by_the_beginning_of_a_text() -> None:
+    assert delimiter_in("a;b\n" + "1;2\n" * SAMPLE_CHARACTERS) == ";"
+    assert delimiter_in("a;b\n" + "1;2,5\n" * 3 + '"' + "1,2\n" * SAMPLE_CHARACTERS) == ";"
