@@ -12,9 +12,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
 from starlette.requests import ClientDisconnect, Request
 
+from functions.predict.wire.strict_json import MAX_NESTING, decoded, decoded_in_pieces, too_deep
 from functions.predict.wire.structure import Structure, cells, structure
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse, shortened
 from shared.serving.csv_table import CHARSETS
@@ -24,7 +24,6 @@ CSV = "csv"
 WORKBOOK = "xlsx"
 TABLE = "table"
 """A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
-MAX_NESTING = 32
 SMALL_BYTES = 32 * 1024
 """Bodies below are read at once on the event loop; larger ones take milliseconds, which it is not kept waiting for."""
 MOST_EFFECTS = 20
@@ -46,7 +45,8 @@ _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.-]+\+json)", re.ASCI
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.ASCII | re.IGNORECASE)
 _WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_ARRAY = re.compile(rb"\s*\[")
+_OPENING = re.compile(rb'\s*\[|\s*\{\s*"(?:[^"\\]++|\\.)*+"\s*:\s*\[', re.DOTALL)
 _FEW = re.compile(r"\d{1,2}", re.ASCII)
 _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"()"))
@@ -197,7 +197,7 @@ def parse_json(body: bytes, max_values: int = MAX_VALUES) -> Any:
     if not data.strip():
         raise refuse(400, "empty_body", "expected a JSON document, found an empty body")
     found = require_few_values(data, max_values) if len(data) >= SMALL_BYTES else None
-    value = _decoded(data)
+    value = decoded_in_pieces(data, found.cuts, _OPENING.match(data)) if found and found.cuts else decoded(data)
     containers, keys = _flat_counts(value)
     if found is not None:
         if found.keys != keys and found.keys != _count_keys(value):
@@ -209,9 +209,9 @@ def parse_json(body: bytes, max_values: int = MAX_VALUES) -> Any:
 
 def require_few_values(data: bytes, max_values: int = MAX_VALUES) -> Structure:
     """What `data` holds, before it is parsed. Raises Refusal: 400 where it nests too deep, 413 for too many values."""
-    found = structure(data)
+    found = structure(data, 1 if _ARRAY.match(data) else 2)
     if found.depth > MAX_NESTING:
-        raise _too_deep()
+        raise too_deep()
     if found.values > max_values:
         raise _too_many("values", found.values, max_values)
     return found
@@ -222,37 +222,6 @@ def require_few_cells(body: bytes, max_cells: int) -> None:
     found = cells(body) if len(body) >= SMALL_BYTES else 0
     if found > max_cells:
         raise _too_many("cells", found, max_cells)
-
-
-def _decoded(data: bytes) -> Any:
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.ValidationError:  # well-formed, but a number is beyond double precision
-        return _decoded_with_infinities(data)
-    except msgspec.DecodeError as error:
-        surrogate = "truncated" in str(error) and _SURROGATE.search(data)
-        reason = "it holds half of a surrogate pair" if surrogate else str(error)
-        raise refuse(400, "malformed_json", f"the body is not valid JSON: {reason}") from None
-    except UnicodeDecodeError:
-        raise refuse(400, "invalid_utf8", "the body is not valid UTF-8") from None
-    except RecursionError:
-        raise _too_deep() from None
-
-
-def _decoded_with_infinities(data: bytes) -> Any:
-    """Numbers beyond double precision become infinite, so that they are refused by field, as out of range."""
-
-    def constant(_: str) -> float:
-        raise ValueError
-
-    try:
-        value = json.loads(data.decode(), parse_int=float, parse_float=float, parse_constant=constant)
-        json.dumps(value, ensure_ascii=False).encode()  # meets every lone surrogate
-    except RecursionError:
-        raise _too_deep() from None
-    except ValueError:
-        raise refuse(400, "malformed_json", "the body is not valid JSON") from None
-    return value
 
 
 def _flat_counts(value: Any) -> tuple[int, int]:
@@ -277,7 +246,7 @@ def _check_closely(data: bytes, value: Any) -> None:
     for _ in range(MAX_NESTING):
         nested = nested.replace(b"()", b"")  # peels the innermost level of every branch
     if nested:
-        raise _too_deep()
+        raise too_deep()
     if plain.count(b":") != _count_keys(value):
         raise Refusal(400, _duplicates(data))
 
@@ -307,10 +276,6 @@ def _duplicates(data: bytes) -> list[Problem]:
         Problem(json_pointer(name), "duplicate_key", f"the key {shortened(name)!r} stands twice in one object")
         for name in names
     ]
-
-
-def _too_deep() -> Refusal:
-    return refuse(400, "too_deep", f"the JSON is nested more than {MAX_NESTING} levels deep")
 
 
 def _too_many(what: str, found: int, most: int) -> Refusal:
