@@ -19,7 +19,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}"
 
 
 class JsonFormatter(logging.Formatter):
-    """A log record as one line of JSON."""
+    """A log record as one line of JSON, in ASCII: on a stream of another encoding Python would spell what that lacks in
+    a way which is no JSON, and whoever waits for the line would never see it."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -35,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             entry["stack_trace"] = self.formatException(record.exc_info)
-        return json.dumps(entry, ensure_ascii=False, default=str)
+        return json.dumps(entry, default=str)
 
 
 def configure(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import json
 import sys
 import unicodedata
 from typing import Mapping  # noqa: UP035 (doctor reads this file with old Pythons)
@@ -45,6 +46,16 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=SPELLED)
+
+
+def json_text(value: object, indent: int | None = None) -> str:
+    """`value` as JSON that standard output can write as it stands: spelled words would be other words."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def spelled(error: UnicodeError) -> tuple[str, int]:

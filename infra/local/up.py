@@ -7,7 +7,6 @@ and ends.
 
 import argparse
 import fcntl
-import json
 import os
 import signal
 import sys
@@ -162,8 +161,8 @@ def _print_prediction(
     url = settings.staging_url if stage == "staging" else settings.production_url
     prediction = flow.predict(stage, url, row)
     console.print(f"\n{stage} after {time.monotonic() - began:.1f} s", style="bold")
-    console.print(f"  {json.dumps(row, ensure_ascii=False)}", markup=False)
-    console.print(f"  {json.dumps(prediction.body, ensure_ascii=False)}", markup=False)
+    console.print(f"  {terminal.json_text(row)}", markup=False)
+    console.print(f"  {terminal.json_text(prediction.body)}", markup=False)
     return prediction.body
 
 
@@ -174,7 +173,7 @@ def _print_score(flow: Flow, console: Console) -> None:
 
 
 def _print_next_steps(settings: LocalSettings, flow: Flow, console: Console) -> None:
-    bucket, row = f"gs://{settings.bucket}", json.dumps(flow.sample_row(), ensure_ascii=False)
+    bucket, row = f"gs://{settings.bucket}", terminal.json_text(flow.sample_row())
     quoted = row.replace("'", "'\\''")
     relative = os.path.relpath(settings.shell_file)
     lines = [

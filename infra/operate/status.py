@@ -1,7 +1,6 @@
 """`make status`: what serves where and since when, the last training, drift, labels, alarms, and what to do next."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -151,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         status = look(store)
-        as_json = json.dumps(asdict(status), ensure_ascii=False, indent=2) if options.json else ""
+        as_json = terminal.json_text(asdict(status), indent=2) if options.json else ""
         print(as_json or "\n".join(lines(status, bucket)))
 
     return exit_code(parser.prog, work)

@@ -104,9 +104,13 @@ def test_a_table_that_cannot_be_trained_on_ends_with_the_log_of_train(tmp_path: 
 
 
 def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(tmp_path: Path) -> None:
-    """`DATASET` is make's variable and a setting of train; make exports it, and train once took it for its own."""
-    rows = [f"{size},{age},{3 * size - age}" for size in range(40, 140) for age in (1, 5)]
-    (tmp_path / "houses.csv").write_text("\n".join(["size,age,price", *rows]) + "\n")
+    """`DATASET` is make's variable and a setting of train; make exports it, and train once took it for its own.
+
+    On an ASCII terminal, where the lines of the functions' logs were once no JSON, and nobody saw that train had ended.
+    """
+    towns = ("Köln", "Würzburg")
+    rows = [f"{size},{age},{towns[size % 2]},{3 * size - age}" for size in range(40, 140) for age in (1, 5)]
+    (tmp_path / "houses.csv").write_text("\n".join(["size,age,town,price", *rows]) + "\n", encoding="utf-8")
     spec = tmp_path / "houses.toml"
     tuning = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
     spec.write_text(f'name = "houses"\nsource = "houses.csv"\ntarget = "price"\n{tuning}')
@@ -122,7 +126,7 @@ def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(t
     done = subprocess.run(
         ["make", "run", "ONCE=1", f"DATASET={spec}", *others],
         cwd=ROOT,
-        env={**environment(settings), **DEAD_PROXIES},
+        env={**environment(settings), **DEAD_PROXIES, "LC_ALL": "C", "PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
         timeout=UP_SECONDS,
@@ -131,4 +135,7 @@ def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(t
     assert done.returncode == 0, done.stdout + done.stderr
     staging, production = predictions(done.stdout)
     assert staging == production
+    assert done.stdout.isascii()
+    (asked,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('  {"size"')][:1]
+    assert asked["town"] in towns, "what is printed to be sent is what was sent"
     assert (settings.state / "logs" / "train.log").read_text().count("refused") == 0

@@ -1,5 +1,6 @@
 """Every command speaks on every terminal: no traceback where the encoding is ASCII, and what is said can be read."""
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,24 @@ def test_the_frame_of_a_table_stays_one() -> None:
     frame = "┌───┬───┐\n│ a │ b │\n├───┼───┤\n└───┴───┘ ╭━╮ ┃═║╷╴"
     answer = run("-c", f"from shared import terminal; terminal.prepare(); print({frame!a})")
     assert answer.stdout.decode("ascii").splitlines() == ["+---+---+", "| a | b |", "+---+---+", "+---+---+ +-+ |-||-"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_that_is_printed_says_the_same_in_every_encoding(encoding: str) -> None:
+    """Spelled, a category would be another one, and the command that holds it would be refused."""
+    said = {"town": "Köln → ☃", "r²": 1}
+    program = f"from shared import terminal; terminal.prepare(); print(terminal.json_text({said!a}))"
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT)}
+    answer = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+    assert json.loads(answer.stdout.decode(encoding)) == said
+
+
+def test_a_line_of_a_log_is_json_in_every_encoding() -> None:
+    """`make run` follows the functions by their logs; with a line that is none it would wait for what is over."""
+    said = "trained: CV R² 0.5 – Köln → ☃"
+    program = f"from shared import logs; logs.configure('train'); logs.info({said!a}, run_id={said!a})"
+    line = json.loads(run("-c", program).stderr.decode("ascii"))
+    assert (line["message"], line["run_id"]) == (said, said)
 
 
 def test_other_faults_of_text_stay_faults() -> None:
