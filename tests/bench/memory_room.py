@@ -1,6 +1,7 @@
 """A function in the memory that its container has: a control group, or where that may not be made, a limit on data."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,6 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MEBIBYTE = 2**20
+PREDICT_MIB = 512
+"""What Terraform gives the predict service where its variables say nothing else."""
+
+ROOT = Path(__file__).resolve().parents[2]
 GROUPS = (
     (Path("/sys/fs/cgroup"), "memory.max", "memory.events"),
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.oom_control"),
@@ -104,3 +109,9 @@ def memory_room(mib: int) -> Iterator[Room]:
                 folder.rmdir()
         return
     yield Room(mib, (sys.executable, "-c", LIMIT, str(mib * MEBIBYTE)))
+
+
+def allocator() -> dict[str, str]:
+    """How the image tells the allocator to work."""
+    lines = (ROOT / "functions/predict/Dockerfile").read_text(encoding="utf-8")
+    return dict(re.findall(r"(MALLOC_\w+)=(\d+)", lines))

@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.bench.torture import PREDICT_MIB, SHAPES, generated, predict
+from tests.bench.bodies import generated
+from tests.bench.memory_room import PREDICT_MIB
+from tests.bench.torture import SHAPES, predict
 
 
 def test_bad_bodies_end_no_worker_and_take_nothing_from_single_rows(monkeypatch: pytest.MonkeyPatch) -> None:

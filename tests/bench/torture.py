@@ -1,6 +1,6 @@
 """`make torture`: each function in its deployed memory, among inputs made to cost more than they are worth.
 
-`python -m tests.bench.torture [--seconds 60] [--seed 1] [PART …]`; parts are predict, validate, train and documents.
+`python -m tests.bench.torture [--seconds 60] [--seed 1] [PART …]`; parts are predict, validate, train, documents, soak.
 One table: inputs tried, the most memory and time that one took, what a neighbour noticed meanwhile, and whether a
 process was ended. Where this process may make control groups, the whole of a function is held to its memory, as its
 container would; else each of its processes is, by a limit on its data. Fails where a bound of the table does not hold.
@@ -11,15 +11,13 @@ import asyncio
 import contextlib
 import json
 import os
-import random
-import re
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,68 +25,24 @@ import httpx
 import requests
 
 from shared.store import CloudStore
-from tests.bad_bodies import CSV, JSON, SIZE, bad_bodies
+from tests.bad_bodies import JSON, bad_bodies
+from tests.bench.bodies import generated
 from tests.bench.bombs import requests_of
 from tests.bench.findings import Findings
-from tests.bench.memory_room import Room, memory_room
+from tests.bench.memory_room import PREDICT_MIB, Room, allocator, memory_room
 from tests.bench.parsing import documents, train
-from tests.functions.test_predict_function import ROOT, running
+from tests.bench.soak import soak
+from tests.functions.test_predict_function import running
 from tests.functions.test_validate_function import Bucket, flooded, running_function
 from tests.local_storage import running_storage
 from tests.unit.predict.promoted import EXPECTED, ROW, promote
 
-PREDICT_MIB = 512
 VALIDATE_MIB = 1024
 SHAPES = 300
 AT_ONCE = 64
 MODULE = (sys.executable, "-m", "tests.bench.torture")
 GOOD = json.dumps(dict(ROW)).encode()
 MEBIBYTE = 2**20
-
-
-# ---- what is sent --------------------------------------------------------------------------------------------------
-
-
-def generated(seed: int) -> Iterator[tuple[str, str, bytes]]:
-    """Bodies without end, of random shapes: JSON of any nesting, tables of any width, and both broken somewhere."""
-    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-    while True:
-        size = int(2 ** chance.uniform(10, 23))
-        kind = chance.choice((JSON, CSV))
-        body = _table(chance, size) if kind == CSV else _document(chance, size)
-        if chance.random() < 0.5:
-            place = chance.randrange(len(body))
-            body = body[:place] + bytes([chance.randrange(256)]) * chance.randrange(1, 9) + body[place:]
-        yield f"seed {seed}", kind, body[:SIZE]
-
-
-def _document(chance: random.Random, size: int) -> bytes:
-    item = _value(chance, chance.randrange(5))
-    text = json.dumps(item, ensure_ascii=chance.random() < 0.5)
-    many = ",".join([text] * max(1, size // (len(text) + 1)))
-    return {0: f"[{many}]", 1: f'{{"instances":[{many}]}}', 2: f'{{"a":[{many}]}}', 3: many}[
-        chance.randrange(4)
-    ].encode()
-
-
-def _value(chance: random.Random, depth: int) -> object:
-    if depth == 0:
-        return chance.choice(
-            [None, True, 1, -1.5e300, "", '\\"', "ü" * chance.randrange(50), 10 ** chance.randrange(400)]
-        )
-    if chance.random() < 0.5:
-        return [_value(chance, depth - 1) for _ in range(chance.randrange(6))]
-    names = [*ROW, "", "a" * chance.randrange(1, 300)]
-    return {chance.choice(names): _value(chance, depth - 1) for _ in range(chance.randrange(6))}
-
-
-def _table(chance: random.Random, size: int) -> bytes:
-    delimiter = chance.choice(",;\t|")
-    width = int(2 ** chance.uniform(0, 14))
-    names = [chance.choice([*ROW, f"c{number}"]) for number in range(width)]
-    line = delimiter.join(chance.choice(["1", "x", '"', '"a,b"', "", "1,5"]) for _ in range(width))
-    lines = [delimiter.join(names), *[line] * max(1, size // (len(line) + 1))]
-    return chance.choice(["\n", "\r\n", "\r"]).join(lines).encode(chance.choice(["utf-8", "utf-16", "cp1252"]))
 
 
 # ---- predict -------------------------------------------------------------------------------------------------------
@@ -112,12 +66,6 @@ def predict(seconds: float, seed: int) -> Findings:
         found.ended = room.ended()
         found.bound("processes ended", found.ended, 0)
     return found
-
-
-def allocator() -> dict[str, str]:
-    """How the image tells the allocator to work."""
-    lines = (ROOT / "functions/predict/Dockerfile").read_text(encoding="utf-8")
-    return dict(re.findall(r"(MALLOC_\w+)=(\d+)", lines))
 
 
 def _alone(url: str, room: Room, found: Findings) -> None:
@@ -255,6 +203,7 @@ PARTS: dict[str, Callable[[float, int], Findings]] = {
     "validate": validate,
     "train": train,
     "documents": documents,
+    "soak": soak,
 }
 
 

@@ -53,7 +53,8 @@ class Budget:
             self._serve()
             if not isinstance(error, TimeoutError):
                 raise
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS), "Connection": "close"}
+            # The connection stays: closed beside a body that still arrives, it would take the answer with it.
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise refuse(503, "busy", "other large requests are worked on; try again later", headers) from None
 
     def _serve(self) -> None:
