@@ -75,6 +75,10 @@ SEARCH_SHARE = 0.8
 """The search takes this share of the time budget; the rest is for refitting, export and proof."""
 FINISH_SHARE = 0.95
 """Algorithms are finished, the best first, until this share is used; the rest is for the report and publishing."""
+SEARCH_LEAVES = (26.0, 0.4)
+FINISH_LEAVES = (12.0, 0.2)
+"""What they leave at least: so many seconds, which the report and the proofs take of any table, but no more than this
+share of a budget that is shorter than that."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,7 @@ def train(
     spec = inputs.spec
     zoo, seed = chosen(zoo, spec.algorithms), spec.split.seed
     began = time.monotonic()
-    deadline, ends = began + SEARCH_SHARE * settings.budget_seconds, began + FINISH_SHARE * settings.budget_seconds
+    deadline, ends = (began + seconds for seconds in ends_after(settings.budget_seconds))
     with _stage("ingest", run_id):
         table = inputs.table(settings.memory_mib * 2**20)
         require_slices(table, spec)
@@ -243,6 +247,15 @@ def train(
         }
     manifest = build_manifest(origin, spec, table, winner, files)
     return Trained(manifest, files, golden, results, selected, warnings)
+
+
+def ends_after(budget: float) -> tuple[float, float]:
+    """The seconds of a budget after which the search ends, and after which nothing more is finished."""
+    search, finish = (
+        (share, *leaves) for share, leaves in ((SEARCH_SHARE, SEARCH_LEAVES), (FINISH_SHARE, FINISH_LEAVES))
+    )
+    after = [min(share * budget, budget - min(seconds, most * budget)) for share, seconds, most in (search, finish)]
+    return after[0], after[1]
 
 
 def _require_same_table(store: Store, spec: DatasetSpec) -> None:

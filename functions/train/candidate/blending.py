@@ -16,7 +16,7 @@ from scipy.optimize import nnls
 from functions.train.candidate.selection import Finish, Result, counted
 from functions.train.search.blend import BLEND, MEMBERS, Blend
 from functions.train.search.folds import Fold
-from functions.train.search.search import SearchPlan, out_of_fold
+from functions.train.search.search import SearchPlan, out_of_fold, put_together
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import Algorithm
 from shared.dataset import AlgorithmsSpec
@@ -27,7 +27,7 @@ LEAST_GAIN = 0.002
 """With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
 RESAMPLES = 1_000
 SECONDS_FACTOR = 2.0
-"""Its members are fitted again on every fold, and on all rows."""
+"""Its members are fitted again on all rows, and its graph is proved."""
 ALWAYS_SECONDS = 3.0
 """The winner is fitted for so long on the folds however late it is: its interval comes from them."""
 
@@ -51,6 +51,8 @@ class Blending:
     def in_time(self, result: Result) -> Vector:
         """The same, of as many folds as there is time for, of one at least; the result's remark says of how many."""
         best = result.best
+        if self._at_hand(result):
+            return self._fitted(result, len(self.folds))
         left = max(self.finish.ends - time.monotonic(), ALWAYS_SECONDS) * self.plan.pool.jobs
         fitting = left * len(self.folds) / best.seconds if best and best.seconds > 0.0 else math.inf
         count = int(max(1.0, min(len(self.folds), fitting)))
@@ -60,7 +62,19 @@ class Blending:
             )
         return self._fitted(result, count)
 
+    def _at_hand(self, result: Result) -> bool:
+        """Whether the search has kept what its best setting predicts out of fold, for every fold."""
+        return result.best is not None and len(result.best.outside) == len(self.folds)
+
+    def seconds(self, result: Result) -> float:
+        """About what the result takes as a member of a blend."""
+        if result.best is None:
+            return 0.0
+        return SECONDS_FACTOR * result.best.refit_seconds + (0.0 if self._at_hand(result) else result.best.seconds)
+
     def _fitted(self, result: Result, count: int) -> Vector:
+        if result.name not in self.found and result.best and self._at_hand(result):
+            self.found[result.name] = put_together(self.folds, result.best.outside)
         if result.name not in self.found:
             params = result.best.params if result.best else {}
             algorithm = result.searched.algorithm
@@ -81,8 +95,7 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
     """
     able = sorted((r for r in results if r.selectable and r.best), key=lambda r: -r.best.mean if r.best else 0.0)
     members = [result for result in able if _encoding(result) == _encoding(able[0])][:MEMBERS]  # they share one matrix
-    seconds = sum(result.best.seconds for result in members if result.best)
-    if len(members) < 2 or time.monotonic() + SECONDS_FACTOR * seconds > blending.finish.ends:
+    if len(members) < 2 or time.monotonic() + sum(map(blending.seconds, members)) > blending.finish.ends:
         return None
     began = time.perf_counter()
     predicted = np.column_stack([blending.out_of_fold(result) for result in members])

@@ -37,7 +37,7 @@ from shared.tables.reading import Column
 
 NO_TIME = "not refitted: the time budget ran out, and a better one can be published"
 FINISH_FITS = 2.0
-"""Refit, proof, and once more every fold for its residuals: about so many times what its search took over the folds."""
+"""Refit and proof: about so many times the refit."""
 
 RANGES_BEYOND = 3.0
 """So many ranges beyond what training saw, a number is still answered, with a warning."""
@@ -232,7 +232,7 @@ class Finish:
 
     def in_time(self, searched: Searched) -> Result:
         """The algorithm finished, unless that would end too late."""
-        if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.seconds > self.ends:
+        if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.refit_seconds > self.ends:
             return Result(searched, searched.best, None, None, None, 0.0, None, NO_TIME)
         return self(searched)
 
@@ -273,7 +273,7 @@ def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None =
     """
     ranked = sorted(searched, key=_rank)
     tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, other) for other in ranked[1:])]
-    costs = [FINISH_FITS * entry.best.seconds if entry.best else 0.0 for entry in ranked]
+    costs = [FINISH_FITS * entry.best.refit_seconds if entry.best else 0.0 for entry in ranked]
     found = (pool or Pool(Workers(backend=HERE))).run(call, tasks, costs)
     for place, result in enumerate(found):
         if any(other.selectable for other in found):

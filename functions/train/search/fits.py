@@ -50,7 +50,7 @@ class Measured:
     """What one task measured: score, where more is better, and R² by candidate, and seconds.
 
     `error` says what the estimator raised; `cut`, that there was no time for the fit; `ended`, that it was ended, since
-    it took too long.
+    it took too long. `predicted`: of the fold's tested rows (n,), by candidate.
     """
 
     scores: tuple[float, ...]
@@ -59,6 +59,7 @@ class Measured:
     error: str | None = None
     cut: bool = False
     ended: bool = False
+    predicted: tuple[Matrix, ...] = ()
 
 
 def load(zoo: Sequence[Algorithm]) -> None:
@@ -81,7 +82,7 @@ def measure(task: Task) -> Measured:
         )
     except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
         return Measured(nothing, nothing, time.perf_counter() - began, f"{type(error).__name__}: {_first_line(error)}")
-    return Measured(scores, r2s, time.perf_counter() - began)
+    return Measured(scores, r2s, time.perf_counter() - began, predicted=tuple(predicted))
 
 
 @contextmanager

@@ -18,7 +18,14 @@ from functions.train.search.fits import Task, predictions
 from functions.train.search.folds import Fold, Matrix
 from functions.train.search.progress import Progress, Silence
 from functions.train.search.schedule import Pace, Trial, run_first_folds, run_pilots, run_trials
-from functions.train.search.searched import Candidate, Searched, SearchStage, far_behind, finishing_seconds
+from functions.train.search.searched import (
+    Candidate,
+    Searched,
+    SearchStage,
+    far_behind,
+    finishing_seconds,
+    with_the_best_ones_predictions,
+)
 from functions.train.search.space import Params
 from functions.train.search.time_left import Ahead
 from functions.train.search.workers import HERE, Pool, Workers
@@ -28,13 +35,14 @@ from shared.metrics import R2, has_r2
 
 RANDOM_SHARE = 0.75
 """The most that the random stage takes of the search's time, so that something is left for the grid."""
-OPENING_SHARE = 0.5
+OPENING_SHARE = 0.7
 """Where the opening would take more than this share of the random stage's time, some folds are skipped."""
 MIN_FOLDS = 2
 STAYING = 0.3
 """Of the work that waits behind a stage about so much is done: by then others are far behind."""
 LONGEST = 1e9
 """Seconds of what cannot be expected to end."""
+LEARNING_RATE = "learning_rate"
 LOOKS = (5, 10)
 """After so many draws of everybody it is asked who can still win, and once more before the grid."""
 
@@ -67,6 +75,7 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
     if not scored:
         return race.searched
     race.open()
+    race.hasten()
     for count in (*LOOKS, plan.tuning.random_iterations):
         race.draw(count)
         race.drop()
@@ -106,6 +115,21 @@ class Race:
         self._postpone(trials)
         self._skip_folds(_joined(trials))
         self._end("opening", trials, self._random_deadline)
+
+    def hasten(self) -> None:
+        """Where time is so short that folds were skipped, try the leaders with a higher learning rate before anything
+        is drawn: of a large table there is no time for more trees, and few of them learn too little at a low one."""
+        if not any(entry.skipped for entry in self.searched):
+            return
+        counts = {}
+        for entry in self.searched:
+            rates = entry.algorithm.space.get(LEARNING_RATE)
+            if rates is None or not entry.best or not entry.algorithm.opens:
+                continue
+            faster = {**entry.best.params, LEARNING_RATE: rates.around(entry.best.params[LEARNING_RATE])[-1]}
+            others = [params for params in self._waiting[_name(entry)] if params != faster]
+            self._waiting[_name(entry)], counts[_name(entry)] = [faster, *others], 1
+        self._run("random", counts, self._plan.deadline)
 
     def draw(self, count: int) -> None:
         """Try draws until every algorithm that is still in the race has had `count`."""
@@ -229,11 +253,16 @@ def out_of_fold(algorithm: Algorithm, params: Params, folds: Sequence[Fold], pla
     """Predict the training rows (n,), each by the model of the fold that did not train on it; NaN for rows that none of
     `folds` tests, such as the oldest where folds go forward. Where the newest folds are left out, so may be last rows.
     """
-    sizes = (max(fold.train_y.size + fold.test_y.size, 1 + int(fold.test_rows.max())) for fold in folds)
-    found = np.full(max(sizes), np.nan)
     tasks = [_task(algorithm, [params], fold, plan, plan.deadline) for fold in folds]
     predicted = plan.pool.run(predictions, tasks, [task.cost for task in tasks])
-    for fold, (values,) in zip(folds, predicted, strict=True):
+    return put_together(folds, [values for (values,) in predicted])
+
+
+def put_together(folds: Sequence[Fold], predicted: Sequence[Matrix]) -> Matrix:
+    """The predictions (n,) of the training rows from those of the rows that each fold tests; NaN for all others."""
+    sizes = (max(fold.train_y.size + fold.test_y.size, 1 + int(fold.test_rows.max())) for fold in folds)
+    found = np.full(max(sizes), np.nan)
+    for fold, values in zip(folds, predicted, strict=True):
         found[fold.test_rows] = values
     return found
 
@@ -272,5 +301,7 @@ def _record(stage: SearchStage, searched: Searched, trials: Iterable[Trial]) -> 
                 scores=tuple(fold.scores[place] for fold in measured),
                 r2=tuple(fold.r2[place] for fold in measured),
                 seconds=sum(fold.seconds for fold in measured) / len(trial.numbers),
+                outside=tuple(fold.predicted[place] for fold in measured if fold.predicted),
             )
     searched.candidates += [scored[number] for number in sorted(scored)]
+    with_the_best_ones_predictions(searched)

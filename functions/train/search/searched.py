@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.train.search.blend import BLEND, MEMBERS
 from functions.train.search.space import Params
@@ -26,13 +27,21 @@ TREES_SECONDS = 12.0
 @dataclass(frozen=True)
 class Candidate:
     """One setting of one algorithm with its score per fold, where more is better: an error is negative. `r2` beside it,
-    NaN in a fold whose target is constant."""
+    NaN in a fold whose target is constant. `outside`: what it predicted for the rows (n,) that each fold tests; kept of
+    the best alone, and empty elsewhere."""
 
     stage: SearchStage
     params: Params
     scores: tuple[float, ...]
     r2: tuple[float, ...]
     seconds: float
+    outside: tuple[NDArray[np.float64], ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def refit_seconds(self) -> float:
+        """About what a fit on all rows takes, which are more than those of a fold."""
+        folds = len(self.scores)
+        return self.seconds / max(folds - 1, 1)
 
     @property
     def mean(self) -> float:
@@ -52,7 +61,13 @@ class Candidate:
     def on_folds(self, count: int) -> "Candidate":
         """The same on the first `count` folds."""
         share = count / len(self.scores)
-        return replace(self, scores=self.scores[:count], r2=self.r2[:count], seconds=self.seconds * share)
+        return replace(
+            self,
+            scores=self.scores[:count],
+            r2=self.r2[:count],
+            seconds=self.seconds * share,
+            outside=self.outside[:count],
+        )
 
 
 @dataclass
@@ -107,6 +122,12 @@ class Searched:
         return max(finite, key=lambda candidate: candidate.mean) if finite else None
 
 
+def with_the_best_ones_predictions(searched: Searched) -> None:
+    """Keep what was predicted out of fold by the best candidate alone: all of it would be many times the table."""
+    best = searched.best
+    searched.candidates = [one if one is best else replace(one, outside=()) for one in searched.candidates]
+
+
 def far_behind(searched: Sequence[Searched], perfect: float) -> dict[str, float]:
     """By how much those algorithms are behind that cannot be expected to win any more.
 
@@ -134,9 +155,8 @@ def finishing_seconds(searched: Sequence[Searched], jobs: int) -> float:
     reported on."""
     found = [(entry.algorithm, entry.best) for entry in searched if entry.best]
     costs = sorted((best.seconds / len(best.scores) for _, best in found), reverse=True)
-    folds = max((len(best.scores) for _, best in found), default=1)
     leader = max(found, key=lambda one: one[1].mean)[0] if found else None
-    return reporting_seconds(leader) + (sum(costs) + folds * sum(costs[:MEMBERS])) / jobs
+    return reporting_seconds(leader) + (sum(costs) + sum(costs[:MEMBERS])) / jobs
 
 
 def reporting_seconds(winner: Algorithm | None) -> float:

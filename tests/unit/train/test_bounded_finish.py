@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
 
 from functions.train import pipeline
 from functions.train.candidate import diagnosis
@@ -18,10 +19,11 @@ from functions.train.candidate.diagnosis import Served, diagnose, importance
 from functions.train.candidate.selection import Finish, Result, Rows, describe_features
 from functions.train.graph.export import columns_of, proof_rows, require_parity
 from functions.train.inputs import RunInputs
-from functions.train.search.search import SearchPlan
+from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.searched import Candidate, Searched
+from functions.train.search.space import Choices
 from functions.train.search.workers import Pool, Workers
-from functions.train.search.zoo import MODEL_ZOO
+from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
 from shared import layout
 from shared.dataset import DatasetSpec, TuningSpec, parse_spec
@@ -138,6 +140,35 @@ def test_what_was_fitted_out_of_fold_is_not_fitted_again() -> None:
     assert np.isfinite(whole).all()
     assert blending.in_time(result) is whole
     assert result.searched.remark is None
+
+
+def test_what_the_search_predicted_out_of_fold_is_not_fitted_again() -> None:
+    fits = []
+
+    class Counted(Ridge):  # type: ignore[misc]
+        def fit(self, *given: object) -> "Counted":
+            fits.append(1)
+            super().fit(*given)
+            return self
+
+    counted = Algorithm("Counted", lambda _: Counted(), {"alpha": Choices((0.1, 1.0, 10.0))}, opening={"alpha": 1.0})
+    plan = SearchPlan(TuningSpec(), 0, Pool(Workers(1, "sequential")))
+    (searched,) = search([counted], folds(), plan)
+    best, made = searched.best, len(fits)
+    assert best is not None
+    assert [len(one.outside) for one in searched.candidates if one is not best] == [0] * (len(searched.candidates) - 1)
+    empty = Rows(pd.DataFrame(), np.zeros(0))
+    late = Finish((), (), empty, empty, 0, ends=time.monotonic() - 100.0)
+    found = Blending(folds(), plan, late).in_time(Result(searched, best, None, None, None, 1.0, None, None))
+    assert (len(fits), searched.remark) == (made, None)
+    assert np.array_equal(found, out_of_fold(counted, best.params, folds(), plan))
+
+
+@pytest.mark.parametrize(
+    ("budget", "ends"), [(8.0, (4.8, 6.4)), (60.0, (36.0, 48.0)), (120.0, (94.0, 108.0)), (1500.0, (1200.0, 1425.0))]
+)
+def test_a_short_budget_leaves_time_for_the_report(budget: float, ends: tuple[float, float]) -> None:
+    assert pipeline.ends_after(budget) == pytest.approx(ends)
 
 
 def test_a_whole_run_on_few_rows_and_many_columns_keeps_to_its_budget() -> None:

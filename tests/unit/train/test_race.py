@@ -21,7 +21,7 @@ from functions.train.search import schedule
 from functions.train.search.fits import Measured, Task, load
 from functions.train.search.folds import Fold, Means
 from functions.train.search.schedule import Pace, Trial, admitted, run_first_folds, run_pilots
-from functions.train.search.search import SearchPlan, search
+from functions.train.search.search import Race, SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
 from functions.train.search.time_left import Ahead
@@ -83,6 +83,25 @@ def test_every_opening_is_a_setting_of_its_space() -> None:
     for entry in MODEL_ZOO:
         assert bool(entry.opening) == bool(entry.space)
         assert all(entry.opening[name] in space.options for name, space in entry.space.items())
+
+
+@pytest.mark.parametrize("skipped", [0, 2])
+def test_where_folds_were_skipped_the_leaders_are_tried_at_a_higher_learning_rate_first(skipped: int) -> None:
+    few = [
+        replace(entry, opening={**entry.opening, "n_estimators": 5})
+        for entry in MODEL_ZOO
+        if entry.name in ("GradientBoosting", "XGBoost")
+    ]
+    race = Race(few, folds(), SearchPlan(TUNING, SEED))
+    for searched in race.searched:
+        searched.candidates = [Candidate("random", dict(searched.algorithm.opening), (0.1,) * 5, (0.1,) * 5, 1.0)]
+        searched.skipped = skipped
+    race.hasten()
+    rates = {
+        searched.algorithm.name: [candidate.params["learning_rate"] for candidate in searched.candidates]
+        for searched in race.searched
+    }
+    assert rates == {"GradientBoosting": [0.1], "XGBoost": [0.05, 0.1] if skipped else [0.05]}  # the latter opens
 
 
 def doing(name: str, act: Callable[[], object], **options: Any) -> Algorithm:
