@@ -17,11 +17,62 @@ module "batch" {
   cpu           = 2
   memory        = "2Gi"
   max_instances = var.batch_max_instances
-  environment = {
-    STAGE          = "production" # unless the file says another
-    BATCH_TOLERATE = tostring(var.batch_tolerate)
-    BATCH_THREADS  = "2"
-  }
+  environment = merge(
+    {
+      STAGE          = "production" # unless the file says another
+      BATCH_TOLERATE = tostring(var.batch_tolerate)
+      BATCH_THREADS  = "2"
+    },
+    local.on_dataflow ? {
+      BATCH_ENGINE_ROWS    = tostring(var.batch_engine_rows)
+      DATAFLOW_REGION      = var.region
+      DATAFLOW_TEMPLATE    = "gs://${google_storage_bucket.sources.name}/${one(google_storage_bucket_object.flex_template).name}"
+      DATAFLOW_ACCOUNT     = local.accounts["dataflow"].email
+      DATAFLOW_MAX_WORKERS = tostring(var.batch_max_workers)
+    } : {},
+  )
+}
+
+# ---- beyond one function: Dataflow, off unless batch_engine_rows says from which size ---------------------------------
+
+locals {
+  on_dataflow = var.batch_engine_rows > 0
+  # The template of the checkout, for the image that was pushed.
+  template = jsondecode(file("${path.module}/../../functions/batch/flex/template.json"))
+  flex_template = jsonencode(merge(local.template, {
+    image              = var.batch_flex_image
+    defaultEnvironment = merge(local.template.defaultEnvironment, { sdkContainerImage = var.batch_flex_image })
+  }))
+}
+
+resource "google_storage_bucket_object" "flex_template" {
+  count        = local.on_dataflow ? 1 : 0
+  bucket       = google_storage_bucket.sources.name
+  name         = "flex/${sha256(local.flex_template)}.json"
+  content      = local.flex_template
+  content_type = "application/json"
+}
+
+# Whoever starts a job reads its template; the launcher, as the workers' account, does too.
+module "flex_access" {
+  source   = "./modules/object_access"
+  for_each = toset(local.on_dataflow ? ["batch", "dataflow"] : [])
+  bucket   = google_storage_bucket.sources.name
+  member   = local.accounts[each.key].member
+  roles    = local.roles
+  read     = ["flex/"]
+}
+
+# The function's own grants, and Beam's temporary files.
+module "dataflow_access" {
+  source = "./modules/object_access"
+  count  = local.on_dataflow ? 1 : 0
+  bucket = google_storage_bucket.pipeline.name
+  member = local.accounts["dataflow"].member
+  roles  = local.roles
+  read   = ["batch/", "staging/", "production/"]
+  create = ["batch/out/", "batch/tmp/"]
+  remove = ["batch/tmp/"]
 }
 
 moved {

@@ -250,6 +250,36 @@ variable "batch_tolerate" {
   }
 }
 
+variable "batch_engine_rows" {
+  description = "Files of more rows are answered on Dataflow, which the owner's dataflow = true allows. 0: none are."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.batch_engine_rows == 0 || (var.batch_engine_rows >= 1000000 && var.batch_engine_rows == floor(var.batch_engine_rows))
+    error_message = "batch_engine_rows must be 0, or a whole number from 1000000: the function answers fewer before a worker has started."
+  }
+}
+
+variable "batch_flex_image" {
+  description = "With batch_engine_rows: the pipeline's image by its digest, REGION-docker.pkg.dev/PROJECT/NAME/batch-flex@sha256:… (functions/batch/README.md)."
+  type        = string
+  default     = ""
+  validation {
+    condition     = var.batch_engine_rows == 0 ? var.batch_flex_image == "" : can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/.+@sha256:[0-9a-f]{64}$", var.batch_flex_image))
+    error_message = "batch_flex_image must name the pushed image by its digest where batch_engine_rows is set, and be empty elsewhere."
+  }
+}
+
+variable "batch_max_workers" {
+  description = "With batch_engine_rows: the most machines of one job, 2 vCPU each."
+  type        = number
+  default     = 10
+  validation {
+    condition     = var.batch_max_workers >= 1 && var.batch_max_workers <= 1000
+    error_message = "batch_max_workers must be from 1 to 1000."
+  }
+}
+
 variable "batch_retention_days" {
   description = "Days after which a dropped file and its answer are deleted: both hold rows of the data."
   type        = number

@@ -21,6 +21,8 @@ module "names" {
   project = var.project
   region  = var.region
   name    = var.name
+
+  dataflow = local.on_dataflow
 }
 
 locals {

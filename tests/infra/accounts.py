@@ -42,7 +42,7 @@ def place(address: str, values: dict[str, Any]) -> str:
     assert kind
     match kind[1]:
         case "project":
-            return "the sources" if values.get("condition") else "project"
+            return "the sources" if "the sources" in str(values.get("condition")) else "project"
         case "service_account":
             name = str(values["service_account_id"]).rpartition("/")[2].partition("@")[0]
         case "storage_bucket":

@@ -42,6 +42,7 @@ class Workspace:
         copy = folder / "infra" / "terraform"
         shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfvars", "*override.tf"))
         shutil.copytree(INFRA.parent / "sql", folder / "infra" / "sql")
+        shutil.copytree(ROOT / "functions" / "batch" / "flex", folder / "functions" / "batch" / "flex")
         self.infra = (copy / root).resolve()
         self.needed = NEEDED if root == "owner" else {**NEEDED, **NUMBER}
         self.change("versions.tf", '  backend "gcs" {}\n', "")
@@ -102,9 +103,16 @@ class Workspace:
         return self.run("plan", "-no-color", "-input=false", "-out=plan", *options)
 
 
+ON_DATAFLOW: dict[str, Any] = {
+    "batch_engine_rows": 10**8,
+    "batch_flex_image": f"europe-west1-docker.pkg.dev/my-project/tabular/batch-flex@sha256:{'0' * 64}",
+}
+
+
 def with_the_job(workspace: Workspace, **variables: Any) -> dict[str, Any]:
-    """Everything that may be planned: training as a function, and what there is beside it where it is a job."""
-    return {**workspace.plan(train_as="job", **variables), **workspace.plan(**variables)}
+    """Everything that may be planned: training as a function, and what there is beside it where it is a job, and where
+    the largest batches are Dataflow's."""
+    return {**workspace.plan(train_as="job", **ON_DATAFLOW, **variables), **workspace.plan(**variables)}
 
 
 OWNERS_SETTINGS = {
@@ -113,6 +121,7 @@ OWNERS_SETTINGS = {
     "repository_connection": "projects/p/locations/europe-west1/connections/c/repositories/r",
     "github_repository": "owner/name",
     "sql": True,
+    "dataflow": True,
 }
 """Everything that the owner's root may be asked for."""
 

@@ -414,6 +414,8 @@ def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path
         "NAME-train": "train_access",
         "NAME-validate": "validate_access",
         "NAME-batch": "batch_access",
+        "NAME-dataflow": "dataflow_access[0]",
+        "NAME-batch and NAME-dataflow, sources": 'flex_access["batch"]',
         "NAME-watch": "watch_access",
         "NAME-staging": 'predict_access["staging"]',
         "NAME-production": 'predict_access["production"]',

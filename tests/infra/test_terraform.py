@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from functions.batch.dataflow import DataflowSettings
+from functions.batch.settings import BatchSettings
 from tests.infra.provider.build_schema import used
-from tests.infra.terraform import HERE, INFRA, ROOT, SOURCE, Workspace, of_type, owners_plan
+from tests.infra.terraform import HERE, INFRA, ON_DATAFLOW, ROOT, SOURCE, Workspace, of_type, owners_plan
 from tests.tools import require
 
 PRIMITIVE = {"roles/owner", "roles/editor", "roles/viewer"}
@@ -166,6 +168,30 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
     assert before != after
 
 
+def test_the_largest_batches_run_on_dataflow_only_where_they_are_asked_for(
+    workspace: Workspace, plan: dict[str, Any], tmp_path: Path
+) -> None:
+    asked = workspace.plan(**ON_DATAFLOW)
+    service = next(values for address, values in asked.items() if address.startswith("module.batch.google_cloudf"))
+    given = service["service_config"][0]["environment_variables"]
+    template = asked["google_storage_bucket_object.flex_template[0]"]
+    assert given["DATAFLOW_TEMPLATE"] == f"gs://my-project-tabular-sources/{template['name']}"
+    document = json.loads(template["content"])
+    image = ON_DATAFLOW["batch_flex_image"]
+    assert (document["image"], document["defaultEnvironment"]["sdkContainerImage"]) == (image, image)
+    assert document["defaultEnvironment"]["machineType"]
+    settings = BatchSettings.from_env(given)
+    assert settings.engine_rows == 10**8
+    assert settings.dataflow == DataflowSettings(
+        "my-project", "europe-west1", given["DATAFLOW_TEMPLATE"], given["DATAFLOW_ACCOUNT"], 10
+    )
+    owned = owners_plan(tmp_path)
+    working = owned["owner.google_project_iam_member.dataflow_works[0]"]
+    assert working["member"] == f"serviceAccount:{given['DATAFLOW_ACCOUNT']}"
+    assert working["condition"][0]["expression"] == 'resource.type != "storage.googleapis.com/Object"'
+    assert "dataflow" not in str({address: values for address, values in plan.items() if "dashboard" not in address})
+
+
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
@@ -176,6 +202,9 @@ def test_new_code_is_a_new_object_and_unchanged_code_is_the_same(workspace: Work
         ({"train_as": "vm"}, 'train_as must be "function" or "job"'),
         ({"train_job_timeout_seconds": 600000}, "train_job_timeout_seconds must be from 600 to 108000"),
         ({"train_as": "job", "train_cpu": 2, "train_memory_gib": 16}, "at most 4 GiB per processor"),
+        ({"batch_engine_rows": 1000}, "batch_engine_rows must be 0, or a whole number from 1000000"),
+        ({"batch_engine_rows": 10**8, "batch_flex_image": "x:latest"}, "batch_flex_image must name the pushed image"),
+        ({"batch_flex_image": ON_DATAFLOW["batch_flex_image"]}, "batch_flex_image must name the pushed image"),
         ({"validate_timeout_seconds": 600}, "validate_timeout_seconds must be from 60 to 540"),
         ({"train_schedule": "weekly"}, "train_schedule must be a cron"),
         ({"public": True}, "public = true needs public_reason"),

@@ -63,7 +63,7 @@ resource "google_project_iam_member" "reads_sources" {
 
 # Deploying as an account needs that account, not every one of the project.
 resource "google_service_account_iam_member" "delivery_acts_as" {
-  for_each           = { for key, account in module.names.accounts : key => account.id if key != "delivery" }
+  for_each           = { for key, account in module.names.accounts : key => account.id if !contains(["dataflow", "delivery"], key) }
   service_account_id = each.value
   role               = "roles/iam.serviceAccountUser"
   member             = module.names.accounts.delivery.member

@@ -4,7 +4,7 @@ locals {
   apis = concat([
     "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler",
     "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage", "sts",
-  ], var.sql ? ["bigquery"] : [])
+  ], var.sql ? ["bigquery"] : [], var.dataflow ? ["compute", "dataflow"] : [])
 }
 
 resource "google_project_service" "api" {

@@ -59,3 +59,9 @@ variable "sql" {
   type        = bool
   default     = false
 }
+
+variable "dataflow" {
+  description = "Whether files beyond one function may be answered on Dataflow: its APIs, its workers' account, and that NAME-batch may start it. batch_engine_rows says from which size."
+  type        = bool
+  default     = false
+}

@@ -26,4 +26,6 @@ module "names" {
   project = var.project
   region  = var.region
   name    = var.name
+
+  dataflow = var.dataflow
 }

@@ -16,10 +16,16 @@ variable "name" {
   type        = string
 }
 
+variable "dataflow" {
+  description = "Whether batches may run on Dataflow, whose workers have an account of their own."
+  type        = bool
+  default     = false
+}
+
 locals {
   # Each identity and its one purpose. A new function's own account is one more line; what it may do on the whole project,
   # if anything, stands in owner/accounts.tf.
-  purposes = {
+  purposes = merge(var.dataflow ? { dataflow = "answers the largest files" } : {}, {
     batch      = "answers files"
     build      = "builds functions and the image"
     checks     = "lints and tests a push"
@@ -31,12 +37,13 @@ locals {
     train      = "trains"
     validate   = "validates and promotes"
     watch      = "looks at live rows and labels"
-  }
+  })
 
   # Google's ready-made roles are wider than any of this needs, so there are some of one or two permissions each.
   # A condition on the object's name narrows each grant to prefixes. Listing is a permission on the bucket, and without it
   # Cloud Storage answers 403 instead of 404 for an object that is not there; it shows names, never contents.
-  custom_roles = {
+  # roles/dataflow.developer may start builds too, and cancel every job.
+  custom_roles = merge(var.dataflow ? { dataflow_starter = { title = "start Dataflow jobs", permissions = ["dataflow.jobs.create"] } } : {}, {
     object_lister  = { title = "list object names", permissions = ["storage.objects.list"] }
     object_reader  = { title = "read objects", permissions = ["storage.objects.get"] }
     object_creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
@@ -46,7 +53,7 @@ locals {
       title       = "change a bucket's settings and grants, no object"
       permissions = ["storage.buckets.get", "storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy", "storage.buckets.update"]
     }
-  }
+  })
 
   bucket = "${var.project}-${var.name}"
   emails = { for key in keys(local.purposes) : key => "${var.name}-${key}@${var.project}.iam.gserviceaccount.com" }
