@@ -29,6 +29,7 @@ target = "rent"
 [features]
 sold = { date_format = "%d.%m.%Y" }
 balcony = { kind = "boolean" }
+floor = { kind = "categorical" }
 """
 
 
@@ -41,6 +42,7 @@ def flats(rows: int = 1600) -> bytes:
             "viewed": pd.Timestamp("2024-06-01") + pd.to_timedelta(chance.integers(0, 40_000, rows), unit="min"),
             "lift": chance.random(rows) < 0.5,
             "balcony": np.where(chance.random(rows) < 0.1, "", chance.choice(["yes", "no"], rows)),
+            "floor": chance.choice(["-2", "-10", "1", "2", "10", "attic 2", "attic 10"], rows),
             "street": [f"{i % 800:03d} Street of a rather long name" for i in range(rows)],
         }
     )
@@ -72,6 +74,10 @@ def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
         assert kinds == {"sold": "date", "viewed": "datetime-local", "lift": "checkbox"}
         assert field(page, "street").locator("option").count() == 800
         assert field(page, "balcony").locator("option").all_text_contents() == ["unknown", "yes", "no"]
+        floors = field(page, "floor").locator("option").all_text_contents()
+        assert floors == ["-10", "-2", "1", "2", "10", "attic 2", "attic 10"]
+        field(page, "floor").select_option(label="2")
+        assert field(page, "floor").locator("option:checked").text_content() == "2"
         before, on = predicted(page), field(page, "lift").is_checked()
         field(page, "lift").click()
         sync_api.expect(page.locator(".prediction")).not_to_have_text(page.text_content(".prediction"))

@@ -115,8 +115,21 @@ const DRAWN = { categorical: choice, boolean: choice, numeric: number, date };
 function choice(feature) {
   const select = document.createElement("select");
   if (feature.nullable) select.append(option("", "unknown"));
-  select.append(...choicesOf(feature).map((value, index) => option(String(index), feature.kind === "boolean" ? nameOf(value) : value)));
+  const named = choicesOf(feature).map((value, index) => [feature.kind === "boolean" ? nameOf(value) : value, index]);
+  select.append(...(feature.kind === "boolean" ? named : named.sort(byName)).map(([name, index]) => option(String(index), name)));
   return select;
+}
+
+// As people count: 2 before 10, and -5 before -1. The schema has its categories in the order of their characters.
+const NAMES = new Intl.Collator("en", { numeric: true });
+
+function byName([one], [other]) {
+  const apart = isNumber(one) && isNumber(other) ? Number(one) - Number(other) : 0;
+  return apart || NAMES.compare(one, other);
+}
+
+function isNumber(name) {
+  return name.trim() !== "" && Number.isFinite(Number(name));
 }
 
 function flip() {
