@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from shared.codec import decode
 from shared.dataset import DatasetSpec, parse_spec
 from shared.deployment import of_another_table, staging_serves
 from shared.documents import Decision, Golden, Manifest, Pointer
-from shared.errors import ObjectMissing, PipelineError
+from shared.errors import InvalidDataset, ObjectMissing, PipelineError
 from shared.run_files import staged_manifest
 from shared.store import CREATE_ONLY, Store
 
@@ -100,13 +101,20 @@ class Flow:
         if answer.status_code not in (200, 409):
             raise StageFailed("storage", f"creating the bucket failed with HTTP {answer.status_code}")
 
-    def seed(self, dataset: Path, *, replace: bool) -> DatasetSpec:
+    def seed(self, dataset: Path, *, replace: bool) -> DatasetSpec | None:
         """Put the spec and its files into the bucket. Without `replace`, whatever is there already stays.
 
-        Raises InvalidDataset for a spec that does not parse, StageFailed for a missing file.
+        Returns the spec that is there then, which may be another one; None where that does not parse: training will
+        say why. Raises InvalidDataset for a `dataset` that does not parse, StageFailed for a missing file.
         """
         spec_bytes = _read(dataset)
         spec = parse_spec(spec_bytes, dataset.name)
+        if not replace and self._store.stat(layout.SPEC) is not None:
+            kept = self._store.read(layout.SPEC).data
+            if kept != spec_bytes:
+                with suppress(InvalidDataset):
+                    return parse_spec(kept, layout.SPEC)
+                return None
         if replace:
             self._require_same_table(spec)
         for name in files_beside(dataset, spec.source) if spec.query is None else ():

@@ -108,7 +108,9 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
         _print_failure(error, supervisor, console)
         if isinstance(error, StageFailed) and not options.once:
             console.print(
-                "the local cloud stays up: mend it, then `source .local/env && make retrain`; Ctrl-C stops it"
+                f"the local cloud stays up: mend it, then `source {os.path.relpath(settings.shell_file)} &&"
+                " make retrain`; Ctrl-C stops it",
+                markup=False,
             )
             _stay_up(supervisor, console)
         return 1
@@ -133,7 +135,8 @@ def _start(
             supervisor.wait_ready(service.name)
         create_jobs(settings)
     console.print(f"the local cloud is up: {', '.join(service.name for service in services)}")
-    console.print(f"dataset {spec.name!r}, target {spec.target!r}, in gs://{settings.bucket}/data/", markup=False)
+    told = f"{spec.name!r}, target {spec.target!r}," if spec else "of a spec that does not parse,"
+    console.print(f"dataset {told} in gs://{settings.bucket}/data/", markup=False)
 
 
 def _to_staging(flow: Flow) -> None:

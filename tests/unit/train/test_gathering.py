@@ -261,6 +261,27 @@ def test_files_beside_a_spec_go_where_training_finds_them_in_a_bucket(tmp_path: 
     assert sources_of(dataset) == ["houses.csv", "labels/b.csv"], "make deploy copies the same"
 
 
+def test_the_table_of_a_bucket_stays_alone_where_the_sample_is_offered(tmp_path: Path) -> None:
+    """`make run` once named the sample's table, and put it beside, where it went on with somebody's own."""
+    beside(tmp_path, {})
+    store = MemoryStore()
+    put(store, layout.SPEC, 'name = "boats"\nsource = "boats.csv"\ntarget = "length"\n')
+    flow = Flow(LocalSettings.from_env({}, tmp_path), store, tmp_path, list, print)
+    found = flow.seed(tmp_path / "dataset.toml", replace=False)
+    assert found is not None
+    assert (found.name, found.target) == ("boats", "length")
+    assert [info.name for info in store.list("")] == [layout.SPEC]
+
+
+def test_a_bucket_s_spec_that_does_not_parse_lets_the_local_cloud_start(tmp_path: Path) -> None:
+    """With it down nobody could copy a better one."""
+    beside(tmp_path, {})
+    store = MemoryStore()
+    put(store, layout.SPEC, "nam = 3")
+    flow = Flow(LocalSettings.from_env({}, tmp_path), store, tmp_path, list, print)
+    assert flow.seed(tmp_path / "dataset.toml", replace=False) is None
+
+
 def test_files_that_do_not_fit_together_are_refused_before_any_is_read(bucket: MemoryStore) -> None:
     put(bucket, "labels/long.csv", "x" * 4 * MEBIBYTE)
     said = r"the \d files of the source have 4 MiB together: reading them takes at least 524 MiB"
