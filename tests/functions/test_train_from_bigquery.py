@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 import uvicorn
@@ -17,11 +18,14 @@ from google.cloud import bigquery
 
 from functions.train.data.bigquery import export
 from functions.train.inputs import read_inputs
+from functions.train.search.folds import make_folds
+from functions.train.search.search import SearchPlan, search
+from functions.train.search.zoo import MODEL_ZOO
 from infra.local.bigquery.app import Jobs, application
 from infra.local.bigquery.warehouse import Warehouse
 from shared import layout
 from shared.codec import digest
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec, parse_spec
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.tables.reading import read_table
 from tests.infra.container import free_port
@@ -78,8 +82,6 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def students() -> pa.Table:
-    import pyarrow.csv as pacsv
-
     table = pacsv.read_csv(SAMPLE / "stud.csv")
     return table.rename_columns([name.replace(" ", "_").replace("/", "_") for name in table.column_names])
 
@@ -111,8 +113,6 @@ def test_it_trains_as_the_same_rows_as_csv_do(service: Service) -> None:
     there = spec(drop=("reading_score", "writing_score"))
     exported = read_table(export(there, NOW, service.connect), spec(source="x.parquet", drop=there.drop))
     text = io.BytesIO()
-    import pyarrow.csv as pacsv
-
     pacsv.write_csv(students(), text)
     plain = read_table(text.getvalue(), spec(source="x.csv", drop=there.drop))
     assert exported.columns == plain.columns
@@ -120,6 +120,29 @@ def test_it_trains_as_the_same_rows_as_csv_do(service: Service) -> None:
         sorted(map(tuple, table.features.assign(y=table.target).astype(str).to_numpy())) for table in (exported, plain)
     ]
     assert rows[0] == rows[1]
+
+
+def leaderboard(data: bytes, source: str) -> list[tuple[str, str, tuple[float, ...]]]:
+    read = read_table(data, spec(source=source, drop=("reading_score", "writing_score")))
+    zoo = [entry for entry in MODEL_ZOO if entry.name in ("Dummy", "Ridge", "DecisionTree")]
+    tuning = TuningSpec(folds=3, random_iterations=3)
+    folds = make_folds(read.features, read.target.to_numpy(float), read.columns, tuning.folds, 42)
+    found = search(zoo, folds, SearchPlan(tuning, 42, full=True))
+    return [(one.algorithm.name, str(c.params), c.scores) for one in found for c in one.candidates]
+
+
+def test_the_same_rows_as_csv_as_parquet_and_as_a_table_have_the_same_leaderboard(service: Service) -> None:
+    """In the same order, which decides who is in which fold: a table has none, and its snapshot is sorted."""
+    service.warehouse.put("p.school.students", students(), NOW)
+    snapshot = export(spec(), NOW, service.connect)
+    rows = pq.read_table(io.BytesIO(snapshot))
+    text, typed = io.BytesIO(), io.BytesIO()
+    pacsv.write_csv(rows, text)
+    pq.write_table(rows, typed, row_group_size=100)
+    expected = leaderboard(snapshot, "x.parquet")
+    assert len({score for *_, scores in expected for score in scores}) > 10
+    assert leaderboard(text.getvalue(), "x.csv") == expected
+    assert leaderboard(typed.getvalue(), "x.parquet") == expected
 
 
 def test_a_query_selects_and_knows_the_moment(service: Service) -> None:
