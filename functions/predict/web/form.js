@@ -43,6 +43,18 @@ export function choicesOf(feature) {
   return feature.kind === "boolean" ? TRUTHS : feature.categories;
 }
 
+// As people count: 2 before 10, and -10 before -2. The schema has its categories in the order of their characters.
+const NAMES = new Intl.Collator("en", { numeric: true });
+
+export function inOrder(feature) {
+  return feature.kind === "boolean" ? TRUTHS : [...choicesOf(feature)].sort(byName);
+}
+
+function byName(one, other) {
+  const apart = isNumber(one) && isNumber(other) ? Number(one) - Number(other) : 0;
+  return apart || NAMES.compare(one, other);
+}
+
 export function nameOf(value) {
   if (value === null) return "unknown";
   if (typeof value === "boolean") return value ? "yes" : "no";
@@ -115,17 +127,9 @@ const DRAWN = { categorical: choice, boolean: choice, numeric: number, date };
 function choice(feature) {
   const select = document.createElement("select");
   if (feature.nullable) select.append(option("", "unknown"));
-  const named = choicesOf(feature).map((value, index) => [feature.kind === "boolean" ? nameOf(value) : value, index]);
-  select.append(...(feature.kind === "boolean" ? named : named.sort(byName)).map(([name, index]) => option(String(index), name)));
+  const all = choicesOf(feature);
+  select.append(...inOrder(feature).map((value) => option(String(all.indexOf(value)), feature.kind === "boolean" ? nameOf(value) : value)));
   return select;
-}
-
-// As people count: 2 before 10, and -5 before -1. The schema has its categories in the order of their characters.
-const NAMES = new Intl.Collator("en", { numeric: true });
-
-function byName([one], [other]) {
-  const apart = isNumber(one) && isNumber(other) ? Number(one) - Number(other) : 0;
-  return apart || NAMES.compare(one, other);
 }
 
 function isNumber(name) {

@@ -1,6 +1,6 @@
 // How the answer changes if one field changes: a small chart for each feature, all from one batch call and on one scale.
 import { byId, capital, day, element, formatter, plain, shape, words } from "./dom.js";
-import { choicesOf, nameOf } from "./form.js";
+import { choicesOf, inOrder, nameOf } from "./form.js";
 
 const MOST_CHARTS = 24;
 const MOST_CHOICES = 10;
@@ -148,7 +148,7 @@ function rounded(value) {
 }
 
 function choices(feature, current) {
-  const all = [...choicesOf(feature), ...(feature.nullable ? [null] : [])];
+  const all = [...inOrder(feature), ...(feature.nullable ? [null] : [])];
   const first = all.slice(0, MOST_ASKED);
   return first.includes(current) ? first : [...first.slice(0, -1), current];
 }
