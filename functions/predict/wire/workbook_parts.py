@@ -100,16 +100,18 @@ def _unpacked(body: bytes, max_cells: int) -> dict[str, tuple[bytes, int]]:
 
 
 def _unpacked_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: int) -> tuple[bytes, int]:
-    """As many bytes as the archive tells, which may be fewer than a reader would find that did not believe it."""
-    pieces, cells, kept = [], 0, b""
+    """As many bytes as the archive tells, which may be fewer than a reader would find that did not believe it.
+
+    Unpacked twice: what has too many cells is never held as a whole.
+    """
+    cells, kept = 0, b""
     with archive.open(entry) as file:
         while piece := file.read(PIECE):
-            pieces.append(piece)
             cells += _cells_in(kept + piece)
             if cells > max_cells:
                 raise too_large()
             kept = piece[-2:]
-    return b"".join(pieces), cells
+    return archive.read(entry), cells
 
 
 def _cells_in(text: bytes) -> int:
