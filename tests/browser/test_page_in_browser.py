@@ -130,8 +130,8 @@ def test_the_what_if_charts_say_what_the_service_says_and_can_be_chosen(function
     assert set(figures) == {"Gender", "Age", "Race ethnicity", "Parental level of education", "Lunch", "Hours"}
     lines = [line.inner_text().split("\n") for line in figures["Lunch"].query_selector_all("button")]
     assert lines == [
-        ["standard", "66.0", "now"],
         ["free/reduced", "58.0", "−8.0"],
+        ["standard", "66.0", "now"],
         ["unknown", "58.0", "−8.0"],
     ]
     assert "from 5 to 25: from 56.0 to 76.0" in figures["Age"].text_content()

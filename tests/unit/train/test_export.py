@@ -153,12 +153,17 @@ def test_a_row_has_the_same_answer_to_the_last_digit_in_every_position_and_size_
     assert np.concatenate(batches).tolist() == alone
 
 
+ONE_HOT = ["LabelEncoder", "Add", "Gather", "MatMul"]
+SCALED = ["IsNaN", "Where", "Sub", "Gemm"]
+WHICH_ARE_MISSING = ["Gather", "IsNaN", "Gather", "LabelEncoder", "Cast", "Cast", "Concat"]
+
+
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("categorical", ["LabelEncoder", "Add", "Gather", "MatMul"]),
-        ("numeric", ["IsNaN", "Where", "Sub", "Gemm"]),
-        ("mixed", ["LabelEncoder", "Add", "Gather", "MatMul", "IsNaN", "Where", "Sub", "Gemm"]),
+        ("categorical", [*ONE_HOT, "Gather", "LabelEncoder", "Cast", "Gemm"]),
+        ("numeric", ["Gather", "IsNaN", "Cast", "Gemm", *SCALED]),
+        ("mixed", [*ONE_HOT, *WHICH_ARE_MISSING, "Gemm", *SCALED]),
     ],
 )
 def test_a_linear_model_is_a_handful_of_nodes_whatever_its_width(kind: str, expected: list[str]) -> None:
@@ -270,8 +275,16 @@ def test_none_and_nan_are_imputed_alike() -> None:
     row[:] = np.nan
     missing = model.predict(columns_of(row))
     assert missing == model.predict({name: [None] for name in frame.columns})
-    imputed = {f.name: [f.imputed] for f in describe_features(columns, Rows(frame, target), SPEC)}
-    assert missing == model.predict(imputed)
+
+
+def test_a_missing_cell_is_its_imputed_value_where_training_saw_none() -> None:
+    frame, target, columns = mixed()
+    whole = frame.dropna()
+    data = (whole, target[whole.index.to_numpy()], columns)
+    features = describe_features(columns, Rows(whole, data[1]), SPEC)
+    model = Model(export(fitted(EXPORTABLE[0], data)), features)
+    missing = model.predict({name: [None] for name in frame.columns})
+    assert missing == model.predict({f.name: [f.imputed] for f in features})
 
 
 def test_the_random_rows_hold_missing_and_unseen_values() -> None:
