@@ -44,11 +44,13 @@ class Envelope:
             answer = await self._route(scope)(Request(scope, receive))
             await answer(scope, receive, outgoing)
         except Refusal as refusal:
+            _let_go(refusal)
             await response(refusal)(scope, receive, outgoing)
         except ClientDisconnect:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets an answer without a trace
             _report(error, outgoing.request_id)
+            _let_go(error)
             if not outgoing.started:  # else the server closes the connection of an answer that was broken off
                 fault = refuse(500, "internal_error", "the service failed on this request; it was logged")
                 await response(fault)(scope, receive, outgoing)
@@ -105,6 +107,15 @@ def _request_id(scope: Scope) -> bytes:
 
 def _new_id() -> bytes:
     return b"%032x" % random.getrandbits(128)  # tells requests apart, keeps no secret
+
+
+def _let_go(error: BaseException) -> None:
+    """Forget what the calls held that `error` went through, the body above all. Futures and frames hold each other, so
+    that else it would stay until the garbage is collected next: at 64 connections hundreds of megabytes."""
+    held: BaseException | None = error
+    while held is not None:
+        traceback.clear_frames(held.__traceback__)
+        held = held.__context__
 
 
 def _report(error: Exception, request_id: bytes) -> None:
