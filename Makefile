@@ -20,7 +20,7 @@ export no_proxy := $(NO_PROXY)
 # A variable that no target reads is a slip, and what it was meant for would be done without it. The words of a value that
 # hold a "=" are none: names are in capitals.
 KNOWN := ALL ARGS AT BACK BUCKET BUDGET DATA DATASET FILE FN FORCE JOB JOBS JSON KEEP MLFLOW_PORT NAME ONCE OUT PERCENT PROJECT PYTHON REGION RUN STAGE \
-         TARGET TO TOKEN UPGRADE URL WAIT WITH WORKERS YES GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
+         TARGET TO TOKEN UPGRADE URL WAIT WITH WORKERS YES PRODUCTION_PROJECT GIT_SHA MLFLOW_TRACKING_URI LOCAL_STATE LOCAL_BUCKET STORAGE_EMULATOR_HOST PRODUCTION_URL \
          PREDICT_PORT PREDICT_PRODUCTION_PORT TRAIN_PORT VALIDATE_PORT BATCH_PORT WATCH_PORT STORAGE_HTTP_PORT STORAGE_HTTPS_PORT \
          SCHEDULER_PORT CERTS_PORT SCHEDULER_HOST BOTO_CONFIG TRAIN_JOBS TRAIN_BUDGET_SECONDS TRAIN_BACKEND DASK_ADDRESS OIDC_AUDIENCE OIDC_CALLERS \
          REMEMBERED_ROWS MAX_BODY_BYTES MAX_BATCH_ROWS BODY_SECONDS
@@ -170,30 +170,31 @@ smoke: ## check a live service: URL=https://x [TOKEN=identity token]
 
 PYTHON_HERE = $(if $(wildcard $(BIN)/python),$(BIN)/python,$(PYTHON))
 WHERE       = --project="$(PROJECT)" --region="$(REGION)" $(if $(NAME),--name="$(NAME)")
+PRODUCTION  = $(if $(PRODUCTION_PROJECT),--production-project="$(PRODUCTION_PROJECT)")
 DEPLOYMENT  = test -n "$(PROJECT)" -a -n "$(REGION)" || { \
               echo "say where: make $@ PROJECT=my-project REGION=europe-west1 [NAME=tabular]" >&2; exit 2; }
 
 doctor: ## what this computer lacks, and the project; how to mend it
-	@exec $(PYTHON_HERE) -m infra.delivery.doctor $(if $(PROJECT),--project="$(PROJECT)") $(if $(REGION),--region="$(REGION)")
+	@exec $(PYTHON_HERE) -m infra.delivery.doctor $(if $(PROJECT),--project="$(PROJECT)") $(if $(REGION),--region="$(REGION)") $(PRODUCTION)
 
 plan: ## show what deploy would change in the infrastructure
 	@$(DEPLOYMENT)
-	@exec $(PYTHON_HERE) -m infra.delivery.plan $(WHERE)
+	@exec $(PYTHON_HERE) -m infra.delivery.plan $(WHERE) $(PRODUCTION)
 
-deploy: ## from nothing to a tested staging, or go on [DATASET=file]
+deploy: ## a tested staging [DATASET=file] [PRODUCTION_PROJECT=other]
 	@$(DEPLOYMENT)
 	@$(call FILE_NEEDED,DATASET)
-	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(if $(DATASET),--dataset "$(DATASET)")
+	@exec $(PYTHON_HERE) -m infra.delivery.deploy $(WHERE) $(PRODUCTION) $(if $(DATASET),--dataset "$(DATASET)")
 
 release: ## production serves the tested image [PERCENT=10] [BACK=1]
 	@$(DEPLOYMENT)
-	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) --commit="$$(git rev-parse HEAD)" \
+	@exec $(PYTHON_HERE) -m infra.delivery.release $(WHERE) $(PRODUCTION) --commit="$$(git rev-parse HEAD)" \
 	  --repository="$(REGION)-docker.pkg.dev/$(PROJECT)/$(or $(NAME),tabular)" \
 	  $(if $(PERCENT),--percent="$(PERCENT)") $(if $(call on,BACK),--back)
 
 destroy: ## take it down [YES=1: unasked, DATA=1: with data and models]
 	@$(DEPLOYMENT)
-	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(if $(call on,YES),--yes) \
+	@exec $(PYTHON_HERE) -m infra.delivery.destroy $(WHERE) $(PRODUCTION) $(if $(call on,YES),--yes) \
 	  $(if $(call on,DATA),--data)
 
 ## Develop

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import builds, bundles, dead_letters, first_model, options, training, variables
+from infra.delivery import builds, bundles, dead_letters, first_model, options, production, training, variables
 from infra.delivery.cloud_run import CloudRunService, tag_image, tested_tag
 from infra.delivery.commands import do
 from infra.delivery.errors import Stopped, exit_code
-from infra.delivery.preflight import require_build_region, require_tools
+from infra.delivery.preflight import require_build_region, require_project, require_tools
 from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
 from shared import layout, terminal
@@ -81,6 +81,7 @@ class Deploy:
         )
 
     def _settings(self) -> None:
+        production.keep(self.target)
         for root in ROOTS:
             self.stored[root] = variables.settle(self.target.state_bucket, root, variables.typed)
 
@@ -173,6 +174,7 @@ def sources_of(spec: Path) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options.parser("deploy", "Deploy everything, or go on with a deployment that stopped.")
+    options.add_production(parser)
     parser.add_argument(
         "--dataset", type=Path, default=SAMPLE, help="spec to upload where the bucket has none (sample)"
     )
@@ -185,10 +187,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _deploy(given: argparse.Namespace) -> int:
     sources_of(given.dataset)
-    target = Deployment(given.project, given.region, given.name)
     account = require_tools(given.project)
+    target = production.located(given.project, given.region, given.name, given.production_project)
+    if target.is_apart:
+        require_project(target.production)
     require_build_region(given.project, given.region)
-    print(f"{account} deploys {given.name} to {given.project} in {given.region}", flush=True)
+    there = f", production to {target.production}" if target.is_apart else ""
+    print(f"{account} deploys {given.name} to {given.project} in {given.region}{there}", flush=True)
     deploy = Deploy(target, given.dataset, given.minutes, given.poll_seconds, given.retry_seconds)
     deploy.run()
     out = deploy.outputs

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import bundles, options, variables
+from infra.delivery import bundles, options, production, variables
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_tools
 from infra.delivery.terraform import ROOTS, Deployment
@@ -13,6 +13,7 @@ from shared import terminal
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options.parser("destroy", "Take a deployment down.")
+    options.add_production(parser)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--data", action="store_true", help="delete the data and every model too")
     given = parser.parse_args(arguments)
@@ -20,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _destroy(given: argparse.Namespace) -> int:
-    target = Deployment(given.project, given.region, given.name)
     require_tools(given.project)
+    target = production.located(given.project, given.region, given.name, given.production_project)
     if not target.has_state():
         raise Stopped(f"there is no gs://{target.state_bucket}: nothing of {given.name} is deployed in {given.project}")
     data = f"gs://{given.project}-{given.name} (data, models, history)"
     gone = f", and {data} FOR GOOD" if given.data else ""
-    print(f"goes:  functions, services, schedule, alerts, images, accounts, triggers, roles{gone}")
+    there = f", production's in {target.production}" if target.is_apart else ""
+    print(f"goes:  functions, services, schedule, alerts, images, accounts, triggers, roles{there}{gone}")
     print("stays:\n" + "\n".join(f"  - {line}" for line in left_behind(target, given.data)), flush=True)
     if not given.yes and _typed(given.project) != given.project:
         raise Stopped("not confirmed; nothing was changed")
@@ -51,7 +53,10 @@ def left_behind(target: Deployment, data: bool) -> list[str]:
         f"gs://{target.state_bucket} (both states, settings): gcloud storage rm --recursive gs://{target.state_bucket}",
         "deleted objects, for the 7 days of soft deletion, billed as they were",
         f"Cloud Functions' own buckets {buckets}: gcloud storage rm --recursive, if nothing else deploys there",
-        f"the APIs that were turned on: gcloud services disable API --project={project}",
+        *(
+            f"the APIs that were turned on: gcloud services disable API --project={one}"
+            for one in dict.fromkeys((project, target.production))
+        ),
         "the agents of Google's services (service-NUMBER@…), and logs, metrics and builds until Google forgets them",
         "the ids of the custom roles, which cannot be used again for 37 days: a new NAME= can",
     ]

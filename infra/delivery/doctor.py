@@ -56,6 +56,7 @@ APIS = (
     *("artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler"),
     *("eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "serviceusage", "storage", "sts"),
 )
+PRODUCTION_APIS = ("cloudresourcemanager", "iam", "logging", "monitoring", "run", "storage")
 ROLES = (
     *("roles/editor", "roles/resourcemanager.projectIamAdmin", "roles/iam.serviceAccountAdmin", "roles/run.admin"),
     *("roles/cloudfunctions.admin", "roles/storage.admin", "roles/pubsub.admin", "roles/artifactregistry.admin"),
@@ -64,6 +65,12 @@ ROLES = (
 """What a deploy needs of somebody who is not the project's owner."""
 VCPU = 8
 """CPUs of Cloud Run that a deployment needs in the region: training's, and a few instances of each predict service."""
+
+PRODUCTION_ROLES = (
+    *("roles/iam.serviceAccountAdmin", "roles/monitoring.editor", "roles/resourcemanager.projectIamAdmin"),
+    *("roles/run.admin", "roles/serviceusage.serviceUsageAdmin", "roles/iam.serviceAccountUser"),
+)
+"""Likewise, in a project that has production alone."""
 
 OK, LACKS, UNKNOWN = "ok", "lacks", "?"
 
@@ -109,6 +116,19 @@ def project_checks(project: str, region: str) -> list[Check]:
         lambda: _roles(project),
         lambda: _quota(project, region),
         lambda: _builds(project, region),
+    ]
+
+
+def production_checks(project: str, region: str) -> list[Check]:
+    """What a project of production's own needs; one line where nobody is signed in who could look."""
+    if not _account():
+        return project_checks(project, region)
+    return [
+        lambda: _project(project),
+        lambda: _billing(project),
+        lambda: _apis(project, PRODUCTION_APIS),
+        lambda: _roles(project, PRODUCTION_ROLES),
+        lambda: _quota(project, region),
     ]
 
 
@@ -231,9 +251,9 @@ def _billing(project: str) -> Finding:
     return Finding(OK, "billing", "linked")
 
 
-def _apis(project: str) -> Finding:
+def _apis(project: str, apis: Sequence[str] = APIS) -> Finding:
     done = _ask("gcloud", "services", "list", "--enabled", f"--project={project}", "--format=value(config.name)")
-    wanted = [f"{api}.googleapis.com" for api in APIS]
+    wanted = [f"{api}.googleapis.com" for api in apis]
     if done is None or done[0] != 0:
         return Finding(UNKNOWN, "APIs", _why(done), f"gcloud services list --enabled --project={project}")
     missing = [api for api in wanted if api not in done[1].split()]
@@ -243,7 +263,7 @@ def _apis(project: str) -> Finding:
     return Finding(OK, "APIs", f"all {len(wanted)} are on")
 
 
-def _roles(project: str) -> Finding:
+def _roles(project: str, roles: Sequence[str] = ROLES) -> Finding:
     account = _account()
     done = _ask("gcloud", "projects", "get-iam-policy", project, "--format=json")
     try:
@@ -254,7 +274,7 @@ def _roles(project: str) -> Finding:
         held = {entry["role"] for entry in bindings if f"{kind}:{account}" in entry.get("members", [])}
     except (ValueError, KeyError, TypeError, AttributeError):
         return Finding(UNKNOWN, "roles", _why(done), f"ask an owner: gcloud projects get-iam-policy {project}")
-    missing = [] if "roles/owner" in held else [role for role in ROLES if role not in held]
+    missing = [] if "roles/owner" in held else [role for role in roles if role not in held]
     if not missing:
         return Finding(OK, "roles", "owner" if "roles/owner" in held else "all that a deploy needs")
     grants = "; ".join(
@@ -351,12 +371,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="doctor", description="List what is lacking, with the command that mends it.")
     parser.add_argument("--project", help="look at this project too; needs --region")
     parser.add_argument("--region", help="e.g. europe-west1")
+    parser.add_argument("--production-project", help="and at this one, where production is to serve")
     given = parser.parse_args(arguments)
-    if bool(given.project) != bool(given.region):
+    if bool(given.project) != bool(given.region) or (given.production_project and not given.project):
         parser.exit(2, "doctor: a project is looked at in a region: give both, PROJECT=... REGION=...\n")
     groups = [("to run it here", local_checks()), ("to deploy it", tool_checks())]
     if given.project:
         groups.append((f"project {given.project}", project_checks(given.project, given.region)))
+    if given.production_project and given.production_project != given.project:
+        title = f"production's project {given.production_project}"
+        groups.append((title, production_checks(given.production_project, given.region)))
     return run(groups)
 
 

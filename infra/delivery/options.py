@@ -16,6 +16,11 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     return found
 
 
+def add_production(found: argparse.ArgumentParser) -> None:
+    """--production-project, which may be another one."""
+    found.add_argument("--production-project", type=PROJECT, help="where production serves (the same project)")
+
+
 def add_image(found: argparse.ArgumentParser) -> None:
     """--repository and --commit, which name an image."""
     found.add_argument("--repository", required=True, type=REPOSITORY, help="REGION-docker.pkg.dev/PROJECT/NAME")

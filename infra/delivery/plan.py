@@ -4,15 +4,17 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import bundles, options, variables
+from infra.delivery import bundles, options, production, variables
 from infra.delivery.errors import exit_code
 from infra.delivery.preflight import require_tools
-from infra.delivery.terraform import ROOTS, Deployment
+from infra.delivery.terraform import ROOTS
 from shared import terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    given = options.parser("plan", "Show what a deploy would change.").parse_args(arguments)
+    parser = options.parser("plan", "Show what a deploy would change.")
+    options.add_production(parser)
+    given = parser.parse_args(arguments)
     return exit_code("plan", lambda: _plan(given))
 
 
@@ -20,7 +22,7 @@ def _plan(given: argparse.Namespace) -> int:
     require_tools(given.project)
     for fn in bundles.FROM_SOURCE:
         bundles.build(fn)
-    target = Deployment(given.project, given.region, given.name)
+    target = production.located(given.project, given.region, given.name, given.production_project)
     if target.has_state():
         for root in ROOTS:
             variables.settle(target.state_bucket, root, variables.typed)

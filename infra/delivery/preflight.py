@@ -89,8 +89,12 @@ def _application_login() -> None:
 
 
 def _project(project: str) -> None:
-    if not _account():
-        return
+    if _account():
+        require_project(project)
+
+
+def require_project(project: str) -> None:
+    """Raises Stopped where the project does not exist, cannot be seen, or is being deleted."""
     try:
         state = ask(*project_state(project), seconds=CHECK_SECONDS)
     except Stopped:

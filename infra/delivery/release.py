@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import options
+from infra.delivery import options, production
 from infra.delivery.cloud_run import CloudRunService, find_image, tag_image, tested_tag
 from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.rollout import ALL, roll_out, take_back
@@ -19,6 +19,7 @@ from shared import terminal
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = options.parser("release", "Let production serve the image that staging tested for a commit.")
     options.add_image(parser)
+    options.add_production(parser)
     parser.add_argument("--tag", type=options.TAG, help="the release's name, which the image gets too")
     parser.add_argument("--percent", type=whole(1, ALL), default=ALL, help="share of the traffic (100)")
     parser.add_argument("--back", action="store_true", help="go back to what served before")
@@ -53,7 +54,8 @@ def _release(given: argparse.Namespace) -> int:
 
 
 def _production(given: argparse.Namespace) -> CloudRunService:
-    return CloudRunService(given.project, given.region, f"{given.name}-predict-production")
+    target = production.located(given.project, given.region, given.name, given.production_project)
+    return CloudRunService(target.production, given.region, f"{given.name}-predict-production")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ from infra.delivery.errors import Stopped
 ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
 AGENTS = ("pubsub", "eventarc", "monitoring")
+PRODUCTION_AGENTS = ("run", "monitoring")
+"""Of production's own project: one pulls the image, the other asks whether production is up."""
 AGENT_APIS = (*AGENTS, "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
 KEPT = ("google_storage_bucket.",)
 """What a destroy that keeps the data leaves in the state: the bucket."""
@@ -51,21 +53,27 @@ class Deployment:
     project: str
     region: str
     name: str
+    production: str = ""
+    """The project that production serves in; empty for the same one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "production", self.production or self.project)
 
     @property
     def state_bucket(self) -> str:
         return f"{self.project}-{self.name}-tfstate"
 
     @property
-    def number(self) -> str:
-        """The project's number. Raises Stopped."""
-        return ask("gcloud", "projects", "describe", self.project, "--quiet", "--format=value(projectNumber)")
-
-    @property
     def again(self) -> str:
         """The options of the commands that people type."""
         name = "" if self.name == "tabular" else f" NAME={self.name}"
-        return f"PROJECT={self.project} REGION={self.region}{name}"
+        production = f" PRODUCTION_PROJECT={self.production}" if self.is_apart else ""
+        return f"PROJECT={self.project} REGION={self.region}{name}{production}"
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether production has a project of its own."""
+        return self.production != self.project
 
     def has_state(self) -> bool:
         """Raises Stopped where that cannot be told."""
@@ -82,7 +90,8 @@ class Deployment:
         do("gcloud", "storage", "buckets", "update", f"gs://{self.state_bucket}", "--versioning", self._project)
 
     def make_agents(self) -> None:
-        """The service accounts by which Pub/Sub, Eventarc, Monitoring and Cloud Storage act for the project.
+        """The service accounts by which Pub/Sub, Eventarc, Monitoring and Cloud Storage act for the project,
+        and those of Cloud Run and Monitoring for production's own.
 
         A fresh project has none; nothing but asking makes them, and grants to an account that does not exist are
         refused. Asking again changes nothing.
@@ -92,6 +101,11 @@ class Deployment:
         for api in AGENTS:
             do("gcloud", "beta", "services", "identity", "create", f"--service={api}.googleapis.com", self._project)
         do("gcloud", "storage", "service-agent", self._project)
+        if self.is_apart:
+            there = f"--project={self.production}"
+            do("gcloud", "services", "enable", *(f"{api}.googleapis.com" for api in PRODUCTION_AGENTS), there)
+            for api in PRODUCTION_AGENTS:
+                do("gcloud", "beta", "services", "identity", "create", f"--service={api}.googleapis.com", there)
 
     def init(self, root: Root) -> None:
         backend = (f"-backend-config=bucket={self.state_bucket}", f"-backend-config=prefix={root.prefix}")
@@ -136,7 +150,11 @@ class Deployment:
     def _variables(self, root: Root) -> tuple[str, ...]:
         values = {"project": self.project, "region": self.region, "name": self.name}
         if root.knows_commit:
-            values |= {"git_sha": commit() or "unknown", "project_number": self.number}
+            values |= {"git_sha": commit() or "unknown", "project_number": number_of(self.project)}
+        if self.is_apart:
+            values["production_project"] = self.production
+            if root.knows_commit:
+                values["production_project_number"] = number_of(self.production)
         return tuple(f"-var={name}={value}" for name, value in values.items())
 
     @property
@@ -150,6 +168,11 @@ def _command(root: Root, *arguments: str) -> tuple[str, ...]:
 
 def _run(root: Root, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
     do(*_command(root, *arguments), environment=environment)
+
+
+def number_of(project: str) -> str:
+    """The project's number. Raises Stopped."""
+    return ask("gcloud", "projects", "describe", project, "--quiet", "--format=value(projectNumber)")
 
 
 def commit() -> str | None:

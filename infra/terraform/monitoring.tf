@@ -2,7 +2,9 @@
 
 locals {
   channels = [for channel in google_monitoring_notification_channel.email : channel.id]
-  runbook  = var.runbook_url == "" ? "See \"When an alert comes\" in infra/README.md." : "[When an alert comes](${var.runbook_url}#when-an-alert-comes)"
+  # A policy is told of by channels of its own project.
+  production_channels = module.names.production.separate ? [for channel in google_monitoring_notification_channel.production : channel.id] : local.channels
+  runbook             = var.runbook_url == "" ? "See \"When an alert comes\" in infra/README.md." : "[When an alert comes](${var.runbook_url}#when-an-alert-comes)"
 
   # The functions' own lines, by the name of their log: the platform's request log has the same resource, and counts every
   # 5xx that heals by itself as an ERROR.
@@ -69,6 +71,15 @@ locals {
 
 resource "google_monitoring_notification_channel" "email" {
   count        = var.notification_email == "" ? 0 : 1
+  display_name = "${var.name}: ${var.notification_email}"
+  type         = "email"
+  labels       = { email_address = var.notification_email }
+}
+
+# The alerts on what production serves are where its metrics are.
+resource "google_monitoring_notification_channel" "production" {
+  count        = var.notification_email != "" && module.names.production.separate ? 1 : 0
+  project      = local.production_project
   display_name = "${var.name}: ${var.notification_email}"
   type         = "email"
   labels       = { email_address = var.notification_email }
@@ -211,10 +222,11 @@ resource "google_monitoring_alert_policy" "undelivered" {
 }
 
 resource "google_monitoring_alert_policy" "errors" {
+  project               = local.production_project
   display_name          = "${var.name}: production answers with errors"
   combiner              = "OR"
   severity              = "CRITICAL"
-  notification_channels = local.channels
+  notification_channels = local.production_channels
 
   conditions {
     display_name = "more than 1 % of the answers are 5xx"
@@ -245,10 +257,11 @@ resource "google_monitoring_alert_policy" "errors" {
 }
 
 resource "google_monitoring_alert_policy" "latency" {
+  project               = local.production_project
   display_name          = "${var.name}: production is slow"
   combiner              = "OR"
   severity              = "WARNING"
-  notification_channels = local.channels
+  notification_channels = local.production_channels
 
   conditions {
     display_name = "p99 above ${var.latency_p99_ms} ms"
@@ -270,65 +283,4 @@ resource "google_monitoring_alert_policy" "latency" {
     mime_type = "text/markdown"
     content   = "Cold starts (set `predict_min_instances = 1`), large batches beside single requests, or more load than `predict_max_instances` carries.\n\n${local.runbook}"
   }
-}
-
-resource "google_monitoring_dashboard" "pipeline" {
-  dashboard_json = jsonencode({
-    displayName = "${var.name}: pipeline"
-    mosaicLayout = {
-      columns = 12
-      # The API leaves a position of 0 out of its answer: set, it would be a difference at every plan.
-      tiles = [for index, chart in local.charts : merge(index % 2 == 0 ? {} : { xPos = 6 }, index < 2 ? {} : { yPos = 4 * floor(index / 2) }, {
-        width  = 6
-        height = 4
-        widget = {
-          title = chart.title
-          xyChart = {
-            dataSets = [{
-              plotType = "LINE"
-              timeSeriesQuery = {
-                timeSeriesFilter = {
-                  filter = chart.filter
-                  aggregation = {
-                    alignmentPeriod    = "300s"
-                    perSeriesAligner   = chart.aligner
-                    crossSeriesReducer = chart.reducer
-                    groupByFields      = chart.by
-                  }
-                }
-              }
-            }]
-          }
-        }
-      })]
-    }
-  })
-}
-
-locals {
-  predict_requests = "resource.type = \"cloud_run_revision\" AND resource.labels.service_name = monitoring.regex.full_match(\"${var.name}-predict-.*\")"
-  charts = concat(
-    [
-      {
-        title   = "Requests by service and status"
-        filter  = "metric.type = \"run.googleapis.com/request_count\" AND ${local.predict_requests}"
-        aligner = "ALIGN_RATE", reducer = "REDUCE_SUM", by = ["resource.label.service_name", "metric.label.response_code_class"]
-      },
-      {
-        title   = "p99 latency, ms"
-        filter  = "metric.type = \"run.googleapis.com/request_latencies\" AND ${local.predict_requests}"
-        aligner = "ALIGN_DELTA", reducer = "REDUCE_PERCENTILE_99", by = ["resource.label.service_name"]
-      },
-      {
-        title   = "Instances"
-        filter  = "metric.type = \"run.googleapis.com/container/instance_count\" AND ${local.predict_requests}"
-        aligner = "ALIGN_MAX", reducer = "REDUCE_SUM", by = ["resource.label.service_name"]
-      },
-    ],
-    [for key, alert in module.log_alert : {
-      title   = local.log_alerts[key].title
-      filter  = "metric.type = \"${alert.metric}\" AND resource.type = \"${local.log_alerts[key].resource_type}\""
-      aligner = "ALIGN_DELTA", reducer = "REDUCE_SUM", by = []
-    }],
-  )
 }

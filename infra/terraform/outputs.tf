@@ -38,6 +38,11 @@ output "production_url" {
   value       = module.predict["production"].url
 }
 
+output "production_project" {
+  description = "The project that production serves in."
+  value       = module.names.production.project
+}
+
 output "services" {
   description = "The predict services by stage."
   value       = { for stage, service in module.predict : stage => service.name }

@@ -12,6 +12,7 @@ locals {
 
 resource "google_monitoring_service" "production" {
   for_each     = local.slo_on
+  project      = local.production_project
   service_id   = "${var.name}-production"
   display_name = "${var.name}: predictions from production"
   basic_service {
@@ -22,6 +23,7 @@ resource "google_monitoring_service" "production" {
 
 resource "google_monitoring_slo" "availability" {
   for_each            = local.slo_on
+  project             = local.production_project
   service             = google_monitoring_service.production[each.key].service_id
   slo_id              = "${var.name}-availability"
   display_name        = "${each.value.availability * 100} % of the answers are no 5xx, over 28 days"
@@ -37,6 +39,7 @@ resource "google_monitoring_slo" "availability" {
 
 resource "google_monitoring_slo" "latency" {
   for_each            = local.slo_on
+  project             = local.production_project
   service             = google_monitoring_service.production[each.key].service_id
   slo_id              = "${var.name}-latency"
   display_name        = "${each.value.fast_share * 100} % of the answers within ${each.value.latency_ms} ms, over 28 days"
@@ -57,10 +60,11 @@ resource "google_monitoring_alert_policy" "burn" {
     availability = google_monitoring_slo.availability["production"].id
     latency      = google_monitoring_slo.latency["production"].id
   }
+  project               = local.production_project
   display_name          = "${var.name}: the budget of production's ${each.key} burns"
   combiner              = "OR"
   severity              = "CRITICAL"
-  notification_channels = local.channels
+  notification_channels = local.production_channels
 
   dynamic "conditions" {
     for_each = local.burns
@@ -90,6 +94,7 @@ resource "google_monitoring_alert_policy" "burn" {
 # own agent, which `make deploy` has made.
 resource "google_monitoring_uptime_check_config" "production" {
   for_each         = local.slo_on
+  project          = local.production_project
   display_name     = "${var.name}: production is ready"
   timeout          = "10s"
   period           = "300s"
@@ -106,24 +111,26 @@ resource "google_monitoring_uptime_check_config" "production" {
   }
   monitored_resource {
     type   = "uptime_url"
-    labels = { project_id = var.project, host = trimprefix(module.predict["production"].url, "https://") }
+    labels = { project_id = module.names.production.project, host = trimprefix(module.predict["production"].url, "https://") }
   }
 }
 
 resource "google_cloud_run_v2_service_iam_member" "uptime_asks" {
   for_each = local.slo_on
+  project  = local.production_project
   location = var.region
   name     = module.predict["production"].name
   role     = "roles/run.invoker"
-  member   = "serviceAccount:service-${var.project_number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
+  member   = "serviceAccount:service-${coalesce(var.production_project_number, var.project_number)}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 }
 
 resource "google_monitoring_alert_policy" "down" {
   for_each              = google_monitoring_uptime_check_config.production
+  project               = local.production_project
   display_name          = "${var.name}: production cannot be reached"
   combiner              = "OR"
   severity              = "CRITICAL"
-  notification_channels = local.channels
+  notification_channels = local.production_channels
 
   conditions {
     display_name = "two places or more got no answer"

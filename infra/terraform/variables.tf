@@ -17,6 +17,30 @@ variable "project_number" {
   }
 }
 
+variable "production_project" {
+  description = "Id of the project that production serves in, where it is not the same one: make deploy PRODUCTION_PROJECT=."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.production_project == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.production_project))
+    error_message = "production_project must be a project id: 6 to 30 lower-case letters, digits and hyphens, such as my-team-live."
+  }
+}
+
+variable "production_project_number" {
+  description = "Number of production's project, where it is one of its own."
+  type        = string
+  default     = null
+  validation {
+    condition     = var.production_project_number == null || can(regex("^[0-9]{6,20}$", var.production_project_number))
+    error_message = "production_project_number must be the project's number, digits only: gcloud projects describe PROJECT --format='value(projectNumber)'."
+  }
+  validation {
+    condition     = coalesce(var.production_project, var.project) == var.project || var.production_project_number != null
+    error_message = "production_project needs production_project_number, which the names of Google's own agents hold; make deploy gives both."
+  }
+}
+
 variable "region" {
   description = "Where the functions run, such as europe-west1."
   type        = string

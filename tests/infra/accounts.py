@@ -10,7 +10,16 @@ Plan = dict[str, Any]
 Grant = tuple[str, str, str]
 """Identity as the table names it, role without `roles/`, and what it is granted on."""
 PEOPLE = {"user:ada@example.com": "promoters", "group:school@example.com": "callers"}
-AGENTS = {"gcp-sa-eventarc": "Eventarc's agent", "gcp-sa-pubsub": "Pub/Sub's agent", "": "Cloud Storage's agent"}
+AGENTS = {
+    "eventarc_agent": "Eventarc's agent",
+    "undelivered": "Pub/Sub's agent",
+    "uptime_asks": "Monitoring's agent",
+    "production_pulls": "Cloud Run's agent, of production's project",
+    "storage_publishes": "Cloud Storage's agent",
+}
+"""By what is in the address: an agent's member holds its project's number, which is not known before an apply."""
+LIVE = "my-project-live"
+"""Production's project, where it is one of its own."""
 
 
 def grants(plan: Plan) -> set[Grant]:
@@ -25,12 +34,13 @@ def grants(plan: Plan) -> set[Grant]:
 def identity(address: str, values: dict[str, Any]) -> str:
     if ".github[" in address:
         return "GitHub's workflows"
-    member = values.get("member", "")  # an agent's holds the project's number, which is not known before an apply
-    account = re.fullmatch(r"serviceAccount:tabular-([a-z]+)@my-project\.iam\.gserviceaccount\.com", member)
+    member = values.get("member", "")
+    account = re.fullmatch(rf"serviceAccount:tabular-([a-z]+)@(?:my-project|{LIVE})\.iam\.gserviceaccount\.com", member)
     if account:
         return f"NAME-{account[1]}"
-    agent = "gcp-sa-eventarc" if "eventarc_agent" in address else "gcp-sa-pubsub" if "undelivered" in address else ""
-    return PEOPLE.get(member, AGENTS[agent])
+    if member in PEOPLE:
+        return PEOPLE[member]
+    return next(agent for part, agent in AGENTS.items() if part in address)
 
 
 def role(values: dict[str, Any]) -> str:
@@ -42,6 +52,8 @@ def place(address: str, values: dict[str, Any]) -> str:
     assert kind
     match kind[1]:
         case "project":
+            if values["project"] == LIVE:
+                return "production's project"
             return "the sources" if "the sources" in str(values.get("condition")) else "project"
         case "service_account":
             name = str(values["service_account_id"]).rpartition("/")[2].partition("@")[0]
@@ -56,12 +68,13 @@ def place(address: str, values: dict[str, Any]) -> str:
     return re.sub(r"^tabular", "NAME", name)
 
 
-def table() -> set[Grant]:
-    """The table: cells of names in backticks; each identity has each role of its row on each thing of its row."""
+def table(number: int = 1) -> set[Grant]:
+    """The first or second table of roles: cells of names in backticks; each identity has each role of its row on each
+    thing of its row."""
     found: set[Grant] = set()
     who: list[str] = []
     text = (Path(ROOT) / "infra" / "README.md").read_text(encoding="utf-8")
-    for line in text.partition("| identity | role | on | why |")[2].partition("\n\n")[0].splitlines()[2:]:
+    for line in text.split("| identity | role | on | why |")[number].partition("\n\n")[0].splitlines()[2:]:
         cells = [cell.strip() for cell in line.split("|")[1:5]]
         who = re.findall(r"`([^`]+)`", cells[0]) or ([cells[0]] if cells[0] else who)
         roles, places = (re.findall(r"`([^`]+)`", cell) for cell in cells[1:3])

@@ -306,6 +306,14 @@ def a_dataset_s_name(plan: Plan) -> Iterator[str]:
             yield f"{address}: {dataset['dataset_id']}"
 
 
+def a_service_runs_as_an_account_of_its_own_project(plan: Plan) -> Iterator[str]:
+    for address, service in each(plan, "google_cloud_run_v2_service"):
+        account = service["template"][0]["service_account"]
+        project = service.get("project") or "my-project"  # the provider's own
+        if not account.endswith(f"@{project}.iam.gserviceaccount.com"):
+            yield f"{address}: in {project} as {account}"
+
+
 CHECKS: Mapping[str, Check] = {
     check.__name__: check
     for check in (
@@ -344,5 +352,6 @@ CHECKS: Mapping[str, Check] = {
         a_burn_rate_s_window_is_an_hour_or_more,
         an_external_table_s_objects_have_one_asterisk,
         a_dataset_s_name,
+        a_service_runs_as_an_account_of_its_own_project,
     )
 }

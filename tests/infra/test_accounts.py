@@ -13,7 +13,7 @@ LEGACY = {"legacyBucketOwner", "legacyBucketReader", "legacyObjectOwner", "legac
 @pytest.fixture(scope="module")
 def delivery(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     promoter, caller = PEOPLE
-    return Workspace(tmp_path_factory.mktemp("delivery")).get().plan(promoters=[promoter], callers=[caller])
+    return Workspace(tmp_path_factory.mktemp("delivery")).get().plan(promoters=[promoter], callers=[caller], slo={})
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ SENT = ("infra/delivery/cloudbuild-checks.yaml", "infra/delivery/cloudbuild-imag
 """What these and `make deploy` start, each under an account that may do nothing else."""
 BUILDS = (*DELIVERIES, *SENT)
 BUILTIN = {"PROJECT_ID", "PROJECT_NUMBER", "COMMIT_SHA", "TAG_NAME", "TRIGGER_NAME"}
-SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET"}
+SET_BY_TRIGGER = {"_REGION", "_NAME", "_REPOSITORY", "_STATE_BUCKET", "_PRODUCTION_PROJECT", "_PRODUCTION_NUMBER"}
 
 
 def build(name: str) -> dict[str, Any]:

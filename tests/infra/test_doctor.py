@@ -100,6 +100,19 @@ def test_a_computer_and_a_project_that_have_everything_lack_nothing(tmp_path: Pa
     assert "  ?  " not in done.stdout
 
 
+def test_a_project_of_production_s_own_is_looked_at_for_what_it_needs_itself(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    there = {"services list --enabled --project=live-project": "run.googleapis.com"}
+    machine.add_cloud({**there, "billing projects describe live-project": "False", **READY})
+    done = machine.ask(*PROJECT, "--production-project=live-project")
+    ours, theirs = done.stdout.split("production's project live-project")
+    assert lacking(ours) == set()
+    assert lacking(theirs) == {"billing", "APIs"}, done.stdout
+    missing = [f"{api}.googleapis.com" for api in doctor.PRODUCTION_APIS if api != "run"]
+    assert f"mend: gcloud services enable {' '.join(missing)} --project=live-project" in theirs
+    assert "cloudbuild" not in theirs
+
+
 def test_a_computer_with_nothing_gets_the_whole_list(tmp_path: Path) -> None:
     done = Machine(tmp_path, ()).ask(*PROJECT)
     assert done.returncode == 1

@@ -75,6 +75,10 @@ MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
         ),
     ),
     ("a_dataset_s_name", lambda p: one(p, "google_bigquery_dataset").update(dataset_id="my-table")),
+    (
+        "a_service_runs_as_an_account_of_its_own_project",
+        lambda p: one(p, "google_cloud_run_v2_service", "production").update(project="my-project-live"),
+    ),
     ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(rolling_period_days=90)),
     ("an_objective_s_period_and_goal", lambda p: one(p, "google_monitoring_slo").update(goal=1.0)),
     (

@@ -22,8 +22,9 @@ locals {
 resource "google_service_account" "account" {
   for_each     = module.names.accounts
   account_id   = each.value.account_id
+  project      = each.value.project == var.project ? null : each.value.project
   display_name = "${var.name}: ${each.value.purpose}"
-  depends_on   = [google_project_service.api]
+  depends_on   = [google_project_service.api, google_project_service.production]
 }
 
 resource "google_project_iam_member" "account" {
@@ -99,6 +100,8 @@ resource "terraform_data" "grants_have_spread" {
     [for grant in google_project_iam_member.account : grant.id],
     [for grant in google_project_iam_member.reads_sources : grant.id],
     [for grant in google_artifact_registry_repository_iam_member.pushes : grant.id],
+    [for grant in google_artifact_registry_repository_iam_member.production_pulls : grant.id],
+    [for grant in google_project_iam_member.delivers_production : grant.id],
   )
 
   provisioner "local-exec" {

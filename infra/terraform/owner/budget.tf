@@ -5,7 +5,7 @@ resource "google_billing_budget" "monthly" {
   depends_on      = [google_project_service.api]
 
   budget_filter {
-    projects = ["projects/${data.google_project.this.number}"]
+    projects = [for number in concat([data.google_project.this.number], data.google_project.production[*].number) : "projects/${number}"]
   }
   amount {
     specified_amount {

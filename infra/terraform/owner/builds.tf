@@ -68,12 +68,19 @@ resource "google_cloudbuild_trigger" "delivery" {
     }
   }
 
-  substitutions = {
-    _REGION       = var.region
-    _NAME         = var.name
-    _REPOSITORY   = module.names.repository.address
-    _STATE_BUCKET = module.names.buckets.state
-  }
+  substitutions = merge(
+    {
+      _REGION       = var.region
+      _NAME         = var.name
+      _REPOSITORY   = module.names.repository.address
+      _STATE_BUCKET = module.names.buckets.state
+    },
+    # By themselves these two are the project of the build (cloudbuild.yaml).
+    module.names.production.separate ? {
+      _PRODUCTION_PROJECT = module.names.production.project
+      _PRODUCTION_NUMBER  = data.google_project.production[0].number
+    } : {},
+  )
 }
 
 # ---- GitHub's own workflows, without a key ---------------------------------------------------------------------------

@@ -22,10 +22,10 @@ provider "google" {
 }
 
 module "names" {
-  source  = "../modules/names"
-  project = var.project
-  region  = var.region
-  name    = var.name
-
-  dataflow = var.dataflow
+  source             = "../modules/names"
+  project            = var.project
+  production_project = var.production_project
+  region             = var.region
+  name               = var.name
+  dataflow           = var.dataflow
 }

@@ -6,6 +6,12 @@ variable "project" {
   type        = string
 }
 
+variable "production_project" {
+  description = "Id of the project that production serves in; left out, the same one."
+  type        = string
+  default     = null
+}
+
 variable "region" {
   description = "Where the functions run."
   type        = string
@@ -56,21 +62,31 @@ locals {
   })
 
   bucket = "${var.project}-${var.name}"
-  emails = { for key in keys(local.purposes) : key => "${var.name}-${key}@${var.project}.iam.gserviceaccount.com" }
-  ids    = { for key in keys(local.custom_roles) : key => "${replace(var.name, "-", "_")}_${key}" }
+  # What serves production is in production's project, and so is the account that it runs as: many organisations let no
+  # service run as an account of another project.
+  production = coalesce(var.production_project, var.project)
+  projects   = { for key in keys(local.purposes) : key => key == "production" ? local.production : var.project }
+  emails     = { for key, project in local.projects : key => "${var.name}-${key}@${project}.iam.gserviceaccount.com" }
+  ids        = { for key in keys(local.custom_roles) : key => "${replace(var.name, "-", "_")}_${key}" }
 }
 
 output "accounts" {
-  description = "Every account by its key: account_id, email, member (as grants name it), id (as resources name it), purpose."
+  description = "Every account by its key: account_id, email, member (as grants name it), id (as resources name it), project, purpose."
   value = {
     for key, email in local.emails : key => {
       account_id = "${var.name}-${key}" # at most 30 characters
       email      = email
       member     = "serviceAccount:${email}"
-      id         = "projects/${var.project}/serviceAccounts/${email}"
+      id         = "projects/${local.projects[key]}/serviceAccounts/${email}"
+      project    = local.projects[key]
       purpose    = local.purposes[key]
     }
   }
+}
+
+output "production" {
+  description = "Production's project: its id, and whether it is one of its own."
+  value       = { project = local.production, separate = local.production != var.project }
 }
 
 output "custom_roles" {

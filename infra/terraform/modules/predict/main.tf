@@ -2,6 +2,7 @@
 
 resource "google_cloud_run_v2_service" "this" {
   name                = var.name
+  project             = var.project
   location            = var.region
   description         = "Predictions from ${var.stage}."
   ingress             = "INGRESS_TRAFFIC_ALL"

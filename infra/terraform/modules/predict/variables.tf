@@ -3,6 +3,12 @@ variable "name" {
   type        = string
 }
 
+variable "project" {
+  description = "Id of the project that it runs in; null for the provider's own."
+  type        = string
+  default     = null
+}
+
 variable "region" {
   description = "Where it runs."
   type        = string
