@@ -13,7 +13,7 @@ from shared.run_files import MAX_FILE_BYTES
 
 MEBIBYTE = 2**20
 _ORIGIN = re.compile(r"https?://[a-z0-9.\-\[\]:]+", re.ASCII)
-OWN_MIB = 352
+OWN_MIB = 288
 """What a worker takes without a large body: the interpreter, the runtime, two small models, a hundred connections, and
 what the allocator keeps of bodies that are done. `make torture` measures it."""
 
