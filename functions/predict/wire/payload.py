@@ -2,7 +2,7 @@
 
 msgspec refuses NaN, lone surrogates and invalid UTF-8, but takes the last of two equal keys and nests without a limit
 of ours. Both are recognised by counting: a flat batch has as many colons as keys and as many brackets as rows, which
-costs two scans at memory speed. Only a body that does not add up is looked at closely.
+costs a few scans at memory speed. Only a body that does not add up, or is larger than a piece, is looked at closely.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 from starlette.requests import ClientDisconnect, Request
 
 from functions.predict.wire.strict_json import MAX_NESTING, decoded, decoded_in_pieces, too_deep
-from functions.predict.wire.structure import Structure, cells, structure
+from functions.predict.wire.structure import Structure, at_most, cells, structure
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse, shortened
 from shared.serving.csv_table import CHARSETS
 
@@ -196,14 +196,22 @@ def parse_json(body: bytes, max_values: int = MAX_VALUES) -> Any:
     data = body.removeprefix(_BOM)
     if not data.strip():
         raise refuse(400, "empty_body", "expected a JSON document, found an empty body")
-    found = require_few_values(data, max_values) if len(data) >= SMALL_BYTES else None
-    value = decoded_in_pieces(data, found.cuts, _OPENING.match(data)) if found and found.cuts else decoded(data)
-    containers, keys = _flat_counts(value)
-    if found is not None:
-        if found.keys != keys and found.keys != _count_keys(value):
-            raise Refusal(400, _duplicates(data))
-    elif data.count(b":") != keys or data.count(b"{") + data.count(b"[") != containers:
-        _check_closely(data, value)
+    if len(data) < SMALL_BYTES:
+        value = decoded(data)
+        if _flat_counts(value) != (data.count(b"{") + data.count(b"["), data.count(b":")):
+            _check_closely(data, value)
+        return value
+    most = at_most(data)
+    if most is None or most.values > max_values:
+        found = require_few_values(data, max_values)
+        value = decoded_in_pieces(data, found.cuts, _OPENING.match(data)) if found.cuts else decoded(data)
+    else:
+        value = decoded(data)
+        if _flat_counts(value) == (most.depth, most.keys):
+            return value
+        found = require_few_values(data, max_values)
+    if found.keys != _flat_counts(value)[1] and found.keys != _count_keys(value):
+        raise Refusal(400, _duplicates(data))
     return value
 
 

@@ -50,6 +50,17 @@ def structure(data: bytes, level: int = 1) -> Structure:
     return Structure(commas + containers + 1, keys, deepest, tuple(cuts))
 
 
+def at_most(data: bytes) -> Structure | None:
+    """What a text of one piece holds at most, in a tenth of the time: what stands in strings is counted too, and no
+    container is taken to end. None for a longer text.
+    """
+    if len(data) > PIECE:
+        return None
+    found = np.frombuffer(data, dtype=np.uint8)
+    commas, keys, arrays, objects = (int(np.count_nonzero(found == ord(mark))) for mark in ",:[{")
+    return Structure(commas + arrays + objects + 1, keys, arrays + objects)
+
+
 def _until_the_end(levels: NDArray[np.int32], level: int, *, begun: bool) -> tuple[int, bool]:
     """How far the first container of `level` goes in a piece, and whether it ends there."""
     first = 0 if begun else int(np.argmax(levels >= level))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functions.predict.wire import structure as module
 from functions.predict.wire.payload import MAX_VALUES, SMALL_BYTES, parse_json
-from functions.predict.wire.structure import cells, structure
+from functions.predict.wire.structure import at_most, cells, structure
 from shared.problems import Refusal
 from tests.unit.predict.test_payload import VALUES
 
@@ -38,6 +38,23 @@ def test_keys_and_depth_are_those_of_the_document(value: Any, ascii_only: bool, 
         found = structure(data)
     assert (found.keys, found.depth) == counted(value)
     assert found.values >= values(value)
+
+
+@given(VALUES, st.booleans())
+def test_at_most_so_much_is_never_less_than_there_is(value: Any, ascii_only: bool) -> None:
+    most = at_most(json.dumps(value, ensure_ascii=ascii_only).encode())
+    keys, depth = counted(value)
+    assert most is not None
+    assert most.keys >= keys
+    assert most.depth >= depth
+    assert most.values >= values(value)
+
+
+def test_what_stands_in_strings_is_no_reason_to_refuse() -> None:
+    body = large('"a,b:[{"', 4000)
+    assert parse_json(body, max_values=4001) == json.loads(body)
+    with pytest.raises(Refusal):
+        parse_json(body, max_values=4000)
 
 
 @pytest.mark.parametrize("run", range(1, 12))
