@@ -20,6 +20,8 @@ AGENTS = ("pubsub", "eventarc", "monitoring")
 PRODUCTION_AGENTS = ("run", "monitoring")
 """Of production's own project: one pulls the image, the other asks whether production is up."""
 AGENT_APIS = (*AGENTS, "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
+INIT = ("init", "-input=false", "-reconfigure", "-lockfile=readonly")
+"""The provider is that of the committed lock file, and no deploy changes the checkout by a checksum of its platform."""
 KEPT = ("google_storage_bucket.",)
 """What a destroy that keeps the data leaves in the state: the bucket."""
 
@@ -109,7 +111,7 @@ class Deployment:
 
     def init(self, root: Root) -> None:
         backend = (f"-backend-config=bucket={self.state_bucket}", f"-backend-config=prefix={root.prefix}")
-        _run(root, "init", "-input=false", "-reconfigure", *backend)
+        _run(root, *INIT, *backend)
 
     def plan(self, root: Root) -> None:
         _run(root, "plan", "-input=false", "-lock-timeout=60s", *self._variables(root))
@@ -117,7 +119,7 @@ class Deployment:
     def first_plan(self, root: Root) -> None:
         """A plan against nothing, where there is no state yet; nothing is kept of it."""
         with _local_backend(root) as environment:
-            _run(root, "init", "-input=false", "-reconfigure", environment=environment)
+            _run(root, *INIT, environment=environment)
             _run(root, "plan", "-input=false", *self._variables(root), environment=environment)
 
     def apply(self, root: Root) -> None:

@@ -6,7 +6,7 @@ terraform {
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = "~> 8.0"
+      version = "~> 8.5"
     }
   }
   # The state's bucket is given at init: `make deploy` makes it and names it.
