@@ -43,6 +43,7 @@ from functions.predict.wire.bodies import Bodies
 from functions.predict.wire.envelope import Endpoint, Envelope, Routes
 from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
+from functions.predict.wire.structure import at_most
 from functions.predict.wire.workbook import parse_workbook
 from functions.predict.wire.workbook_parts import ARCHIVE
 from shared.problems import Problem, refuse
@@ -198,6 +199,12 @@ class Api:
     async def _many(self, request: Request, body: bytes) -> ASGIApp:
         kind, charset = payload.media_type(request, payload.BATCHES)
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
+        if self._predictor.current is not None and kind == wanted == payload.JSON:
+            loaded = await self.model()
+            if not self._divided(loaded, request):
+                plain = await computed(body, lambda: self._plain_batch(request, loaded, body))
+                if plain is not None:
+                    return plain
         batch = await computed(body, lambda: self._batch(kind, body, charset))
         loaded = await self.model()
         effects, formulas = payload.effects_asked(request), payload.formulas_kept(request)
@@ -213,6 +220,19 @@ class Api:
             return _batch_answer(found, batch, wanted, effects, each=each, formulas=formulas)
 
         return await (self._explanations.in_turn(work) if effects else computed(body, work))
+
+    def _plain_batch(self, request: Request, loaded: LoadedModel, body: bytes) -> ASGIApp | None:
+        """The answer to rows of which nothing is to be said; None for all others."""
+        limits, most = self._limits, at_most(body)
+        if most is None or most.values > limits.max_values:
+            return None
+        read = loaded.schema.plain.read(body, most.keys)
+        if read is None or read.rows > limits.max_rows:
+            return None
+        wish_of(request)  # refuses what it refuses of every batch
+        answers = loaded.answers(read)
+        note(request, loaded, read, answers)
+        return JsonAnswer(Predictions(answers, ModelName(loaded.manifest.run_id)), [_VARY])
 
     def _divided(self, loaded: LoadedModel, request: Request) -> bool:
         """Whether somebody else than the model in hand may have to answer. A shadow answers nobody who does not ask."""

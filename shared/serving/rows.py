@@ -1,6 +1,7 @@
 """The fields of one model, and JSON rows of them: the rows become the graph's input, or every problem with them."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from shared.dataset import nearest
@@ -8,6 +9,7 @@ from shared.documents import Manifest
 from shared.problems import Problem, shortened
 from shared.serving.columns import CategoricalColumn, Column, column
 from shared.serving.findings import ABSENT, SKIPPED, has_findings
+from shared.serving.plain_rows import PlainRows
 from shared.serving.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
 
 Row = Mapping[str, Any]
@@ -17,6 +19,7 @@ class RequestSchema:
     """The fields of one model. Immutable once built, so that threads may share it."""
 
     def __init__(self, manifest: Manifest) -> None:
+        self._features = manifest.features
         self.columns: tuple[Column, ...] = tuple(column(feature) for feature in manifest.features)
         self._numeric = [entry for entry in self.columns if not isinstance(entry, CategoricalColumn)]
         self._categorical = [entry for entry in self.columns if isinstance(entry, CategoricalColumn)]
@@ -24,6 +27,11 @@ class RequestSchema:
         self.ignored = frozenset({manifest.target, *manifest.dropped, *manifest.aliases.values()} - features.keys())
         self.names: Mapping[str, str] = manifest.aliases | features | {name: name for name in self.ignored}
         """Every spelling of a field that is accepted, with the field's own name."""
+
+    @cached_property
+    def plain(self) -> PlainRows:
+        """What reads batches of which nothing is to be said. Made for the first one."""
+        return PlainRows(self._features, self.columns)
 
     def known(self, row: Row) -> KnownRow | None:
         """The row of /predict where it has exactly the features and nothing is to be said of it; None for any other."""
