@@ -41,29 +41,39 @@ class SettingsError(PermanentError):
     reason = "bad_settings"
 
 
-class Settled(str):
-    """The sentence of a problem that a line of [features] settles: `lines` are those that may be said as they stand."""
+class ColumnProblem(str):
+    """The sentence of a problem of one `column`. `lines`: those of [features] that settle it, said as they stand."""
 
+    column: str
     lines: tuple[str, ...]
 
-    def __new__(cls, sentence: str, lines: Sequence[str]) -> "Settled":
+    def __new__(cls, sentence: str, column: str, lines: Sequence[str] = ()) -> "ColumnProblem":
         made = super().__new__(cls, sentence)
-        made.lines = tuple(lines)
+        made.column, made.lines = column, tuple(lines)
         return made
 
 
 class InvalidDataset(PermanentError):
     """The spec or the table is not usable.
 
-    `problems`: one plain sentence each, all of them, fit for a document; `lines`: those of [features] that settle some.
+    `problems`: one plain sentence each, all of them, fit for a document; `columns`: those that have one of their own;
+    `lines`: those of [features] that settle some.
     """
 
     reason = "invalid_dataset"
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(str(problem) for problem in problems)
-        self.lines = tuple(line for problem in problems if isinstance(problem, Settled) for line in problem.lines)
+        of_columns = [problem for problem in problems if isinstance(problem, ColumnProblem)]
+        self.columns = tuple(dict.fromkeys(problem.column for problem in of_columns))
+        self.lines = tuple(line for problem in of_columns for line in problem.lines)
         super().__init__("; ".join(self.problems))
+
+    def followed_by(self, notes: Sequence[str]) -> "InvalidDataset":
+        """The same, with `notes` after its problems."""
+        noted = InvalidDataset([*self.problems, *notes])
+        noted.columns, noted.lines = self.columns, self.lines
+        return noted
 
 
 class InvalidDocument(PermanentError):

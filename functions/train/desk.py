@@ -25,6 +25,7 @@ from functions.train.bars import Bars
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
 from functions.train.data.gathering import File, gather
+from functions.train.data.settled import settled_part
 from functions.train.data.slices import require_slices
 from functions.train.data.suspicions import suspicions
 from functions.train.first_spec import first_spec
@@ -93,12 +94,15 @@ def begin(table: Path, target: str, out: Path, console: Console) -> None:
     try:
         check(out, console)
     except InvalidDataset:
-        console.print(f"next: settle in {out} what follows, then\n  make check-data DATASET={out}", markup=False)
+        console.print(
+            f"next: settle in {out} what follows, then\n  make check-data DATASET={out}", markup=False, soft_wrap=True
+        )
         raise
     console.print(
         f"next: edit {out}, then\n  make check-data DATASET={out}\n  make train DATASET={out} OUT=folder   without any"
         f" cloud\n  make run DATASET={out}                 the whole flow",
         markup=False,
+        soft_wrap=True,
     )
 
 
@@ -106,22 +110,30 @@ def check(dataset: Path, console: Console) -> Table:
     """Read the table and say what was found. Raises InvalidDataset."""
     inputs = read_files(dataset)
     zoo = chosen(MODEL_ZOO, inputs.spec.algorithms)
-    table = inputs.table()
+    try:
+        table = inputs.table()
+    except InvalidDataset as error:
+        part = settled_part(inputs.source.data, inputs.spec, error)
+        if part is not None:
+            _show(part, f"{inputs.spec.name}: what is settled, {len(part.target)} rows", inputs.spec.target, console)
+        raise
     require_slices(table, inputs.spec)
     held(zoo, table.columns, directions(table.columns, inputs.spec))
-    found = TextTable("feature", "kind", "missing", "values", title=f"{inputs.spec.name}: {len(table.target)} rows")
+    _show(table, f"{inputs.spec.name}: {len(table.target)} rows", inputs.spec.target, console, inputs.notes)
+    return table
+
+
+def _show(table: Table, title: str, target: str, console: Console, notes: Sequence[str] = ()) -> None:
+    found = TextTable("feature", "kind", "missing", "values", title=title)
     for column in table.columns:
         values = table.features[column.name]
         found.add_row(column.name, column.kind, str(int(values.isna().sum())), _span(column.kind, values))
     console.print(found, markup=False)
-    console.print(
-        f"target {inputs.spec.target}: {plain(table.target.min())} to {plain(table.target.max())}", markup=False
-    )
-    for note in inputs.notes:
+    console.print(f"target {target}: {plain(table.target.min())} to {plain(table.target.max())}", markup=False)
+    for note in notes:
         console.print(note, markup=False)
     for warning in (*table.warnings, *suspicions(table)):
         console.print(f"warning: {warning}", markup=False)
-    return table
 
 
 def _span(kind: Kind, values: "pd.Series[Any]") -> str:

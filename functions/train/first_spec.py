@@ -3,22 +3,20 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import PurePosixPath
 
-from msgspec.structs import replace
-
 from functions.train.data.dependence import dependence
+from functions.train.data.settled import settled_part
 from functions.train.data.suspicions import suspicions
 from shared.cells import day_text
 from shared.dataset import DatasetSpec, nearest
 from shared.errors import InvalidDataset
-from shared.formats import ReadingSpec
 from shared.metrics import plain
 from shared.tables.reading import Column, Table, read_table
 from shared.tables.sheet import Sheet, read_sheet
 
 SHOWN = 6
+KEPT = "bounds are kept at training and at serving"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What a comment of TOML may not hold; a column's name may."""
 REST = """
@@ -54,16 +52,45 @@ def first_spec(data: bytes, source: str, target: str) -> str:
         "",
     ]
     try:
-        body = _readable(read_table(data, spec), spec)
+        body = _read(read_table(data, spec), spec)
     except InvalidDataset as error:
-        body = _unreadable(sheet, error)
-        without_gaps = replace(spec, reading=ReadingSpec(rows_without_target="drop"))
-        with suppress(InvalidDataset):
-            body = _without_gaps(read_table(data, without_gaps), without_gaps, sheet)
+        body = _unread(sheet, spec, error, settled_part(data, spec, error))
     return "\n".join([*head, *(_CONTROL.sub(" ", line) for line in body)]) + "\n" + REST
 
 
-def _readable(table: Table, spec: DatasetSpec) -> Iterator[str]:
+def _read(table: Table, spec: DatasetSpec) -> Iterator[str]:
+    yield from _found(table, spec)
+    yield "#"
+    yield f"# [features] # what is not listed is inferred; {KEPT}"
+    yield from _bounds(table)
+
+
+def _unread(sheet: Sheet, spec: DatasetSpec, error: InvalidDataset, part: Table | None) -> Iterator[str]:
+    """What is to settle first, the lines of spec that settle it, and what there is to say of the rest."""
+    yield "# It cannot be read yet. To settle first:"
+    yield from (f"#   {problem}" for problem in error.problems)
+    rows = len(sheet.lines)
+    if part is not None and len(part.target) < rows:
+        yield "#"
+        yield f"# {rows - len(part.target):,} of {rows:,} rows have no target. Fill it in, or say"
+        yield "# [reading]"
+        yield '# rows_without_target = "drop"'
+    if error.lines:
+        yield "#"
+        yield "# [features] # one line of a column may be said"
+        yield from (f"# {line}" for line in error.lines)
+    yield "#"
+    if part is None:
+        yield from _counts(sheet)
+        return
+    yield "# What there is without what is to settle:"
+    yield from _found(part, spec)
+    yield "#"
+    yield f"# {'more of ' if error.lines else ''}[features] # {KEPT}"
+    yield from _bounds(part)
+
+
+def _found(table: Table, spec: DatasetSpec) -> Iterator[str]:
     yield f"# {len(table.target):,} rows; the target is {plain(table.target.min())} to {plain(table.target.max())}."
     yield "# The columns as they were read:"
     for column in table.columns:
@@ -73,32 +100,15 @@ def _readable(table: Table, spec: DatasetSpec) -> Iterator[str]:
         yield "#"
         yield "# To look at:"
         yield from (f"#   {sentence}" for sentence in told)
-    yield "#"
-    yield "# [features] # what is not listed is inferred; bounds are kept at training and at serving"
+
+
+def _bounds(table: Table) -> Iterator[str]:
     for column in [column for column in table.columns if column.kind == "numeric"][:SHOWN]:
         low, high = table.features[column.name].min(), table.features[column.name].max()
         yield f"# {_key(column.name)} = {{ min = {_number(low)}, max = {_number(high)} }}"
 
 
-def _without_gaps(table: Table, spec: DatasetSpec, sheet: Sheet) -> Iterator[str]:
-    """What there is to say where nothing is wrong but rows that have no target."""
-    gaps, rows = len(sheet.lines) - len(table.target), len(sheet.lines)
-    yield f"# It cannot be read yet: {gaps:,} of {rows:,} rows have no target. Fill it in, or say"
-    yield "# [reading]"
-    yield '# rows_without_target = "drop"'
-    yield "#"
-    yield "# What there is without them:"
-    yield from _readable(table, spec)
-
-
-def _unreadable(sheet: Sheet, error: InvalidDataset) -> Iterator[str]:
-    yield "# It cannot be read yet. To settle first:"
-    yield from (f"#   {problem}" for problem in error.problems)
-    if error.lines:
-        yield "#"
-        yield "# [features] # one line of a column may be said"
-        yield from (f"# {line}" for line in error.lines)
-    yield "#"
+def _counts(sheet: Sheet) -> Iterator[str]:
     yield f"# {len(sheet.lines):,} rows; the columns are:"
     for name, cells in sheet.columns.items():
         present = [cell for cell in cells if cell]

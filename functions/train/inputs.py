@@ -59,7 +59,7 @@ class RunInputs:
         try:
             return read_table(self.source.data, self.spec, memory_bytes)
         except InvalidDataset as error:
-            raise InvalidDataset([*error.problems, *self.notes]) from None
+            raise error.followed_by(self.notes) from None
 
 
 def read_inputs(

@@ -9,7 +9,6 @@ from msgspec.structs import replace
 
 from shared.cells import day_in
 from shared.documents import CellFormat
-from shared.errors import Settled
 from shared.tables.cells import number_in, writing_of
 
 MOST_SHOWN = 3
@@ -39,9 +38,10 @@ class Advice:
         said = "say " + " or ".join(f"[features] {line}" for line in self.lines)
         return f"{said} with the words that mean no value" if self.unfinished else said
 
-    def settles(self, sentence: str) -> Settled:
-        """The sentence of the problem, with the lines that need no word more."""
-        return Settled(sentence, () if self.unfinished else self.lines)
+    @property
+    def ready(self) -> tuple[str, ...]:
+        """The lines that need no word more."""
+        return () if self.unfinished else self.lines
 
 
 def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from shared.cells import day_in, truth_in
 from shared.documents import CellFormat, Kind
+from shared.errors import ColumnProblem
 from shared.tables.advice import Advice, to_read_dates, to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, Writing, in_lines, is_compact_date, number_in, writing_of
 from shared.tables.sheet import Cells
@@ -80,21 +81,22 @@ def kind_of(column: RawColumn, told: Kind | None, problems: list[str]) -> Kind |
     return "date" if column.all(column.day) else "categorical"
 
 
-def _against(column: RawColumn, told: Kind) -> str | None:
+def _against(column: RawColumn, told: Kind) -> ColumnProblem | None:
     """What in a column is not of the kind that the spec tells."""
     if told == "numeric" and not column.all(column.number):
         return _interrupted(column)
     if told == "date" and not column.all(column.day):
         return _dates(column)
     if told == "boolean" and not column.all(column.truth):
-        return (
+        sentence = (
             f"feature {column.name!r} is boolean in the spec, but neither true nor false in "
             f"{column.unread(column.truth)}; name its words as true = [...] and false = [...] beside kind"
         )
+        return ColumnProblem(sentence, column.name)
     return None
 
 
-def _unclear(column: RawColumn) -> str | None:
+def _unclear(column: RawColumn) -> ColumnProblem | None:
     """The problem of a column that is nearly of a kind, or might be of two."""
     if column.all(column.truth):
         return None
@@ -109,10 +111,11 @@ def _unclear(column: RawColumn) -> str | None:
     if count * 2 > total and most == "date":
         return _dates(column)
     if count * 2 > total and most == "time":
-        return (
+        sentence = (
             f"feature {column.name!r} holds times of day, which are not read; turn them into numbers (minutes since "
             f'midnight), list it in drop, or say kind = "categorical" in the spec'
         )
+        return ColumnProblem(sentence, column.name)
     if count * 2 > total and most == "marked":
         return _marked(column)
     return _interrupted(column) if _is_a_measurement(column, total) else None
@@ -129,25 +132,25 @@ def _is_a_measurement(column: RawColumn, total: int) -> bool:
     return numbers * 2 > total and different > MANY_VALUES
 
 
-def _interrupted(column: RawColumn) -> str:
+def _interrupted(column: RawColumn) -> ColumnProblem:
     advice = to_read_missing(column.name, column.counts, column.number)
     sentence = (
         f"feature {column.name!r} holds numbers, but not in {column.unread(column.number)}; correct them, empty them, "
         f'{_or(advice)}or say kind = "categorical" in the spec'
     )
-    return advice.settles(sentence)
+    return ColumnProblem(sentence, column.name, advice.ready)
 
 
-def _marked(column: RawColumn) -> str:
+def _marked(column: RawColumn) -> ColumnProblem:
     advice = to_read_numbers(column.name, column.counts, column.form)
     sentence = (
         f"feature {column.name!r} holds numbers that are not written plainly in {column.unread(column.number)}; "
         f'{PLAIN_NUMBERS}, {_or(advice)}or say kind = "categorical" in the spec'
     )
-    return advice.settles(sentence)
+    return ColumnProblem(sentence, column.name, advice.ready)
 
 
-def _dates(column: RawColumn) -> str:
+def _dates(column: RawColumn) -> ColumnProblem:
     numbers = column.all(column.number)
     unread = [line for line, cell in zip(column.lines, column.cells, strict=True) if cell is not None]
     where = in_lines(unread) if numbers else column.unread(column.day)
@@ -157,7 +160,7 @@ def _dates(column: RawColumn) -> str:
         f"{_or(advice)}turn them into numbers (an age, a month, days since), list it in drop, or say "
         f'kind = "{"numeric" if numbers else "categorical"}" in the spec'
     )
-    return advice.settles(sentence)
+    return ColumnProblem(sentence, column.name, advice.ready)
 
 
 def _or(advice: Advice) -> str:

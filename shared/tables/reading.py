@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
 from shared.documents import CellFormat, Kind
-from shared.errors import InvalidDataset
+from shared.errors import ColumnProblem, InvalidDataset
 from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
@@ -236,7 +236,8 @@ def _target(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> list[float]
             else to_read_missing(spec.target, column.counts, column.number)
         )
         sentence = f"target {spec.target!r} is not a finite number in {column.unread(column.number)}; {PLAIN_NUMBERS}"
-        problems.append(advice.settles(f"{sentence}, or {advice}" if advice.lines else sentence))
+        sentence = f"{sentence}, or {advice}" if advice.lines else sentence
+        problems.append(ColumnProblem(sentence, spec.target, advice.ready))
         return []
     values = [number for cell in column.cells if cell is not None and (number := column.number(cell)) is not None]
     if not missing and len(set(values)) == 1:
@@ -328,4 +329,4 @@ def _check_range(
     high = math.inf if asked.max is None else asked.max
     outside = [line for value, line in zip(series, lines, strict=True) if value < low or value > high]
     if outside:
-        problems.append(f"feature {name!r} is outside {low:g} to {high:g} in {in_lines(outside)}")
+        problems.append(ColumnProblem(f"feature {name!r} is outside {low:g} to {high:g} in {in_lines(outside)}", name))

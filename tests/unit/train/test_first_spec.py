@@ -70,6 +70,44 @@ def test_a_table_that_cannot_be_read_yet_gets_a_spec_that_says_why() -> None:
     assert parse_spec(text.encode()).target == "price"
 
 
+def test_what_is_settled_is_told_where_columns_are_not(tmp_path: Path) -> None:
+    data = pd.read_csv(io.BytesIO(houses(rent=[f"{n},5" for n in range(ROWS)], opens=["9:30"] * ROWS)))
+    data["twice"] = data["price"] * 2
+    table = tmp_path / "houses.csv"
+    table.write_text(data.to_csv(index=False))
+    said = io.StringIO()
+    with pytest.raises(InvalidDataset, match=r"'rent' holds numbers .*'opens' holds times of day"):
+        desk.begin(table, "price", tmp_path / "dataset.toml", Console(file=said, width=200))
+    text = (tmp_path / "dataset.toml").read_text()
+    assert '# rent = { decimal = "," }' in text.splitlines()
+    assert f"#   built: numeric, {data['built'].min()} to {data['built'].max()}" in text
+    assert "feature 'twice' nearly is the target" in text
+    assert "#   rent:" not in text and "#   opens:" not in text
+    assert "what is settled, 80 rows" in said.getvalue() and "│ district │" in said.getvalue()
+    assert "feature 'twice' nearly is the target" in said.getvalue()
+    lines = text.splitlines()
+    ready = [line.removeprefix("# ") for line in lines if line.startswith(("# [features]", "# rent = ", "# built = "))]
+    assert set(parse_spec("\n".join([*lines, *ready]).encode()).features) == {"rent", "built"}
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ([f"$ {n + 1}" for n in range(ROWS)], "the target is 1 to 80"),
+        (["n/a" if n == 3 else str(n + 1) for n in range(ROWS)], "the target is 1 to 80"),
+        (
+            [f"{n + 1},{n:03d}" for n in range(ROWS)],
+            "different values, 0 missing",
+        ),  # thousands, or decimals: a person knows
+    ],
+    ids=["unit", "word", "either"],
+)
+def test_the_features_are_told_where_the_target_is_not_settled(target: list[str], told: str) -> None:
+    text = first_spec(houses(cost=target), "houses.csv", "cost")
+    assert "target 'cost' is not a finite number in" in text
+    assert told in text
+
+
 def test_where_only_targets_are_missing_everything_else_is_told_and_the_lines_to_say_stand_there() -> None:
     data = pd.read_csv(io.BytesIO(houses())).astype({"price": object})
     data.loc[[3, 7, 20], "price"] = ""
