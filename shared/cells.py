@@ -105,7 +105,9 @@ def written(value: bool | float | str, feature: Feature) -> str:
         days = day_in(str(value))
         given = form.date_format
         return str(value) if given is None or days is None else (_EPOCH + days * _DAY).strftime(given)
-    return f"{value:g}".replace(".", form.decimal) if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return str(int(value)) if abs(value) < 1e15 and value.is_integer() else f"{value:g}".replace(".", form.decimal)
 
 
 @lru_cache(maxsize=256)

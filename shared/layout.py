@@ -175,6 +175,11 @@ def day(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(_DAY)
 
 
+def day_shown(on: str) -> str:
+    """A day of a key as people read it: 2026-01-05."""
+    return f"{on[:4]}-{on[4:6]}-{on[6:]}"
+
+
 def live_folder(stage: Stage, run_id: str = "", on: str = "") -> str:
     """Prefix of the counters of a stage; of one run, and of one `day`, where they are given."""
     return f"{LIVE}{stage}/" + (f"{run_id}/" if run_id else "") + (f"{on}/" if on else "")

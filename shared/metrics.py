@@ -102,8 +102,11 @@ def significant(value: float, digits: int = 4) -> str:
     return "0" if value == 0 else f"{value:#.{digits}g}".removesuffix(".")
 
 
-def plain(value: float) -> str:
-    """A value of a table as people write it: whole numbers whole, so that a year is `1890` and a price `32,859`."""
+def plain(value: float, digits: int = 4) -> str:
+    """A value of a table as people write it: whole numbers whole, so that a year is `1890` and a price `32,859`; others
+    in at most `digits` significant ones: `4.5`.
+    """
     if not np.isfinite(value) or value != round(value) or abs(value) >= _LARGEST_WRITTEN_OUT:
-        return significant(value)
+        written = significant(value, digits)
+        return written.rstrip("0") if "." in written and "e" not in written else written
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"

@@ -6,6 +6,7 @@ from math import isfinite
 import numpy as np
 
 from shared.documents import Cell
+from shared.metrics import plain
 
 MISSING = "(missing)"
 MOST_VALUES = 12
@@ -20,9 +21,9 @@ def labels(cells: Sequence[Cell]) -> list[str]:
         return [MISSING if cell is None else str(cell) for cell in cells]
     known = np.array([number for number in numbers if number is not None])
     if len(set(known.tolist())) <= MOST_VALUES:
-        return [MISSING if number is None else f"{number:g}" for number in numbers]
+        return [MISSING if number is None else plain(number, 6) for number in numbers]
     cuts = np.unique(np.quantile(known, QUARTERS))
-    names = [f"{cuts[part]:.4g} to {cuts[part + 1]:.4g}" for part in range(len(cuts) - 1)]
+    names = [f"{plain(cuts[part])} to {plain(cuts[part + 1])}" for part in range(len(cuts) - 1)]
     return [MISSING if number is None else names[_part(cuts, number)] for number in numbers]
 
 

@@ -23,7 +23,7 @@ from shared.documents import (
     Manifest,
 )
 from shared.errors import InvalidDocument, PermanentError
-from shared.metrics import R2, SCORINGS, Scoring, Vector, mean, r2, significant
+from shared.metrics import R2, SCORINGS, Scoring, Vector, mean, plain, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
 
 MIN_HOLDOUT_ROWS = 30
@@ -210,7 +210,7 @@ def _score(case: Case) -> Check:
     if limit is None:
         return check("score", isfinite(score), score, None, f"{said}; gate.min_score sets no limit{beside}")
     side = "least" if scoring.sign > 0 else "most"
-    reason = f"{said}, at {side} {limit:g} is needed{beside}"
+    reason = f"{said}, at {side} {plain(limit, 6)} is needed{beside}"
     return check("score", isfinite(score) and scoring.reaches(score, limit), score, limit, reason)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from functions.validate.bootstrap import chance_of_mean
 from shared.documents import Cell, SliceSettings
-from shared.metrics import Vector, mean
+from shared.metrics import Vector, mean, significant
 from shared.slices import labels
 
 ALPHA = 0.05
@@ -51,7 +51,7 @@ class Slice:
     def sentence(self) -> str:
         """The slice in words."""
         return (
-            f"{self.column} = {self.label}: mean absolute error {self.served:.4g} → {self.mae:.4g} "
+            f"{self.column} = {self.label}: mean absolute error {significant(self.served)} → {significant(self.mae)} "
             f"({self.increase:+.0%}) on {self.rows} rows"
         )
 

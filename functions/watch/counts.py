@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.documents import Feature, Histogram, Manifest, Profile
+from shared.metrics import plain
 from shared.monitoring import FeatureCounts, LiveBlock
 
 Counts = NDArray[np.float64]
@@ -70,7 +71,7 @@ def _numeric(feature: Feature, profile: Profile) -> Cells | None:
 
 
 def _bins(known: Histogram, missing: int) -> Cells:
-    edges = [f"{edge:.4g}" for edge in known.uppers]
+    edges = [plain(edge) for edge in known.uppers]
     between = [f"{low} to {high}" for low, high in pairwise(edges)]
     first = [f"below {edges[0]}", edges[0]] if edges else ["below"]
     names = [*first, *between, f"above {edges[-1]}" if edges else "above", "missing"]

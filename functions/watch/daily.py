@@ -49,7 +49,8 @@ def look_at(store: Store, stage: Stage, on: str, now: datetime, listeners: Liste
     publish_page(store, report)
     looked = [entry.name for entry in report.features if entry.p is not None]
     logs.info(
-        f"looked at {on}: {len(looked)} of {len(report.features)} with enough rows, {len(report.alarms)} alarm(s)",
+        f"looked at {layout.day_shown(on)}: {len(looked)} of {len(report.features)} with enough rows, "
+        f"{len(report.alarms)} alarm(s)",
         stage=stage,
         run_id=report.run_id,
         reason="looked",

@@ -283,8 +283,8 @@ def sentence(found: FeatureLook) -> str:
     largest = max(found.shares, key=lambda share: abs(share.live - share.trained))
     before = "training" if kind_of(found.name) == "drift" else "the run's first week"
     return (
-        f"{found.name}: {largest.cell!r} is {largest.live:.0%} of {found.rows:,} live rows since {found.since}, and "
-        f"was {largest.trained:.0%} of {before}'s"
+        f"{found.name}: {largest.cell!r} is {largest.live:.0%} of {found.rows:,} live rows since "
+        f"{layout.day_shown(found.since)}, and was {largest.trained:.0%} of {before}'s"
     )
 
 

@@ -10,6 +10,7 @@ from functions.watch import tried
 from shared import layout
 from shared.errors import PreconditionFailed
 from shared.layout import Stage
+from shared.metrics import significant
 from shared.monitoring import (
     Alarm,
     BetState,
@@ -87,7 +88,7 @@ def render(report: WatchReport, performance: Performance | None, alarms: Sequenc
     looked = [entry for entry in report.features if entry.p is not None]
     return _PAGE.format(
         stage=report.stage,
-        on=_day(report.on),
+        on=layout.day_shown(report.on),
         run_id=html.escape(report.run_id or "nothing"),
         state=_state(report, run),
         looked=f"{len(looked)} of {len(report.features)}",
@@ -117,14 +118,14 @@ def _traffic(days: Sequence[Traffic]) -> str:
     width = 100 / len(days)
     bars = "".join(
         f'<rect x="{place * width:.2f}" y="{30 - 30 * day.rows / most:.2f}" width="{width * 0.8:.2f}"'
-        f' height="{30 * day.rows / most:.2f}"><title>{_day(day.on)}: {day.rows:,} rows</title></rect>'
+        f' height="{30 * day.rows / most:.2f}"><title>{layout.day_shown(day.on)}: {day.rows:,} rows</title></rect>'
         for place, day in enumerate(days)
     )
     last = days[-1]
     speed = f", half within {last.p50_ms:g} ms, 99 % within {last.p99_ms:g} ms" if last.p50_ms and last.p99_ms else ""
     lost = f", {last.lost:,} rows lost to an outage" if last.lost else ""
     said = (
-        f"{_day(last.on)}: {last.rows:,} rows in {last.requests:,} requests, {last.refused:,} refused,"
+        f"{layout.day_shown(last.on)}: {last.rows:,} rows in {last.requests:,} requests, {last.refused:,} refused,"
         f" {last.faults:,} failed{speed}{lost}."
     )
     return (
@@ -142,7 +143,7 @@ def _performance(performance: Performance | None, run: RunPerformance | None) ->
     scores = run.answered or run.fair
     whose = "that it answered itself" if run.answered else "that are younger than it is"
     rows = [
-        ("Mean absolute error", _interval(scores.mae), f"{run.promised_mae:.4g}"),
+        ("Mean absolute error", _interval(scores.mae), significant(run.promised_mae)),
         ("R²", _interval(scores.r2) if scores.r2 else "–", f"{run.promised_r2:.3f}"),
         ("Bias (actual − predicted)", _interval(scores.bias), "0"),
         ("Inside the interval", _percent(scores.coverage), f"{run.level:.0%}"),
@@ -228,7 +229,7 @@ def _feature(entry: FeatureLook) -> str:
     return (
         f'<details{" open" if entry.alarms else ""}><summary class="{"alarm" if entry.alarms else ""}">'
         f"{html.escape(entry.name)} <span>{said}</span></summary>"
-        f"<p>{entry.rows:,} rows since {_day(entry.since)}{worth}.</p>"
+        f"<p>{entry.rows:,} rows since {layout.day_shown(entry.since)}{worth}.</p>"
         f"{_table(('', '', 'Training', 'Live'), shares)}</details>"
     )
 
@@ -251,19 +252,16 @@ def _alarm(alarm: Alarm, stands: bool) -> str:
 
 
 def _interval(found: Estimate) -> str:
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+    return f"{significant(found.value)} ({significant(found.low)} to {significant(found.high)})"
 
 
 def _signed(found: Estimate) -> str:
-    return f"{found.value:+.4g} ({found.low:+.4g} to {found.high:+.4g})"
+    value, low, high = ("+" * (end > 0) + significant(end) for end in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
 
 
 def _percent(found: Estimate) -> str:
     return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%})"
-
-
-def _day(on: str) -> str:
-    return f"{on[:4]}-{on[4:6]}-{on[6:]}"
 
 
 _PAGE = """<!doctype html>

@@ -51,9 +51,16 @@ def ask_and_wait(parser: OneLineParser, arguments: Sequence[str] | None, source:
 
 
 def words(environ: Mapping[str, str]) -> dict[str, str]:
-    """Who asks and why, as BY and WHY say; absent where they do not."""
-    given = {name: environ.get(name.upper(), "").strip() for name in ("by", "why")}
+    """Who asks and why, as BY and WHY say; absent where they do not.
+
+    They are UTF-8 whatever the locale is, which may have left bytes of them undecoded.
+    """
+    given = {name: _utf8(environ.get(name.upper(), "")).decode(errors="replace").strip() for name in ("by", "why")}
     return {name: said for name, said in given.items() if said}
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", errors="surrogateescape")
 
 
 def ask(
@@ -146,14 +153,15 @@ def _gsutil_reaches(environ: Mapping[str, str]) -> bool:
 
 
 def _run(command: list[str], environ: Mapping[str, str]) -> None:
+    utf8 = {**environ, "PYTHONUTF8": "1"}  # in another locale gsutil sends headers that are no UTF-8
     try:
         done = subprocess.run(
-            command, env=dict(environ), capture_output=True, text=True, timeout=GSUTIL_SECONDS, check=False
+            list(map(_utf8, command)), env=utf8, capture_output=True, timeout=GSUTIL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise CannotTell(f"gsutil did not end within {GSUTIL_SECONDS:g} s: is the storage reachable?") from None
     if done.returncode != 0:
-        said = " ".join(done.stderr.split())[-500:]
+        said = " ".join(done.stderr.decode(errors="replace").split())[-500:]
         raise CannotTell(f"gsutil ended with {done.returncode}: {said}")
 
 

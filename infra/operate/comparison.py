@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from functions.validate.reading import as_read_by, readable_by
 from shared.documents import Cell, Feature, Holdout, Manifest
-from shared.metrics import SCORINGS, Scoring, Vector, significant
+from shared.metrics import SCORINGS, Scoring, Vector, plain, significant
 from shared.model_runtime import Model
 
 RESAMPLES = 1_000
@@ -162,7 +162,7 @@ def _features(first: Manifest, second: Manifest) -> Iterator[str]:
 def _domain(feature: Feature) -> str:
     if feature.categories is not None:
         return f"{len(feature.categories)}: {', '.join(feature.categories)}"
-    low, high = ("" if end is None else significant(end) for end in (feature.min, feature.max))
+    low, high = ("" if end is None else plain(end) for end in (feature.min, feature.max))
     return f"{feature.kind}, {low} to {high}"
 
 
@@ -219,7 +219,7 @@ def _groups(found: Scored, features: Sequence[Feature]) -> Iterator[tuple[str, s
         cuts = np.unique(np.nanquantile(values, [0, 0.25, 0.5, 0.75, 1]))
         for low, high in pairwise(cuts):
             inside = (values >= low) & ((values < high) | ((high == cuts[-1]) & (values == high)))
-            yield feature.name, f"{significant(low)} to {significant(high)}", inside
+            yield feature.name, f"{plain(low)} to {plain(high)}", inside
 
 
 def _row(name: str, first: str, second: str, mark: str = "") -> str:

@@ -1,6 +1,9 @@
 """How an operator's command ends: what cannot be done is one line on stderr, never a trace."""
 
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterable
 
 from shared.errors import PipelineError
@@ -15,7 +18,19 @@ def exit_code(name: str, action: Callable[[], int | None]) -> int:
         return 1
 
 
-def show(lines: Iterable[str]) -> None:
-    """Print `lines`, each as soon as it is known."""
+def show(lines: Iterable[str], hanging: int = 4) -> None:
+    """Print `lines`, each as soon as it is known; on a terminal folded at words to its width.
+
+    What is folded goes on under the first letter of its line, at least `hanging` columns in. No word is broken: a run's
+    name and an address can be copied. In a pipe or a file a line stays one.
+    """
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
     for line in lines:
-        print(line)
+        print(line if width is None else folded(line, width, hanging))
+
+
+def folded(line: str, width: int, hanging: int) -> str:
+    """`line` in lines of at most `width` columns, as far as its words let it."""
+    indent = " " * max(hanging, len(line) - len(line.lstrip()))
+    parts = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(parts)

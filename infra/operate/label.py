@@ -12,6 +12,7 @@ from infra.operate.served import CannotTell, bucket_of, document, store_of
 from infra.options import OneLineParser, number, table
 from shared import layout, terminal
 from shared.media_types import TABLES
+from shared.metrics import significant
 from shared.monitoring import Estimate, LabelRejection, Performance, RunPerformance
 from shared.store import Store
 
@@ -66,7 +67,8 @@ def _run(run: RunPerformance) -> Iterator[str]:
         yield f"{run.run_id}  no row that is younger than it is, or that it held out"
         return
     r2 = f", R² {_shown(scores.r2)} (promised {run.promised_r2:.3g})" if scores.r2 else ""
-    yield f"{run.run_id}  {scores.rows:,} rows: off by {_shown(scores.mae)} (promised {run.promised_mae:.4g}){r2}"
+    promised = significant(run.promised_mae)
+    yield f"{run.run_id}  {scores.rows:,} rows: off by {_shown(scores.mae)} (promised {promised}){r2}"
     yield f"{'':26}  bias {_shown(scores.bias)}, inside the interval {scores.coverage.value:.1%} of {run.level:.0%}"
     for bet in run.bets:
         if bet.alarmed:
@@ -74,7 +76,7 @@ def _run(run: RunPerformance) -> Iterator[str]:
 
 
 def _shown(found: Estimate) -> str:
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+    return f"{significant(found.value)} ({significant(found.low)} to {significant(found.high)})"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -9,10 +9,11 @@ from typing import TypeVar
 from infra.clients import past_proxies
 from infra.options import OneLineParser
 from shared import layout, pointers
-from shared.documents import Decision, Document, Pointer
+from shared.documents import Decision, Document, ModelInfo, Pointer
 from shared.env import Environment
 from shared.errors import InvalidDocument, PipelineError, SettingsError
 from shared.layout import Stage
+from shared.metrics import R2, SCORINGS
 from shared.pointers import Kept
 from shared.store import CloudStore, Store
 from shared.stored import find_document
@@ -59,6 +60,13 @@ def document(store: Store, key: str, kind: type[T]) -> T | None:
 def failed_checks(decision: Decision) -> tuple[str, ...]:
     """A line for each check that the candidate did not pass."""
     return tuple(f"{check.name}: {check.reason}" for check in decision.checks if check.standing == "failed")
+
+
+def score_of(model: ModelInfo) -> str:
+    """The score on held-out rows by which the model was chosen, and R²."""
+    held = {"r2": model.holdout.r2, "mae": model.holdout.mae, "rmse": model.holdout.rmse}
+    told = dict.fromkeys([SCORINGS.get(model.scoring, R2), R2])
+    return ", ".join(f"{scoring.label} {scoring.shown(held[scoring.name])}" for scoring in told)
 
 
 @contextmanager

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from infra.operate.challenge import lines as of_challenge
-from infra.operate.ending import exit_code
-from infra.operate.served import bucket_of, current, document, failed_checks, history, shown, store_of
+from infra.operate.ending import exit_code, show
+from infra.operate.served import bucket_of, current, document, failed_checks, history, score_of, shown, store_of
 from infra.operate.watched import WatchStatus, watched, what_next
 from infra.operate.watched import lines as watched_lines
 from infra.options import OneLineParser
@@ -20,13 +20,14 @@ from shared.store import Store
 
 @dataclass(frozen=True)
 class StageStatus:
-    """What a stage serves; `runs` counts the pointers that it has had."""
+    """What a stage serves. `score`: by which it was chosen, with R² beside; `runs`: the pointers that it has had."""
 
     stage: str
     run_id: str | None = None
     since: str | None = None
     algorithm: str | None = None
     holdout_r2: float | None = None
+    score: str | None = None
     runs: int = 0
 
 
@@ -78,6 +79,7 @@ def _stage(store: Store, stage: Stage) -> StageStatus:
         since=shown(pointer.promoted_at),
         algorithm=manifest.model.algorithm if manifest else None,
         holdout_r2=manifest.model.holdout.r2 if manifest else None,
+        score=score_of(manifest.model) if manifest else None,
         runs=len(history(store, stage)),
     )
 
@@ -126,8 +128,9 @@ def lines(status: Status, bucket: str = "") -> Iterator[str]:
         if stage.run_id is None:
             yield f"{stage.stage:<13} serves nothing yet"
             continue
-        score = "" if stage.holdout_r2 is None else f", {stage.algorithm}, R² {stage.holdout_r2:.4f} on held-out rows"
-        yield f"{stage.stage:<13} {stage.run_id} since {stage.since}{score}"
+        yield f"{stage.stage:<13} {stage.run_id} since {stage.since}"
+        if stage.score is not None:
+            yield f"{'':<13} {stage.algorithm}, {stage.score} on held-out rows"
     if status.tried:
         yield f"challenger    {status.tried[0]}"
         yield from (f"          {line}" for line in status.tried[1:])
@@ -150,8 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         status = look(store)
-        as_json = terminal.json_text(asdict(status), indent=2) if options.json else ""
-        print(as_json or "\n".join(lines(status, bucket)))
+        if options.json:
+            print(terminal.json_text(asdict(status), indent=2))
+        else:
+            show(lines(status, bucket), hanging=14)
 
     return exit_code(parser.prog, work)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from infra.operate.served import document, failed_checks, shown
+from infra.operate.served import document, failed_checks, score_of, shown
 from shared import layout
 from shared.documents import Attempt, Decision, Manifest
 from shared.pointers import Kept
@@ -29,7 +29,7 @@ def unserved(store: Store, entries: Sequence[Kept]) -> Iterator[Told]:
 def _candidate(store: Store, run_id: str) -> list[str]:
     manifest = document(store, layout.candidate(run_id, layout.MANIFEST), Manifest)
     decision = document(store, layout.candidate(run_id, layout.DECISION), Decision)
-    score = f"  {manifest.model.algorithm}, R² {manifest.model.holdout.r2:.4f}" if manifest else ""
+    score = f"  {manifest.model.algorithm}, {score_of(manifest.model)}" if manifest else ""
     if decision is None:
         return [f"{shown(layout.run_time(run_id))}  {run_id}  not judged yet{score}"]
     verdict = "passed, and did not serve here" if decision.passed else "refused by the gate"

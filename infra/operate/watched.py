@@ -7,6 +7,7 @@ from typing import TypeVar
 from infra.operate.served import document, shown
 from shared import layout
 from shared.layout import Stage
+from shared.metrics import significant
 from shared.monitoring import Alarm, Performance, RunPerformance, WatchReport
 from shared.store import Store
 
@@ -87,12 +88,14 @@ def lines(found: Sequence[WatchStatus], bucket: str) -> Iterator[str]:
         if stage.looked_on is not None and stage.features:
             drift = f"drift in {', '.join(stage.drifting)}" if stage.drifting else "no drift"
             enough = f"{stage.looked} of {stage.features} with rows enough"
-            yield f"{'live rows':<13} {stage.stage}: {drift} ({enough}; {stage.rows:,} rows on {stage.looked_on})"
-        if stage.mae is not None and stage.promised_mae is not None:
-            told = f"{stage.mae:.4g} ({stage.mae_low:.4g} to {stage.mae_high:.4g})"
-            promised = f"promised {stage.promised_mae:.4g}"
+            on = layout.day_shown(stage.looked_on)
+            yield f"{'live rows':<13} {stage.stage}: {drift} ({enough}; {stage.rows:,} rows on {on})"
+        known = [end for end in (stage.mae, stage.mae_low, stage.mae_high, stage.promised_mae) if end is not None]
+        if len(known) == 4:
+            mae, low, high, promised = map(significant, known)
             unlike = f"; unlike live rows in {', '.join(stage.unlike)}" if stage.unlike else ""
-            yield f"{'labels':<13} {stage.stage}: off by {told} on {stage.labels:,} rows, {promised}{unlike}"
+            off = f"off by {mae} ({low} to {high}) on {stage.labels:,} rows"
+            yield f"{'labels':<13} {stage.stage}: {off}, promised {promised}{unlike}"
         for alarm in stage.alarms[:MOST_SHOWN]:
             yield f"{'ALARM':<13} {stage.stage}: {alarm}"
         if stage.alarms and stage.page:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from shared.cells import PLAIN, day_in, day_text, is_missing, number_in, truth_in
 from shared.dataset import folded, normalized
 from shared.documents import Feature, Kind
+from shared.metrics import plain
 from shared.model_runtime import MISSING_TEXT
 from shared.problems import Bounds
 from shared.serving.findings import Defect, Findings, Unusual, accepted_cells, has_findings, told, without_value
@@ -302,8 +303,8 @@ def _range_message(low: float | None, high: float | None) -> str:
 
 def _range_words(low: float | None, high: float | None) -> str:
     if low is None:
-        return "" if high is None else f"at most {high:g}"
-    return f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
+        return "" if high is None else f"at most {plain(high, 6)}"
+    return f"at least {plain(low, 6)}" if high is None else f"from {plain(low, 6)} to {plain(high, 6)}"
 
 
 def _parsed(cell: str) -> object:

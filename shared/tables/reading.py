@@ -19,6 +19,7 @@ from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec, folded, nearest, normalized
 from shared.documents import CellFormat, Kind
 from shared.errors import ColumnProblem, InvalidDataset
+from shared.metrics import plain
 from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of
@@ -27,6 +28,8 @@ from shared.tables.sheet import Cells, Sheet, read_sheet
 from shared.tables.table_size import MEMORY_BYTES
 
 MIN_ROWS = 50
+BOUND_DIGITS = 6
+"""As many as tell what a bound is."""
 Vector = NDArray[np.float64]
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
 
@@ -329,4 +332,7 @@ def _check_range(
     high = math.inf if asked.max is None else asked.max
     outside = [line for value, line in zip(series, lines, strict=True) if value < low or value > high]
     if outside:
-        problems.append(ColumnProblem(f"feature {name!r} is outside {low:g} to {high:g} in {in_lines(outside)}", name))
+        least, most = plain(low, BOUND_DIGITS), plain(high, BOUND_DIGITS)
+        where = f"below {least}" if asked.max is None else f"above {most}" if asked.min is None else None
+        where = where or f"outside {least} to {most}"
+        problems.append(ColumnProblem(f"feature {name!r} is {where} in {in_lines(outside)}", name))

@@ -3,6 +3,7 @@
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ SECONDS = 240
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("commands"), relay=("--min-backoff", "0.1", "--max-backoff", "1")) as it:
         yield it
+
+
+PLAIN_C = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""A locale of ASCII alone, which Python is kept from mending."""
 
 
 def run(deployment: Deployment, command: str, *options: str, **changes: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +148,8 @@ def test_help_and_a_missing_bucket(deployment: Deployment, command: str) -> None
 def test_the_status_says_what_serves_and_what_is_next(deployment: Deployment) -> None:
     done = run(deployment, "status")
     assert done.returncode == 0, done.stderr
-    staging, production, training, after = done.stdout.splitlines()
+    staging, scores, production, same, training, after = done.stdout.splitlines()
+    assert re.fullmatch(r" {14}\S+, R² 0\.\d{4} on held-out rows", scores) and same == scores
     assert staging.startswith(f"staging       {run_id(2)} since 20")
     assert production.startswith(f"production    {run_id(2)} since 20")
     assert training == f"last training {run_id(2)} passed"
@@ -230,12 +236,12 @@ def test_a_challenge_is_asked_for_refused_begun_and_stopped_by_gsutil(deployment
     assert until.endswith("; where it is not worse, it is reported")
     refused(run(deployment, "challenge", "--mode", "canary"), 1, "terms_malformed", "a canary needs percent")
     assert f"challenger    {run_id(3)} beside" in run(deployment, "status").stdout
-    stopped = run(deployment, "challenge", "--stop", BOTO_CONFIG="", WHY="enough")
+    stopped = run(deployment, "challenge", "--stop", BOTO_CONFIG="", WHY="genügt", **PLAIN_C)
     assert (stopped.returncode, "stopped at " in stopped.stdout) == (0, True), stopped
-    assert "stopped: enough" in run(deployment, "history").stdout
+    assert "stopped: genügt" in run(deployment, "history").stdout
 
 
 def test_who_promoted_and_why_stands_in_the_history(deployment: Deployment) -> None:
-    done = run(deployment, "promote", BY="Ada", WHY="better figures")
+    done = run(deployment, "promote", BY="Zoë", WHY="größer", **PLAIN_C)
     assert (done.returncode, deployment.serving("production")) == (0, run_id(3)), done
-    assert "    asked by Ada: better figures" in run(deployment, "history").stdout.splitlines()
+    assert "    asked by Zoë: größer" in run(deployment, "history").stdout.splitlines()

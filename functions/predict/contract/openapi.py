@@ -14,6 +14,7 @@ from functions.predict.wire.payload import MEDIA_TYPES, MOST_EFFECTS, TABLE
 from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
 from shared.cells import ISO_DAY, day_text, written
 from shared.documents import Feature, Kind, Manifest
+from shared.metrics import plain
 from shared.problems import MAX_PROBLEMS
 from shared.serving.columns import limits
 
@@ -274,7 +275,7 @@ def _field(feature: Feature, aliases: list[str]) -> Json:
 
 def _seen(feature: Feature) -> str:
     ends = [0.0 if end is None else end for end in (feature.min, feature.max)]
-    return " to ".join(map(day_text, ends) if feature.kind == "date" else [f"{end:g}" for end in ends])
+    return " to ".join(map(day_text, ends) if feature.kind == "date" else [plain(end, 6) for end in ends])
 
 
 def _type(name: str, feature: Feature) -> str | list[str]:
@@ -288,7 +289,7 @@ def _answers(manifest: Manifest) -> Json:
     outcome: Json = {"prediction": number, "interval": _object({"level": share, "low": number, "high": number})}
     if manifest.assessment is not None:
         tier = {"enum": ["low", "medium", "high"]}
-        below = f"Probability that {manifest.target} is below {manifest.assessment.at_risk_below:g}"
+        below = f"Probability that {manifest.target} is below {plain(manifest.assessment.at_risk_below)}"
         outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
     model, warnings = _model(), {"type": "array", "items": _reference("Warning")}
     entry = {"anyOf": [_reference(name) for name in ("Outcome", "ExplainedOutcome", "RefusedRow")]}

@@ -14,6 +14,7 @@ from shared.card import Card, CardGroup, Estimate, Leading
 from shared.clock import utc_now
 from shared.dataset import DatasetSpec
 from shared.documents import SCHEMA_VERSION, Feature
+from shared.metrics import plain
 
 RESAMPLES = 1_000
 AT_ONCE = 100
@@ -137,7 +138,9 @@ def _limits(
 ) -> Iterator[str]:
     yield "It has learnt what goes together in past data. It does not say what causes what."
     numbers = [
-        f"{one.name} {one.min:g} to {one.max:g}" for one in features if one.min is not None and one.max is not None
+        f"{one.name} {plain(one.min)} to {plain(one.max)}"
+        for one in features
+        if one.min is not None and one.max is not None
     ]
     if numbers:
         yield f"Training saw {_named(numbers)}; a number outside is answered with a warning, or refused further out."

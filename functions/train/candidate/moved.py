@@ -12,6 +12,7 @@ import numpy as np
 from functions.train.candidate.selection import Rows
 from shared.documents import Feature, Profile
 from shared.histogram import counted
+from shared.metrics import plain
 from shared.two_samples import ALARM_P, ALARM_SHARE, Counts, holm, two_sample_p
 
 
@@ -87,9 +88,9 @@ def _cells(before: Profile, feature: Feature, training: Rows) -> tuple[list[str]
     uppers = np.array(numbers.histogram.uppers)
     below, bins, above = counted(values.dropna().to_numpy(dtype=np.float64), uppers)
     names = [
-        f"below {uppers[0]:.4g}",
-        *(f"up to {upper:.4g}" for upper in uppers),
-        f"above {uppers[-1]:.4g}",
+        f"below {plain(uppers[0])}",
+        *(f"up to {plain(upper)}" for upper in uppers),
+        f"above {plain(uppers[-1])}",
         "missing",
     ]
     then = [0, *numbers.histogram.counts, 0, numbers.missing]

@@ -33,6 +33,12 @@ def test_many_numbers_are_quarters(as_text: bool) -> None:
     assert [found.count(label) for label in dict.fromkeys(found)] == [25, 25, 25, 25, 1]
 
 
+def test_money_and_years_are_written_as_people_write_them() -> None:
+    assert labels([1_250_000.0, 1_890.0, 0.125]) == ["1,250,000", "1890", "0.125"]
+    quarters = labels([float(number) for number in range(1_000_000, 1_000_101)])
+    assert (quarters[0], quarters[100]) == ("1,000,000 to 1,000,025", "1,000,075 to 1,000,100")
+
+
 def test_numbers_that_are_mostly_equal_have_fewer_parts() -> None:
     found = labels([0.0] * 90 + [float(number) for number in range(1, 21)])
     assert found[:90] == ["0 to 20"] * 90 or set(found[:90]) == {found[0]}

@@ -146,7 +146,7 @@ def test_a_long_list_of_lines_is_cut() -> None:
 
 def test_a_value_outside_its_range_is_refused() -> None:
     spec = DatasetSpec(name="n", source="t.csv", target="y", features={"a": FeatureSpec(kind="numeric", max=57.0)})
-    assert "feature 'a' is outside -inf to 57 in lines 60, 61" in problems(csv(), spec)
+    assert "feature 'a' is above 57 in lines 60, 61" in problems(csv(), spec)
 
 
 def test_no_value_of_a_row_stands_in_a_message() -> None:

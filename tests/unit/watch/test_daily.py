@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -63,7 +64,8 @@ def test_a_share_that_moved_alarms_on_the_next_morning(world: World) -> None:
     assert told["lunch"]["reason"] == "drift"
     assert told["lunch"]["stage"] == "production"
     alarm = decode(world.bucket.read(told["lunch"]["key"]).data, Alarm, "alarm")
-    assert "'standard' is 43% of 1,000 live rows" in alarm.message
+    since = world.now.date() - timedelta(days=1)
+    assert f"'standard' is 43% of 1,000 live rows since {since.isoformat()}, and was " in alarm.message
     assert alarm.figures["p"] < ALARM_P
     assert alarm.run_id == FIRST
     assert alarm in world.heard.alarms
