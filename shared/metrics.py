@@ -107,6 +107,6 @@ def plain(value: float, digits: int = 4) -> str:
     in at most `digits` significant ones: `4.5`.
     """
     if not np.isfinite(value) or value != round(value) or abs(value) >= _LARGEST_WRITTEN_OUT:
-        written = significant(value, digits)
-        return written.rstrip("0") if "." in written and "e" not in written else written
+        fraction = abs(value) < 10**digits - 0.5 or abs(value) >= _LARGEST_WRITTEN_OUT
+        return f"{value:.{digits}g}" if np.isfinite(value) and fraction else significant(value, digits)
     return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.0f}"

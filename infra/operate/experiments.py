@@ -36,7 +36,6 @@ POLL_SECONDS = 5.0
 YOUNG_SECONDS = 7_200.0
 RECORDING_SECONDS = 180.0
 """A run that is younger is waited for so long; its age counts from the beginning of its training."""
-PAGE_SECONDS = 60.0
 Say = Callable[[str], None]
 
 
@@ -142,22 +141,24 @@ def _filled(found: Experiments) -> Store | None:
     return store
 
 
-def _view(address: str, page: "subprocess.Popen[bytes]") -> str:
-    """Wait until the page answers; where in it the runs are.
+def view(address: str, page: "subprocess.Popen[bytes]") -> str:
+    """Wait until the page at `address` answers, however long it takes to start; where in it the runs are.
 
-    Without `workflowType` MLflow 3 opens on its view for language models, which is empty here.
+    Without `workflowType` MLflow 3 opens on its view for language models, which is empty here. Where the page ended,
+    that is the experiments' list.
     """
     question = {"max_results": 1, "filter": "name != 'Default'", "order_by": ["last_update_time DESC"]}
-    deadline = time.monotonic() + PAGE_SECONDS
     with requests.Session() as session:
         session.trust_env = False  # no proxy
-        while page.poll() is None and time.monotonic() < deadline:
+        while page.poll() is None:
             with suppress(requests.RequestException, ValueError):
                 answer = session.post(f"{address}/api/2.0/mlflow/experiments/search", json=question, timeout=5)
+                answer.raise_for_status()
                 found = answer.json().get("experiments", [])
-                return f"#/experiments/{found[0]['experiment_id']}?workflowType=machine_learning" if found else ""
+                number = f"/{found[0]['experiment_id']}" if found else ""
+                return f"#/experiments{number}?workflowType=machine_learning"
             time.sleep(0.2)
-    return ""
+    return "#/experiments"
 
 
 def _stay(found: Experiments, store: Store | None, page: "subprocess.Popen[bytes] | None") -> int:
@@ -203,7 +204,7 @@ def main(arguments: "list[str] | None" = None) -> int:
         if found.is_file:
             page = _page(found, int(options.port))
             address = f"http://{HOST}:{int(options.port)}"
-            print(f"MLflow: {address}/{_view(address, page)}  (Ctrl-C stops it)", flush=True)
+            print(f"MLflow: {address}/{view(address, page)}  (Ctrl-C stops it)", flush=True)
         else:
             print(f"MLflow: {without_credentials(found.uri)}  (the aliases follow the stages until Ctrl-C)", flush=True)
         return _stay(found, store, page)

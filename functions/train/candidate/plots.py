@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shared.metrics import R2, Scoring
+from shared.metrics import R2, Scoring, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -136,9 +136,25 @@ def _plain(name: str, most: int = 40) -> str:
     return (name if len(name) <= most else f"{name[: most - 1]}…").replace("$", r"\$")
 
 
+def write_ticks_plainly(figure: Any) -> None:
+    """Money as `200,000`, not as 2 of 1e5. Numbers that only more digits tell apart stay as matplotlib writes them."""
+    from matplotlib.ticker import FuncFormatter, ScalarFormatter
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            ticks = [float(tick) for tick in axis.get_majorticklocs()]
+            if isinstance(axis.get_major_formatter(), ScalarFormatter) and len(set(map(_tick, ticks))) == len(ticks):
+                axis.set_major_formatter(FuncFormatter(_tick))
+
+
+def _tick(value: float, _place: int | None = None) -> str:
+    return plain(float(value) + 0.0, 6).replace("-", "\N{MINUS SIGN}")
+
+
 def _address(figure: Any) -> str:
     from matplotlib import rc_context
 
+    write_ticks_plainly(figure)
     image = io.BytesIO()
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "report"}):
         figure.savefig(image, format="svg", metadata={"Date": None})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from functions.train.search.blend import BLEND, MEMBERS
 from functions.train.search.space import Params
 from functions.train.search.zoo import Algorithm
+from shared.metrics import significant
 
 SearchStage = Literal["random", "grid", "blend"]
 
@@ -104,7 +105,7 @@ class Searched:
             sentences.append(f"candidates cut by the time budget: {self.cut}")
         if self.behind:
             gap, after = self.behind
-            sentences.append(f"it gave its time to the others, {gap:.3g} behind after {after} candidates")
+            sentences.append(f"it gave its time to the others, {significant(gap, 3)} behind after {after} candidates")
         if self.left_out:
             sentences.append(
                 f"its grid moves at most two parameters at a time: {self.left_out} candidates were left out"

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from functions.train.candidate.diagnosis import Served, coverage, diagnose
 from functions.train.candidate.groups import MISSING, groups, share
 from functions.train.candidate.plots import importance as importance_plot
+from functions.train.candidate.plots import write_ticks_plainly
 from functions.train.candidate.selection import Rows, describe_features
 from functions.train.graph.export import export
 from functions.train.search.zoo import MODEL_ZOO
@@ -130,3 +132,35 @@ def test_the_interval_of_a_share_is_wilson_s() -> None:
 @pytest.mark.parametrize("name", ["$x^{$", "x" * 200, "<b>", "a_b"])
 def test_any_name_of_a_feature_can_be_drawn(name: str) -> None:
     assert importance_plot([{"feature": name, "mean": 0.1, "std": 0.0}]).startswith("data:image/svg+xml;base64,")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0.0, 400_000.0, 1_000_000.0], ["0", "200,000", "400,000", "600,000", "800,000", "1,000,000"]),
+        ([1890.0, 2020.0], ["1900", "2000"]),
+        ([-40_000.0, 20_000.0], ["\N{MINUS SIGN}40,000", "\N{MINUS SIGN}20,000", "0", "20,000"]),
+        ([0.1, 0.3], ["0.1", "0.15", "0.2", "0.25", "0.3"]),
+        ([2e-9, 4e-9], ["2e\N{MINUS SIGN}09", "4e\N{MINUS SIGN}09"]),
+    ],
+    ids=["money", "years", "losses", "shares", "billionths"],
+)
+def test_ticks_are_written_as_people_write_numbers(values: list[float], expected: list[str]) -> None:
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    axes.plot(values, values)
+    write_ticks_plainly(figure)
+    figure.draw_without_rendering()
+    for axis in (axes.xaxis, axes.yaxis):
+        assert set(expected) <= {label.get_text() for label in axis.get_ticklabels()}
+        assert axis.get_offset_text().get_text() == ""
+
+
+def test_ticks_that_only_many_digits_tell_apart_stay_different() -> None:
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
+    axes.plot([1e9, 1e9 + 3], [0, 1])
+    write_ticks_plainly(figure)
+    figure.draw_without_rendering()
+    shown = [label.get_text() for label in axes.xaxis.get_ticklabels()]
+    assert len(set(shown)) == len(shown)
