@@ -186,7 +186,7 @@ class Api:
             if not self._divided(loaded, request):
                 return await self._answer(request, loaded, row)
         else:
-            row = await computed(body, lambda: single_row(payload.parse_json(body, self._limits.max_values)))
+            row = await computed(body, lambda: single_row(payload.parse_json(body, self._limits.most)))
             loaded = await self.model()
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
         return await computed(body, lambda: _row_answer(request, loaded, challenger, wish, row))
@@ -224,7 +224,7 @@ class Api:
     def _plain_batch(self, request: Request, loaded: LoadedModel, body: bytes) -> ASGIApp | None:
         """The answer to rows of which nothing is to be said; None for all others."""
         limits, most = self._limits, at_most(body)
-        if most is None or most.values > limits.max_values:
+        if most is None or most.values > limits.most.values:
             return None
         read = loaded.schema.plain.read(body, most.keys)
         if read is None or read.rows > limits.max_rows:
@@ -243,7 +243,7 @@ class Api:
         """What each feature adds to the prediction of a row, or of up to 100 rows."""
         async with self.bodies.of(request) as body:
             payload.media_type(request, (payload.JSON,))
-            sent = await computed(body, lambda: sent_rows(payload.parse_json(body, self._limits.max_values)))
+            sent = await computed(body, lambda: sent_rows(payload.parse_json(body, self._limits.most)))
             loaded = await self.model()
         ask = partial(answered, loaded, self._predictor.challengers.against(loaded), wish_of(request))
 
@@ -263,7 +263,7 @@ class Api:
         if kind in (payload.CSV, payload.TABLE):
             payload.require_few_cells(body, self._limits.max_cells)
             return parse_csv(body, self._limits.max_rows, charset)
-        return batch_rows(payload.parse_json(body, self._limits.max_values), self._limits.max_rows)
+        return batch_rows(payload.parse_json(body, self._limits.most), self._limits.max_rows)
 
     async def _answer(self, request: Request, loaded: LoadedModel, row: Row) -> ASGIApp:
         known = loaded.schema.known(row)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
+from functions.predict.wire.payload import Most
 from shared.env import Environment
 from shared.errors import SettingsError
 from shared.layout import STAGES, Stage
@@ -55,9 +56,9 @@ class Limits:
         return min(size * WORST_PER_BYTE, self.max_bytes * WORK_PER_BYTE)
 
     @property
-    def max_values(self) -> int:
-        """Values of a JSON body: a hundred bytes each, so that they stay within the work of its bytes."""
-        return self.max_bytes * WORK_PER_BYTE // BYTES_PER_VALUE
+    def most(self) -> Most:
+        """Of a JSON body: a hundred bytes a value, so that they stay within the work of its bytes."""
+        return Most(self.max_bytes * WORK_PER_BYTE // BYTES_PER_VALUE, self.max_rows)
 
     @property
     def max_cells(self) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from shared.problems import Refusal, refuse
-from shared.serving.sent_table import Record, SentTable, assemble
+from shared.serving.sent_table import Record, SentTable, assemble, filled
 
 DELIMITERS = ",;\t|"
 SAMPLE_LINES = 50
@@ -37,7 +37,7 @@ def parse_csv(body: bytes, max_rows: int, charset: str | None = None) -> SentTab
     text = _text(body, charset)
     told = SEPARATOR_LINE.match(text)
     delimiter = told.group(1) if told else delimiter_in(text)
-    records = list(_records(text[told.end() :] if told else text, delimiter, 2 if told else 1))
+    records = filled(_records(text[told.end() :] if told else text, delimiter, 2 if told else 1), max_rows)
     return assemble(records, max_rows, decimal_comma=delimiter != "," and has_decimal_commas(records))
 
 

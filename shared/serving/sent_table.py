@@ -34,16 +34,27 @@ class SentTable:
     typed: bool = False
 
 
+def filled(records: Iterable[Record], max_rows: int) -> list[Record]:
+    """The records that are not empty. Raises Refusal (413) as soon as there are more than titles, header and rows."""
+    most = MOST_TITLES + 1 + max_rows
+    found: list[Record] = []
+    for number, cells in records:
+        if any(map(str.strip, cells)):
+            found.append((number, cells))
+            if len(found) > most:
+                raise too_many_rows(max_rows)
+    return found
+
+
 def assemble(
-    records: Iterable[Record], max_rows: int, *, decimal_comma: bool = False, typed: bool = False
+    records: Sequence[Record], max_rows: int, *, decimal_comma: bool = False, typed: bool = False
 ) -> SentTable:
-    """The table that `records` hold.
+    """The table that `records`, which are not empty, hold.
 
     Raises Refusal: 400 for what is no table, with every ragged row; 413 for more than `max_rows` rows.
     """
-    filled = [(number, cells) for number, cells in records if any(map(str.strip, cells))]
-    above, header = header_of(filled)
-    rest = filled[above:]
+    above, header = header_of(records)
+    rest = records[above:]
     if len(rest) > max_rows:
         raise too_many_rows(max_rows)
     rows = [fitted(cells, len(header)) for _, cells in rest]

@@ -25,7 +25,7 @@ def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
         "limits": {
             "max_rows": limits.max_rows,
             "max_bytes": limits.max_bytes,
-            "max_values": limits.max_values,
+            "max_values": limits.most.values,
             "max_cells": limits.max_cells,
         },
     }

@@ -115,9 +115,7 @@ class Protocols:
 
     async def _invoked(self, request: Request, body: bytes) -> ASGIApp:
         limits = self._limits
-        batch = await computed(
-            body, lambda: invocation_rows(parse_invocation(body, limits.max_values), limits.max_rows)
-        )
+        batch = await computed(body, lambda: invocation_rows(parse_invocation(body, limits.most), limits.max_rows))
         loaded = await self._model()
 
         def work() -> ASGIApp:
@@ -138,5 +136,5 @@ class Protocols:
 
 
 def _parsed(body: bytes, limits: Limits) -> tuple[Any, JsonRows]:
-    value = payload.parse_json(body, limits.max_values)
+    value = payload.parse_json(body, limits.most)
     return value, inference_rows(value, limits.max_rows)

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from functions.predict.wire.payload import parse_json, require_few_values
+from functions.predict.wire.payload import Most, parse_json
 from functions.predict.wire.shape import JsonRows
+from functions.predict.wire.strict_json import decoded
 from shared.problems import json_pointer, refuse
 from shared.serving.reading import Locate
 from shared.serving.sent_table import too_many_rows
@@ -27,18 +28,20 @@ class Scores(msgspec.Struct, frozen=True):
     predictions: Sequence[float]
 
 
-def parse_invocation(body: bytes, max_values: int) -> Any:
+def parse_invocation(body: bytes, most: Most) -> Any:
     """The value in `body`, with null for NaN: MLflow's own client writes missing numbers so, although JSON has no NaN.
 
-    Raises Refusal: 400 for what else is no strict JSON, 413 for more than `max_values` values.
+    Raises Refusal: 400 for what else is no strict JSON, 413 for more than `most`.
     """
-    if b"NaN" not in body:
-        return parse_json(body, max_values)
-    require_few_values(body, max_values)
+    return parse_json(body, most, _with_missing) if b"NaN" in body else parse_json(body, most)
+
+
+def _with_missing(data: bytes, skipped: int) -> Any:
     try:
-        return parse_json(json.dumps(json.loads(body, parse_constant=_missing)).encode(), max_values)
+        strict = json.dumps(json.loads(data, parse_constant=_missing)).encode()
     except (ValueError, RecursionError):
-        return parse_json(body, max_values)  # says what is wrong with it
+        strict = data  # of which the other parser says what is wrong with it
+    return decoded(strict, skipped)
 
 
 def _missing(constant: str) -> None:

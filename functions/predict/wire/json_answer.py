@@ -1,18 +1,13 @@
 """Values as JSON answers, and work that is kept off the event loop."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import anyio
-import anyio.to_thread
 import msgspec
 from starlette.types import Receive, Scope, Send
 
 from functions.predict.wire.payload import SMALL_BYTES
-
-THREADS = 2
-"""Large bodies that are worked on at once: one processor has no use for more, and each thread keeps memory."""
+from functions.predict.wire.threads import off_loop
 
 T = TypeVar("T")
 
@@ -37,10 +32,4 @@ async def computed(body: bytes, work: Callable[[], T]) -> T:
     """The result of `work`, off the event loop where `body` is large."""
     if len(body) < SMALL_BYTES:
         return work()
-    return await anyio.to_thread.run_sync(work, limiter=_threads())
-
-
-@functools.cache
-def _threads() -> anyio.CapacityLimiter:
-    """Made at the first use, in the loop that it is for."""
-    return anyio.CapacityLimiter(THREADS)
+    return await off_loop(work)

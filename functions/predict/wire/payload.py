@@ -10,12 +10,14 @@ import codecs
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 
-from functions.predict.wire.strict_json import MAX_NESTING, decoded, decoded_in_pieces, too_deep
+from functions.predict.wire.strict_json import MAX_NESTING, Parse, decoded, decoded_in_pieces, too_deep
 from functions.predict.wire.structure import Structure, at_most, cells, structure
+from functions.predict.wire.threads import off_loop
 from shared.problems import MAX_PROBLEMS, Problem, Refusal, json_pointer, refuse, shortened
 from shared.serving.csv_table import CHARSETS
 
@@ -26,6 +28,8 @@ TABLE = "table"
 """A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
 SMALL_BYTES = 32 * 1024
 """Bodies below are read at once on the event loop; larger ones take milliseconds, which it is not kept waiting for."""
+LONG_TEXT_BYTES = 256 * 1024
+"""A text is parsed in one go; no category and no cell is so long."""
 MOST_EFFECTS = 20
 
 MEDIA_TYPES: Mapping[str, str] = {
@@ -34,8 +38,20 @@ MEDIA_TYPES: Mapping[str, str] = {
     WORKBOOK: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     TABLE: "application/octet-stream",
 }
-MAX_VALUES = 2**19
-"""Values of a JSON body where the settings say nothing else."""
+
+
+@dataclass(frozen=True)
+class Most:
+    """What a JSON body may hold: `values`, arrays and objects among them, and rows, wherever it has its rows."""
+
+    values: int = 2**19
+    rows: int = 10_000
+
+    @property
+    def containers(self) -> int:
+        """Of arrays and objects: what collects garbage looks at each of them, again and again."""
+        return max(self.values // 8, 2 * self.rows + 1000)
+
 
 BATCHES = (JSON, CSV, WORKBOOK, TABLE)
 _TABLE_TYPES = {name: kind for kind, name in MEDIA_TYPES.items() if kind != JSON}
@@ -45,8 +61,6 @@ _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.-]+\+json)", re.ASCI
 _CHARSET = re.compile(r"charset\s*=\s*\"?([^\s\";]+)", re.ASCII | re.IGNORECASE)
 _WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.\d{0,3})?)\s*(?:;|$)", re.ASCII | re.IGNORECASE)
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_ARRAY = re.compile(rb"\s*\[")
-_OPENING = re.compile(rb'\s*\[|\s*\{\s*"(?:[^"\\]++|\\.)*+"\s*:\s*\[', re.DOTALL)
 _FEW = re.compile(r"\d{1,2}", re.ASCII)
 _BRACKETS = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"()"))
@@ -92,7 +106,9 @@ async def _received(request: Request, max_bytes: int) -> bytes:
         raise ClientDisconnect
     if size > max_bytes:
         raise _too_large(max_bytes)
-    return b"".join(chunks) if len(chunks) > 1 else body
+    if len(chunks) == 1:
+        return body
+    return b"".join(chunks) if size < SMALL_BYTES else await off_loop(lambda: b"".join(chunks))
 
 
 def media_type(request: Request, accepted: tuple[str, ...], *, unsaid: str | None = None) -> tuple[str, str | None]:
@@ -191,37 +207,43 @@ def _weight(name: str, weights: Mapping[str, float]) -> float:
     return next((weights[key] for key in (name, family, "*/*") if key in weights), 0.0)
 
 
-def parse_json(body: bytes, max_values: int = MAX_VALUES) -> Any:
-    """The value in `body`. Raises Refusal: 400 for what is not strict JSON, 413 for more than `max_values` values."""
+def parse_json(body: bytes, most: Most = Most(), parse: Parse = decoded) -> Any:
+    """The value in `body`; `parse` reads a piece of it. Raises Refusal: 400 for what is not strict JSON, 413 for more
+    than `most`."""
     data = body.removeprefix(_BOM)
     if not data.strip():
         raise refuse(400, "empty_body", "expected a JSON document, found an empty body")
     if len(data) < SMALL_BYTES:
-        value = decoded(data)
+        value = parse(data, 0)
         if _flat_counts(value) != (data.count(b"{") + data.count(b"["), data.count(b":")):
             _check_closely(data, value)
         return value
-    most = at_most(data)
-    if most is None or most.values > max_values:
-        found = require_few_values(data, max_values)
-        value = decoded_in_pieces(data, found.cuts, _OPENING.match(data)) if found.cuts else decoded(data)
+    few = at_most(data)
+    if few is None or few.values > most.values:
+        found = _require_little(data, most)
+        value = decoded_in_pieces(data, found, most.rows, parse)
     else:
-        value = decoded(data)
-        if _flat_counts(value) == (most.depth, most.keys):
+        value = parse(data, 0)
+        if _flat_counts(value) == (few.containers, few.keys):
             return value
-        found = require_few_values(data, max_values)
+        found = _require_little(data, most)
     if found.keys != _flat_counts(value)[1] and found.keys != _count_keys(value):
         raise Refusal(400, _duplicates(data))
     return value
 
 
-def require_few_values(data: bytes, max_values: int = MAX_VALUES) -> Structure:
-    """What `data` holds, before it is parsed. Raises Refusal: 400 where it nests too deep, 413 for too many values."""
-    found = structure(data, 1 if _ARRAY.match(data) else 2)
+def _require_little(data: bytes, most: Most) -> Structure:
+    """What `data` holds, before it is parsed. Raises Refusal: 400 where it nests too deep, 413 for too much."""
+    found = structure(data)
     if found.depth > MAX_NESTING:
         raise too_deep()
-    if found.values > max_values:
-        raise _too_many("values", found.values, max_values)
+    if found.values > most.values:
+        raise _too_many("values", found.values, most.values)
+    if found.containers > most.containers:
+        raise _too_many("rows", found.containers, most.containers, "rows, or other arrays and objects")
+    if found.long_text >= LONG_TEXT_BYTES:
+        message = f"the body holds a text of more than {LONG_TEXT_BYTES} bytes"
+        raise refuse(413, "text_too_long", message)
     return found
 
 
@@ -286,8 +308,8 @@ def _duplicates(data: bytes) -> list[Problem]:
     ]
 
 
-def _too_many(what: str, found: int, most: int) -> Refusal:
-    message = f"the body holds about {found} {what}, at most {most} are accepted: send fewer rows at once"
+def _too_many(what: str, found: int, most: int, told: str = "") -> Refusal:
+    message = f"the body holds about {found} {told or what}, at most {most} are accepted: send fewer rows at once"
     return refuse(413, f"too_many_{what}", message)
 
 

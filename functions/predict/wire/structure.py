@@ -19,35 +19,52 @@ Text = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Structure:
-    """`values`: at most so many, containers among them; `keys`: as many as colons; `depth` of the innermost one.
+    """`values`: at most so many, `containers` among them; `keys`: as many as colons; `depth` of the innermost one;
+    `long_text`: bytes of the longest string in whole pieces, 0 where none fills a piece.
 
-    `cuts`: places of commas between the items of the outermost array, or of one within an object; one in a piece.
+    Of the outermost container: how many `items` it has, `end`, the place of its bracket, -1 where it has none, and
+    `cuts`, the places of the first and the last comma between its items in each piece.
     """
 
     values: int
     keys: int
     depth: int
+    containers: int = 0
+    long_text: int = 0
+    items: int = 1
     cuts: tuple[int, ...] = ()
+    end: int = -1
 
 
-def structure(data: bytes, level: int = 1) -> Structure:
-    """Count what `data` holds; for what is no JSON, something. `level` of the containers that may be cut."""
+def structure(data: bytes) -> Structure:
+    """Count what `data` holds; for what is no JSON, something."""
     commas = keys = containers = depth = deepest = 0
+    items, end, long_text, within = 1, -1, 0, 0
     cuts: list[int] = []
-    ended = False
     for start, outside, plain in _outside_strings(data):
+        if not plain.size:
+            within += len(outside)
+            long_text = max(long_text, within)
+            continue
+        within = 0
         opened = (plain == ord("[")) | (plain == ord("{"))
         closed = (plain == ord("]")) | (plain == ord("}"))
         levels = depth + np.cumsum(opened.astype(np.int8) - closed.astype(np.int8), dtype=np.int32)
-        if levels.size:
-            if not ended:
-                before, ended = _until_the_end(levels, level, begun=depth >= level)
-                cuts += [start + place for place in _last_comma(outside, plain[:before], levels[:before], level)]
-            depth, deepest = int(levels[-1]), max(deepest, int(levels.max()))
-        commas += int(np.count_nonzero(plain == ord(",")))
+        comma = plain == ord(",")
+        if end < 0:
+            before, ended = _until_the_end(levels, begun=depth > 0)
+            found = np.flatnonzero(comma[:before] & (levels[:before] == 1))
+            places = np.flatnonzero(outside)
+            items += len(found)
+            cuts += [start + int(place) for place in places[found[[0, -1]]]] if found.size else []
+            end = start + int(places[before]) if ended else -1
+        depth, deepest = int(levels[-1]), max(deepest, int(levels.max()))
+        commas += int(np.count_nonzero(comma))
         keys += int(np.count_nonzero(plain == ord(":")))
         containers += int(np.count_nonzero(opened))
-    return Structure(commas + containers + 1, keys, deepest, tuple(cuts))
+    return Structure(
+        commas + containers + 1, keys, deepest, containers, long_text, items, tuple(dict.fromkeys(cuts)), end
+    )
 
 
 def at_most(data: bytes) -> Structure | None:
@@ -58,22 +75,17 @@ def at_most(data: bytes) -> Structure | None:
         return None
     found = np.frombuffer(data, dtype=np.uint8)
     commas, keys, arrays, objects = (int(np.count_nonzero(found == ord(mark))) for mark in ",:[{")
-    return Structure(commas + arrays + objects + 1, keys, arrays + objects)
+    return Structure(commas + arrays + objects + 1, keys, arrays + objects, arrays + objects)
 
 
-def _until_the_end(levels: NDArray[np.int32], level: int, *, begun: bool) -> tuple[int, bool]:
-    """How far the first container of `level` goes in a piece, and whether it ends there."""
-    first = 0 if begun else int(np.argmax(levels >= level))
-    if not begun and levels[first] < level:
+def _until_the_end(levels: NDArray[np.int32], *, begun: bool) -> tuple[int, bool]:
+    """How far the outermost container goes in a piece, and whether it ends there."""
+    first = 0 if begun else int(np.argmax(levels >= 1))
+    if not begun and levels[first] < 1:
         return 0, False
-    below = levels[first:] < level
+    below = levels[first:] < 1
     end = int(np.argmax(below))
     return (first + end, True) if below[end] else (len(levels), False)
-
-
-def _last_comma(outside: NDArray[np.bool_], plain: Text, levels: NDArray[np.int32], level: int) -> list[int]:
-    found = np.flatnonzero((plain == ord(",")) & (levels == level))
-    return [int(np.flatnonzero(outside)[found[-1]])] if found.size else []
 
 
 def cells(data: bytes) -> int:

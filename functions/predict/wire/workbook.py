@@ -10,7 +10,7 @@ from typing import Any
 
 from functions.predict.wire.workbook_parts import MOST_UNPACKED, malformed, measured, too_large
 from shared.problems import refuse
-from shared.serving.sent_table import Record, SentTable, assemble
+from shared.serving.sent_table import Record, SentTable, assemble, filled
 
 MOST_CELLS = 2**19
 MOST_LOOKED_AT = 2 * MOST_UNPACKED
@@ -41,7 +41,7 @@ def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> S
         raise malformed() from error
     if not rows:
         raise refuse(400, "empty_body", "expected a table with a header line, found an empty workbook")
-    return assemble(_records(rows), max_rows, typed=True)
+    return assemble(filled(_records(rows), max_rows), max_rows, typed=True)
 
 
 def _rows(sheet: Any) -> list[list[Any]]:

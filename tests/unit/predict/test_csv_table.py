@@ -62,6 +62,7 @@ def test_every_ragged_row_is_named_as_a_spreadsheet_counts_it() -> None:
 
 def test_one_row_too_many_is_too_large() -> None:
     assert len(parse_csv(b"a\n1\n2\n", 2).rows) == 2
+    assert len(parse_csv(b"a\n1\n2\n" + b"\n" * 100, 2).rows) == 2
     with pytest.raises(Refusal) as caught:
         parse_csv(b"a\n1\n2\n3\n", 2)
     assert caught.value.status == 413

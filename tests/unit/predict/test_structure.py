@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.predict.wire import structure as module
-from functions.predict.wire.payload import MAX_VALUES, SMALL_BYTES, parse_json
+from functions.predict.wire.payload import SMALL_BYTES, Most, parse_json
+from functions.predict.wire.strict_json import MOST_FIELDS
 from functions.predict.wire.structure import at_most, cells, structure
 from shared.problems import Refusal
 from tests.unit.predict.test_payload import VALUES
@@ -52,9 +53,9 @@ def test_at_most_so_much_is_never_less_than_there_is(value: Any, ascii_only: boo
 
 def test_what_stands_in_strings_is_no_reason_to_refuse() -> None:
     body = large('"a,b:[{"', 4000)
-    assert parse_json(body, max_values=4001) == json.loads(body)
+    assert parse_json(body, Most(4001)) == json.loads(body)
     with pytest.raises(Refusal):
-        parse_json(body, max_values=4000)
+        parse_json(body, Most(4000))
 
 
 @pytest.mark.parametrize("run", range(1, 12))
@@ -71,8 +72,16 @@ def large(item: str, most: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [
-        (large('"a"', MAX_VALUES + 1), 413, "too_many_values"),
+        (large('"a"', Most().values + 1), 413, "too_many_values"),
+        (large("{}", 70_000), 413, "too_many_rows"),
+        (large('"a"', 200_000), 413, "too_many_rows"),
+        (b'{"instances": ' + large("1.5", 200_000) + b"}", 413, "too_many_rows"),
+        (b"{" + b", ".join(b'"k%07d": 1' % number for number in range(MOST_FIELDS + 1)) + b"}", 413, "too_many_fields"),
+        (b'[{"a": "' + b"a" * 2**20 + b'"}]', 413, "text_too_long"),
         (b"[" * SMALL_BYTES + b"]" * SMALL_BYTES, 400, "too_deep"),
+        (large('{"a": "' + "b" * 200 + '"}', 5000)[:-1], 400, "malformed_json"),
+        (large('{"a": "' + "b" * 200 + '"}', 5000) + b" 1", 400, "malformed_json"),
+        (large('{"a": "' + "b" * 200 + '"}', 5000)[:-1] + b"}", 400, "malformed_json"),
         (large('{"a": 1, "b": 1, "a": 1}', 3000), 400, "duplicate_key"),
         (b"{" + b'"a": 1, ' * 10_000 + b'"b": 1}', 400, "duplicate_key"),
         (large('{"a": 1}', 5000) + b"]", 400, "malformed_json"),
