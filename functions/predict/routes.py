@@ -45,7 +45,6 @@ from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from functions.predict.wire.structure import at_most
 from functions.predict.wire.workbook import parse_workbook
-from functions.predict.wire.workbook_parts import ARCHIVE
 from shared.problems import Problem, refuse
 from shared.serving.assessment import Answer
 from shared.serving.csv_table import parse_csv
@@ -258,7 +257,7 @@ class Api:
         return await self._explanations.in_turn(work)
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
-        if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(ARCHIVE)):
+        if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(payload.ARCHIVE)):
             return parse_workbook(body, self._limits.max_rows, self._limits.max_cells)
         if kind in (payload.CSV, payload.TABLE):
             payload.require_few_cells(body, self._limits.max_cells)

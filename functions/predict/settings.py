@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from functions.predict.wire.payload import Most
+from functions.predict.wire.payload import ARCHIVE, Most
 from shared.env import Environment
 from shared.errors import SettingsError
 from shared.layout import STAGES, Stage
@@ -51,9 +51,10 @@ class Limits:
     remembered_rows: int = 4096
     work_bytes: int = 256 * MEBIBYTE
 
-    def work_of(self, size: int) -> int:
-        """Bytes of memory that a body of `size` bytes may take while it is worked on."""
-        return min(size * WORST_PER_BYTE, self.max_bytes * WORK_PER_BYTE)
+    def work_of(self, body: bytes) -> int:
+        """Bytes of memory that `body` may take while it is worked on; a workbook as much as the largest one."""
+        most = self.max_bytes * WORK_PER_BYTE
+        return most if body.startswith(ARCHIVE) else min(len(body) * WORST_PER_BYTE, most)
 
     @property
     def most(self) -> Most:

@@ -1,6 +1,7 @@
 """Large bodies: how many bytes of them, and of what is made of them, one worker holds at once.
 
-Small ones pass. A large one waits for its turn, first come first served, and is asked to come again where none comes.
+Small ones pass, unless they unfold. A large one waits for its turn, first come first served, and is asked to come
+again where none comes.
 """
 
 import asyncio
@@ -79,10 +80,15 @@ class Bodies:
         limits = self._limits
         expected = payload.declared(request)
         if 0 <= expected < payload.SMALL_BYTES:
-            yield await payload.read(request, limits.max_bytes, limits.body_seconds)
+            body = await payload.read(request, limits.max_bytes, limits.body_seconds)
+            if payload.is_small(body):
+                yield body
+                return
+            async with self._computing.hold(limits.work_of(body)):
+                yield body
             return
         payload.require_accepted(expected, limits.max_bytes)
         async with self._arriving.hold(expected if expected >= 0 else limits.max_bytes):
             body = await payload.read(request, limits.max_bytes, limits.body_seconds)
-            async with self._computing.hold(limits.work_of(len(body))):
+            async with self._computing.hold(limits.work_of(body)):
                 yield body

@@ -6,7 +6,7 @@ from typing import TypeVar
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from functions.predict.wire.payload import SMALL_BYTES
+from functions.predict.wire.payload import is_small
 from functions.predict.wire.threads import off_loop
 
 T = TypeVar("T")
@@ -29,7 +29,7 @@ class JsonAnswer:
 
 
 async def computed(body: bytes, work: Callable[[], T]) -> T:
-    """The result of `work`, off the event loop where `body` is large."""
-    if len(body) < SMALL_BYTES:
+    """The result of `work`, off the event loop where `body` is large or unfolds."""
+    if is_small(body):
         return work()
     return await off_loop(work)

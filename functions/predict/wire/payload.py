@@ -28,6 +28,10 @@ TABLE = "table"
 """A CSV or a workbook, as its first bytes show: for clients that know no type but bytes."""
 SMALL_BYTES = 32 * 1024
 """Bodies below are read at once on the event loop; larger ones take milliseconds, which it is not kept waiting for."""
+
+ARCHIVE = b"PK\x03\x04"
+"""What every workbook begins with: it may unfold to a thousand times its size."""
+
 LONG_TEXT_BYTES = 256 * 1024
 """A text is parsed in one go; no category and no cell is so long."""
 MOST_EFFECTS = 20
@@ -78,6 +82,11 @@ async def read(request: Request, max_bytes: int, seconds: float) -> bytes:
     except TimeoutError:
         message = f"the body did not arrive within {seconds:g} seconds"
         raise refuse(408, "slow_body", message, {"Connection": "close"}) from None
+
+
+def is_small(body: bytes) -> bool:
+    """Whether what is made of `body` takes little memory and time."""
+    return len(body) < SMALL_BYTES and not body.startswith(ARCHIVE)
 
 
 def declared(request: Request) -> int:

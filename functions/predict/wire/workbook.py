@@ -4,15 +4,13 @@ What a small file can unfold to is measured before it is read.
 """
 
 import datetime
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from functions.predict.wire.workbook_parts import MOST_UNPACKED, malformed, measured, too_large
+from functions.predict.wire.workbook_parts import MOST_CELLS, MOST_UNPACKED, malformed, measured, too_large
 from shared.problems import refuse
 from shared.serving.sent_table import Record, SentTable, assemble, filled
 
-MOST_CELLS = 2**19
 MOST_LOOKED_AT = 2 * MOST_UNPACKED
 """Bytes of sheets that turn out to hold nothing: a thousand of them may be the same part."""
 
@@ -22,10 +20,12 @@ BYTES_OF_A_CELL = 64
 def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> SentTable:
     """The table in `body`. Raises Refusal: 400 for what is no such file, 413 for one that is too large."""
     parts = measured(body, max_cells)
+    most_bytes = parts.most_bytes
     import python_calamine
 
     try:
-        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(parts.archive))
+        book = python_calamine.CalamineWorkbook.from_filelike(parts.archive)
+        del parts  # the reader has a copy
         visible = [
             sheet.name for sheet in book.sheets_metadata if sheet.visible == python_calamine.SheetVisibleEnum.Visible
         ]
@@ -34,7 +34,7 @@ def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> S
             rows = _rows(book.get_sheet_by_name(name))
             if any(any(cell != "" for cell in row) for row in rows):
                 break
-            left -= parts.most_bytes + BYTES_OF_A_CELL * sum(map(len, rows))
+            left -= most_bytes + BYTES_OF_A_CELL * sum(map(len, rows))
             if left < 0:
                 raise too_large()
     except (python_calamine.CalamineError, ValueError) as error:

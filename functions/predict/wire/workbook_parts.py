@@ -15,14 +15,19 @@ from dataclasses import dataclass
 from xml.parsers import expat
 
 import numpy as np
+from numpy.typing import NDArray
 
+from functions.predict.wire.payload import ARCHIVE
 from shared.problems import Refusal, refuse
 
-ARCHIVE = b"PK\x03\x04"
-"""What every workbook begins with."""
+MOST_UNPACKED = 16 * 2**20
+"""Bytes of all its parts: nearly every program writes 40 for a cell. The reader has a copy of them."""
 
-MOST_UNPACKED = 48 * 2**20
-"""Bytes of all its parts: some twenty times as much as the cells that are accepted need."""
+MOST_CELLS = 2**18
+"""Of a workbook, however many a CSV may have: the reader takes a microsecond for each."""
+
+MOST_TAGS_READ = 6 * MOST_CELLS
+"""Of all parts, which the reader takes one after the other: four are a number, six a formula or a text in its cell."""
 
 MOST_TEXT = 16 * 2**20
 """Characters of all cells that refer to shared texts: twice as many as a CSV may have."""
@@ -32,11 +37,13 @@ MOST_TAGS = 2**18
 """Of a part that has to be parsed here, which takes a microsecond for each."""
 
 PIECE = 2**16
-"""So much is looked at in one call, which other threads wait for."""
+"""So much is parsed in one call, which other threads wait for."""
+
+BLOCK = 2**18
+"""So much is looked at as an array, for which others need not wait."""
 
 _ENTRY = b"PK\x01\x02"
-_NAMED_CELL = re.compile(rb'[<:]c r="([A-Z]{1,3})([0-9]{1,7})"')
-_SHARED_TEXT = re.compile(rb"[<:]si[\s/>]")
+_LONGEST_NAME = len('<c r="XFD1048576"')
 _REFERRING = re.compile(rb'\bt="s"[^<>]*><v>([0-9]{1,7})</v></c>')
 _REFERRING_SOMEHOW = re.compile(rb"t\s*=\s*[\"']s[\"']")
 _TAG_WITHIN_A_TAG = re.compile(rb"<[^<>]*<|<!")
@@ -46,7 +53,8 @@ _BROKEN = (
     *(NotImplementedError, RuntimeError, OSError, EOFError, ValueError),
 )
 _ENDS_A_NAME = np.isin(np.arange(256), list(b" \t\r\n/>"))
-
+Text = NDArray[np.uint8]
+Places = NDArray[np.intp]
 
 Handler = Callable[..., None]
 
@@ -55,8 +63,17 @@ Handler = Callable[..., None]
 class Parts:
     """`archive`: the parts, packed anew. `most_bytes`: of the largest one."""
 
-    archive: bytes
+    archive: io.BytesIO
     most_bytes: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part, and how many cells and shared texts begin in it at most."""
+
+    data: bytes
+    cells: int
+    texts: int
 
 
 def measured(body: bytes, max_cells: int) -> Parts:
@@ -66,14 +83,15 @@ def measured(body: bytes, max_cells: int) -> Parts:
     if body.count(_ENTRY) > MOST_PARTS:
         raise too_large()
     try:
-        parts = _unpacked(body, max_cells)
-        texts = _lengths([part for part, _ in parts.values() if _has_texts(part)])
-        for part, cells in parts.values():
-            if cells:
-                _require_small(part, cells, max_cells, texts)
+        parts = _unpacked(body, min(max_cells, MOST_CELLS))
+        texts = _lengths([part for part in parts.values() if part.texts])
+        for part in parts.values():
+            if part.cells:
+                _require_small(part.data, part.cells, min(max_cells, MOST_CELLS), texts)
     except _BROKEN as error:
         raise malformed() from error  # RuntimeError: it is encrypted
-    return Parts(_packed(parts), max((len(part) for part, _ in parts.values()), default=0))
+    most_bytes = max((len(part.data) for part in parts.values()), default=0)
+    return Parts(_packed(parts), most_bytes)
 
 
 def malformed() -> Refusal:
@@ -87,48 +105,60 @@ def too_large() -> Refusal:
 # ---- the archive ---------------------------------------------------------------------------------------------------
 
 
-def _unpacked(body: bytes, max_cells: int) -> dict[str, tuple[bytes, int]]:
-    """The parts that are XML, each with how many cells it has at most. Of two of one name the last one is there."""
-    parts: dict[str, tuple[bytes, int]] = {}
+def _unpacked(body: bytes, max_cells: int) -> dict[str, Part]:
+    """The parts that are XML. Of two of one name the last one is there."""
+    parts: dict[str, Part] = {}
+    tags = 0
     with zipfile.ZipFile(io.BytesIO(body)) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > MOST_UNPACKED:
             raise too_large()
         for entry in archive.infolist():
             if entry.filename.lower().endswith((".xml", ".rels")):
-                parts[entry.filename] = _unpacked_part(archive, entry, max_cells)
+                parts[entry.filename], found = _unpacked_part(archive, entry, max_cells, MOST_TAGS_READ - tags)
+                tags += found
     return parts
 
 
-def _unpacked_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: int) -> tuple[bytes, int]:
-    """As many bytes as the archive tells, which may be fewer than a reader would find that did not believe it.
-
-    Unpacked twice: what has too many cells is never held as a whole.
-    """
-    cells, kept = 0, b""
+def _unpacked_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: int, max_tags: int) -> tuple[Part, int]:
+    """As many bytes as the archive tells, which may be fewer than a reader would find that did not believe it; and how
+    many tags there are."""
+    pieces: list[bytes] = []
+    cells = texts = tags = 0
+    kept = b""
     with archive.open(entry) as file:
-        while piece := file.read(PIECE):
-            cells += _cells_in(kept + piece)
-            if cells > max_cells:
+        while piece := file.read(BLOCK):
+            looked_at = np.frombuffer(kept + piece, dtype=np.uint8)
+            cells += len(_begun(looked_at[max(len(kept) - 2, 0) :], b"c"))
+            texts += len(_begun(looked_at, b"si"))
+            tags += piece.count(b"<")
+            if cells > max_cells or tags > max_tags:
                 raise too_large()
-            kept = piece[-2:]
-    return archive.read(entry), cells
+            pieces.append(piece)
+            kept = piece[-3:]
+    return Part(b"".join(pieces), cells, texts), tags
 
 
-def _cells_in(text: bytes) -> int:
-    """At most so many cells begin in `text`, whatever the prefix of their name."""
-    found = np.frombuffer(text, dtype=np.uint8)
-    before, name, after = found[:-2], found[1:-1], found[2:]
-    named = (name == ord("c")) & _ENDS_A_NAME[after]
-    return int(np.count_nonzero(named & ((before == ord("<")) | (before == ord(":")))))
+def _begun(text: Text, name: bytes) -> Places:
+    """Where in `text`, from its second byte on, a tag of this name has its name, whatever the prefix of that."""
+    after = len(name)
+    places = np.flatnonzero(text[1 : len(text) - after] == name[0]) + 1
+    for offset, letter in enumerate(name[1:], 1):
+        places = places[text[places + offset] == letter]
+    before = text[places - 1]
+    found: Places = places[_ENDS_A_NAME[text[places + after]] & ((before == ord("<")) | (before == ord(":")))]
+    return found
 
 
-def _packed(parts: Mapping[str, tuple[bytes, int]]) -> bytes:
+def _packed(parts: dict[str, Part]) -> io.BytesIO:
+    """The parts packed anew; each is gone from `parts` as soon as it is there."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-        for name, (part, _) in parts.items():
+        while parts:
+            name, part = parts.popitem()
             if name != "content.xml":  # another program's file
-                archive.writestr(name, part)
-    return packed.getvalue()
+                archive.writestr(name, part.data)
+    packed.seek(0)
+    return packed
 
 
 # ---- its sheets and texts ------------------------------------------------------------------------------------------
@@ -163,12 +193,32 @@ def _referred(part: bytes, texts: Sequence[int]) -> int:
 def _span(part: bytes) -> tuple[int, int, int]:
     """How many cells tell their place as nearly every program writes it; the rows and columns that those span."""
     count = rows = columns = 0
-    for start, end in _tags(part):
-        found = _NAMED_CELL.findall(part, start, end)
-        count += len(found)
-        rows = max(rows, *map(int, {row for _, row in found}), 0)
-        columns = max(columns, *map(_column, {letters for letters, _ in found}), 0)
+    for start in range(0, len(part), BLOCK):
+        size = min(BLOCK + _LONGEST_NAME + 1, len(part) - start)
+        text = np.frombuffer(part, dtype=np.uint8, count=size, offset=start)
+        found, row, column = _spanned(text, _begun(text, b"c"))
+        count, rows, columns = count + found, max(rows, row), max(columns, column)
     return count, rows, columns
+
+
+def _spanned(text: Text, cells: Places) -> tuple[int, int, int]:
+    """Of the cells whose tags begin there, within a block: how many have a name such as `AB12`, and the last row and
+    column that one has."""
+    cells = cells[(cells <= BLOCK) & (cells + _LONGEST_NAME < len(text))]
+    for offset, letter in enumerate(b' r="', 1):
+        cells = cells[text[cells + offset] == letter]
+    at = cells + 5
+    columns, rows = np.zeros_like(at), np.zeros_like(at)
+    for _ in range(3):
+        letters = text[at]
+        named = (letters >= ord("A")) & (letters <= ord("Z"))
+        columns, at = np.where(named, 26 * columns + letters - 64, columns), at + named
+    for _ in range(7):
+        digits = text[at]
+        named = (digits >= ord("0")) & (digits <= ord("9"))
+        rows, at = np.where(named, 10 * rows + digits - 48, rows), at + named
+    whole = (text[at] == ord('"')) & (columns > 0) & (rows > 0)
+    return int(np.count_nonzero(whole)), int(rows[whole].max(initial=0)), int(columns[whole].max(initial=0))
 
 
 def _tags(part: bytes, tag: bytes = b"<") -> Iterator[tuple[int, int]]:
@@ -187,23 +237,20 @@ def _column(letters: bytes) -> int:
     return functools.reduce(lambda column, letter: 26 * column + letter - 64, letters, 0)
 
 
-def _has_texts(part: bytes) -> bool:
-    return (b"<si" in part or b":si" in part) and _SHARED_TEXT.search(part) is not None
-
-
-def _lengths(parts: Sequence[bytes]) -> list[int]:
+def _lengths(parts: Sequence[Part]) -> list[int]:
     """The lengths of the shared texts, in the order in which cells refer to them."""
     if len(parts) > 1:
         raise malformed()
     if not parts:
         return []
-    texts = parts[0].split(b"</si>")[:-1]
-    pieces = list(_tags(parts[0]))
-    begun = sum(len(_SHARED_TEXT.findall(parts[0], start, end)) for start, end in pieces)
-    if begun == len(texts) and not any(_TAG_WITHIN_A_TAG.search(parts[0], start, end + 1) for start, end in pieces):
+    part = parts[0].data
+    texts = part.split(b"</si>")[:-1]
+    if parts[0].texts == len(texts) and not any(
+        _TAG_WITHIN_A_TAG.search(part, start, end + 1) for start, end in _tags(part)
+    ):
         return list(map(len, texts))  # with their tags, so at least as long
     found = _Texts()
-    _parse(parts[0], found.begin, None, found.character_data)
+    _parse(part, found.begin, None, found.character_data)
     return found.lengths
 
 

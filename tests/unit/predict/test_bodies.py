@@ -2,25 +2,28 @@
 
 import asyncio
 import contextlib
+import threading
 
 import pytest
 from starlette.requests import Request
 
 from functions.predict.settings import OWN_MIB, WORK_PER_BYTE, Limits, PredictSettings, least_memory_mib
 from functions.predict.wire.bodies import Bodies, Budget
+from functions.predict.wire.json_answer import computed
+from functions.predict.wire.payload import ARCHIVE
 from shared.errors import SettingsError
 from shared.problems import Refusal
 
 MEBIBYTE = 2**20
 
 
-def request_of(size: int, gate: asyncio.Event | None = None) -> Request:
+def request_of(size: int, gate: asyncio.Event | None = None, content: bytes = b"x") -> Request:
     """A request that declares `size` bytes, and sends them once `gate` is open."""
 
     async def receive() -> dict[str, object]:
         if gate is not None:
             await gate.wait()
-        return {"type": "http.request", "body": b"x" * size, "more_body": False}
+        return {"type": "http.request", "body": content * (size // len(content)), "more_body": False}
 
     return Request({"type": "http", "headers": [(b"content-length", b"%d" % size)]}, receive)
 
@@ -88,6 +91,30 @@ def test_small_bodies_pass_while_large_ones_that_never_end_hold_everything() -> 
         await asyncio.gather(*slow, return_exceptions=True)
 
     asyncio.run(scenario())
+
+
+def test_a_small_workbook_waits_for_the_large_ones_since_it_unfolds() -> None:
+    async def scenario() -> None:
+        bodies = Bodies(Limits(max_bytes=MEBIBYTE, work_bytes=2 * WORK_PER_BYTE * MEBIBYTE))
+        async with bodies.of(request_of(MEBIBYTE)):
+            waiting = asyncio.create_task(bodies.of(request_of(1000, content=ARCHIVE)).__aenter__())
+            await asyncio.sleep(0.01)
+            assert not waiting.done()
+        async with asyncio.timeout(60):
+            assert len(await waiting) == 1000
+
+    asyncio.run(scenario())
+
+
+def test_a_small_workbook_is_unfolded_off_the_event_loop() -> None:
+    async def scenario() -> tuple[bool, bool]:
+        loop = threading.current_thread()
+        found = [
+            await computed(body, lambda: threading.current_thread() is loop) for body in (b"[1]", ARCHIVE + b" " * 100)
+        ]
+        return found[0], found[1]
+
+    assert asyncio.run(scenario()) == (True, False)
 
 
 def test_the_work_of_a_body_and_the_memory_of_the_container_belong_together() -> None:

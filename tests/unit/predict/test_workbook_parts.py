@@ -8,10 +8,11 @@ import zipfile
 
 import pytest
 
+from functions.predict.wire import workbook_parts
 from functions.predict.wire.workbook import parse_workbook
 from functions.predict.wire.workbook_parts import MOST_PARTS, PIECE, _tags
 from shared.problems import Refusal
-from tests.bad_bodies import FAR, NAMELESS, REFERRING, many_cells, workbook
+from tests.bad_bodies import FAR, NAMELESS, REFERRING, archive, many_cells, workbook
 
 MAX_CELLS = 2**19
 LONG = b"x" * 1_000_000
@@ -58,8 +59,11 @@ def lying() -> bytes:
         workbook(b'<row><c t="s"><v>1</v><v>0</v></c></row>' * 100, texts=(LONG, b"")),
         workbook(REFERRING * 100, texts=(b"<!--</si>-->".join([b"x" * 1000] * 1000),)),
         workbook(b" " * 2**22, sheets=900),
+        workbook(many_cells(2700, 100)),
+        workbook(b"<row/>" * 2_000_000),
+        workbook(b"<!--" + b"x" * 2**25 + b"-->"),
     ],
-    ids=range(17),
+    ids=range(20),
 )
 def test_what_unfolds_too_far_is_refused(body: bytes) -> None:
     with pytest.raises(Refusal) as caught:
@@ -123,6 +127,15 @@ def test_a_long_text_may_stand_in_few_of_very_many_cells() -> None:
         b'<row r="%d"><c r="A%d" t="s"><v>0</v></c></row>' % (row, row) for row in range(2, 101)
     )
     assert len(parse_workbook(workbook(rows, texts=(b"x", LONG)), 100, MAX_CELLS).rows) == 99
+
+
+@pytest.mark.parametrize("before", range(24))
+def test_cells_are_found_wherever_the_blocks_end(before: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook_parts, "BLOCK", 24)
+    part = b" " * before + b'<x:c  r="A1"/><c r="AB12" s="1"/><c r="XFD1048576"/><c/><ccc/><c r="B3"></c>' + b" " * 24
+    assert workbook_parts._span(part) == (3, 1048576, 16384)
+    unpacked = workbook_parts._unpacked(archive({"a.xml": part + b"<si/><x:si >"}), 100)
+    assert (unpacked["a.xml"].cells, unpacked["a.xml"].texts) == (5, 2)
 
 
 def test_a_part_is_cut_only_where_a_tag_begins() -> None:
