@@ -25,6 +25,9 @@ from tests.unit.watch.world import labelled, noise, rows
 
 __all__ = ["storage", "store"]
 
+UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs") if os.geteuid() == 0 else ()
+"""What makes the administrator somebody to whom a closed folder is closed."""
+
 
 @contextlib.contextmanager
 def closed(name: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
@@ -32,10 +35,9 @@ def closed(name: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o555)
     port, log = free_port(), tmp_path / "log"
-    unprivileged = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"] if os.geteuid() == 0 else []
     command = [
         *(
-            *unprivileged,
+            *UNPRIVILEGED,
             sys.executable,
             "-m",
             "functions_framework",
@@ -54,13 +56,18 @@ def closed(name: str, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         )
     try:
         eventually(lambda: accepts(port) or process.poll() is not None)
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
-        assert int(status.split("CapEff:", 1)[1].split()[0], 16) == 0, "it could write wherever it liked"
+        require_unprivileged(process.pid)
         yield f"http://127.0.0.1:{port}", log
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         process.wait(timeout=PATIENCE)
     assert list(folder.iterdir()) == []
+
+
+def require_unprivileged(pid: int) -> None:
+    """A closed folder is closed to this process."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    assert int(status.split("CapEff:", 1)[1].split()[0], 16) == 0, "it could write wherever it liked"
 
 
 def candidate(store: CloudStore) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from shared import layout
 from shared.codec import decode, digest
 from shared.documents import Manifest
 from shared.store import CloudStore
+from tests.functions.test_closed_folders import UNPRIVILEGED, require_unprivileged
 from tests.local_storage import LocalStorage, running_storage
 from tests.sample import LINEAR_AND_A_FOREST, with_a_short_search
 
@@ -44,7 +45,10 @@ def store(storage: LocalStorage) -> Iterator[CloudStore]:
 
 @contextmanager
 def running_function(storage: LocalStorage, folder: Path, **settings: str) -> Iterator[httpx.Client]:
-    """The function in a folder that it must not write to, stopped as the platform stops it."""
+    """The function by somebody who may write to its temporary folder alone, stopped as the platform stops it."""
+    closed, temporary = folder / "closed", folder / "temporary"
+    closed.mkdir(mode=0o555)
+    temporary.mkdir()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -55,20 +59,25 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
         "BUCKET": BUCKET,
         "STORAGE_EMULATOR_HOST": storage.http_url,
         "GOOGLE_CLOUD_PROJECT": "local",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **dict.fromkeys(("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"), str(closed)),
+        "TMPDIR": str(temporary),
         **settings,
     }
-    command = (sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port))
+    command = (*UNPRIVILEGED, sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port))
     process = subprocess.Popen(
-        (*command, "--target", "train", "--source", str(source)), cwd=folder, env=environment, start_new_session=True
+        (*command, "--target", "train", "--source", str(source)), cwd=closed, env=environment, start_new_session=True
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
             wait_until_open(port, process)
+            require_unprivileged(process.pid)
             yield client
     finally:
         process.terminate()
         process.wait(30)
         require_nobody_left(process.pid)
+    assert [entry for place in (closed, temporary) for entry in place.iterdir()] == []
 
 
 def require_nobody_left(group: int) -> None:
@@ -111,7 +120,6 @@ def test_a_call_trains_and_a_second_one_finds_nothing_new(
         assert digest(store.read(layout.candidate(run_id, name)).data) == promised
     assert refused.status_code == 422
     assert "did you mean 'force'?" in refused.json()["detail"]
-    assert list(tmp_path.iterdir()) == []  # nothing is written to the working directory
 
 
 def test_a_function_without_settings_says_so_in_its_log_and_answers_500(
