@@ -51,7 +51,7 @@ def start(
     """Start the job that answers into `folder`, unless it runs; its name.
 
     Raises BatchRefused where Dataflow will never take it, TransientError where it may (a quota, an outage, a
-    permission that may still be granted).
+    permission that may still be granted, a template that the first deploy has yet to write).
     """
     from google.api_core import exceptions as api
     from google.cloud import dataflow_v1beta3 as dataflow
@@ -78,7 +78,7 @@ def start(
         pass
     except (api.PermissionDenied, api.Unauthenticated) as error:
         raise NotPermitted(f"Dataflow denied starting {name}: {error.message}") from error
-    except (api.InvalidArgument, api.NotFound, api.FailedPrecondition) as error:
+    except (api.InvalidArgument, api.FailedPrecondition) as error:
         problem = f"Dataflow refused the job {name}: {error.message}; check the template and its region"
         raise BatchRefused("dataflow_refused", [problem]) from error
     except api.GoogleAPIError as error:

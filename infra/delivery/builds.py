@@ -1,8 +1,8 @@
 """Builds of their own: other people's code (a dependency's, a test's) runs under an account that may do nothing else.
 
 The build of a push and `make deploy` send the sources and wait. A command of its own for each: `checks` lints and tests
-the checkout, `image` builds and pushes the image of predict from its bundle. The image of the training job is built by
-`infra.delivery.training`.
+the checkout, `image` builds and pushes the image of predict from its bundle. Those of the training job and of
+Dataflow's workers are built by `infra.delivery.training` and `infra.delivery.dataflow`.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
 In it: the function's folder, `functions/__init__.py`, the modules of `shared` that it imports, and at the root its
 requirements.txt and the file that the platform starts with: main.py, or a Dockerfile where the zip is the context of
-an image. `training` is train's function as the image of a job. Nothing is compressed, since zlib's versions differ in
-their output: the same sources give the same bytes everywhere, so that Terraform redeploys new code and leaves unchanged
-code alone.
+an image. `training` is train's function as the image of a job, `flex` batch's as that of Dataflow's workers. Nothing is
+compressed, since zlib's versions differ in their output: the same sources give the same bytes everywhere, so that
+Terraform redeploys new code and leaves unchanged code alone.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from shared import terminal
 from shared.imports import imports
 
 FUNCTIONS = ("train", "validate", "predict", "batch", "watch")
-IMAGES = {"predict": "predict", "training": "train"}
-"""Bundles that an image is built from, each with its function; `training` is for the job."""
-BUNDLES = (*FUNCTIONS, "training")
+IMAGES = {"predict": "predict", "training": "train", "flex": "batch/flex"}
+"""Bundles that an image is built from, each with the folder of its Dockerfile and lock, below that of its function."""
+BUNDLES = (*FUNCTIONS, "training", "flex")
 FROM_SOURCE = ("train", "validate", "batch", "watch")
 """What Terraform deploys from its bundle."""
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,15 +46,20 @@ __all__ = ["{fn}"]
 '''
 
 
+def function_of(name: str) -> str:
+    """The function that a bundle is of."""
+    return IMAGES.get(name, name).partition("/")[0]
+
+
 def contents(root: Path, name: str) -> dict[str, bytes]:
     """The bundle's files by their name in it, sorted. Raises Stopped where the folder holds what is no source."""
-    fn = IMAGES.get(name, name)
+    fn = function_of(name)
     files = {"functions/__init__.py": (root / "functions" / "__init__.py").read_bytes()}
     for path in _sources(root / "functions" / fn):
         files[path.relative_to(root).as_posix()] = path.read_bytes()
     for path in _shared(root, [file for file in files if file.endswith(".py")]):
         files[path.relative_to(root).as_posix()] = path.read_bytes()
-    return dict(sorted({**files, **_root_files(root, fn, in_image=name in IMAGES)}.items()))
+    return dict(sorted({**files, **(_context(root, IMAGES[name]) if name in IMAGES else _entry(root, fn))}.items()))
 
 
 def write(files: Mapping[str, bytes], target: Path) -> str:
@@ -85,14 +90,16 @@ def unpack(bundle: Path, folder: Path) -> None:
         archive.extractall(folder)
 
 
-def _root_files(root: Path, fn: str, *, in_image: bool) -> dict[str, bytes]:
-    folder = root / "functions" / fn
-    if in_image:
-        locks = (f"functions/{fn}/requirements.txt", TOOLS)
-        return {name: (root / name).read_bytes() for name in locks} | {
-            "Dockerfile": (folder / "Dockerfile").read_bytes()
-        }
-    return {"requirements.txt": (folder / "requirements.txt").read_bytes(), "main.py": ENTRY.format(fn=fn).encode()}
+def _entry(root: Path, fn: str) -> dict[str, bytes]:
+    lock = (root / "functions" / fn / "requirements.txt").read_bytes()
+    return {"requirements.txt": lock, "main.py": ENTRY.format(fn=fn).encode()}
+
+
+def _context(root: Path, folder: str) -> dict[str, bytes]:
+    """The Dockerfile, and the locks that it copies."""
+    dockerfile = (root / "functions" / folder / "Dockerfile").read_bytes()
+    locks = [lock for lock in (f"functions/{folder}/requirements.txt", TOOLS) if f"COPY {lock} ".encode() in dockerfile]
+    return {"Dockerfile": dockerfile, **{lock: (root / lock).read_bytes() for lock in locks}}
 
 
 def _sources(folder: Path) -> Iterator[Path]:

@@ -12,7 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra.delivery import builds, bundles, dead_letters, first_model, options, production, training, variables
+from infra.delivery import (
+    builds,
+    bundles,
+    dataflow,
+    dead_letters,
+    first_model,
+    options,
+    production,
+    training,
+    variables,
+)
 from infra.delivery.cloud_run import CloudRunService, tag_image, tested_tag
 from infra.delivery.commands import do
 from infra.delivery.errors import Stopped, exit_code
@@ -54,6 +64,7 @@ class Deploy:
             ("the dataset", self._dataset),
             ("the image of the predict service", self._image),
             ("the image of the training job", self._training),
+            ("the image of Dataflow's workers", self._dataflow),
             ("the first model", self._first_model),
             ("staging serves the image", self._staging),
         ]
@@ -138,6 +149,10 @@ class Deploy:
     def _training(self) -> None:
         target = self.target
         training.deliver(target.project, target.region, target.name, self.outputs["repository"])
+
+    def _dataflow(self) -> None:
+        target = self.target
+        dataflow.deliver(target.project, target.region, target.name, self.outputs["repository"])
 
     def _first_model(self) -> None:
         bucket = self.outputs["bucket"]

@@ -26,7 +26,7 @@ module "batch" {
     local.on_dataflow ? {
       BATCH_ENGINE_ROWS    = tostring(var.batch_engine_rows)
       DATAFLOW_REGION      = var.region
-      DATAFLOW_TEMPLATE    = "gs://${google_storage_bucket.sources.name}/${one(google_storage_bucket_object.flex_template).name}"
+      DATAFLOW_TEMPLATE    = "gs://${google_storage_bucket.sources.name}/flex/batch.json"
       DATAFLOW_ACCOUNT     = local.accounts["dataflow"].email
       DATAFLOW_MAX_WORKERS = tostring(var.batch_max_workers)
     } : {},
@@ -37,23 +37,10 @@ module "batch" {
 
 locals {
   on_dataflow = var.batch_engine_rows > 0
-  # The template of the checkout, for the image that was pushed.
-  template = jsondecode(file("${path.module}/../../functions/batch/flex/template.json"))
-  flex_template = jsonencode(merge(local.template, {
-    image              = var.batch_flex_image
-    defaultEnvironment = merge(local.template.defaultEnvironment, { sdkContainerImage = var.batch_flex_image })
-  }))
 }
 
-resource "google_storage_bucket_object" "flex_template" {
-  count        = local.on_dataflow ? 1 : 0
-  bucket       = google_storage_bucket.sources.name
-  name         = "flex/${sha256(local.flex_template)}.json"
-  content      = local.flex_template
-  content_type = "application/json"
-}
-
-# Whoever starts a job reads its template; the launcher, as the workers' account, does too.
+# infra/delivery/dataflow.py builds the workers' image and writes the template that names it. Whoever starts a job reads
+# that; the launcher, as the workers' account, does too.
 module "flex_access" {
   source   = "./modules/object_access"
   for_each = toset(local.on_dataflow ? ["batch", "dataflow"] : [])

@@ -284,16 +284,6 @@ variable "batch_engine_rows" {
   }
 }
 
-variable "batch_flex_image" {
-  description = "With batch_engine_rows: the pipeline's image by its digest, REGION-docker.pkg.dev/PROJECT/NAME/batch-flex@sha256:… (functions/batch/README.md)."
-  type        = string
-  default     = ""
-  validation {
-    condition     = var.batch_engine_rows == 0 ? var.batch_flex_image == "" : can(regex("^[a-z0-9-]+-docker\\.pkg\\.dev/.+@sha256:[0-9a-f]{64}$", var.batch_flex_image))
-    error_message = "batch_flex_image must name the pushed image by its digest where batch_engine_rows is set, and be empty elsewhere."
-  }
-}
-
 variable "batch_max_workers" {
   description = "With batch_engine_rows: the most machines of one job, 2 vCPU each."
   type        = number

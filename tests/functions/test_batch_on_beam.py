@@ -19,6 +19,7 @@ from functions.batch.dataflow import DataflowSettings, job_name
 from functions.batch.main import Batcher
 from functions.batch.planning import plan, reader
 from functions.batch.settings import BatchSettings
+from infra.delivery import bundles
 from shared import layout
 from shared.errors import SettingsError, TransientError
 from shared.store import CloudStore
@@ -112,10 +113,15 @@ def test_beam_answers_in_every_byte_as_the_function(
     asked = dict(request.launch_parameter.parameters)
     assert asked == {"bucket": os.environ["BUCKET_OF_THE_TEST"], "folder": beyond}
     options = [f"--{name}={value}" for name, value in asked.items()]
-    command = [python, "-m", "functions.batch.pipeline", *options, "--runner=DirectRunner"]
-    done = subprocess.run(
-        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=280, check=False
-    )
+    # As in the image: the file that its Dockerfile names, with nothing of ours but the bundle that it is built from.
+    work = tmp_path / "template"
+    bundles.write(bundles.contents(ROOT, "flex"), tmp_path / "flex.zip")
+    bundles.unpack(tmp_path / "flex.zip", work)
+    program = re.search(r"FLEX_TEMPLATE_PYTHON_PY_FILE=/template/(\S+)", (work / "Dockerfile").read_text())
+    assert program is not None
+    command = [python, str(work / program[1]), *options, "--runner=DirectRunner"]
+    environment = {**os.environ, "PYTHONPATH": str(work)}
+    done = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert len([name for name in answer(store, usual) if name.startswith("part-")]) >= 4
     assert answer(store, beyond) == answer(store, usual)
@@ -179,9 +185,15 @@ def test_smaller_files_start_none(api: StandIn) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED]
+    "fault",
+    [
+        *(grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.PERMISSION_DENIED),
+        grpc.StatusCode.NOT_FOUND,
+    ],
 )
-def test_a_quota_an_outage_or_a_missing_permission_is_tried_again(api: StandIn, fault: grpc.StatusCode) -> None:
+def test_a_quota_an_outage_a_missing_permission_or_template_is_tried_again(
+    api: StandIn, fault: grpc.StatusCode
+) -> None:
     api.fault = fault
     world = BatchWorld()
     with pytest.raises(TransientError):
@@ -192,7 +204,7 @@ def test_a_quota_an_outage_or_a_missing_permission_is_tried_again(api: StandIn, 
 
 
 def test_what_dataflow_will_never_take_is_told_beside_the_answer(api: StandIn) -> None:
-    api.fault = grpc.StatusCode.NOT_FOUND
+    api.fault = grpc.StatusCode.INVALID_ARGUMENT
     world = BatchWorld()
     assert asked(world, api) == ["dataflow_refused"]
     [info] = world.bucket.list(layout.BATCH_INPUT)

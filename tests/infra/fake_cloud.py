@@ -171,6 +171,8 @@ def _auth(rest: list[str], state: dict[str, Any]) -> str | None:
 
 def _events(arguments: list[str], state: dict[str, Any]) -> str | None:
     match arguments:
+        case ["functions", "describe", _, *rest] if "DATAFLOW_TEMPLATE" in rest[-1]:
+            return str(state.get("template", ""))
         case ["functions", "describe", function, *_]:
             return f"triggers/of-{function}" if state["outputs"] else None
         case ["eventarc", "triggers", "describe", trigger, *_]:

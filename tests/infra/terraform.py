@@ -42,7 +42,6 @@ class Workspace:
         copy = folder / "infra" / "terraform"
         shutil.copytree(INFRA, copy, ignore=shutil.ignore_patterns(".terraform*", "*.tfvars", "*override.tf"))
         shutil.copytree(INFRA.parent / "sql", folder / "infra" / "sql")
-        shutil.copytree(ROOT / "functions" / "batch" / "flex", folder / "functions" / "batch" / "flex")
         self.infra = (copy / root).resolve()
         self.needed = NEEDED if root == "owner" else {**NEEDED, **NUMBER}
         self.change("versions.tf", '  backend "gcs" {}\n', "")
@@ -103,10 +102,7 @@ class Workspace:
         return self.run("plan", "-no-color", "-input=false", "-out=plan", *options)
 
 
-ON_DATAFLOW: dict[str, Any] = {
-    "batch_engine_rows": 10**8,
-    "batch_flex_image": f"europe-west1-docker.pkg.dev/my-project/tabular/batch-flex@sha256:{'0' * 64}",
-}
+ON_DATAFLOW: dict[str, Any] = {"batch_engine_rows": 10**8}
 
 
 def with_the_job(workspace: Workspace, **variables: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,7 @@ def digest(root: Path, fn: str, target: Path) -> str:
 
 @pytest.mark.parametrize("name", bundles.BUNDLES)
 def test_the_bytes_depend_on_the_sources_alone(name: str, tmp_path: Path) -> None:
-    fn = bundles.IMAGES.get(name, name)
+    fn = bundles.function_of(name)
     here = digest(ROOT, name, tmp_path / "here.zip")
     root = checkout(tmp_path / "elsewhere")
     main = root / "functions" / fn / "main.py"
@@ -83,7 +84,7 @@ def test_a_bundle_holds_one_function_and_no_data(name: str) -> None:
     names = list(bundles.contents(ROOT, name))
     assert names == sorted(names)
     folders = {name.split("/")[1] for name in names if name.startswith("functions/") and name.count("/") > 1}
-    assert folders == {bundles.IMAGES.get(name, name)}
+    assert folders == {bundles.function_of(name)}
     assert [name for name in names if name.endswith((".csv", ".pyc", ".toml")) or "test" in name] == []
 
 
@@ -94,6 +95,16 @@ def test_the_image_of_the_job_is_made_of_what_the_function_is() -> None:
     assert function.keys() - job.keys() == {"main.py", "requirements.txt"}
     assert job[lock] == function["requirements.txt"]
     assert all(job[name] == function[name] for name in job.keys() & function.keys())
+
+
+def test_an_image_s_bundle_holds_everything_that_its_dockerfile_copies_and_no_lock_beside() -> None:
+    for name in bundles.IMAGES:
+        files = bundles.contents(ROOT, name)
+        copied = re.findall(r"^COPY (?!--from)(\S+) ", files["Dockerfile"].decode(), re.MULTILINE)
+        assert copied
+        for path in copied:
+            assert any(file == path or file.startswith(f"{path}/") for file in files), f"{name}: {path}"
+        assert {file for file in files if file.endswith(".txt")} <= set(copied)
 
 
 def test_a_file_that_is_no_source_is_named_instead_of_left_out(tmp_path: Path) -> None:

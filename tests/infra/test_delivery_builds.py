@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.delivery import builds, newest, release, staging, training, variables
+from infra.delivery import builds, dataflow, newest, release, staging, training, variables
 from infra.delivery.errors import Stopped
 from infra.delivery.terraform import ROOTS, Root
 from tests.infra.fake_cloud import ROOT, FakeCloud
@@ -127,7 +127,7 @@ def help_of(module: str) -> str:
 
 def test_the_modules_that_a_build_calls_need_nothing_but_the_standard_library() -> None:
     """Their images bring Python and gcloud, and none of our packages."""
-    modules = [module.__name__ for module in (builds, staging, newest, release, training, variables)]
+    modules = [module.__name__ for module in (builds, staging, newest, release, training, dataflow, variables)]
     probe = (
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"

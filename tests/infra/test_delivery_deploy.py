@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.cloud import dataflow_v1beta3 as flex
+from google.protobuf import json_format
 
 from infra.delivery.dead_letters import BY_EVENT
 from tests.infra.fake_cloud import ROOT, FakeCloud
@@ -118,6 +120,7 @@ def test_a_second_deploy_changes_only_what_terraform_does(cloud: FakeCloud) -> N
         ("gcloud storage cp", "the dataset"),
         ("builds submit", "the image of the predict service"),
         ("run jobs describe", "the image of the training job"),
+        ("environmentVariables.DATAFLOW_TEMPLATE", "the image of Dataflow's workers"),
         ("jobs run", "the first model"),
         ("services update ", "staging serves the image"),
         ("print-identity-token", "staging serves the image"),
@@ -189,6 +192,29 @@ def test_a_training_job_gets_its_image_before_the_first_model_and_keeps_it(cloud
     again = deploy(cloud)
     assert f"tabular-train runs {image} already" in again.stdout
     assert len([line for line in cloud.calls if "/build/training.zip " in line]) == 1
+
+
+def test_dataflow_s_workers_get_their_image_and_the_template_names_it(cloud: FakeCloud) -> None:
+    (ROOT / "build").mkdir(exist_ok=True)
+    address = f"gs://{BUCKET}-sources/flex/batch.json"
+    applied = cloud.state["on_apply"]
+    cloud.change(template=address, on_apply={**applied, "buckets": [*applied["buckets"], f"gs://{BUCKET}-sources"]})
+    done = deploy(cloud)
+    assert done.returncode == 0, done.stderr
+    image = f"{REPOSITORY}/batch-flex@sha256:{'b' * 64}"
+    told = json_format.Parse(cloud.state["contents"][address], flex.ContainerSpec.pb(flex.ContainerSpec()))
+    assert (told.image, told.default_environment.sdk_container_image) == (image, image)
+    assert told.default_environment.machine_type
+    assert [parameter.name for parameter in told.metadata.parameters] == ["bucket", "folder"]
+    again = deploy(cloud)
+    assert f"{address} names the image of these sources already" in again.stdout
+    assert len([line for line in cloud.calls if "/build/flex.zip " in line]) == 1
+    assert len([line for line in cloud.calls if line.endswith(f" {address}") and " cp " in line]) == 1
+
+
+def test_no_image_is_built_for_dataflow_where_no_file_goes_to_it(cloud: FakeCloud) -> None:
+    assert "every file is answered by the function itself" in deploy(cloud).stdout
+    assert [line for line in cloud.calls if "flex" in line] == []
 
 
 def test_alerts_that_reach_nobody_are_told(cloud: FakeCloud) -> None:
@@ -328,6 +354,7 @@ def test_gcloud_knows_every_command_that_is_called(cloud: FakeCloud, tmp_path: P
     """The real gcloud parses the command lines, all in one process: each start of it takes two seconds."""
     real = require("gcloud", source="the Google Cloud CLI")
     (ROOT / "build").mkdir(exist_ok=True)
+    cloud.change(template=f"gs://{BUCKET}/flex/batch.json")
     deploy(cloud)
     shapes: dict[tuple[str, ...], str] = {}
     for line in cloud.calls:
