@@ -54,7 +54,6 @@ from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.searched import reporting_seconds
 from functions.train.search.time_left import Ahead
-from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings, TrainSettings
 from functions.train.tracking.record import tracked_run
@@ -176,7 +175,7 @@ def train(
         asked = directions(table.columns, spec)
         ways = with_target_means(zoo, many_valued(table.columns, training.features))
         zoo, unable = held(ways, table.columns, asked)
-    with Workers(settings.jobs, settings.backend, settings.dask_address).pool(partial(load, zoo)) as pool:
+    with settings.workers.pool(partial(load, zoo)) as pool:
         with _stage("search", run_id):
             folds = make_folds(
                 training.features, training.target, table.columns, spec.tuning.folds, seed, parts, training.weights

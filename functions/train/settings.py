@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from joblib import cpu_count
 from joblib.parallel import BACKENDS, EXTERNAL_BACKENDS
 
-from functions.train.search.workers import DASK, LOKY
+from functions.train.search.machines import Machines
+from functions.train.search.workers import DASK, LOKY, Workers
 from shared import layout
 from shared.env import Environment
 
 LONGEST_SECONDS = 86_400
 """No search takes longer than a day. A call of the function lasts half an hour at most; a job has no such bound."""
+MOST_MACHINES = 100
 GOOGLE_CERTS = "https://www.googleapis.com/oauth2/v1/certs"
 
 
@@ -22,7 +24,8 @@ class SearchSettings:
 
     `jobs`: processes of the search, by default the processors that the container may use; `backend`: the joblib backend
     that they are of. `budget_seconds`: the search stops in time for that. `git_sha`: the commit of the code.
-    `full`: the search spares no algorithm, however far it is behind. `dask_address`: the scheduler of the backend dask.
+    `full`: the search spares no algorithm, however far it is behind. `dask_address`: the scheduler of the backend dask;
+    `machines`: those that are made for it.
     """
 
     jobs: int
@@ -32,21 +35,39 @@ class SearchSettings:
     full: bool = False
     memory_mib: int = 4096
     dask_address: str | None = None
+    machines: Machines | None = None
+
+    @property
+    def workers(self) -> Workers:
+        """Where the fits run."""
+        return Workers(self.jobs, self.backend, self.dask_address, self.machines)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "SearchSettings":
-        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, DASK_ADDRESS, GIT_SHA, MEMORY_MIB. Raises SettingsError."""
+        """TRAIN_JOBS, _BACKEND, _BUDGET_SECONDS, _FULL, DASK_ADDRESS, _WORKERS, _ZONE, _MACHINES, GIT_SHA, MEMORY_MIB.
+
+        Raises SettingsError.
+        """
         env = Environment(environ)
         backend = env.choice("TRAIN_BACKEND", LOKY, (LOKY, *sorted({*BACKENDS, *EXTERNAL_BACKENDS} - {LOKY})))
         return cls(
             jobs=env.integer("TRAIN_JOBS", cpu_count(), minimum=1, maximum=256),
             backend=backend,
             dask_address=env.text("DASK_ADDRESS") if backend == DASK else None,
+            machines=_machines(env) if backend == DASK else None,
             budget_seconds=env.number("TRAIN_BUDGET_SECONDS", 1500, minimum=1, maximum=LONGEST_SECONDS),
             git_sha=env.text("GIT_SHA", "unknown"),
             memory_mib=env.integer("MEMORY_MIB", _installed_mib(), minimum=1024, maximum=2**24),
             full=env.choice("TRAIN_FULL", "0", ("0", "1")) == "1",
         )
+
+
+def _machines(env: Environment) -> Machines | None:
+    """Those of DASK_WORKERS; without it the cluster is somebody's own."""
+    workers = env.integer("DASK_WORKERS", 0, minimum=0, maximum=MOST_MACHINES)
+    if workers == 0:
+        return None
+    return Machines(env.text("GOOGLE_CLOUD_PROJECT"), env.text("DASK_ZONE"), env.text("DASK_MACHINES"), workers)
 
 
 def _installed_mib() -> int:

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import builds, bundles, newest, options
+from infra.delivery.cloud_run import find_image, tag_image
 from infra.delivery.commands import do, find
 from infra.delivery.errors import exit_code
 from shared import terminal
 
 BUNDLE, IMAGE = "training", "train"
+CURRENT = "current"
+"""The tag by which the machines of a search (search_machines) fetch what the job runs."""
 
 
 def deliver(project: str, region: str, name: str, repository: str) -> None:
@@ -30,6 +33,8 @@ def deliver(project: str, region: str, name: str, repository: str) -> None:
         print(f"  {job} runs {image} already", flush=True)
     else:
         do("gcloud", "run", "jobs", "update", job, f"--image={image}", *place, "--quiet")
+    if find_image(repository, CURRENT, IMAGE) != image:
+        tag_image(image, CURRENT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

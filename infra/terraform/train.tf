@@ -14,7 +14,17 @@ locals {
       TRAIN_BUDGET_SECONDS = tostring(var.train_budget_seconds)
     },
     var.mlflow_tracking_uri == "" ? {} : { MLFLOW_TRACKING_URI = var.mlflow_tracking_uri },
+    # On machines that the run makes (owner/search.tf); the processors of the job finish what they found.
+    local.on_machines ? {
+      TRAIN_BACKEND        = "dask"
+      DASK_ADDRESS         = "tcp://${module.names.search.scheduler}:8786"
+      DASK_WORKERS         = tostring(var.search_machines)
+      DASK_MACHINES        = module.names.search.name
+      DASK_ZONE            = module.names.search.zone
+      GOOGLE_CLOUD_PROJECT = var.project
+    } : {},
   )
+  on_machines = var.search_machines > 0
 }
 
 resource "google_cloudfunctions2_function" "train" {
@@ -65,6 +75,17 @@ resource "google_cloud_run_v2_job" "train" {
       # A task that ends with an error, or that the platform ends, begins again; a table that is refused is no error.
       max_retries           = 2
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
+
+      dynamic "vpc_access" {
+        for_each = local.on_machines ? [module.names.search.name] : []
+        content {
+          egress = "PRIVATE_RANGES_ONLY"
+          network_interfaces {
+            network    = vpc_access.value
+            subnetwork = vpc_access.value
+          }
+        }
+      }
 
       containers {
         image = local.job_placeholder

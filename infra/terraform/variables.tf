@@ -178,6 +178,20 @@ variable "train_memory_gib" {
   }
 }
 
+variable "search_machines" {
+  description = "With train_as = \"job\" and the owner's search: how many spot machines a search is spread over. 0: it runs in the job."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.search_machines >= 0 && var.search_machines <= 100 && floor(var.search_machines) == var.search_machines
+    error_message = "search_machines must be a whole number from 0 to 100."
+  }
+  validation {
+    condition     = var.search_machines == 0 || var.train_as == "job"
+    error_message = "search_machines needs train_as = \"job\": the machines run the job's image, and the function is in no network."
+  }
+}
+
 variable "mlflow_tracking_uri" {
   description = "An MLflow server. Empty: every run's own store goes to mlflow/<run_id>/ in the bucket, at no cost at rest."
   type        = string

@@ -23,6 +23,7 @@ module "names" {
   region             = var.region
   name               = var.name
   dataflow           = local.on_dataflow
+  search             = local.on_machines
 }
 
 locals {

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from functions.train import code
 from functions.train.search import remote, workers
 from functions.train.search.fits import load
 from functions.train.search.folds import make_folds
@@ -156,6 +157,14 @@ def test_a_scheduler_that_goes_meanwhile_may_come_again(cluster: Cluster, impati
     with pytest.raises(TransientError, match="no Dask workers at tcp"):
         list(results)
     elsewhere.close()
+
+
+def test_workers_of_other_code_are_refused(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an image was moved while machines of the older one still ran."""
+    RemoteWorkers(cluster.address, int).close()
+    monkeypatch.setattr(code, "code_digest", lambda **_: "another")
+    with pytest.raises(TransientError, match=r"[12] Dask workers at tcp.* have other code or libraries than this run"):
+        RemoteWorkers(cluster.address, int)
 
 
 def test_a_cluster_that_is_not_there_may_come(at_once: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,13 +102,14 @@ class Workspace:
         return self.run("plan", "-no-color", "-input=false", "-out=plan", *options)
 
 
+ON_MACHINES: dict[str, Any] = {"train_as": "job", "search_machines": 4}
 ON_DATAFLOW: dict[str, Any] = {"batch_engine_rows": 10**8}
 
 
 def with_the_job(workspace: Workspace, **variables: Any) -> dict[str, Any]:
-    """Everything that may be planned: training as a function, and what there is beside it where it is a job, and where
-    the largest batches are Dataflow's."""
-    return {**workspace.plan(train_as="job", **ON_DATAFLOW, **variables), **workspace.plan(**variables)}
+    """Everything that may be planned: training as a function, and what there is beside it where it is a job on machines
+    of its own, and where the largest batches are Dataflow's."""
+    return {**workspace.plan(**ON_MACHINES, **ON_DATAFLOW, **variables), **workspace.plan(**variables)}
 
 
 OWNERS_SETTINGS = {
@@ -118,6 +119,7 @@ OWNERS_SETTINGS = {
     "github_repository": "owner/name",
     "sql": True,
     "dataflow": True,
+    "search": {},
 }
 """Everything that the owner's root may be asked for."""
 

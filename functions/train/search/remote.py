@@ -1,5 +1,8 @@
 """Workers of a Dask cluster in the place of processes here: TRAIN_BACKEND=dask, DASK_ADDRESS its scheduler.
 
+With DASK_WORKERS their machines are made first. Workers of other code than this are refused: they might find another
+model.
+
 Short tasks travel in bundles, and what many of them need, such as the rows of a fold, is sent once, not with each. A
 bundle whose worker dies runs again on another; a result is put where it belongs by its place, so that neither the
 number of workers nor their order changes what is found. A fit cannot be ended there: the search's own deadline bounds
@@ -7,6 +10,7 @@ when it begins.
 """
 
 import io
+import math
 import pickle
 import warnings
 from collections import deque
@@ -17,10 +21,13 @@ from typing import Any, TypeVar
 import numpy as np
 from cloudpickle import Pickler
 
+from functions.train.search.machines import Machines, start
 from functions.train.search.processes import Limit
 from shared.errors import TransientError
 
 CONNECT_SECONDS = 30.0
+MACHINES_SECONDS = 600.0
+"""Until new machines answer: a machine starts within a minute, and then fetches an image of half a gigabyte."""
 LOOK_SECONDS = 10.0
 """Where nothing comes for so long, it is asked whether anybody is at work."""
 LOOKS_ALONE = 12
@@ -37,16 +44,23 @@ Result = TypeVar("Result")
 
 
 class RemoteWorkers:
-    """The workers of the scheduler at `address`. Raises TransientError where it does not answer or has none, also
-    later, where a scheduler goes or no worker comes back."""
+    """The workers of the scheduler at `address`, on `machines` that are made first where they are given.
 
-    def __init__(self, address: str, load: Callable[[], object]) -> None:
+    Raises TransientError where it does not answer, has none or has other code, also later, where a scheduler goes or no
+    worker comes back.
+    """
+
+    def __init__(self, address: str, load: Callable[[], object], machines: Machines | None = None) -> None:
         from distributed import Client
 
         self._address = address
+        if machines is not None:
+            start(machines)
+        seconds = CONNECT_SECONDS if machines is None else MACHINES_SECONDS
         try:
-            self._client: Any = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-            self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            self._client: Any = Client(address, timeout=seconds, set_as_default=False)
+            self._client.wait_for_workers(1, timeout=seconds)
+            self._require_this_code()
         except (OSError, TimeoutError) as error:
             raise self._gone(error) from error
         self._client.run(load)
@@ -104,6 +118,15 @@ class RemoteWorkers:
     def close(self) -> None:
         """Leave the cluster, which is there for others too."""
         self._client.close()
+
+    def _require_this_code(self) -> None:
+        strangers = [worker for worker, code in self._client.run(_code).items() if code != _code()]
+        if strangers:
+            self.close()
+            raise TransientError(
+                f"{len(strangers)} Dask workers at {self._address} have other code or libraries than this run, such as "
+                f"{strangers[0]}: start them anew"
+            )
 
     def _sent(self, array: Any, needed: dict[int, Any]) -> int:
         """The key by which a bundle asks for `array`; it is kept, so that its id stays its own."""
@@ -196,6 +219,13 @@ def _pickled(value: Any, key: Callable[[Any], int | None]) -> bytes:
     file = io.BytesIO()
     _ArraysApart(file, key).dump(value)
     return file.getvalue()
+
+
+def _code() -> str:
+    """The digest of the code here, also where a source was edited meanwhile."""
+    from functions.train.code import code_digest
+
+    return code_digest(loaded_at=math.inf)
 
 
 def _same(value: Any) -> Any:

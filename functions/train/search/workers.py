@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from joblib import Parallel, delayed
 
+from functions.train.search.machines import Machines
 from functions.train.search.processes import Limit, Processes
 from functions.train.search.remote import RemoteWorkers
 
@@ -28,12 +29,14 @@ Result = TypeVar("Result")
 class Workers:
     """`jobs` processes of a joblib `backend`. One of loky's is a process too, so that a fit in it can be ended.
 
-    `address`: of the scheduler whose workers do it all, where the backend is Dask.
+    `address`: of the scheduler whose workers do it all, where the backend is Dask; `machines`: on which they run, where
+    these are made for the search.
     """
 
     jobs: int = 1
     backend: str = LOKY
     address: str | None = None
+    machines: Machines | None = None
 
     @contextmanager
     def pool(self, load: Callable[[], object] = lambda: None) -> Iterator["Pool"]:
@@ -98,7 +101,7 @@ class Pool:
     ) -> Iterable[tuple[int, Result]]:
         jobs, backend, seconds = self._workers.jobs, self._workers.backend, sum(costs)
         if backend == DASK and self._workers.address and (self._remote or seconds >= POOL_START_SECONDS):
-            self._remote = self._remote or RemoteWorkers(self._workers.address, self._load)
+            self._remote = self._remote or RemoteWorkers(self._workers.address, self._load, self._workers.machines)
             return self._remote.results(work, tasks, costs, limit)
         if self._processes is None and (seconds < POOL_START_SECONDS or (jobs == 1 and backend != LOKY)):
             return enumerate(map(work, tasks))

@@ -3,7 +3,7 @@
 # push to main cannot widen what anybody may do there.
 
 locals {
-  project_roles = {
+  project_roles = merge(var.search == null ? {} : { search = ["roles/logging.logWriter"] }, {
     build  = ["roles/logging.logWriter"]
     checks = ["roles/logging.logWriter"]
     events = ["roles/eventarc.eventReceiver"]
@@ -15,7 +15,7 @@ locals {
       "roles/logging.configWriter", "roles/logging.logWriter", "roles/monitoring.editor",
       "roles/pubsub.admin", "roles/run.admin", "roles/serviceusage.serviceUsageConsumer",
     ]
-  }
+  })
   on_project = merge([for key, roles in local.project_roles : { for role in roles : "${key} ${role}" => { key = key, role = role } }]...)
 }
 
@@ -64,7 +64,7 @@ resource "google_project_iam_member" "reads_sources" {
 
 # Deploying as an account needs that account, not every one of the project.
 resource "google_service_account_iam_member" "delivery_acts_as" {
-  for_each           = { for key, account in module.names.accounts : key => account.id if !contains(["dataflow", "delivery"], key) }
+  for_each           = { for key, account in module.names.accounts : key => account.id if !contains(["dataflow", "delivery", "search"], key) }
   service_account_id = each.value
   role               = "roles/iam.serviceAccountUser"
   member             = module.names.accounts.delivery.member

@@ -75,3 +75,16 @@ variable "dataflow" {
   type        = bool
   default     = false
 }
+
+variable "search" {
+  description = "Machines on which a search of the training job may run (search_machines says how many); null: none. A worker's machine type; after how many hours each machine deletes itself, which is longer than a search."
+  type = object({
+    machine_type = optional(string, "n2d-standard-4")
+    hours        = optional(number, 1)
+  })
+  default = null
+  validation {
+    condition     = var.search == null || try(var.search.hours >= 1 && var.search.hours <= 24 && floor(var.search.hours) == var.search.hours, false)
+    error_message = "search's hours must be a whole number from 1 to 24: no machine outlives a search by a day."
+  }
+}

@@ -28,4 +28,5 @@ module "names" {
   region             = var.region
   name               = var.name
   dataflow           = var.dataflow
+  search             = var.search != null
 }

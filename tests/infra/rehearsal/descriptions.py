@@ -14,6 +14,7 @@ APIS = {
     "cloudfunctions": ("cloudfunctions.v2",),
     "cloudresourcemanager": ("cloudresourcemanager.v1",),
     "cloudscheduler": ("cloudscheduler.v1",),
+    "compute": ("compute.v1",),
     "eventarc": ("eventarc.v1",),
     "pubsub": ("pubsub.v1",),
     "run": ("run.v1",),

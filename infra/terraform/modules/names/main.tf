@@ -28,10 +28,16 @@ variable "dataflow" {
   default     = false
 }
 
+variable "search" {
+  description = "Whether a search may run on machines of its own, which have an account."
+  type        = bool
+  default     = false
+}
+
 locals {
   # Each identity and its one purpose. A new function's own account is one more line; what it may do on the whole project,
   # if anything, stands in owner/accounts.tf.
-  purposes = merge(var.dataflow ? { dataflow = "answers the largest files" } : {}, {
+  purposes = merge(var.dataflow ? { dataflow = "answers the largest files" } : {}, var.search ? { search = "fits for a search" } : {}, {
     batch      = "answers files"
     build      = "builds functions and the image"
     checks     = "lints and tests a push"
@@ -48,8 +54,17 @@ locals {
   # Google's ready-made roles are wider than any of this needs, so there are some of one or two permissions each.
   # A condition on the object's name narrows each grant to prefixes. Listing is a permission on the bucket, and without it
   # Cloud Storage answers 403 instead of 404 for an object that is not there; it shows names, never contents.
-  # roles/dataflow.developer may start builds too, and cancel every job.
-  custom_roles = merge(var.dataflow ? { dataflow_starter = { title = "start Dataflow jobs", permissions = ["dataflow.jobs.create"] } } : {}, {
+  # roles/dataflow.developer may start builds too, and cancel every job; roles/compute.instanceAdmin changes and deletes
+  # every machine.
+  dataflow_starter = { title = "start Dataflow jobs", permissions = ["dataflow.jobs.create"] }
+  machine_starter = {
+    title = "make machines from templates"
+    permissions = [
+      "compute.disks.create", "compute.instanceTemplates.useReadOnly", "compute.instances.create", "compute.instances.setMetadata",
+      "compute.instances.setServiceAccount", "compute.instances.setTags", "compute.subnetworks.use", "compute.addresses.useInternal",
+    ]
+  }
+  custom_roles = merge(var.dataflow ? { dataflow_starter = local.dataflow_starter } : {}, var.search ? { machine_starter = local.machine_starter } : {}, {
     object_lister  = { title = "list object names", permissions = ["storage.objects.list"] }
     object_reader  = { title = "read objects", permissions = ["storage.objects.get"] }
     object_creator = { title = "create objects, never overwrite", permissions = ["storage.objects.create"] }
@@ -60,6 +75,9 @@ locals {
       permissions = ["storage.buckets.get", "storage.buckets.getIamPolicy", "storage.buckets.setIamPolicy", "storage.buckets.update"]
     }
   })
+
+  # A network of its own, so that no address of another one can be in it; Cloud Run takes some of it too.
+  search_range = "10.83.0.0/24"
 
   bucket = "${var.project}-${var.name}"
   # What serves production is in production's project, and so is the account that it runs as: many organisations let no
@@ -87,6 +105,16 @@ output "accounts" {
 output "production" {
   description = "Production's project: its id, and whether it is one of its own."
   value       = { project = local.production, separate = local.production != var.project }
+}
+
+output "search" {
+  description = "The machines of a search: name (of the network and what theirs begin with), zone, range of addresses, scheduler's address."
+  value = {
+    name      = "${var.name}-search"
+    zone      = "${var.region}-b"
+    range     = local.search_range
+    scheduler = cidrhost(local.search_range, 10)
+  }
 }
 
 output "custom_roles" {
