@@ -2,7 +2,9 @@
 
 import base64
 import json
+import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from functions.batch.planning import plan as plan_of
 from functions.batch.settings import BatchSettings
 from functions.predict.live.counters import Counters
 from functions.predict.settings import PredictSettings
@@ -27,13 +30,17 @@ from shared.codec import encode
 from shared.documents import Attempt, GateSettings
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
+from shared.media_types import JSON
 from shared.serving.loaded_model import NothingPromoted, load
-from shared.store import Store, write_once
+from shared.store import CREATE_ONLY, CloudStore, Store, write_once
 from tests.candidates import build, run_id
-from tests.infra.granted import GrantedStore, grants
+from tests.granted_store import GrantedStore
+from tests.infra.granted import grants
 from tests.infra.terraform import Workspace, of_type, owners_plan, with_the_job
+from tests.local_storage import running_storage
 from tests.memory_store import MemoryStore
 from tests.sample import IN_THIS_PROCESS, SAMPLE
+from tests.tools import require
 from tests.unit.batch.world import BatchWorld, as_csv, as_parquet, rows
 from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.validate.world import World
@@ -320,6 +327,44 @@ def test_batch_may_do_what_an_answer_needs_and_nothing_else(plan: Plan) -> None:
             store.write(name, b"", if_generation=None, content_type="text/plain")
     with pytest.raises(NotPermitted):
         store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
+def test_dataflow_s_workers_may_do_what_the_pipeline_needs_and_nothing_else(plan: Plan, tmp_path: Path) -> None:
+    """On Beam's own runner, which needs no temporary files, for production's model."""
+    python = require(str(ROOT / ".venv" / "beam" / "bin" / "python"), source="make test installs it")
+    allowed = grants(plan, "dataflow_access[0]")
+    with running_storage(tmp_path) as storage, pytest.MonkeyPatch.context() as patch:
+        storage.fill("granted")
+        patch.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
+        store = CloudStore("granted")
+        promote(store, "production", FIRST)
+        file = tmp_path / "a b.csv"
+        file.write_bytes(as_csv(rows(200)))
+        dropped = store.upload(layout.BATCH_INPUT + file.name, file, {})
+        pinned = plan_of(store, dropped, BatchSettings(bucket="granted", part_bytes=2000))
+        folder = layout.batch_folder(dropped.name, dropped.generation)
+        store.write(folder + layout.PLAN, encode(pinned), if_generation=CREATE_ONLY, content_type=JSON)
+
+        def run(given: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+            words = [
+                "-m",
+                "tests.functions.beam_with_grants",
+                json.dumps(given),
+                "--bucket=granted",
+                f"--folder={folder}",
+            ]
+            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+            return subprocess.run([python, *words], env=environment, capture_output=True, text=True, check=False)
+
+        for role, prefix in (("reader", "production/"), ("creator", "batch/out/")):
+            refused = run({**allowed, role: [kept for kept in allowed[role] if kept != prefix]})
+            assert refused.returncode != 0
+            assert f"NotPermitted: no {role} on '{prefix}" in refused.stderr
+        done = run(allowed)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert store.stat(folder + layout.SUCCESS) is not None
+        unused = {tuple(pair) for pair in json.loads(done.stdout)}
+        assert unused == {("creator", "batch/tmp/"), ("remover", "batch/tmp/"), ("reader", "staging/")}
 
 
 def test_watch_may_do_what_looks_labels_and_alarms_need_and_nothing_else(plan: Plan) -> None:
