@@ -54,7 +54,7 @@ def service() -> ASGIApp:
     """The service of this worker, built once. Raises SettingsError."""
     logs.configure("predict")
     settings = PredictSettings.from_env(os.environ)
-    store = CloudStore(settings.bucket, timeout=STORAGE_TIMEOUT, deadline=STORAGE_DEADLINE)
+    store = CloudStore(settings.bucket, timeout=STORAGE_TIMEOUT, deadline=STORAGE_DEADLINE, environ=os.environ)
     # What is there by the first model stays: a full garbage collection would look through it all, 0.1 s at a time.
     predictor = Predictor(
         store,
