@@ -94,13 +94,20 @@ def as_workbook(answer: TableAnswer) -> bytes:
         for column, cell in enumerate(line):
             if isinstance(cell, str):
                 if _NUMBER.fullmatch(cell):
-                    sheet.write_number(place, column, float(cell))
+                    sheet.write_number(place, column, _Exact(cell))
                 elif cell:
                     sheet.write_string(place, column, cell)
             else:
-                sheet.write(place, column, cell)
+                sheet.write(place, column, _Exact(cell) if isinstance(cell, float) else cell)
     book.close()
     return file.getvalue()
+
+
+class _Exact(float):
+    """A number that is written as Excel does, with all its digits: xlsxwriter writes sixteen, some have seventeen."""
+
+    def __format__(self, _: str) -> str:
+        return repr(float(self))
 
 
 def _in_words(told: Sequence[Problem | Warned]) -> str:

@@ -6,11 +6,12 @@ import json
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 
 from shared.serving.reading import ModelInput
 from shared.serving.sent_table import SentTable
-from shared.serving.table_answer import table_answer
+from shared.serving.table_answer import TableAnswer, as_workbook, table_answer
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import CSV, JSON, Client, codes
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, golden_rows, promote
@@ -122,3 +123,14 @@ def test_a_column_of_the_caller_keeps_its_name() -> None:
     header = table_answer(table, [], read, risk=True, run=FIRST).header
     assert header[:3] == ["band", "run_id", "run_id_"]
     assert header[-2:] == ["band_", "run_id__"]
+
+
+def test_a_workbook_has_every_digit() -> None:
+    """Excel's own files have up to seventeen: ECMA-376 part 1, 18.3.1.96, a cell's value is any text of its number."""
+    numbers = [43.529615174708596, 0.1 + 0.2, 1e-7, -1.7976931348623157e308, 5e-324, 0.0, 1e22, 2.0**53]
+    sheet: Any = openpyxl.load_workbook(
+        io.BytesIO(as_workbook(TableAnswer(["a", "b"], [[n, "43.529615174708596"] for n in numbers])))
+    ).active
+    found = [[cell.value for cell in line] for line in sheet][1:]
+    assert [line[0] for line in found] == numbers
+    assert {line[1] for line in found} == {43.529615174708596}
