@@ -20,7 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from functions.train.graph.export import columns_of
-from functions.train.pipeline import split
+from functions.train.stages import split
 from functions.watch.labels import Labelled, read_labels
 from functions.watch.ledger import arrived_at, said_in
 from functions.watch.replay import Runs, known_runs, load_run

@@ -17,6 +17,7 @@ from functions.train import pipeline
 from functions.train.candidate.selection import Result
 from functions.train.search.workers import HERE, LOKY
 from functions.train.settings import SearchSettings
+from functions.train.stages import split
 from shared import layout
 from shared.clock import utc_now
 from shared.metrics import r2
@@ -114,7 +115,7 @@ def measured(
         taken, selected = time.monotonic() - began, trained.selected
         sys.stderr.write(leaderboard(trained.results))
         return {"r2": selected.holdout.r2, "seconds": taken, "winner": selected.result.name}
-    training, holdout = pipeline.split(inputs.table(), inputs.spec)
+    training, holdout = split(inputs.table(), inputs.spec)
     began = time.monotonic()
     predicted = quality_peers.predicted(system, training, holdout.features, seconds)
     return {"r2": r2(holdout.target, predicted), "seconds": time.monotonic() - began}

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train import pipeline
 from functions.train.candidate.selection import Rows
+from functions.train.stages import split
 from tests.bench import quality, quality_peers
 from tests.bench.quality_tables import TABLES, RealTable, as_inputs, asked_for
 
@@ -33,7 +33,7 @@ def plants() -> pd.DataFrame:
 
 def rows() -> tuple[Rows, Rows]:
     inputs = as_inputs(PLANTS, plants())
-    return pipeline.split(inputs.table(), inputs.spec)
+    return split(inputs.table(), inputs.spec)
 
 
 def test_ten_tables_are_asked_for_by_name() -> None:

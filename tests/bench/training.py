@@ -36,6 +36,7 @@ from functions.train.search.space import Params
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
+from functions.train.stages import split
 from shared import layout
 from shared.metrics import SCIKIT_LEARN_NAMES
 from tests.bench import dask, training_growth
@@ -176,7 +177,7 @@ def _table(inputs: RunInputs) -> Any:
     from shared.tables.reading import read_table
 
     table = read_table(inputs.source.data, inputs.spec)
-    return table, pipeline.split(table, inputs.spec)
+    return table, split(table, inputs.spec)
 
 
 def _candidates(stage: SearchStage, results: Mapping[str, Any]) -> list[Candidate]:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
-from functions.train import pipeline
+from functions.train import pipeline, stages
 from functions.train.candidate import diagnosis
 from functions.train.candidate.blending import Blending
 from functions.train.candidate.diagnosis import Served, diagnose, importance
@@ -168,7 +168,7 @@ def test_what_the_search_predicted_out_of_fold_is_not_fitted_again() -> None:
     ("budget", "ends"), [(8.0, (4.8, 6.4)), (60.0, (36.0, 48.0)), (120.0, (94.0, 108.0)), (1500.0, (1200.0, 1425.0))]
 )
 def test_a_short_budget_leaves_time_for_the_report(budget: float, ends: tuple[float, float]) -> None:
-    assert pipeline.ends_after(budget) == pytest.approx(ends)
+    assert stages.ends_after(budget) == pytest.approx(ends)
 
 
 def test_a_whole_run_on_few_rows_and_many_columns_keeps_to_its_budget() -> None:

@@ -31,6 +31,7 @@ from functions.train.search.search import SearchPlan, search
 from functions.train.search.time_left import Ahead
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
+from functions.train.stages import split
 from functions.train.tracking.trackers import Tracker
 from shared import layout, logs
 from shared.card import Card
@@ -189,7 +190,7 @@ def test_what_would_be_refitted_too_late_is_told_and_the_best_is_published() -> 
     """Refits that take longer than the rest of the budget: one is made, the best; the others say why not."""
     inputs = read_inputs(seeded(), "b", SETTINGS.dataset)
     table = read_table(inputs.source.data, inputs.spec)
-    training, held = pipeline.split(table, inputs.spec)
+    training, held = split(table, inputs.spec)
     features = describe_features(table.columns, training, inputs.spec)
     folds = make_folds(training.features, training.target, table.columns, 5, 42)
     searched = search(LINEAR, folds, SearchPlan(TuningSpec(random_iterations=2), 42))

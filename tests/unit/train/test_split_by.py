@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.train import pipeline
 from functions.train.candidate.selection import Finish, describe_features
 from functions.train.data.split import fold_parts, held_out, newest
 from functions.train.search.folds import make_folds
 from functions.train.search.search import SearchPlan, out_of_fold
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
+from functions.train.stages import split
 from shared.dataset import DatasetSpec, FeatureSpec, SplitSpec, TuningSpec, parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table, read_table
@@ -91,7 +91,7 @@ def test_without_either_the_folds_are_any() -> None:
 def test_rows_that_no_fold_tests_have_no_prediction() -> None:
     spec = spec_of(time="day")
     table = table_of(spec)
-    training, _ = pipeline.split(table, spec)
+    training, _ = split(table, spec)
     parts = fold_parts(table, spec)
     folds = make_folds(training.features, training.target, table.columns, 4, 42, parts)
     ridge = next(entry for entry in MODEL_ZOO if entry.name == "Ridge")
@@ -141,7 +141,7 @@ def test_rows_count_by_their_weight_in_every_algorithm_that_takes_one(entry: Alg
     spec = DatasetSpec(name="n", source="t.csv", target="y", weight="believed", tuning=TuningSpec(folds=3))
     table = weighted_table(spec)
     assert (list(table.features), table.dropped) == (["x", "b"], ("believed",))
-    training, held = pipeline.split(table, spec)
+    training, held = split(table, spec)
     assert training.weights is not None
     folds = make_folds(training.features, training.target, table.columns, 3, 42, None, training.weights)
     params: dict[str, Any] = {entry.rounds: 40} if entry.rounds else {}

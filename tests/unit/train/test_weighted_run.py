@@ -20,6 +20,7 @@ from functions.train.search.folds import make_folds
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
+from functions.train.stages import split
 from functions.train.tracking.record import tracked_run
 from functions.validate.gate import Case, Incumbent, judge
 from shared import layout
@@ -142,7 +143,7 @@ def test_a_table_of_whole_weights_scores_as_one_that_repeats_its_rows(scoring: s
     times = [1 + i % 4 for i in range(ROWS)]
     spec = DatasetSpec(name="n", source="t.csv", target="y", weight="w", tuning=TuningSpec(scoring=scoring))
     table = read_table("\n".join(["x,z,b,w,y", *lines(times)]).encode(), spec)
-    training, out = pipeline.split(table, spec)
+    training, out = split(table, spec)
     assert training.weights is not None
     assert out.weights is not None
     often, often_out = (np.rint(weights * np.mean(times)).astype(int) for weights in (training.weights, out.weights))
