@@ -25,7 +25,6 @@ from functions.train.bars import Bars
 from functions.train.candidate.selection import Result
 from functions.train.code import code_digest
 from functions.train.data.gathering import File, gather
-from functions.train.data.settled import settled_part
 from functions.train.data.slices import require_slices
 from functions.train.data.suspicions import suspicions
 from functions.train.first_spec import first_spec
@@ -33,6 +32,7 @@ from functions.train.inputs import RunInputs
 from functions.train.search.monotone import directions, held
 from functions.train.search.zoo import MODEL_ZOO, chosen
 from functions.train.settings import SearchSettings
+from functions.train.settled import settled_part
 from shared import layout, terminal
 from shared.beside import files_beside
 from shared.cells import day_text

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from functions.train.data.dependence import dependence
-from functions.train.data.settled import settled_part
 from functions.train.data.suspicions import suspicions
+from functions.train.settled import settled_part
 from shared.cells import day_text
 from shared.dataset import DatasetSpec, nearest
 from shared.errors import InvalidDataset
