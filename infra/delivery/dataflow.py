@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from infra.delivery import builds, bundles, newest, options
-from infra.delivery.commands import do, find
+from infra.delivery.commands import ask, do, find
 from infra.delivery.errors import exit_code
 from shared import terminal
 
@@ -28,12 +28,19 @@ def deliver(project: str, region: str, name: str, repository: str) -> None:
         return
     tag = f"src-{bundles.build(BUNDLE)[:16]}"
     text = template(builds.require_image(project, region, name, repository, tag, image=IMAGE, bundle=BUNDLE))
-    if find("gcloud", "storage", "cat", address) == text:
+    if _stored(address) == text:
         print(f"  {address} names the image of these sources already", flush=True)
         return
     file = bundles.BUILD / "flex-template.json"
     file.write_text(text, encoding="utf-8")
     do("gcloud", "storage", "cp", str(file), address)
+
+
+def _stored(address: str) -> str | None:
+    """The object's text; None where there is none, which only its description tells apart from a failure."""
+    if find("gcloud", "storage", "objects", "describe", address, "--format=value(generation)") is None:
+        return None
+    return ask("gcloud", "storage", "cat", address)
 
 
 def template(image: str) -> str:

@@ -1,5 +1,6 @@
 """The stages of a rehearsal, in their order; each fails by an assertion and ends with a sentence of what it showed."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,11 +57,16 @@ class Rehearsal:
         self._healthy_images()
         said = self.first.run("delivery.deploy", *QUICK)
         assert said.code == 0, said.text
-        assert len(self.world.google.builds) == before + 1
+        assert len(self.world.google.builds) == before + 2  # and the image of Dataflow's workers
+        template = json.loads(self.world.object(f"{BUCKET}-sources", "flex/batch.json"))
+        [digest] = [
+            d for name, d in self.world.google.images.items() if name.startswith(f"{REPOSITORY}/batch-flex:src-")
+        ]
+        assert template["image"] == f"{REPOSITORY}/batch-flex@{digest}"
         assert self.world.google.services.shares(STAGING).keys() == {self._image("src-")}
         subscriptions = list(self.world.google.subscriptions.values())
         assert subscriptions and all(one["deadLetterPolicy"]["maxDeliveryAttempts"] == 100 for one in subscriptions)
-        return "data, image, first model, staging serves and is marked tested; dead letters are connected"
+        return "data, images, first model, staging serves and is marked tested; dead letters are connected"
 
     def push(self) -> str:
         commit = self.first.commit("a push")

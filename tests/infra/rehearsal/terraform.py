@@ -131,6 +131,8 @@ class Terraform:
         trigger = f"projects/{PROJECT}/locations/{REGION}/triggers/{name}-1"
         subscription = f"projects/{PROJECT}/subscriptions/eventarc-{REGION}-{name}-1-sub-1"
         google.functions[name] = {"name": name, "environment": "GEN_2", "state": "ACTIVE"}
+        told = values["service_config"][0]["environment_variables"]
+        google.functions[name]["serviceConfig"] = {"environmentVariables": told}
         if values.get("event_trigger"):
             google.functions[name]["eventTrigger"] = {"trigger": trigger}
             google.triggers[f"{name}-1"] = {

@@ -27,7 +27,7 @@ from tests.infra.healthy import broken, healthy_service
 from tests.infra.rehearsal.google import NUMBER, PERSON, PROJECT, REGION, Google
 from tests.infra.rehearsal.server import Server, environment, listening, write_programs
 from tests.infra.rehearsal.terraform import Terraform
-from tests.infra.terraform import Workspace, owners_plan
+from tests.infra.terraform import ON_DATAFLOW, Workspace, owners_plan
 from tests.local_storage import running_storage
 from tests.tools import require
 from tests.unit.validate.world import attributes, resource
@@ -81,6 +81,10 @@ class World:
 
     def store(self) -> CloudStore:
         return CloudStore(BUCKET)
+
+    def object(self, bucket: str, name: str) -> bytes:
+        """What an object of any bucket holds."""
+        return CloudStore(bucket).read(name).data
 
     def serve(self, image: str, kind: str) -> None:
         """Let every revision with this image answer as `kind` of service: healthy or broken."""
@@ -209,7 +213,9 @@ def rehearsal(folder: Path) -> Iterator[World]:
         (folder / "plans").mkdir()
         plans = {
             "owner": owners_plan(folder / "plans" / "owner"),
-            "terraform": Workspace(folder / "plans" / "terraform").get().plan(notification_email="ml@example.com"),
+            "terraform": Workspace(folder / "plans" / "terraform")
+            .get()
+            .plan(notification_email="ml@example.com", **ON_DATAFLOW),
         }
         google = Google()
         terraform = Terraform(google, plans, partial(_make_bucket, storage.http_url))
