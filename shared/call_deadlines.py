@@ -2,18 +2,21 @@
 
 A time-out of requests is that of one read of the socket. An answer that drips, a byte every two seconds, meets none of
 them and holds its thread for good. Cutting the connection from another thread ends the read, whatever it waits for.
-Imported with the first call: requests costs more than the rest of a serving process's start.
+Imported with the first call: libraries of HTTP cost more than most of a serving process's start.
 """
 
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests.adapters
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+import certifi
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+if TYPE_CHECKING:
+    import requests
 
 
 class Call:
@@ -64,10 +67,29 @@ def within(seconds: float) -> Iterator[Call]:
         timer.cancel()
 
 
-def limit(session: requests.Session) -> None:
+def limited_pools() -> PoolManager:
+    """Connections that are cut with the call that uses them."""
+    pools = PoolManager(cert_reqs="CERT_REQUIRED", ca_certs=certifi.where())
+    pools.pool_classes_by_scheme = _POOLS
+    return pools
+
+
+def limit(session: "requests.Session") -> None:
     """Let the session's connections be cut with the call that uses them."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:
+            super().init_poolmanager(*args, **options)
+            self.poolmanager.pool_classes_by_scheme = _POOLS
+
+        def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
+            manager = super().proxy_manager_for(*args, **options)
+            manager.pool_classes_by_scheme = _POOLS
+            return manager
+
     for prefix in ("http://", "https://"):
-        session.mount(prefix, _Adapter())
+        session.mount(prefix, Adapter())
 
 
 def _cut(connection: socket.socket) -> None:
@@ -110,14 +132,3 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _PlainPool, "https": _SecurePool}
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **options)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager

@@ -9,21 +9,23 @@ https://cloud.google.com/run/docs/container-contract#metadata-server where a ser
 """
 
 import base64
+import json
 import threading
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from shared.errors import ObjectMissing, ObjectTooLarge
 
 if TYPE_CHECKING:
-    import requests
+    from urllib3 import BaseHTTPResponse, PoolManager
 
 ORIGIN = "https://storage.googleapis.com"
 METADATA_HOST = "metadata.google.internal"
 TOKEN_PATH = "/computeMetadata/v1/instance/service-accounts/default/token"  # noqa: S105 - an address
 TOKEN_TIMEOUT = 3.0
+MOST_TOKEN_BYTES = 64 * 1024
 TOKEN_MARGIN = 225.0
 """Seconds before its end from which a token is not used any more, as google-auth has it."""
 
@@ -35,7 +37,8 @@ OTHER_WAYS = (
     "API_ENDPOINT_OVERRIDE_STORAGE",
     "GCE_METADATA_MTLS_MODE",
 )
-"""Variables that ask the client for another address or for other credentials: where one is set, it is asked."""
+PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+"""Variables that ask the client for another way or for other credentials: where one is set, it is asked."""
 
 
 class PlainReads:
@@ -47,7 +50,7 @@ class PlainReads:
         self._environ = environ
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._session: requests.Session | None = None
+        self._pools: PoolManager | None = None
         self._token: tuple[str, float] | None = None
 
     def read(self, name: str, generation: int | None, max_bytes: int) -> tuple[bytes, int] | None:
@@ -55,7 +58,6 @@ class PlainReads:
 
         Raises ObjectMissing; ObjectTooLarge before more than `max_bytes` are held in memory.
         """
-        import requests
         from urllib3.exceptions import HTTPError
 
         origin = self._origin()
@@ -64,44 +66,33 @@ class PlainReads:
         try:
             headers = {} if origin != ORIGIN else {"Authorization": f"Bearer {self._bearer()}"}
             return self._get(origin, headers, name, generation, max_bytes)
-        except (requests.RequestException, HTTPError, OSError, KeyError, TypeError, ValueError):
+        except (HTTPError, OSError, KeyError, TypeError, ValueError):
             self._token = None
             return None
 
     def _get(
         self, origin: str, headers: Mapping[str, str], name: str, generation: int | None, max_bytes: int
     ) -> tuple[bytes, int] | None:
-        url = f"{origin}/storage/v1/b/{quote(self._bucket, safe='')}/o/{quote(name, safe='')}"
-        query: dict[str, str | int] = {"alt": "media"}
+        url = f"{origin}/storage/v1/b/{quote(self._bucket, safe='')}/o/{quote(name, safe='')}?alt=media"
         if generation is not None:
-            query["generation"] = generation
-
-        def signed(request: Any) -> Any:  # else requests would look for a password in ~/.netrc
-            request.headers.update(headers)
-            return request
-
-        with self._opened().get(
-            url,
-            params=query,
-            headers={"Accept-Encoding": "identity"},
-            auth=signed,
-            timeout=self._timeout,
-            stream=True,
-            allow_redirects=False,
-        ) as answer:
-            if answer.status_code == 404:
+            url = f"{url}&generation={generation}"
+        answer = self._asked(url, {**headers, "Accept-Encoding": "identity"}, self._timeout)
+        try:
+            if answer.status == 404:
                 raise ObjectMissing(f"no object {name!r} in the bucket")
-            if answer.status_code != 200 or _encoded(answer.headers):
+            if answer.status != 200 or _encoded(answer.headers):
                 self._token = None
                 return None
             if int(answer.headers.get("Content-Length", 0)) > max_bytes:
                 raise ObjectTooLarge(f"{name!r} has more than {max_bytes} bytes")
-            data: bytes = answer.raw.read(max_bytes + 1, decode_content=False)
+            data = answer.read(max_bytes + 1)
             if len(data) > max_bytes:
                 raise ObjectTooLarge(f"{name!r} has more than {max_bytes} bytes")
             found = int(answer.headers["x-goog-generation"])
             whole = _checksum(answer.headers) == _crc32c(data) and generation in (None, found)
             return (data, found) if whole else None
+        finally:
+            answer.close()  # the connection stays where all was read
 
     def _origin(self) -> str | None:
         """Where to read from, by the variables that the client reads too; None where only the client knows."""
@@ -110,33 +101,37 @@ class PlainReads:
         emulator = self._environ.get("STORAGE_EMULATOR_HOST")
         if emulator:
             return emulator.rstrip("/") if "//" in emulator else f"http://{emulator}".rstrip("/")
-        return ORIGIN if self._environ.get("K_SERVICE") else None
+        plain = self._environ.get("K_SERVICE") and not any(self._environ.get(name) for name in PROXIES)
+        return ORIGIN if plain else None
 
-    def _opened(self) -> "requests.Session":
-        import requests
-
-        from shared.call_deadlines import limit
+    def _asked(self, url: str, headers: Mapping[str, str], timeout: float) -> "BaseHTTPResponse":
+        from shared.call_deadlines import limited_pools
 
         with self._lock:
-            if self._session is None:
-                self._session = requests.Session()
-                limit(self._session)
-            return self._session
+            if self._pools is None:
+                self._pools = limited_pools()
+        return self._pools.request(
+            "GET",
+            url,
+            headers=headers,
+            timeout=timeout,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            decode_content=False,
+        )
 
     def _bearer(self) -> str:
-        """The service's own token. Raises requests.RequestException, KeyError, ValueError."""
+        """The service's own token. Raises HTTPError, KeyError, TypeError, ValueError where there is none."""
         held = self._token
         if held is None or time.monotonic() >= held[1]:
             host = self._environ.get("GCE_METADATA_HOST") or METADATA_HOST
             asked = time.monotonic()
-            answer = self._opened().get(
-                f"http://{host}{TOKEN_PATH}",
-                headers={"Metadata-Flavor": "Google"},
-                timeout=TOKEN_TIMEOUT,
-                allow_redirects=False,
-            )
-            answer.raise_for_status()
-            told = answer.json()
+            answer = self._asked(f"http://{host}{TOKEN_PATH}", {"Metadata-Flavor": "Google"}, TOKEN_TIMEOUT)
+            try:
+                told = json.loads(answer.read(MOST_TOKEN_BYTES))
+            finally:
+                answer.close()
             held = self._token = (str(told["access_token"]), asked + float(told["expires_in"]) - TOKEN_MARGIN)
         return held[0]
 

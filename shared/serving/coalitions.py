@@ -140,7 +140,7 @@ def _regressed(masks: Masks, chances: Vector) -> Coalitions:
     return Coalitions(masks, weights, full, -full - weights.sum(axis=1))
 
 
-def _drawn(features: int, pairs: int, generator: np.random.Generator) -> tuple[Masks, Vector]:
+def _drawn(features: int, pairs: int, generator: "np.random.Generator") -> tuple[Masks, Vector]:
     """At most 2 · `pairs` coalitions (r, k), each with its complement, and how probable each one was."""
     masks: list[Masks] = []
     chances: list[Vector] = []
@@ -158,7 +158,7 @@ def _drawn(features: int, pairs: int, generator: np.random.Generator) -> tuple[M
     return np.concatenate(masks), np.concatenate(chances)
 
 
-def _sizes(features: int, pairs: int, generator: np.random.Generator) -> Iterator[tuple[int, int, float]]:
+def _sizes(features: int, pairs: int, generator: "np.random.Generator") -> Iterator[tuple[int, int, float]]:
     """For each size up to the half: itself, how many pairs of that size are taken, and how probable each one is.
 
     They are shared out as the kernel weighs them; a size of which more would be taken than there are is taken whole.
