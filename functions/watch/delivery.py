@@ -115,8 +115,8 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners, files:
         if pointer.run_id in held and pointer.run_id not in told:
             told.add(pointer.run_id)
             _raise_alarms(store, stage, pointer.run_id, held[pointer.run_id], listeners)
-    for stage in runs.current:
-        refresh_page(store, stage)
+    for stage, pointer in runs.current.items():
+        refresh_page(store, stage, pointer.run_id, now)
     return performance
 
 

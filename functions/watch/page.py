@@ -5,9 +5,11 @@ Numbers and shares of many rows only. It is made anew after every look and every
 
 import html
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from functions.watch import tried
 from shared import layout
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PreconditionFailed
 from shared.layout import Stage
 from shared.metrics import significant
@@ -54,14 +56,28 @@ def publish_page(store: Store, report: WatchReport) -> None:
         return
 
 
-def refresh_page(store: Store, stage: Stage) -> None:
-    """Make the page anew from the newest report, where there is one."""
+def refresh_page(store: Store, stage: Stage, run_id: str, now: datetime) -> None:
+    """Make the page anew from the newest report, or without one where no look was at the run `run_id` that serves."""
     keys = [info.name for info in store.list(layout.watch_report(stage)) if info.name.endswith(".json")]
     for key in reversed(keys):
         report = find_document(store, key, WatchReport)
         if report is not None:
-            publish_page(store, report)
+            publish_page(store, report if report.run_id == run_id else _before_its_look(stage, run_id, now, report))
             return
+    publish_page(store, _before_its_look(stage, run_id, now))
+
+
+def _before_its_look(stage: Stage, run_id: str, now: datetime, other: WatchReport | None = None) -> WatchReport:
+    """Labels may come, and alarms with them, on the day of a promotion. `other`: the last look, at another run."""
+    return WatchReport(
+        schema_version=SCHEMA_VERSION,
+        stage=stage,
+        on=layout.day(now - timedelta(days=1)),
+        looked_at=now,
+        run_id=run_id,
+        traffic=other.traffic if other else (),
+        notes=("what was asked of this run has not been looked at yet; it is every morning, for the day before",),
+    )
 
 
 def newest_performance(store: Store) -> Performance | None:

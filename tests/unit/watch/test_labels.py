@@ -181,6 +181,37 @@ def test_a_model_that_is_wrong_is_told_once(world: World, stream: str, errors: l
     assert world.alarms() == keys
 
 
+def page_of(world: World) -> str:
+    return world.bucket.read(layout.watch_page("production")).data.decode()
+
+
+def test_labels_on_the_day_of_a_promotion_are_on_the_page_before_any_look(world: World) -> None:
+    world.label(labelled(rows(500), noise(500, bias=15.0)))
+    page = page_of(world)
+    assert f"<code>{FIRST}</code>" in page
+    assert "500 labelled rows" in page
+    assert "<strong>stands</strong>" in page
+    assert "has not been looked at yet" in page
+    world.pass_days()
+    world.look()
+    assert "has not been looked at yet" not in page_of(world)
+
+
+def test_the_page_is_of_the_run_that_serves_though_the_last_look_was_at_another(world: World) -> None:
+    world.ask(rows(300))
+    world.pass_days()
+    world.look()
+    assert f"<code>{FIRST}</code>" in page_of(world)
+    world.pass_days(7)
+    world.serve(SECOND)
+    world.pass_days(0.5)
+    world.label(labelled(rows(500), noise(500, bias=15.0), run_id=[SECOND] * 500))
+    page = page_of(world)
+    assert f"<p>Served: <code>{SECOND}</code></p>" in page
+    assert "500 labelled rows" in page
+    assert "300 rows in" in page, "what was asked before stays to be seen"
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "no target": (lambda d: d.replace(b"math_score", b"maths"), "no column 'math_score'"),
     "targets as text": (lambda d: d.replace(b"\r\n", b"x\r\n").replace(b"scorex", b"score", 1), "not a finite number"),
