@@ -61,6 +61,8 @@ def place(address: str, values: dict[str, Any]) -> str:
             name = values["bucket"].replace("my-project-", "")
         case "artifact_registry_repository":
             return "repository"
+        case "bigquery_dataset":
+            return "each of bigquery_datasets"
         case "pubsub_topic":
             return "NAME-alarms" if ".alarms" in address else "NAME-undelivered"
         case _:

@@ -120,6 +120,7 @@ OWNERS_SETTINGS = {
     "sql": True,
     "dataflow": True,
     "search": {},
+    "bigquery_datasets": ["my-project.sales"],
 }
 """Everything that the owner's root may be asked for."""
 

@@ -183,7 +183,7 @@ def test_bigquery_gets_the_same_tables_over_the_same_objects(tmp_path: Path) -> 
 
 
 def test_without_being_asked_for_bigquery_gets_nothing(tmp_path: Path) -> None:
-    planned = owners_plan(tmp_path, sql=False)
+    planned = owners_plan(tmp_path, sql=False, bigquery_datasets=[])
     assert not [address for address in planned if "bigquery" in address]
 
 

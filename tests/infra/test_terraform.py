@@ -226,6 +226,8 @@ def test_an_impossible_wish_is_refused_with_a_sentence(
     [
         ({"monthly_budget": 20}, "monthly_budget must be 0, or at least 1 together with billing_account"),
         ({"github_repository": "name"}, "github_repository must be owner/name"),
+        ({"bigquery_datasets": ["sales"]}, "bigquery_datasets must be project.dataset each"),
+        ({"search": {"hours": 48}}, "search's hours must be a whole number from 1 to 24"),
         ({"repository_connection": "main"}, "repository_connection must be projects/P"),
     ],
 )

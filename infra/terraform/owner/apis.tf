@@ -4,7 +4,7 @@ locals {
   apis = concat([
     "artifactregistry", "billingbudgets", "cloudbuild", "cloudfunctions", "cloudresourcemanager", "cloudscheduler",
     "eventarc", "iam", "iamcredentials", "logging", "monitoring", "pubsub", "run", "storage", "sts",
-  ], var.sql ? ["bigquery"] : [], var.dataflow ? ["dataflow"] : [], var.dataflow || var.search != null ? ["compute"] : [])
+  ], var.sql || length(var.bigquery_datasets) > 0 ? ["bigquery"] : [], var.dataflow ? ["dataflow"] : [], var.dataflow || var.search != null ? ["compute"] : [])
 }
 
 resource "google_project_service" "api" {

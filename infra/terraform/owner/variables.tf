@@ -88,3 +88,13 @@ variable "search" {
     error_message = "search's hours must be a whole number from 1 to 24: no machine outlives a search by a day."
   }
 }
+
+variable "bigquery_datasets" {
+  description = "Datasets of BigQuery, as project.dataset, whose tables a spec may name as its source. Empty: none."
+  type        = set(string)
+  default     = []
+  validation {
+    condition     = alltrue([for name in var.bigquery_datasets : can(regex("^[a-z0-9:.-]*[a-z0-9-]\\.[A-Za-z0-9_]+$", name)) && length(split(".", name)) == 2])
+    error_message = "bigquery_datasets must be project.dataset each, such as \"my-project.sales\"."
+  }
+}
