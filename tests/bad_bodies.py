@@ -44,12 +44,20 @@ def bad_bodies(size: int = SIZE) -> Iterator[tuple[str, str, bytes]]:
     yield "an endless text", JSON, b'["' + b"a" * (size - 3)
     yield "backslashes", JSON, b'["' + b"\\" * (size - 4) + b'"]'
     yield "wide characters", JSON, b'["' + "\U0001f600".encode() * ((size - 4) // 4) + b'"]'
-    keys = b",".join(b'"k%07d":1' % number for number in range(size // 12 - 1))
+    keys = b",".join(b'"k%07d":1' % number for number in range(size // 16))
     yield "strange keys", JSON, b"{" + keys + b"}"
     yield "numbers of thousands of digits", JSON, _filled(b'{"a":', b"9" * 100_000, b"}", size)[:size]
+    few = size // 17  # as many values as are accepted, in rows of no more than that, in one row, or in a few bytes
+    yield "values just below", JSON, b"[" + b",".join([b'"a"'] * few) + b"]"
+    yield "values within another array", JSON, b"[[" + b",".join([b'"a"'] * few) + b"]]"
+    yield "containers just below", JSON, b"[" + b",".join([b'{"a":{"a":[{}]}}'] * (few // 5)) + b"]"
+    yield "keys twice just below", JSON, b"[" + b",".join([b'{"a":1,"a":1}'] * (few // 4)) + b"]"
+    yield "one text of all", JSON, b'[{"a":"' + b"a" * (size - 11) + b'"}]'
     yield "instances of texts", JSON, _filled(b'{"instances":[', b'"a"', b"]}", size)
     yield "cells", CSV, b"a,b\n" + b"1," * ((size - 4) // 2)
     yield "lines", CSV, b"a,b\n" + b"1,2\n" * ((size - 4) // 4)
+    yield "lines just below", CSV, b"a,b\n" + b"1,2\n" * (size // 30)
+    yield "one line just below", CSV, b"a,b\n" + b"1," * (size // 15)
     yield "empty lines", CSV, b"a,b\n" + b"\n" * (size - 4)
     yield "an open quote", CSV, b'a,b\n"' + b"1," * ((size - 6) // 2)
     yield "tabs", CSV, b"a\tb\n" + b"1\t" * ((size - 4) // 2)
@@ -62,6 +70,10 @@ def bad_bodies(size: int = SIZE) -> Iterator[tuple[str, str, bytes]]:
     yield "a far cell in another folder", WORKBOOK, workbook(FAR, sheet="other/sheet.xml")
     yield "a long text in every cell", WORKBOOK, workbook(REFERRING * 10_000, texts=(b"x" * 1_000_000,))
     yield "many cells", WORKBOOK, workbook(many_cells(6000, 200))
+    yield "cells just below", WORKBOOK, workbook(many_cells(1300, 200))
+    yield "tags just below", WORKBOOK, workbook(b"<row/>" * 1_500_000)
+    yield "bytes just below", WORKBOOK, workbook(b"<!--" + b"x" * (2**24 - 4096) + b"-->")
+    yield "a text just below", WORKBOOK, workbook(REFERRING, texts=(b"x" * (2**24 - 4096),))
     yield "an archive of anything", WORKBOOK, archive({"xl/worksheets/sheet1.xml": b"\0" * (200 * 2**20)})
     yield "no archive", WORKBOOK, b"PK\x03\x04" + b"\0" * (size - 4)
 

@@ -186,7 +186,8 @@ def _referred(part: bytes, texts: Sequence[int]) -> int:
         somehow += len(_REFERRING_SOMEHOW.findall(part, start, end))
     if len(found) != somehow:
         return -1
-    counts = np.bincount(np.minimum(found, len(texts)), minlength=len(texts))[: len(texts)]
+    places = np.minimum(np.asarray(found, dtype=np.int64), len(texts))
+    counts = np.bincount(places, minlength=len(texts))[: len(texts)]
     return int(counts @ np.asarray(texts, dtype=np.int64))
 
 

@@ -3,7 +3,9 @@
 The reader, python-calamine, ends the process where its memory does not suffice: what is not refused here ends the test.
 """
 
+import contextlib
 import io
+import random
 import zipfile
 
 import pytest
@@ -12,7 +14,9 @@ from functions.predict.wire import workbook_parts
 from functions.predict.wire.workbook import parse_workbook
 from functions.predict.wire.workbook_parts import MOST_PARTS, PIECE, _tags
 from shared.problems import Refusal
-from tests.bad_bodies import FAR, NAMELESS, REFERRING, archive, many_cells, workbook
+from tests.bad_bodies import FAR, NAMELESS, REFERRING, WORKBOOK, archive, many_cells, workbook
+from tests.bench.bodies import MAKERS
+from tests.bench.bombs import broken
 
 MAX_CELLS = 2**19
 LONG = b"x" * 1_000_000
@@ -136,6 +140,21 @@ def test_cells_are_found_wherever_the_blocks_end(before: int, monkeypatch: pytes
     assert workbook_parts._span(part) == (3, 1048576, 16384)
     unpacked = workbook_parts._unpacked(archive({"a.xml": part + b"<si/><x:si >"}), 100)
     assert (unpacked["a.xml"].cells, unpacked["a.xml"].texts) == (5, 2)
+
+
+def test_numbers_may_stand_beside_texts_that_no_cell_refers_to() -> None:
+    with pytest.raises(Refusal) as caught:
+        parse_workbook(workbook(many_cells(20, 10), texts=(LONG,)), 100, MAX_CELLS)
+    assert caught.value.problems[0].code == "duplicate_header"  # it was read
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whatever_looks_like_a_workbook_is_read_or_refused(seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    for _ in range(10):
+        body = broken(chance, MAKERS[WORKBOOK](chance, int(2 ** chance.uniform(10, 18))))
+        with contextlib.suppress(Refusal):
+            parse_workbook(body, 100, MAX_CELLS)
 
 
 def test_a_part_is_cut_only_where_a_tag_begins() -> None:
