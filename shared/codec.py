@@ -64,14 +64,29 @@ def encode_gzip(document: Document) -> bytes:
 
 def decode_gzip(data: bytes, kind: type[T], where: str, *, max_items: int = MAX_ITEMS) -> T:
     """`decode` of compressed data, bounded, so that a small file cannot unfold into all of memory."""
-    stream = zlib.decompressobj(wbits=31)
     try:
-        plain = stream.decompress(data, MAX_DOCUMENT_BYTES + 1)
+        plain = _unpacked(data, max_items, where)
     except zlib.error as error:
         raise InvalidDocument(f"{where}: not gzip: {error}") from None
-    if not stream.eof and len(plain) <= MAX_DOCUMENT_BYTES:
-        raise InvalidDocument(f"{where}: the gzip data ends early")
     return decode(plain, kind, where, max_items=max_items)
+
+
+def _unpacked(data: bytes, max_items: int, where: str) -> bytes:
+    """What `data` unfolds to, up to the limit of bytes, and not much further than the limit of values."""
+    stream = zlib.decompressobj(wbits=31)
+    pieces: list[bytes] = []
+    size = commas = 0
+    looked_at = max(max_items, 1)
+    while not stream.eof and size <= MAX_DOCUMENT_BYTES:
+        piece = stream.decompress(stream.unconsumed_tail if pieces else data, _WINDOW)
+        if not piece and not stream.eof:
+            raise InvalidDocument(f"{where}: the gzip data ends early")
+        pieces.append(piece)
+        size, commas = size + len(piece), commas + piece.count(b",")
+        if commas >= looked_at:  # texts may hold as many
+            _require_few_items(b"".join(pieces), max_items, where)
+            looked_at = 2 * commas
+    return b"".join(pieces)
 
 
 def digest(data: bytes) -> FileDigest:
@@ -83,9 +98,11 @@ def _require_few_items(data: bytes, max_items: int, where: str) -> None:
     """Count values before any is made, a window at a time. Commas within texts are none between values."""
     if data.count(b",") < max_items:
         return
-    found = sum(_separators(data))
-    if found >= max_items:
-        raise InvalidDocument(f"{where}: {found + 1} values or more, at most {max_items} are expected")
+    found = 0
+    for separators in _separators(data):
+        found += separators
+        if found >= max_items:
+            raise InvalidDocument(f"{where}: {found + 1} values or more, at most {max_items} are expected")
 
 
 def _separators(data: bytes) -> Iterator[int]:

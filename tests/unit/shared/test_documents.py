@@ -137,12 +137,13 @@ def test_values_are_counted_before_they_are_made() -> None:
     """65 kB of gzip once unfolded to 64 MiB of text, and that to 1.4 GB of values."""
     bomb = gzip.compress(b'{"columns":{"a":[' + b"1," * 3_000_000 + b'1]},"target":[1]}')
     assert len(bomb) < 20_000
-    with pytest.raises(InvalidDocument, match="3000002 values or more, at most 500 are expected"):
+    found = r"^holdout\.json\.gz: 1[0-9]{5} values or more, at most 500 are expected"
+    with pytest.raises(InvalidDocument, match=found):
         decode_gzip(bomb, Holdout, "holdout.json.gz", max_items=500)
     tracemalloc.start()
     with pytest.raises(InvalidDocument):
         decode_gzip(bomb, Holdout, "holdout.json.gz", max_items=500)
-    assert tracemalloc.get_traced_memory()[1] < 40 * 2**20
+    assert tracemalloc.get_traced_memory()[1] < 10 * 2**20
     tracemalloc.stop()
 
 
