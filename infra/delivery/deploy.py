@@ -29,11 +29,11 @@ from infra.delivery.errors import Stopped, exit_code
 from infra.delivery.preflight import require_build_region, require_project, require_tools
 from infra.delivery.rollout import roll_out
 from infra.delivery.terraform import DELIVERYS, OWNERS, ROOT, ROOTS, Deployment, Root, commit
+from infra.delivery.training_call import TrainingCall
 from shared import layout, terminal
 from shared.beside import files_beside
 
 SAMPLE = ROOT / "shared" / "datasets" / "students" / "dataset.toml"
-FIRST_MODEL_MINUTES = 45.0
 POLL_SECONDS = 10.0
 RETRY_SECONDS = 120.0
 
@@ -44,7 +44,7 @@ class Deploy:
 
     target: Deployment
     dataset: Path
-    minutes: float
+    minutes: float | None
     poll_seconds: float
     retry_seconds: float
     digests: dict[str, str] = field(default_factory=dict)
@@ -159,10 +159,12 @@ class Deploy:
         if first_model.has(bucket, first_model.POINTER):
             print(f"  {first_model.POINTER} is there")
             return
-        before = first_model.calls(bucket)
+        call = TrainingCall.of(self.outputs, self.target.project, self.target.region)
+        wait = first_model.Wait.beginning(bucket, call, self.poll_seconds)
         do("gcloud", "scheduler", "jobs", "run", self.outputs["job"])
-        print("  training, then validation: about ten minutes for the sample", flush=True)
-        first_model.wait(bucket, before, self.minutes, self.poll_seconds)
+        minutes = call.minutes if self.minutes is None else self.minutes
+        print(f"  training, then validation: about ten minutes for the sample; {minutes:g} at the most", flush=True)
+        wait.model(minutes)
 
     def _staging(self) -> None:
         service = CloudRunService(self.target.project, self.target.region, self.outputs["services"]["staging"])
@@ -193,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dataset", type=Path, default=SAMPLE, help="spec to upload where the bucket has none (sample)"
     )
-    parser.add_argument("--minutes", type=float, default=FIRST_MODEL_MINUTES, help="to wait for the first model (45)")
+    parser.add_argument("--minutes", type=float, help="to wait for the first model (as long as training may take)")
     parser.add_argument("--poll-seconds", type=float, default=POLL_SECONDS, help="between two looks for it (10)")
     parser.add_argument("--retry-seconds", type=float, default=RETRY_SECONDS, help="before a second apply (120)")
     given = parser.parse_args(arguments)

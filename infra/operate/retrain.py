@@ -8,12 +8,14 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from functions.train.lease import Force
 from infra.operate.served import store_of
 from infra.operate.training import Verdict, Waiting
+from infra.operate.training_job import FUNCTION_SECONDS, TrainingJob, called_by, signed_session
 from infra.options import OneLineParser, number
 from shared import layout, terminal
 from shared.clock import utc_now
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from google.cloud.scheduler_v1 import CloudSchedulerClient
 
 CALL_SECONDS = 30.0
-VERDICT_SECONDS = 3700.0
-"""A little longer than a call of training may take."""
+MOST_SECONDS = 350_000.0
+"""A little longer than three tries of a job that may take 30 hours each."""
 EXIT_CODES = {"promoted": 0, "unchanged": 0, "refused": 3, "failed": 1}
 _JOB = re.compile(r"projects/[^/]+/locations/[^/]+/jobs/[A-Za-z0-9_-]+")
 
@@ -52,13 +54,33 @@ def client(host: str | None) -> "CloudSchedulerClient":
 
 def run(job: str, host: str | None) -> None:
     """Start the job now. Raises CannotRun."""
+    with _asking(job, host) as scheduler:
+        scheduler.run_job(name=job, timeout=CALL_SECONDS)
+
+
+def training_job(job: str, host: str | None) -> TrainingJob | None:
+    """The Cloud Run job that the scheduler's job starts; None for the function. Raises CannotRun."""
+    with _asking(job, host) as scheduler:
+        name = called_by(scheduler, job)
+    if name is None:
+        return None
+    try:
+        return TrainingJob(name, signed_session())
+    except OSError as error:  # of the network, and of an answer that is none: who may start it need not see it
+        _say(f"Cloud Run's API does not say how the training job fares: {_one_line(error)}")
+        return None
+
+
+@contextmanager
+def _asking(job: str, host: str | None) -> "Iterator[CloudSchedulerClient]":
+    """A client of the scheduler whose failures are sentences. Raises CannotRun."""
     from google.api_core import exceptions
     from google.auth.exceptions import GoogleAuthError
 
     where = host or "cloudscheduler.googleapis.com"
     try:
         with client(host) as scheduler:
-            scheduler.run_job(name=job, timeout=CALL_SECONDS)
+            yield scheduler
     except GoogleAuthError as error:
         raise CannotRun(
             "no Google credentials: run 'gcloud auth application-default login', or for the local cloud"
@@ -82,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         store = store_of(bucket) if bucket else None
         if options.force and store is not None:
             force(store)
-        waiting = Waiting(store, options.wait, _say) if store is not None and options.wait else None
+        waiting = _waiting(store, options) if store is not None and options.wait != 0 else None
         run(options.job, options.host)
         _say(f"started {options.job}")
         return _told(waiting.verdict()) if waiting else 0
@@ -92,6 +114,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("retrain: the training goes on; 'make status' tells how it ended", file=sys.stderr)
         return 130
+
+
+def _waiting(store: Store, options: argparse.Namespace) -> Waiting:
+    """For as long as was asked for, or as training may take where it runs."""
+    job = training_job(options.job, options.host)
+    if job is None:
+        return Waiting(store, options.wait or FUNCTION_SECONDS, _say)
+    return Waiting(store, options.wait or job.seconds, _say, ended_badly=job.ended_badly)
 
 
 def force(store: Store) -> None:
@@ -124,10 +154,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--force", action="store_true", help="train although nothing changed; needs BUCKET")
     parser.add_argument(
         "--wait",
-        type=number(0, 7200),
-        default=VERDICT_SECONDS,
+        type=number(0, MOST_SECONDS),
         metavar="SECONDS",
-        help="for the verdict (3700); 0: not",
+        help="for the verdict (as long as training may take: 3700 for the function); 0: not",
     )
     options = parser.parse_args(arguments)
     if options.force and not os.environ.get("BUCKET"):

@@ -13,6 +13,7 @@ from typing import Literal
 from functions.train.lease import Lease
 from infra.operate.served import CannotTell, current, document, failed_checks
 from shared import layout
+from shared.clock import utc_now
 from shared.documents import Attempt, Decision
 from shared.errors import StorageUnavailable
 from shared.store import Store
@@ -36,14 +37,24 @@ class Verdict:
 class Waiting:
     """One wait, from the moment of its making: calls that ended before do not count."""
 
-    def __init__(self, store: Store, seconds: float, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
-        """Note what is there. Raises StorageUnavailable."""
+    def __init__(
+        self,
+        store: Store,
+        seconds: float,
+        say: Say,
+        clock: Callable[[], float] = time.monotonic,
+        ended_badly: Callable[[], str] = str,
+    ) -> None:
+        """Note what is there. `ended_badly`: a sentence once the platform says that the call came to no good end, empty
+        before. Raises StorageUnavailable."""
         self._store = store
+        self._ended_badly = ended_badly
         self._say = say
         self._clock = clock
         self._began = self._said = clock()
         self._ends = self._began + seconds
         self._seconds = seconds
+        self._asked = self._began
         self._line = ""
         self._before = {info.name for info in store.list(layout.ATTEMPTS)}
         self._leases = {info.name: info.generation for info in store.list(layout.LEASES)}
@@ -64,6 +75,7 @@ class Waiting:
         """The first call that came to an end; those that are made again, or were told to wait, are not at theirs."""
         known = set(self._before)
         while True:
+            fault = self._fault()  # before the look, so that a word that the call left goes before it
             for name in self._new(known):
                 known.add(name)
                 attempt = document(self._store, name, Attempt)
@@ -75,7 +87,17 @@ class Waiting:
                     self._progress(f"run {attempt.run_id} is under way already")
                 else:
                     return attempt
+            if fault:
+                return Attempt(schema_version=1, ended_at=utc_now(), status="failed", run_id=None, problems=(fault,))
             self._pause(self._how_far() or "waiting for training to end")
+
+    def _fault(self) -> str:
+        """What the platform says of a call that came to no good end, asked now and then."""
+        now = self._clock()
+        if now - self._asked < SAY_SECONDS:
+            return ""
+        self._asked = now
+        return self._ended_badly()
 
     def _new(self, known: Collection[str]) -> Iterator[str]:
         with suppress(StorageUnavailable):  # asked again at the next look

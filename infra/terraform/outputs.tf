@@ -53,6 +53,14 @@ output "job" {
   value       = google_cloud_scheduler_job.train.id
 }
 
+output "training" {
+  description = "Where training runs: the Cloud Run job's name, null for the function; and the most seconds that one call of it may take."
+  value = {
+    job     = local.train_is_job ? google_cloud_run_v2_job.train[0].name : null
+    seconds = local.train_is_job ? var.train_job_timeout_seconds * (1 + local.train_retries) : var.train_attempt_deadline_seconds
+  }
+}
+
 output "repository" {
   description = "Where the images are."
   value       = module.names.repository.address

@@ -3,6 +3,7 @@
 
 locals {
   train_is_job    = var.train_as == "job"
+  train_retries   = 2                                          # by the platform, of a job's task; the function is called again by Cloud Scheduler
   job_placeholder = "us-docker.pkg.dev/cloudrun/container/job" # prints a line and ends
 
   train_environment = merge(
@@ -73,7 +74,7 @@ resource "google_cloud_run_v2_job" "train" {
       service_account = local.accounts.train.email
       timeout         = "${var.train_job_timeout_seconds}s"
       # A task that ends with an error, or that the platform ends, begins again; a table that is refused is no error.
-      max_retries           = 2
+      max_retries           = local.train_retries
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
 
       dynamic "vpc_access" {

@@ -32,6 +32,10 @@ run "plan" {
     error_message = "training is weekly, in UTC, with the longest deadline that the schedule has"
   }
   assert {
+    condition     = output.training.job == null && output.training.seconds == 1800
+    error_message = "a deploy waits for the function for as long as a call of it may take"
+  }
+  assert {
     condition     = google_cloud_scheduler_job.train.retry_config[0].retry_count >= 1 && google_cloud_scheduler_job.train.retry_config[0].retry_count <= 5
     error_message = "the schedule tries again, but not for ever"
   }
@@ -109,6 +113,10 @@ run "training_as_a_job" {
   assert {
     condition     = google_cloud_run_v2_job.train[0].template[0].template[0].timeout == "36000s" && google_cloud_run_v2_job.train[0].template[0].template[0].containers[0].resources[0].limits["cpu"] == "8"
     error_message = "the job has its own time and the processors that were asked for"
+  }
+  assert {
+    condition     = output.training.job == "tabular-train" && output.training.seconds == 3 * 36000 && google_cloud_run_v2_job.train[0].template[0].template[0].max_retries == 2
+    error_message = "a deploy waits for the job for as long as it and its retries may take"
   }
   assert {
     condition     = google_cloud_scheduler_job.train.http_target[0].uri == "https://run.googleapis.com/v2/projects/my-project/locations/europe-west1/jobs/tabular-train:run" && google_cloud_scheduler_job.train.http_target[0].oauth_token[0].service_account_email == local.accounts.scheduler.email && length(google_cloud_scheduler_job.train.http_target[0].oidc_token) == 0

@@ -149,9 +149,8 @@ def _gcloud(arguments: list[str], state: dict[str, Any]) -> str | None:
             return "built"
         case ["storage", *rest]:
             return _storage(rest, state)
-        case ["scheduler" | "services", verb, *_]:
-            state["buckets"].update(state["on_job"] if verb == "jobs" else {})
-            return ""
+        case ["scheduler" | "services", *rest]:
+            return _weekly(rest[1], state) if rest[0] == "jobs" else ""
     raise AssertionError(f"the fake gcloud does not know {arguments}")
 
 
@@ -200,13 +199,31 @@ def _on_run(kind: str, verb: str, name: str, rest: list[str], state: dict[str, A
 
 
 def _job(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:
-    """`jobs`: the image of each training job."""
+    """`jobs`: the image of each training job; `executions`: what is shown of the newest one, by look."""
     jobs: dict[str, str] = state.get("jobs", {})
     if name not in jobs:
         raise Refused(f"(gcloud.run.jobs.{verb}) Cannot find job [{name}].")
     if verb == "update":
         jobs[name] = str(_option(rest, "--image"))
+    if "latestCreatedExecution" in str(_option(rest, "--format")):
+        return json.dumps({"status": {"latestCreatedExecution": _now(state, "executions")}})
     return jobs[name]
+
+
+def _weekly(verb: str, state: dict[str, Any]) -> str:
+    """`attempts`: what is shown of the last one, by look; `on_job`: what a call leaves."""
+    if verb == "describe":
+        return json.dumps(_now(state, "attempts") or {})
+    state["buckets"].update(state["on_job"])
+    return ""
+
+
+def _now(state: dict[str, Any], kind: str) -> Any:
+    """The first of what is to be shown, look by look; the last one stays."""
+    shown = state.get(kind) or [None]
+    if len(shown) > 1:
+        state[kind] = shown[1:]
+    return shown[0]
 
 
 def _run(verb: str, name: str, rest: list[str], state: dict[str, Any]) -> str | None:

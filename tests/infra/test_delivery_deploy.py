@@ -35,6 +35,7 @@ def cloud(healthy: str, tmp_path: Path) -> FakeCloud:
         "job": f"projects/{PROJECT}/locations/{REGION}/jobs/tabular-train-weekly",
         "services": {"staging": SERVICE, "production": "tabular-predict-production"},
         "staging_url": healthy,
+        "training": {"job": None, "seconds": 1800},
     }
     fake.change(
         on_apply={"outputs": outputs, "services": {SERVICE: service}, "buckets": [f"gs://{BUCKET}"]},

@@ -149,6 +149,7 @@ class Terraform:
             "job": f"projects/{PROJECT}/locations/{REGION}/jobs/tabular-train-weekly",
             "services": {stage: f"tabular-predict-{stage}" for stage in stages},
             "staging_url": "https://staging",
+            "training": {"job": None, "seconds": 1800},
         }
         there = self.states["terraform"]
         return json.dumps({name: {"value": value} for name, value in values.items()} if there else {})
