@@ -116,6 +116,16 @@ def test_production_s_account_may_in_the_bucket_what_it_always_might(together: P
     assert members == {f"serviceAccount:tabular-production@{LIVE}.iam.gserviceaccount.com"}
 
 
+def test_google_s_agents_are_those_of_the_project_that_each_acts_in(apart: Plan) -> None:
+    def member(number: str, agent: str) -> str:
+        return f"serviceAccount:service-{number}@{agent}.iam.gserviceaccount.com"
+
+    undelivered = apart["google_pubsub_topic_iam_member.undelivered"]
+    assert undelivered["member"] == member("123456789012", "gcp-sa-pubsub")
+    asks = apart['google_cloud_run_v2_service_iam_member.uptime_asks["production"]']
+    assert asks["member"] == member("210987654321", "gcp-sa-monitoring-notification")
+
+
 def test_the_table_of_the_readme_is_what_is_granted_beside_the_other(
     together: Plan, apart: Plan, owners_together: Plan, owners_apart: Plan
 ) -> None:
