@@ -1,10 +1,16 @@
-"""Fields of every kind on the page at 360 px: a calendar, a switch, a choice of 800, and what changes with them."""
+"""Fields of every kind on the page at 360 px: a calendar, a switch, a choice of 800, and what changes with them.
 
+And fields of no end: 1,500 of them.
+"""
+
+import io
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pandas as pd
+import pytest
 from axe_core_python.sync_playwright import Axe
 from playwright import sync_api
 from sklearn.linear_model import Ridge
@@ -50,14 +56,27 @@ def flats(rows: int = 1600) -> bytes:
     return frame.to_csv(index=False).encode()
 
 
-def promoted(store: CloudStore) -> None:
-    spec = parse_spec(SPEC)
-    table = read_table(flats(), spec)
+FEW_ROWS, MANY_FIELDS = 220, 1_500
+WIDE_SPEC = b'name = "wide"\nsource = "t.csv"\ntarget = "rent"\n'
+
+
+def wide() -> bytes:
+    numbers = np.round(np.random.default_rng(0).normal(size=(FEW_ROWS, MANY_FIELDS)), 3)
+    frame = pd.DataFrame(numbers).add_prefix("measured_")
+    frame["rent"] = np.round(500 + 50 * frame["measured_0"] + 30 * frame["measured_1499"], 2)
+    return frame.to_csv(index=False).encode()
+
+
+def promoted(store: CloudStore, data: bytes, spec_text: bytes) -> Pipeline:
+    """Serve a linear model of the table, in double precision; gives the pipeline that it is the graph of."""
+    spec = parse_spec(spec_text)
+    table = read_table(data, spec)
     target = table.target.to_numpy(dtype=float)
     pipeline = Pipeline([("preprocess", preprocessing(table.columns)), ("model", Ridge())]).fit(table.features, target)
     features = describe_features(table.columns, Rows(table.features, target), spec)
     changes: dict[str, Any] = {"target": "rent", "target_range": TargetRange(), "assessment": None}
     promote_pipeline(store, pipeline, features, table.features, target, **changes)
+    return pipeline
 
 
 def field(page: Any, name: str) -> Any:
@@ -67,7 +86,7 @@ def field(page: Any, name: str) -> Any:
 def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
     store: CloudStore, tmp_path: Path, visit: Open
 ) -> None:
-    promoted(store)
+    promoted(store, flats(), SPEC)
     with running(tmp_path) as function:
         page = visit(function, width=WIDTH)
         kinds = {name: field(page, name).get_attribute("type") for name in ("sold", "viewed", "lift")}
@@ -99,3 +118,37 @@ def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
         fits(page, WIDTH)
         violations = Axe().run(page)["violations"]
         assert violations == [], [entry["id"] for entry in violations]
+
+
+def test_fifteen_hundred_fields_are_described_answered_and_shown_on_a_narrow_screen(
+    store: CloudStore, tmp_path: Path, visit: Open
+) -> None:
+    data = wide()
+    pipeline = promoted(store, data, WIDE_SPEC)
+    rows = pd.read_csv(io.BytesIO(data)).drop(columns="rent")
+    with running(tmp_path) as function:
+        described = httpx.get(f"{function.url}/schema", timeout=PATIENCE).json()
+        assert [feature["name"] for feature in described["features"]] == list(rows.columns)
+        row = rows.iloc[7].to_dict()
+        answer = httpx.post(f"{function.url}/predict", json=row, timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text[:500]
+        expected = float(pipeline.predict(rows.iloc[[7]])[0])
+        assert answer.json()["prediction"] == pytest.approx(expected, rel=1e-9)
+        table = rows.head(20).to_csv(index=False).encode()
+        typed = {"Content-Type": "text/csv"}
+        many = httpx.post(f"{function.url}/predict_batch", content=table, headers=typed, timeout=PATIENCE)
+        assert many.status_code == 200, many.text[:500]
+        lacking = httpx.post(f"{function.url}/predict", json={"measured_0": 1.0}, timeout=PATIENCE)
+        assert lacking.status_code == 422
+        page = visit(function, width=WIDTH)
+        assert page.locator("#form input").count() >= MANY_FIELDS
+        charts = page.locator("#what-if figcaption").all_text_contents()
+        assert {"Measured 0", "Measured 1499"} <= set(charts)  # those that the explanation has first are changed
+        left_out = f"The {MANY_FIELDS - len(charts)} fields with the least influence are left out."
+        says(page, "#what-if-hint", left_out)
+        before = predicted(page)
+        field(page, "measured_1499").fill("3")
+        sync_api.expect(page.locator(".prediction")).not_to_have_text(page.text_content(".prediction"))
+        assert predicted(page) != before
+        page.screenshot(path=tmp_path / "wide-360.png")
+        fits(page, WIDTH)

@@ -5,7 +5,7 @@ import { fieldOf, inUserWords, wordsOf } from "./problems.js";
 import { drawForm, markField, readForm, setField } from "./form.js";
 import { drawScale } from "./scale.js";
 import { markOldTable, prepareTable, runOf } from "./table.js";
-import { drawWhatIf, variations } from "./whatif.js";
+import { changes, drawWhatIf, variations } from "./whatif.js";
 import { drawWhy, hideWhy } from "./why.js";
 
 const PAUSE = 120; // milliseconds of quiet before a change is sent
@@ -124,21 +124,41 @@ async function predict() {
     return;
   }
   try {
-    const asked = variations(schema, row);
-    const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
-    const [answer, batch] = await Promise.all([post("predict", row, WHAT_IF), post("predict_batch", { instances: rows }, WHAT_IF)]);
-    if (answer.model.run_id !== schema.run_id || batch.model.run_id !== schema.run_id) {
+    const all = changes(schema, row);
+    const asked = variations(schema, all);
+    const whole = new Set(asked.map(({ position }) => position)).size === all.length;
+    const [answer, outcomes] = await Promise.all([post("predict", row, WHAT_IF), whole ? outcomesOf(row, asked) : null]);
+    if (answer.model.run_id !== schema.run_id || (outcomes && outcomes.model.run_id !== schema.run_id)) {
       await start(); // another model serves now: its fields may be others
       return;
     }
     notice("");
     showAnswer(answer);
-    drawWhatIf(schema, row, answer, asked, batch.predictions, choose);
-    await explain(row, answer);
+    if (whole) drawWhatIf(schema, row, answer, asked, outcomes.predictions, choose, 0);
+    const told = await explain(row, answer);
+    if (!whole) await changeTheLeading(row, answer, all, told);
   } catch (error) {
     if (error.name === "AbortError") return;
     if (!(await modelChanged(error))) showProblems(error);
   }
+}
+
+function outcomesOf(row, asked) {
+  const rows = asked.map(({ position, value }) => Object.assign(Object.create(null), row, { [schema.features[position].name]: value }));
+  return post("predict_batch", { instances: rows }, WHAT_IF);
+}
+
+// Where one call cannot try all fields, those are tried that the explanation has first.
+async function changeTheLeading(row, answer, all, told) {
+  const names = (told?.contributions || []).map(({ feature }) => feature);
+  const place = new Map(names.map((name, index) => [name, index]));
+  const rank = ({ position }) => place.get(schema.features[position].name) ?? Infinity;
+  const ranked = place.size ? [...all].sort((a, b) => rank(a) - rank(b)) : all;
+  const asked = variations(schema, ranked);
+  const outcomes = await outcomesOf(row, asked);
+  if (outcomes.model.run_id !== answer.model.run_id) return;
+  const tried = new Set(asked.map(({ position }) => position)).size;
+  drawWhatIf(schema, row, answer, asked, outcomes.predictions, choose, all.length - tried);
 }
 
 // After the answer: an explanation may take longer, and a model from before there were any has none.
@@ -147,11 +167,13 @@ async function explain(row, answer) {
     const told = await post("explain", row, WHAT_IF);
     if (told.model.run_id === answer.model.run_id) drawWhy(schema, row, answer, told);
     byId("reasons-choice").hidden = false;
+    return told;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     hideWhy();
     byId("reasons-choice").hidden = true;
     byId("reasons").checked = false;
+    return null;
   }
 }
 

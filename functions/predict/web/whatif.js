@@ -5,25 +5,33 @@ import { choicesOf, inOrder, nameOf } from "./form.js";
 const MOST_CHARTS = 24;
 const MOST_CHOICES = 10;
 const MOST_ASKED = 500;
+const MOST_CELLS = 200_000; // some megabytes of JSON
 const EXTREMES = 3;
 const POINTS = 21;
 const DAY = 86_400_000;
 
 const searches = new Map(); // what was searched for stays when the charts are drawn anew
 
-// The rows to ask for: each a copy of `row` with one field changed.
-export function variations(schema, row) {
-  const found = [];
-  schema.features.forEach((feature, position) => {
+// The fields that can be changed, by position, each with the values to try.
+export function changes(schema, row) {
+  const found = schema.features.map((feature, position) => {
     const values = choicesOf(feature) ? choices(feature, row[feature.name]) : points(feature, row[feature.name]);
-    if (values.length > 1 && found.length + values.length <= schema.limits.max_rows) {
-      found.push(...values.map((value) => ({ position, value })));
-    }
+    return { position, values };
   });
+  return found.filter(({ values }) => values.length > 1);
+}
+
+// The rows to ask for, each `row` with one field changed: of the first fields of `all`, as many as one call may have.
+export function variations(schema, all) {
+  const most = Math.min(schema.limits.max_rows, Math.floor(MOST_CELLS / schema.features.length));
+  const found = [];
+  for (const { position, values } of all) {
+    if (found.length + values.length <= most) found.push(...values.map((value) => ({ position, value })));
+  }
   return found;
 }
 
-export function drawWhatIf(schema, row, answer, asked, outcomes, choose) {
+export function drawWhatIf(schema, row, answer, asked, outcomes, choose, unasked) {
   const charts = new Map();
   asked.forEach(({ position, value }, index) => {
     if (!charts.has(position)) charts.set(position, []);
@@ -37,7 +45,7 @@ export function drawWhatIf(schema, row, answer, asked, outcomes, choose) {
   const focused = document.activeElement?.dataset?.whatIf;
   byId("what-if").replaceChildren(...shown.map((chart) => drawChart(schema, row, answer, chart, ends, number, choose)));
   if (focused) document.querySelector(`[data-what-if="${focused}"]`)?.focus();
-  const left = all.length - shown.length;
+  const left = all.length - shown.length + unasked;
   const rest = left ? ` The ${left} fields with the least influence are left out.` : "";
   byId("what-if-hint").textContent =
     `Each chart changes one field and keeps the others. Now: ${number(answer.prediction)}. Select a line to try it.${rest}`;
