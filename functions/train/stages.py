@@ -69,10 +69,12 @@ SEARCH_SHARE = 0.8
 """The search takes this share of the time budget; the rest is for refitting, export and proof."""
 FINISH_SHARE = 0.95
 """Algorithms are finished, the best first, until this share is used; the rest is for the report and publishing."""
-SEARCH_LEAVES = (26.0, 0.4)
-FINISH_LEAVES = (12.0, 0.2)
+SEARCH_LEAVES = (22.0, 0.35)
+FINISH_LEAVES = (9.0, 0.15)
 """What they leave at least: so many seconds, which the report and the proofs take of any table, but no more than this
 share of a budget that is shorter than that."""
+FIGURES_SHARE = 0.05
+"""Shuffles and explanations may each take this share of a budget, where that is less than their own bound."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,8 @@ def find(material: Material, settings: SearchSettings, run_id: str, progress: Pr
         plan.progress.expect(Ahead(finishing=reporting_seconds(algorithm)))
         with stage("explain", run_id):
             background = background_document(training, additive=is_additive(algorithm.make(seed)), seed=seed)
-            effects = winners_effects(selected, finish, background, spec.target_range, kept, pool)
+            figures = FIGURES_SHARE * settings.budget_seconds
+            effects = winners_effects(selected, finish, background, spec.target_range, kept, pool, figures)
     return Found(results, selected, residuals, widths, background, effects)
 
 
@@ -185,7 +188,8 @@ def documents(
     answers = answered(selected.model, holdout, spec.target_range)
     profile = profile_document(features, training, found.residuals, answers, seed, found.widths.spread)
     served = Served(winner.interval, spec.target_range, spec.assessment, profile)
-    findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by)
+    figures = FIGURES_SHARE * settings.budget_seconds
+    findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by, most_seconds=figures)
     findings["coverage"]["rule"] = found.widths.figures
     since = compared(before[1], before[0], features, training) if before else None
     warnings = (*material.warnings, *(moved(since) if since else ()))

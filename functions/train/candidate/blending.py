@@ -5,6 +5,7 @@ the blend's score is as honest as the others'.
 """
 
 import math
+import pickle
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
+from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Finish, Result, counted
 from functions.train.search.blend import BLEND, MEMBERS, Blend
@@ -26,8 +28,6 @@ SMALLEST_WEIGHT = 0.02
 LEAST_GAIN = 0.002
 """With 95 % confidence the blend must save this share of the mean's loss, or the best algorithm is the simpler one."""
 RESAMPLES = 1_000
-SECONDS_FACTOR = 2.0
-"""Its members are fitted again on all rows, and its graph is proved."""
 ALWAYS_SECONDS = 3.0
 """The winner is fitted for so long on the folds however late it is: its interval comes from them."""
 
@@ -67,10 +67,10 @@ class Blending:
         return result.best is not None and len(result.best.outside) == len(self.folds)
 
     def seconds(self, result: Result) -> float:
-        """About what the result takes as a member of a blend."""
+        """About what the result, which is fitted on all rows, takes as a member of a blend: its part of the proof."""
         if result.best is None:
             return 0.0
-        return SECONDS_FACTOR * result.best.refit_seconds + (0.0 if self._at_hand(result) else result.best.seconds)
+        return result.proof_seconds + (0.0 if self._at_hand(result) else result.best.seconds)
 
     def _fitted(self, result: Result, count: int) -> Vector:
         if result.name not in self.found and result.best and self._at_hand(result):
@@ -107,7 +107,7 @@ def blended(results: Sequence[Result], blending: Blending) -> Result | None:
         return None
     searched = Searched(_algorithm(members, blending), [replace(candidate, seconds=time.perf_counter() - began)])
     blending.found[BLEND] = mixed
-    result = blending.finish(searched)
+    result = blending.finish.proved(searched, _put_together(members, candidate.params), 0.0)
     scoring = blending.plan.tuning.scoring
     gain = sure_gain(target[tested], mixed[tested], predicted[tested, 0], scoring, counted(of_rows, tested))
     if gain >= LEAST_GAIN or result.graph is None:
@@ -172,6 +172,18 @@ def _candidate(
     if len(params) < 2:
         return None, mixed
     return Candidate("blend", params, tuple(scores), tuple(r2s), 0.0), mixed
+
+
+def _put_together(members: Sequence[Result], shares: Mapping[str, float]) -> Pipeline:
+    """The blend's pipeline, of the members' own, as they were fitted to the same rows and proved a moment ago."""
+    pipelines = {
+        member.name: pickle.loads(member.pipeline)  # noqa: S301 (made by this run, a moment ago)
+        for member in members
+        if member.pipeline is not None and member.name in shares
+    }
+    fitted = {name: pipeline.named_steps["model"] for name, pipeline in pipelines.items()}
+    preprocess = next(iter(pipelines.values())).named_steps["preprocess"]
+    return Pipeline([("preprocess", preprocess), ("model", Blend.of_fitted(fitted, shares))])
 
 
 def _algorithm(members: Sequence[Result], blending: Blending) -> Algorithm:

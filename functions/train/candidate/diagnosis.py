@@ -4,6 +4,7 @@ A model, rows and an interval in, plain values out. Everything is in the target'
 where a graph is so slow that not all of it can be asked.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -81,9 +82,17 @@ class Served:
 
 
 def diagnose(
-    model: Model, features: Sequence[Feature], rows: Rows, served: Served, seed: int, *, slices: Sequence[str] = ()
+    model: Model,
+    features: Sequence[Feature],
+    rows: Rows,
+    served: Served,
+    seed: int,
+    *,
+    slices: Sequence[str] = (),
+    most_seconds: float = math.inf,
 ) -> dict[str, Any]:
-    """The findings on `rows`, or on 5,000 of them; `slices` are further columns to group by."""
+    """The findings on `rows`, or on 5,000 of them. `slices` are further columns to group by; shuffles take
+    `most_seconds` at most."""
     if len(rows.target) > MAX_ROWS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(rows.target), MAX_ROWS, replace=False))
         rows = rows.at(chosen)
@@ -92,7 +101,7 @@ def diagnose(
     low, high = served.ends(predicted, columns)
     inside = (rows.target >= low) & (rows.target <= high)
     risk = served.risk(rows.target, predicted, columns)
-    importances = importance(model, features, columns, rows.target, seed, rows.weights)
+    importances = importance(model, features, columns, rows.target, seed, rows.weights, most_seconds)
     leading = {entry["feature"] for entry in importances[:MOST_GROUPED]}
     grouped = [feature for feature in features if feature.name in leading or feature.name in slices]
     return {
@@ -132,18 +141,20 @@ def importance(
     target: Vector,
     seed: int,
     weights: Vector | None = None,
+    most_seconds: float = math.inf,
 ) -> list[dict[str, Any]]:
     """R² lost when a feature's column is shuffled, mean and standard deviation; the largest first. Rows count by
     `weights` (n,).
 
-    Of ten shuffles or, for many features, of as few as `shuffles` says. A feature without time for one is left out.
+    Of ten shuffles or, for many features and in `most_seconds`, of as few as `shuffles` says. A feature without time
+    for one is left out.
     """
     numeric, categorical = model.arrays(columns)
     whole = metrics.r2(target, model.run(numeric, categorical), weights)
     generators = [np.random.default_rng([seed, position]) for position in range(len(features))]
     losses: dict[str, list[float]] = {feature.name: [] for feature in features}
     rounds = max(1, min(REPEATS, MOST_CELLS // (len(features) ** 2 * len(target))))
-    ends = time.monotonic() + MOST_SECONDS
+    ends = time.monotonic() + min(MOST_SECONDS, most_seconds)
     for feature, generator in list(zip(features, generators, strict=True)) * rounds:
         cells = column(model, numeric, categorical, feature.name)
         kept = cells.copy()

@@ -3,6 +3,7 @@
 Arrives: an explainer of the serving graph, and rows. Leaves: plain values for the report.
 """
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -101,16 +102,19 @@ def winners_effects(
     bounds: TargetRange,
     folds: Sequence[Fold],
     pool: Pool,
+    most_seconds: float = math.inf,
 ) -> dict[str, Any]:
-    """What the report says of the winner's effects. The folds' models are left out where fitting them takes long."""
+    """What the report says of the winner's effects, of as many rows as can be explained in `most_seconds`. The folds'
+    models are left out where fitting them takes long."""
+    patience = min(MOST_SECONDS, most_seconds)
     explainer = Explainer(bounds, selected.model, background)
-    found = explained(explainer, selected.model, finish.held_out)
+    found = explained(explainer, selected.model, finish.held_out, seconds=patience)
     fit_seconds = selected.result.fit_seconds
     seconds = fit_seconds * len(folds)
     stable = None
     if seconds <= MOST_REFIT_SECONDS and time.monotonic() + seconds < finish.ends:
         algorithm = selected.result.searched.algorithm
-        fit = FoldFit(finish, algorithm, selected.best.params, background, bounds, MOST_SECONDS / len(folds))
+        fit = FoldFit(finish, algorithm, selected.best.params, background, bounds, patience / len(folds))
         sizes = pool.run(fit, [fold.test_rows for fold in folds], [fit_seconds + 1.0] * len(folds))
         stable = stability(sizes, found.names)
     leading = [found.names[place] for place in np.argsort(-found.mean_sizes, kind="stable")]

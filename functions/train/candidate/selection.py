@@ -21,6 +21,7 @@ from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUME
 from functions.train.graph.direction import require_directions
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.graph.graph import NotExportable
+from functions.train.search.blend import MEMBERS
 from functions.train.search.moments import arriving, leaving
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.space import Params
@@ -72,7 +73,7 @@ def counted(weights: Vector | None, places: NDArray[np.intp] | NDArray[np.bool_]
 @dataclass(frozen=True)
 class Result:
     """An algorithm after the search. `graph`, and `pipeline`, pickled, are there where it was exported and proved; else
-    `error` says why not."""
+    `error` says why not. `proof_seconds`: what export, proof and scores took."""
 
     searched: Searched
     best: Candidate | None
@@ -82,6 +83,7 @@ class Result:
     fit_seconds: float
     parity: float | None
     error: str | None
+    proof_seconds: float = 0.0
 
     @property
     def name(self) -> str:
@@ -230,9 +232,10 @@ class Finish:
         model.fit(encoder.fit_transform(features, target, weights), target, weights)
         return Pipeline([("preprocess", encoder), ("model", model)])
 
-    def in_time(self, searched: Searched) -> Result:
-        """The algorithm finished, unless that would end too late."""
-        if searched.best is not None and time.monotonic() + FINISH_FITS * searched.best.refit_seconds > self.ends:
+    def in_time(self, searched: Searched, spared: float = 0.0) -> Result:
+        """The algorithm finished, unless that would end later than `spared` seconds before the end."""
+        expected = FINISH_FITS * searched.best.refit_seconds if searched.best else 0.0
+        if searched.best is not None and time.monotonic() + expected > self.ends - spared:
             return Result(searched, searched.best, None, None, None, 0.0, None, NO_TIME)
         return self(searched)
 
@@ -248,7 +251,11 @@ class Finish:
                 pipeline = self.fitted(searched.algorithm, best.params)
         except Exception as error:  # noqa: BLE001 (an estimator may raise anything; the report shows it)
             return _failed(searched, f"refitting failed: {type(error).__name__}: {error}")
-        seconds = time.perf_counter() - began
+        return self.proved(searched, pipeline, time.perf_counter() - began)
+
+    def proved(self, searched: Searched, pipeline: Pipeline, fit_seconds: float) -> Result:
+        """The fitted pipeline of the best setting exported, proved and scored."""
+        began = time.perf_counter()
         graph, parity, reason = None, None, None
         if searched.algorithm.selectable:
             try:
@@ -263,16 +270,21 @@ class Finish:
         predicted = model.predict(columns_of(rows)) if graph else np.ravel(pipeline.predict(rows))
         scores = score(self.held_out.target, predicted, self.held_out.weights)
         kept = pickle.dumps(pipeline) if graph else None
-        return Result(searched, best, kept, graph, scores, seconds, parity, reason)
+        proof_seconds = time.perf_counter() - began
+        return Result(searched, searched.best, kept, graph, scores, fit_seconds, parity, reason, proof_seconds)
 
 
 def finish_all(searched: Sequence[Searched], finish: Finish, pool: Pool | None = None) -> tuple[Result, ...]:
     """Every algorithm finished, in their order. As long as one can be published, none is begun that would end too late.
 
-    The best go first: what there is no time for is what would not have won.
+    The best go first: what there is no time for is what would not have won. Those that no blend is made of leave it its
+    time.
     """
     ranked = sorted(searched, key=_rank)
-    tasks = [partial(finish, ranked[0]), *(partial(finish.in_time, other) for other in ranked[1:])]
+    blended = sum(entry.best.refit_seconds for entry in ranked[:MEMBERS] if entry.best)
+    spared = [0.0] * MEMBERS + [blended] * len(ranked)
+    later = [partial(finish.in_time, entry, left) for entry, left in zip(ranked[1:], spared[1:], strict=False)]
+    tasks = [partial(finish, ranked[0]), *later]
     costs = [FINISH_FITS * entry.best.refit_seconds if entry.best else 0.0 for entry in ranked]
     found = (pool or Pool(Workers(backend=HERE))).run(call, tasks, costs)
     for place, result in enumerate(found):

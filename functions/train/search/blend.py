@@ -41,6 +41,13 @@ class Blend(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ]
         return self
 
+    @classmethod
+    def of_fitted(cls, members: Mapping[str, StandardisedTarget], weights: Mapping[str, float]) -> "Blend":
+        """A fitted blend of `members` that are fitted already, on the same rows and matrix, by name."""
+        blend = cls(members).set_params(**weights)
+        blend.fitted_ = [(weight, members[name]) for name, weight in (blend.weights or {}).items()]
+        return blend
+
     def predict(self, rows: Any) -> Matrix:
         """Predict `rows` (n, w)."""
         found: Matrix = np.sum([weight * member.predict(rows) for weight, member in self.fitted_], axis=0)

@@ -38,9 +38,10 @@ def draws(zoo: Sequence[Algorithm], iterations: int, seed: int) -> list[list[Par
 
 
 def refinement(algorithm: Algorithm, best: Params, tried: Sequence[Params]) -> tuple[list[Params], int]:
-    """The candidates around the best that were not `tried`, and how many were left out of a grid that is too large."""
+    """The candidates around the best that were not `tried`, those that differ least from it first, and how many were
+    left out of a grid that is too large."""
     whole = list(ParameterGrid(grid_around(algorithm.space, best)))
-    grid = [params for params in whole if params not in tried]
+    grid = sorted((one for one in whole if one not in tried), key=lambda one: _moved(algorithm, best, one))
     if len(shared_fits(algorithm, whole)) <= MAX_GRID_FITS:
         return grid, 0
     near = [params for params in grid if _moved(algorithm, best, params) <= 2]

@@ -1,8 +1,8 @@
 """Orders the fits of a stage, and decides which of them there is time for, and which are ended.
 
 One fit of every algorithm is measured first, to estimate the rest. Where all of it fits into the time left, the longest
-fits begin first, so that all processes end together; in a hurry every algorithm gets as much time, its cheapest trials
-first, and what will not be through with all of its folds is not begun.
+fits begin first, so that all processes end together; in a hurry every algorithm gets as much time, its trials in the
+order in which they were chosen, and what will not be through with all of its folds is not begun.
 """
 
 import math
@@ -217,10 +217,13 @@ def pilots(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def in_turn(trials: Sequence[Trial], costs: dict[Trial, float]) -> list[Trial]:
-    """The trials in an order in which every algorithm has had about as much time at any moment, its cheapest first."""
+    """The trials in an order in which every algorithm has had about as much time at any moment, its own in their order.
+
+    Its cheapest ones first would be its weakest ones: few trees, and shallow ones.
+    """
     spent: dict[str, float] = {}
     turns: dict[Trial, float] = {}
-    for trial in sorted(trials, key=lambda trial: costs[trial]):
+    for trial in trials:
         name = trial.algorithm.name
         turns[trial] = spent[name] = spent.get(name, 0.0) + costs[trial]
     return sorted(trials, key=lambda trial: turns[trial])

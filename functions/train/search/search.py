@@ -42,9 +42,10 @@ STAYING = 0.3
 """Of the work that waits behind a stage about so much is done: by then others are far behind."""
 LONGEST = 1e9
 """Seconds of what cannot be expected to end."""
-LEARNING_RATE = "learning_rate"
 LOOKS = (5, 10)
 """After so many draws of everybody it is asked who can still win, and once more before the grid."""
+LOOKS_IN_A_HURRY = (1, *LOOKS)
+"""Where folds were skipped, a first draw of everybody is nearly all that there is time for."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def search(zoo: Sequence[Algorithm], folds: Sequence[Fold], plan: SearchPlan) ->
         return race.searched
     race.open()
     race.hasten()
-    for count in (*LOOKS, plan.tuning.random_iterations):
+    for count in (*race.looks, plan.tuning.random_iterations):
         race.draw(count)
         race.drop()
     race.refine()
@@ -117,19 +118,26 @@ class Race:
         self._end("opening", trials, self._random_deadline)
 
     def hasten(self) -> None:
-        """Where time is so short that folds were skipped, try the leaders with a higher learning rate before anything
-        is drawn: of a large table there is no time for more trees, and few of them learn too little at a low one."""
-        if not any(entry.skipped for entry in self.searched):
+        """Where time is so short that folds were skipped, try what is likely to be better than the openings before
+        anything is drawn: there is no time for many draws."""
+        if not self._in_a_hurry:
             return
         counts = {}
         for entry in self.searched:
-            rates = entry.algorithm.space.get(LEARNING_RATE)
-            if rates is None or not entry.best or not entry.algorithm.opens:
-                continue
-            faster = {**entry.best.params, LEARNING_RATE: rates.around(entry.best.params[LEARNING_RATE])[-1]}
-            others = [params for params in self._waiting[_name(entry)] if params != faster]
-            self._waiting[_name(entry)], counts[_name(entry)] = [faster, *others], 1
+            if entry.best and entry.algorithm.likely:
+                likely = [{**entry.best.params, **change} for change in entry.algorithm.likely]
+                others = [params for params in self._waiting[_name(entry)] if params not in likely]
+                self._waiting[_name(entry)], counts[_name(entry)] = [*likely, *others], len(likely)
         self._run("random", counts, self._plan.deadline)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many draws of everybody it is asked who can still win."""
+        return LOOKS_IN_A_HURRY if self._in_a_hurry else LOOKS
+
+    @property
+    def _in_a_hurry(self) -> bool:
+        return any(entry.skipped for entry in self.searched)
 
     def draw(self, count: int) -> None:
         """Try draws until every algorithm that is still in the race has had `count`."""
@@ -141,7 +149,7 @@ class Race:
         perfect = 1.0 if self._plan.tuning.scoring == R2.name else 0.0
         behind = {} if self._plan.full else far_behind(self.searched, perfect)
         for entry in self.searched:
-            enough = len(entry.candidates) >= LOOKS[0] and entry.algorithm.space
+            enough = len(entry.candidates) >= self.looks[0] and entry.algorithm.space
             if enough and entry.behind is None and _name(entry) in behind:
                 entry.behind = (behind[_name(entry)], len(entry.candidates))
 

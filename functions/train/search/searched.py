@@ -18,6 +18,9 @@ SURE = 2.0
 """Standard errors of the difference over the folds by which an algorithm must be behind."""
 REACH_SHARE = 0.02
 """What more candidates may still gain: this share of what the leader leaves unexplained, or of its error …"""
+REACH_OF_FEW = 0.1
+"""… more, where there are too few to show how much the settings matter …"""
+FEW = 3
 REACH_OF_DRAWS = 0.5
 """… and half of the distance between the best and the third best draw, which shows how much the settings matter."""
 LINEAR_SECONDS = 3.0
@@ -145,7 +148,8 @@ def far_behind(searched: Sequence[Searched], perfect: float) -> dict[str, float]
             continue
         gaps = np.subtract(leader.scores, entry.best.scores)
         error = float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
-        reach = REACH_SHARE * (perfect - leader.mean) + REACH_OF_DRAWS * _spread(entry)
+        share = REACH_SHARE if len(entry.candidates) >= FEW else REACH_OF_FEW
+        reach = share * (perfect - leader.mean) + REACH_OF_DRAWS * _spread(entry)
         if np.mean(gaps) > SURE * error + reach:
             found[entry.algorithm.name] = float(np.mean(gaps))
     return found

@@ -1,6 +1,8 @@
 """A blend is one more row of the leaderboard, one graph, and chosen only where its gain is sure."""
 
 import io
+import pickle
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,14 +12,15 @@ from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
 from functions.train.candidate.blending import sure_gain, weights
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.candidate.selection import Finish, Rows, describe_features
 from functions.train.candidate.trained import Trained
 from functions.train.data.preprocessing import preprocessing
 from functions.train.graph.export import export, require_parity
 from functions.train.inputs import RunInputs
 from functions.train.search.blend import BLEND, Blend
+from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
-from functions.train.search.zoo import MODEL_ZOO, chosen
+from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
 from shared.dataset import AlgorithmsSpec, parse_spec
@@ -54,6 +57,29 @@ def test_a_blend_that_is_surely_better_is_chosen_and_served_by_one_graph() -> No
     assert run.selected.result.parity is not None
     nodes = [node.op_type for node in onnx.load_from_string(run.files[layout.MODEL]).graph.node]
     assert nodes.count("IsNaN") == 1  # one encoding for all members
+
+
+def test_a_blend_is_made_of_its_members_as_they_were_proved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To fit them again would take as long as all of them together took."""
+    whole, fit = [], Finish.fitted
+
+    def counted(finish: Finish, algorithm: Algorithm, params: Params, *kept: Any) -> Pipeline:
+        whole.extend([] if kept else [algorithm.name])  # fits without a fold show how stable the explanations are
+        return fit(finish, algorithm, params, *kept)
+
+    monkeypatch.setattr(Finish, "fitted", counted)
+    run = trained(step=1.5)
+    assert run.selected.result.name == BLEND
+    assert sorted(whole) == ["DecisionTree", "Dummy", "LinearRegression"]
+    rows = pd.DataFrame(np.random.default_rng(1).normal(size=(50, 3)), columns=list("abc"))
+    pipelines = {
+        result.name: pickle.loads(result.pipeline)  # noqa: S301 (made above)
+        for result in run.results
+        if result.pipeline
+    }
+    shares = run.manifest.model.params
+    expected = sum(float(str(share)) * pipelines[name].predict(rows) for name, share in shares.items())
+    assert pipelines[BLEND].predict(rows) == pytest.approx(expected, abs=1e-3)
 
 
 def test_a_blend_without_a_sure_gain_is_reported_and_not_chosen() -> None:

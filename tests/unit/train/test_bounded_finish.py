@@ -4,6 +4,7 @@ import io
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from functions.train import pipeline, stages
 from functions.train.candidate import diagnosis
 from functions.train.candidate.blending import Blending
 from functions.train.candidate.diagnosis import Served, diagnose, importance
-from functions.train.candidate.selection import Finish, Result, Rows, describe_features
+from functions.train.candidate.selection import NO_TIME, Finish, Result, Rows, describe_features, finish_all
 from functions.train.graph.export import columns_of, proof_rows, require_parity
 from functions.train.inputs import RunInputs
+from functions.train.search.blend import MEMBERS
 from functions.train.search.search import SearchPlan, out_of_fold, search
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.space import Choices
@@ -96,11 +98,14 @@ def test_many_features_are_shuffled_fewer_times_and_that_is_said(width: int, shu
     assert {entry["mean"] for entry in found[1:]} == {0.0}  # every column is put back
 
 
-def test_a_slow_graph_is_asked_for_as_long_as_there_is_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diagnosis, "MOST_SECONDS", 0.05)
+@pytest.mark.parametrize(("of_any_budget", "of_this_one"), [(0.05, math.inf), (60.0, 0.05)])
+def test_a_slow_graph_is_asked_for_as_long_as_there_is_time(
+    of_any_budget: float, of_this_one: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "MOST_SECONDS", of_any_budget)
     rows, features = wide(30, 20)
-    model = Asked([feature.name for feature in features], pause=0.02)
-    found = importance(model, features, columns_of(rows.features), rows.target, 0)  # type: ignore[arg-type]
+    model: Any = Asked([feature.name for feature in features], pause=0.02)
+    found = importance(model, features, columns_of(rows.features), rows.target, 0, most_seconds=of_this_one)
     assert 1 <= len(found) <= 3
     assert {entry["shuffles"] for entry in found} == {1}
 
@@ -164,8 +169,20 @@ def test_what_the_search_predicted_out_of_fold_is_not_fitted_again() -> None:
     assert np.array_equal(found, out_of_fold(counted, best.params, folds(), plan))
 
 
+def test_those_that_no_blend_is_made_of_leave_it_its_time() -> None:
+    rows, features = wide(60, 2)
+    columns = tuple(Column(feature.name, "numeric", False) for feature in features)
+    finish = Finish(columns, features, rows, rows, 0, ends=time.monotonic() + 50.0)
+    ranked = [
+        Searched(replace(MODEL_ZOO[1], name=f"{place}"), [Candidate("random", {}, (score,) * 5, (score,) * 5, 44.0)])
+        for place, score in enumerate(np.linspace(0.9, 0.3, MEMBERS + 2))
+    ]  # a refit of 11 s each is expected, of which five would take 55 s
+    left_out = [result.name for result in finish_all(ranked, finish) if result.error == NO_TIME]
+    assert left_out == ["5", "6"]
+
+
 @pytest.mark.parametrize(
-    ("budget", "ends"), [(8.0, (4.8, 6.4)), (60.0, (36.0, 48.0)), (120.0, (94.0, 108.0)), (1500.0, (1200.0, 1425.0))]
+    ("budget", "ends"), [(8.0, (5.2, 6.8)), (60.0, (39.0, 51.0)), (120.0, (96.0, 111.0)), (1500.0, (1200.0, 1425.0))]
 )
 def test_a_short_budget_leaves_time_for_the_report(budget: float, ends: tuple[float, float]) -> None:
     assert stages.ends_after(budget) == pytest.approx(ends)

@@ -18,9 +18,10 @@ from functions.train import pipeline
 from functions.train.data.categories import TARGET_MEANS
 from functions.train.inputs import RunInputs
 from functions.train.search import schedule
+from functions.train.search.candidates import refinement
 from functions.train.search.fits import Measured, Task, load
 from functions.train.search.folds import Fold, Means
-from functions.train.search.schedule import Pace, Trial, admitted, run_first_folds, run_pilots
+from functions.train.search.schedule import Pace, Trial, admitted, in_turn, run_first_folds, run_pilots
 from functions.train.search.search import Race, SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
@@ -86,7 +87,7 @@ def test_every_opening_is_a_setting_of_its_space() -> None:
 
 
 @pytest.mark.parametrize("skipped", [0, 2])
-def test_where_folds_were_skipped_the_leaders_are_tried_at_a_higher_learning_rate_first(skipped: int) -> None:
+def test_where_folds_were_skipped_likely_settings_are_tried_before_anything_is_drawn(skipped: int) -> None:
     few = [
         replace(entry, opening={**entry.opening, "n_estimators": 5})
         for entry in MODEL_ZOO
@@ -97,11 +98,22 @@ def test_where_folds_were_skipped_the_leaders_are_tried_at_a_higher_learning_rat
         searched.candidates = [Candidate("random", dict(searched.algorithm.opening), (0.1,) * 5, (0.1,) * 5, 1.0)]
         searched.skipped = skipped
     race.hasten()
-    rates = {
-        searched.algorithm.name: [candidate.params["learning_rate"] for candidate in searched.candidates]
+    tried = {
+        searched.algorithm.name: [
+            (candidate.params["max_depth"], candidate.params["learning_rate"]) for candidate in searched.candidates
+        ]
         for searched in race.searched
     }
-    assert rates == {"GradientBoosting": [0.1], "XGBoost": [0.05, 0.1] if skipped else [0.05]}  # the latter opens
+    more = [(7, 0.05), (5, 0.1)] if skipped else []
+    assert tried == {"GradientBoosting": [(3, 0.1)], "XGBoost": [(5, 0.05), *more]}  # the latter has likely settings
+
+
+def test_likely_settings_are_of_the_space_and_differ_from_the_opening() -> None:
+    likely = [(entry, change) for entry in MODEL_ZOO for change in entry.likely]
+    assert likely
+    for entry, change in likely:
+        assert {**entry.opening, **change} != entry.opening
+        assert all(value in entry.space[name].options for name, value in change.items())
 
 
 def doing(name: str, act: Callable[[], object], **options: Any) -> Algorithm:
@@ -159,6 +171,25 @@ def test_only_those_that_surely_cannot_win_are_far_behind() -> None:
     assert found["behind"] == pytest.approx(0.2, abs=0.01)
 
 
+def test_one_draw_shows_less_than_three_so_that_it_must_be_farther_behind() -> None:
+    leader = entry("leader", (0.80, 0.82), (0.80, 0.82), (0.80, 0.82))
+    near, far = (0.79, 0.81), (0.77, 0.79)  # of the 0.19 that the leader leaves unexplained, 5 and 16 %
+    found = far_behind([leader, entry("one", near), entry("three", near, near, near), entry("far", far)], perfect=1.0)
+    assert set(found) == {"three", "far"}
+
+
+def test_in_a_hurry_it_is_asked_after_the_first_draw_who_can_still_win() -> None:
+    alphas = {"alpha": Choices((1.0, 10.0**9))}
+    hopeless = Algorithm("Hopeless", lambda _: DummyRegressor(), {"strategy": Choices(("mean", "median"))})
+    good = Algorithm("Good", lambda _: Ridge(), alphas, opens=True)
+    race = Race((good, hopeless), folds(), SearchPlan(TuningSpec(random_iterations=2), SEED))
+    for skipped in (0, 2):
+        race.searched[0].skipped = skipped
+        race.draw(race.looks[0])
+        race.drop()
+        assert (race.searched[1].behind is not None) == bool(skipped)
+
+
 def racing(full: bool) -> tuple[Searched, Searched]:
     alphas = Choices(tuple(float(alpha) for alpha in range(1, 21)), refined=True)
     hopeless = Algorithm("Hopeless", lambda _: Ridge(), {"alpha": Choices(tuple(10.0**9 + i for i in range(20)))})
@@ -197,6 +228,21 @@ def test_in_a_hurry_nothing_is_begun_that_will_not_be_through() -> None:
     trials = [Trial(algorithm, (number,), ()) for number in range(4)]
     costs = dict(zip(trials, (2.0, 5.0, 2.0, 2.0), strict=True))
     assert admitted(trials, costs, 6.5) == [trials[0], trials[2], trials[3]]
+
+
+def test_in_a_hurry_the_trials_of_an_algorithm_come_as_they_were_chosen() -> None:
+    trials = [Trial(Algorithm("A", lambda _: DummyRegressor()), (number,), ()) for number in range(3)]
+    assert in_turn(trials, dict(zip(trials, (5.0, 1.0, 2.0), strict=True))) == trials  # the cheap are the weak ones
+
+
+def test_the_grid_tries_those_first_that_differ_least_from_the_best() -> None:
+    boosting = next(entry for entry in MODEL_ZOO if entry.name == "XGBoost")
+    grid, _ = refinement(boosting, dict(boosting.opening), [])
+    moved = [
+        sum(boosting.opening[name] != value for name, value in one.items() if name != boosting.rounds) for one in grid
+    ]
+    assert moved == sorted(moved)
+    assert {0, 1, 2} == set(moved)
 
 
 def test_a_readable_table_never_ends_without_a_model_however_short_the_time_is() -> None:
