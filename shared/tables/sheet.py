@@ -57,6 +57,7 @@ def _read_csv(data: bytes, spec: DatasetSpec, warnings: list[str]) -> Sheet:
     if len(sound) * 2 < len(rows):
         raise InvalidDataset(problems)  # the header is what is wrong
     cells = [[row[position] or None for row, _ in sound] for position in range(len(names))]
+    warnings += _told_of_line_ends(names, sound)
     sheet = _named(names, cells, [line for _, line in sound], warnings)
     return replace(sheet, problems=tuple(problems))
 
@@ -137,11 +138,55 @@ def _parsed(text: str) -> tuple[list[str], list[list[str]], list[int]]:
 
 def _swallowed(row: Sequence[str], first: int, last: int) -> list[str]:
     """The problem of a row whose quoted cell holds lines that would be rows themselves: a quote left open."""
-    inner = [line for cell in row for line in cell.splitlines()[1:-1]]
-    whole = sum(line.count(",") == len(row) - 1 for line in inner)
-    if len(row) < 3 or not whole:
+    if first == last:
         return []
-    return [f"a quote opened in line {first} is closed in line {last}, and {whole} row(s) between them are in one cell"]
+    inner = [line for cell in row for line in cell.splitlines()[1:-1]]
+    whole = sum(_is_row(line.split(","), row) for line in inner)
+    if whole:
+        between = f"{whole} row(s) between them are in one cell"
+    elif any(_are_two_rows(row, place) for place in range(len(row))):
+        between = "both lines are rows of their own"
+    else:
+        return []
+    return [f"a quote opened in line {first} is closed in line {last}, and {between}"]
+
+
+def _is_row(cells: Sequence[str], row: Sequence[str]) -> bool:
+    """Whether a line in a cell of `row` has a row's number of cells; of two, which a sentence may have, its numbers."""
+    return len(cells) == len(row) and (len(row) > 2 or _numbers_where(row, cells, -1))
+
+
+def _are_two_rows(row: Sequence[str], place: int) -> bool:
+    """Whether the cell at `place` is the end of one row and the beginning of another, each with its numbers."""
+    parts = row[place].splitlines()
+    if len(parts) != 2:
+        return False
+    halves = [*row[:place], *parts[0].split(",")], [*parts[1].split(","), *row[place + 1 :]]
+    return all(len(half) == len(row) and _numbers_where(row, half, place) for half in halves)
+
+
+def _numbers_where(row: Sequence[str], cells: Sequence[str], besides: int) -> bool:
+    """Whether `row` has numbers, and `cells` have some in the same places; the place `besides` is not looked at."""
+    places = [place for place, cell in enumerate(row) if place != besides and number_in(cell) is not None]
+    return bool(places) and all(number_in(cells[place]) is not None for place in places)
+
+
+def _told_of_line_ends(names: Sequence[str], rows: Sequence[tuple[list[str], int]]) -> list[str]:
+    """A sentence for each column with cells of several lines, which a quote left open makes as well; a row comes with
+    the line on which it ends."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    before = 1
+    for row, last in rows:
+        before, first = last, before + 1
+        if last > first:  # or an empty line is between them
+            for name, cell in zip(names, row, strict=True):
+                if (height := len(cell.splitlines())) > 1:
+                    found.setdefault(name, []).append((last, height))
+    return [
+        f"column {name!r} has {len(cells)} cell(s) of several lines, up to {max(height for _, height in cells)}, "
+        f"which end in {in_lines([last for last, _ in cells])}; if that is not meant, a quote is left open"
+        for name, cells in found.items()
+    ]
 
 
 def _headers(header: Sequence[str], spec: DatasetSpec) -> list[str]:
