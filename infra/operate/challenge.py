@@ -22,7 +22,11 @@ def terms(options: argparse.Namespace) -> dict[str, str]:
     if options.stop:
         return {"mode": "stop"}
     given = {name: getattr(options, name) for name in TERMS}
-    return {name: str(value) for name, value in given.items() if value is not None}
+    return {
+        name: f"{value:g}" if isinstance(value, float) else str(value)
+        for name, value in given.items()
+        if value is not None
+    }
 
 
 def begun_or_stopped(store: Store, generation: int, say: Say, seconds: float) -> Challenge:

@@ -51,6 +51,9 @@ def compare(first: Side, second: Side, holdout: Holdout | None) -> Iterator[str]
     if holdout is None:
         yield from ("", "Scores: no rows held out are left of either run (they are kept for 90 days)")
         return
+    if first.manifest.target != second.manifest.target:
+        yield from ("", f"Scores: one predicts {first.manifest.target}, the other {second.manifest.target}")
+        return
     missing = [f.name for side in (first, second) for f in _unreadable(side.manifest, holdout)]
     if missing:
         yield from ("", f"Scores: the rows held out do not have {', '.join(dict.fromkeys(missing))}")
@@ -112,6 +115,7 @@ def _made_of(manifest: Manifest) -> dict[str, str]:
     spec: Mapping[str, Any] = made.spec if made else {}
     return {
         "table": data.name,
+        "target": manifest.target,
         "data": data.uri,
         "sha256": data.sha256[:12],
         "rows": f"{data.rows:,}",

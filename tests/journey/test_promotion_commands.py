@@ -229,7 +229,7 @@ def test_a_challenge_is_asked_for_refused_begun_and_stopped_by_gsutil(deployment
     done = run(deployment, "challenge", "--mode", "canary", "--percent", "10", BY="Ada", WHY="newer data, für Ben")
     assert done.returncode == 0, done
     command, *_, told, until = done.stdout.splitlines()
-    assert command.startswith("gsutil -h x-goog-meta-mode:canary -h x-goog-meta-percent:10")
+    assert command.startswith("gsutil -h x-goog-meta-mode:canary -h x-goog-meta-percent:10 -h ")
     assert command.endswith(f"gs://{BUCKET}/staging/current.json gs://{BUCKET}/promote/production.challenger.json")
     assert told.startswith(f"{run_id(3)} beside {run_id(2)}, answers 10 % of the requests, since 20")
     assert told.endswith(", asked by Ada: newer data, für Ben")

@@ -65,6 +65,14 @@ def test_runs_with_other_features_are_scored_on_rows_that_carry_both() -> None:
     assert "Scores: the rows held out do not have age" in lines(first, second, holdout)
 
 
+def test_runs_of_other_targets_are_not_scored_on_one_of_them() -> None:
+    (first, holdout), (second, _) = side(1), side(2)
+    other = Side(msgspec.structs.replace(second.manifest, target="grade"), second.graph)
+    found = lines(first, other, holdout)
+    assert found[-1] == f"Scores: one predicts {first.manifest.target}, the other grade"
+    assert any(line.startswith("* target") and line.endswith("grade") for line in found)
+
+
 def test_what_differs_is_marked_and_what_does_not_stands_once() -> None:
     (first, holdout), (second, _) = side(1), side(2)
     model = msgspec.structs.replace(second.manifest.model, algorithm="Lasso", params={"alpha": 2.0})
