@@ -21,6 +21,7 @@ import requests
 
 from shared import layout
 from shared.store import CloudStore
+from tests.bench.memory_room import descendants
 from tests.local_storage import LocalStorage, running_storage
 from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote, served_model, write_pointer
 
@@ -226,6 +227,28 @@ def test_the_pointer_of_a_stage_is_the_only_thing_that_decides(store: CloudStore
         assert function.predict().json()["model"]["run_id"] == FIRST
 
 
+def listening(pid: int) -> list[str]:
+    """Where a process and those that it has started listen: addresses of IPv4 and IPv6, and paths of Unix sockets."""
+    held: set[str] = set()
+    for one in [pid, *descendants(pid)]:
+        for descriptor in Path(f"/proc/{one}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it is closed again
+                held.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found: set[str] = set()
+    for family, order in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{family}").read_text(encoding="ascii").splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in held:
+                address, port = fields[1].split(":")
+                words = [bytes.fromhex(address[place : place + 8])[::-1] for place in range(0, len(address), 8)]
+                found.add(f"{socket.inet_ntop(order, b''.join(words))}:{int(port, 16)}")
+    for line in Path("/proc/net/unix").read_text(encoding="utf-8").splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "00010000" and fields[6] in held:
+            found.add(fields[-1])
+    return sorted(found)
+
+
 def test_it_needs_neither_privileges_nor_a_folder_that_it_may_write_to(store: CloudStore, tmp_path: Path) -> None:
     """The working folder, the home and the folder of temporary files are all closed to whoever runs it."""
     promote(store)
@@ -238,6 +261,7 @@ def test_it_needs_neither_privileges_nor_a_folder_that_it_may_write_to(store: Cl
         assert function.get("/").status_code == 200
         large = httpx.post(f"{function.url}/predict_batch", json=[dict(ROW)] * 5000, timeout=PATIENCE)
         assert len(large.json()["predictions"]) == 5000
+        assert listening(function.process.pid) == [function.url.removeprefix("http://")], "nothing else may be reached"
         status = Path(f"/proc/{function.process.pid}/status").read_text(encoding="ascii")
         lines = function.log.read_text(encoding="utf-8").splitlines()
         ours = [json.loads(line)["message"] for line in lines if line.startswith("{")]
