@@ -69,7 +69,8 @@ def predict(seconds: float, seed: int) -> Findings:
 
 
 def _alone(url: str, room: Room, found: Findings) -> None:
-    with httpx.Client(base_url=url, timeout=60) as client:
+    # Making a body may take longer than a connection may be idle.
+    with httpx.Client(base_url=url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)) as client:
         for _ in range(50):
             client.post("/predict", content=GOOD, headers={"Content-Type": JSON}).raise_for_status()
         for name, kind, body in bad_bodies():

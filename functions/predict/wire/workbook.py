@@ -16,6 +16,9 @@ MOST_LOOKED_AT = 2 * MOST_UNPACKED
 
 BYTES_OF_A_CELL = 64
 
+MOST_CHARACTERS = 2**17
+"""Of one cell, as in a CSV; a spreadsheet program has 32,767. What compares names would take twenty times as much."""
+
 
 def parse_workbook(body: bytes, max_rows: int, max_cells: int = MOST_CELLS) -> SentTable:
     """The table in `body`. Raises Refusal: 400 for what is no such file, 413 for one that is too large."""
@@ -64,4 +67,7 @@ def _text(cell: object) -> str:
         return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else repr(cell)
     if isinstance(cell, datetime.date | datetime.time):
         return cell.isoformat()
-    return str(cell)
+    text = str(cell)
+    if len(text) > MOST_CHARACTERS:
+        raise too_large()
+    return text

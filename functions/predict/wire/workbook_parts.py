@@ -130,8 +130,10 @@ def _unpacked_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: 
             looked_at = np.frombuffer(kept + piece, dtype=np.uint8)
             cells += len(_begun(looked_at[max(len(kept) - 2, 0) :], b"c"))
             texts += len(_begun(looked_at, b"si"))
-            tags += piece.count(b"<")
-            if cells > max_cells or tags > max_tags:
+            begun = piece.count(b"<")
+            tags += begun
+            endless = not begun and len(piece) == BLOCK  # a text, a comment or a tag that no program writes
+            if cells > max_cells or tags > max_tags or endless:
                 raise too_large()
             pieces.append(piece)
             kept = piece[-3:]
