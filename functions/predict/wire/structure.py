@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from shared.serving.csv_table import DELIMITERS
 
 PIECE = 2**18
+"""So much is parsed in one go."""
+
+WINDOW = 2**16
+"""So much is counted at once: arrays of a megabyte would be fetched from the system anew each time, as the image tells
+the allocator, which takes five times as long as to count them."""
+
 Text = NDArray[np.uint8]
 
 
@@ -101,8 +107,9 @@ def cells(data: bytes) -> int:
 def _outside_strings(data: bytes, *, escapes: bool = True) -> Iterator[tuple[int, NDArray[np.bool_], Text]]:
     """Each piece by its place, which of its bytes are outside of strings, and those."""
     within = start = 0
+    window = min(PIECE, WINDOW)
     while start < len(data):
-        end = min(start + PIECE, len(data))
+        end = min(start + window, len(data))
         piece = data[start:end]
         if escapes and b"\\" in piece:
             if end < len(data) and (len(piece) - len(piece.rstrip(b"\\"))) % 2:  # what the last one escapes comes next
