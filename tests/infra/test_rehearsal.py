@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.infra.rehearsal.__main__ import rehearse
+from tests.infra.rehearsal.apart import Apart
 from tests.infra.rehearsal.google import PERSON, PROJECT, Google
 from tests.infra.rehearsal.refusals import Refused
 from tests.infra.rehearsal.terraform import SPREAD_SECONDS, Terraform
@@ -22,6 +23,14 @@ def test_the_whole_life_of_a_deployment() -> None:
         rows = rehearse(Path(folder))
     assert [(title, shown) for title, passed, _, shown in rows if not passed] == []
     assert len(rows) == 12
+
+
+@pytest.mark.timeout(1500)
+def test_production_in_a_project_of_its_own() -> None:
+    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+        rows = rehearse(Path(folder), Apart)
+    assert [(title, shown) for title, passed, _, shown in rows if not passed] == []
+    assert len(rows) == 7
 
 
 def ask(google: Google, verb: str, label: str, path: str, body: object = None, who: str = PERSON, **query: str) -> str:

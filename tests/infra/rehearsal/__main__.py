@@ -5,15 +5,16 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.infra.rehearsal.apart import Apart
 from tests.infra.rehearsal.stages import Rehearsal
 from tests.infra.rehearsal.world import rehearsal
 
 
-def rehearse(folder: Path) -> list[tuple[str, bool, float, str]]:
+def rehearse(folder: Path, kind: type[Rehearsal] = Rehearsal) -> list[tuple[str, bool, float, str]]:
     """Title, whether it passed, seconds and what it showed, by stage; the first that fails is the last."""
     rows: list[tuple[str, bool, float, str]] = []
-    with rehearsal(folder) as world:
-        for title, stage in Rehearsal(world, world.clone("first")).stages():
+    with rehearsal(folder, apart=kind is Apart) as world:
+        for title, stage in kind(world, world.clone("first")).stages():
             started = time.monotonic()
             try:
                 shown, passed = stage(), True
@@ -30,8 +31,11 @@ def rehearse(folder: Path) -> list[tuple[str, bool, float, str]]:
 
 
 def main() -> int:
-    with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
-        return 0 if all(passed for _, passed, _, _ in rehearse(Path(folder))) else 1
+    for kind in (Rehearsal, Apart):
+        with tempfile.TemporaryDirectory(prefix="rehearsal-") as folder:
+            if not all(passed for _, passed, _, _ in rehearse(Path(folder), kind)):
+                return 1
+    return 0
 
 
 if __name__ == "__main__":

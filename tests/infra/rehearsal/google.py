@@ -16,6 +16,8 @@ from tests.infra.rehearsal.services import Services
 
 Json = dict[str, Any]
 PROJECT, NUMBER, REGION = "my-project", "123456789012", "europe-west1"
+LIVE, LIVE_NUMBER = "my-project-live", "210987654321"
+"""Production's project, where it has one of its own."""
 PERSON = "person@example.com"
 """An owner of the project; everybody else may do what the owner's root granted them."""
 ALWAYS_ON = {"cloudresourcemanager", "serviceusage", "storage", "cloudbilling"}
@@ -24,8 +26,13 @@ ALWAYS_ON = {"cloudresourcemanager", "serviceusage", "storage", "cloudbilling"}
 
 @dataclass
 class Google:
-    """All of one project. `held`: what each grant allows, once the owner's root is applied."""
+    """All of one project. `held`: what each grant allows, once the owner's root is applied; `home`: the thing that a
+    grant on this project names; `live`: production's project, where it is another one."""
 
+    project: str = PROJECT
+    number: str = NUMBER
+    home: str = "project"
+    live: "Google | None" = None
     held: Mapping[Grant, set[str]] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     on: set[str] = field(default_factory=set)
@@ -48,24 +55,27 @@ class Google:
     refusals: list[str] = field(default_factory=list)
 
     def require(self, account: str, permission: str, thing: str = "project") -> None:
-        """Raises Refused where the account does not hold the permission on the thing."""
+        """Raises Refused where the account does not hold the permission on the thing, or on this project."""
         if account == PERSON:
             return
+        thing = self.home if thing == "project" else thing
         who = account.partition("@")[0].replace("tabular", "NAME")
         for (name, _, where), permissions in self.held.items():
-            if name == who and where in (thing, "project") and permission in permissions:
+            if name == who and where in (thing, self.home) and permission in permissions:
                 return
         raise Refused(403, "PERMISSION_DENIED", f"Permission '{permission}' denied on {thing} for {account}.")
 
     def answer(self, account: str, label: str, verb: str, path: str, query: Mapping[str, str], body: Any) -> Json:
         """The answer of an API other than Cloud Storage's. Raises Refused."""
+        if self.live is not None and re.search(rf"/(?:projects|namespaces)/(?:{LIVE}|{LIVE_NUMBER})(?:[/:]|$)", path):
+            return self.live.answer(account, label, verb, path, query, body)
         if label == "cloudquotas":  # its description is not among those of google-api-python-client
             return {"quotaInfos": []}
         method = method_of(label, verb, path)
         if method is None:
             raise Refused(404, "NOT_FOUND", f"{label} has no method {verb} {path}")
         if label not in self.on | ALWAYS_ON:
-            raise Refused(403, "PERMISSION_DENIED", f"{label} API has not been used in project {PROJECT} before.")
+            raise Refused(403, "PERMISSION_DENIED", f"{label} API has not been used in project {self.project} before.")
         wrong = list(problems(method, query, body))
         if wrong:
             raise Refused(400, "INVALID_ARGUMENT", "; ".join(wrong))
@@ -112,7 +122,7 @@ def _identity(google: Google, request: Request) -> Json:
     if service not in google.on:
         raise Refused(400, "FAILED_PRECONDITION", f"{service} is not enabled")
     google.agents.add(service)
-    return _done(email=f"service-{NUMBER}@gcp-sa-{service}.iam.gserviceaccount.com", uniqueId="1")
+    return _done(email=f"service-{google.number}@gcp-sa-{service}.iam.gserviceaccount.com", uniqueId="1")
 
 
 def _create_build(google: Google, request: Request) -> Json:
@@ -208,7 +218,8 @@ def _replace_service(google: Google, request: Request) -> Json:
 
 
 def _project(google: Google, request: Request) -> Json:
-    return {"projectId": PROJECT, "projectNumber": NUMBER, "lifecycleState": "ACTIVE", "name": PROJECT}
+    named = {"projectId": google.project, "projectNumber": google.number, "name": google.project}
+    return {**named, "lifecycleState": "ACTIVE"}
 
 
 def _billing(*_: object) -> Json:

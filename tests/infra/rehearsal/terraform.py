@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.infra.accounts import Plan
+from tests.infra.accounts import Grant, Plan
 from tests.infra.iam import NEEDS, held, spelled
-from tests.infra.rehearsal.google import PERSON, PROJECT, REGION, Google
+from tests.infra.rehearsal.google import LIVE, PERSON, PROJECT, REGION, Google
 from tests.infra.rehearsal.refusals import Refused
 
 APIS = {
@@ -53,8 +53,20 @@ class Terraform:
             return "\n".join(sorted(self.states[root]))
         action = {"plan": self._plan, "apply": self._apply, "destroy": self._destroy}.get(verb)
         if action:
+            self._require_place(words)
             action(account, root)
         return f"{verb}: done"
+
+    def _require_place(self, words: list[str]) -> None:
+        """Raises Refused for a plan that would take production down where it is and make it elsewhere."""
+        said = f"-var=production_project={LIVE}" in words
+        if said != (self.google.live is not None) and "plan.tfplan" not in words:
+            raise Refused(409, "CONFLICT", f"production moves from one project to another: {' '.join(words)}")
+
+    def _of(self, values: Mapping[str, Any]) -> Google:
+        """The project that a resource is in."""
+        live = self.google.live
+        return live if live is not None and values.get("project") == LIVE else self.google
 
     def _plan(self, account: str, root: str) -> None:
         for address in self.states[root]:
@@ -77,7 +89,8 @@ class Terraform:
         self.states[root] = kept
         if kept:
             raise Refused(409, "CONFLICT", "the bucket is not empty, and force_destroy is false")
-        self.google.held = {} if root == "owner" else self.google.held
+        if root == "owner":
+            self._hold({})
 
     def _allowed(self, account: str, root: str, address: str, verbs: tuple[str, ...]) -> None:
         """Raises Refused where the account lacks what the kind of resource asks for."""
@@ -86,22 +99,23 @@ class Terraform:
         kind = _kind(address)
         if kind not in NEEDS["terraform"]:
             raise Refused(403, "PERMISSION_DENIED", f"Permission denied: {account} may not read {address}")
+        there = self._of(self.plans[root].get(address, {}))
         for _, _, permission, thing in spelled(address, "delivery", NEEDS["terraform"][kind]):
             if permission.endswith(verbs):
-                self.google.require(account, permission, thing)
+                there.require(account, permission, thing)
 
     def _make(self, address: str, values: Mapping[str, Any]) -> None:
-        google, kind = self.google, _kind(address)
+        google, kind, there = self.google, _kind(address), self._of(values)
         if kind == "google_project_service":
-            google.on.add(values["service"].partition(".")[0])
-        self._require_api(kind, address)
+            there.on.add(values["service"].partition(".")[0])
+        self._require_api(kind, address, there)
         self._require_agent(address)
         if "_iam_member" in kind:
             google.granted_at[address] = google.clock
         if kind == "google_storage_bucket":
             self.make_bucket(values["name"])
         elif kind == "google_cloud_run_v2_service":
-            google.services.create(values["name"], values["template"][0]["containers"][0]["image"])
+            there.services.create(values["name"], values["template"][0]["containers"][0]["image"])
         elif kind == "google_cloud_scheduler_job":
             google.jobs.add(values["name"])
         elif kind == "google_cloudfunctions2_function":
@@ -109,18 +123,26 @@ class Terraform:
         elif "grants_have_spread" in address:
             google.clock += 180  # its provisioner's sleep
         if address.startswith("owner.google_project_iam_member.account"):
-            google.held = held(self.plans["terraform"], self.plans["owner"])
+            self._hold(held(self.plans["terraform"], self.plans["owner"]))
 
-    def _require_api(self, kind: str, address: str) -> None:
+    def _hold(self, grants: Mapping[Grant, set[str]]) -> None:
+        """What is granted, in the eyes of every project."""
+        for project in filter(None, (self.google, self.google.live)):
+            project.held = grants
+
+    def _require_api(self, kind: str, address: str, there: Google) -> None:
         needed = next((api for start, api in APIS.items() if kind.startswith(f"google_{start}")), None)
-        if needed and needed not in self.google.on:
-            raise Refused(403, "PERMISSION_DENIED", f"{address}: {needed} API has not been used in project {PROJECT}")
+        if needed and needed not in there.on:
+            problem = f"{address}: {needed} API has not been used in project {there.project}"
+            raise Refused(403, "PERMISSION_DENIED", problem)
 
     def _require_agent(self, address: str) -> None:
         wanted = {"eventarc_agent": "eventarc", "storage_publishes": "storage", "pubsub_topic_iam_member": "pubsub"}
         for part, agent in wanted.items():
             if part in address and agent not in self.google.agents:
                 raise Refused(400, "INVALID_ARGUMENT", f"{address}: Service account of {agent} does not exist.")
+        if "production_pulls" in address and "run" not in self._of({"project": LIVE}).agents:
+            raise Refused(400, "INVALID_ARGUMENT", f"{address}: Service account of run does not exist.")
 
     def _build_function(self, address: str, values: Mapping[str, Any]) -> None:
         google, name = self.google, values["name"]

@@ -24,7 +24,7 @@ from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
 from tests.infra.fake_cloud import ROOT
 from tests.infra.healthy import broken, healthy_service
-from tests.infra.rehearsal.google import NUMBER, PERSON, PROJECT, REGION, Google
+from tests.infra.rehearsal.google import LIVE, LIVE_NUMBER, NUMBER, PERSON, PROJECT, REGION, Google
 from tests.infra.rehearsal.server import Server, environment, listening, write_programs
 from tests.infra.rehearsal.terraform import Terraform
 from tests.infra.terraform import ON_DATAFLOW, Workspace, owners_plan
@@ -88,7 +88,8 @@ class World:
 
     def serve(self, image: str, kind: str) -> None:
         """Let every revision with this image answer as `kind` of service: healthy or broken."""
-        self.google.urls[image] = self.urls[kind]
+        for project in filter(None, (self.google, self.google.live)):
+            project.urls[image] = self.urls[kind]
 
 
 @dataclass
@@ -200,8 +201,8 @@ def _filled(word: str, values: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def rehearsal(folder: Path) -> Iterator[World]:
-    """The world, until it is left."""
+def rehearsal(folder: Path, apart: bool = False) -> Iterator[World]:
+    """The world, until it is left. `apart`: production is to serve in a project of its own."""
     with ExitStack() as stack:
         storage = stack.enter_context(running_storage())
         (folder / "predict").mkdir()
@@ -211,13 +212,15 @@ def rehearsal(folder: Path) -> Iterator[World]:
         patched.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
         patched.setenv("GOOGLE_CLOUD_PROJECT", "local")
         (folder / "plans").mkdir()
+        place = {"production_project": LIVE} if apart else {}
+        number = {"production_project_number": LIVE_NUMBER} if apart else {}
+        workspace = Workspace(folder / "plans" / "terraform").get()
         plans = {
-            "owner": owners_plan(folder / "plans" / "owner"),
-            "terraform": Workspace(folder / "plans" / "terraform")
-            .get()
-            .plan(notification_email="ml@example.com", **ON_DATAFLOW),
+            "owner": owners_plan(folder / "plans" / "owner", **place),
+            "terraform": workspace.plan(notification_email="ml@example.com", **ON_DATAFLOW, **place, **number),
         }
-        google = Google()
+        live = Google(project=LIVE, number=LIVE_NUMBER, home="production's project") if apart else None
+        google = Google(live=live)
         terraform = Terraform(google, plans, partial(_make_bucket, storage.http_url))
         server = Server(google, terraform, storage.http_url)
         port = stack.enter_context(listening(server))
