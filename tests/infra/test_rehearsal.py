@@ -83,7 +83,8 @@ def test_terraform_meets_what_does_not_exist_yet(address: str, lacks: str) -> No
 
 
 def test_a_function_is_not_built_before_its_grants_have_spread() -> None:
-    function = {"google_cloudfunctions2_function.train": {"name": "tabular-train"}}
+    told = {"name": "tabular-train", "service_config": [{"environment_variables": {}}]}
+    function = {"google_cloudfunctions2_function.train": told}
     google = Google(on={"cloudfunctions"}, granted_at={'owner.x.reads_sources["build"]': 0}, clock=SPREAD_SECONDS - 1)
     terraform = Terraform(google, {"terraform": function}, print)
     with pytest.raises(Refused, match="Build failed"):
