@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.resource_tracker import ensure_running
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -64,7 +65,7 @@ class Processes:
         self._load = load
         self._arrays = SharedArrays()
         self._all = [self._start() for _ in range(count)]
-        for began in [process.submit(int) for process in self._all]:
+        for began in [_spawn(process) for process in self._all]:
             began.result()
         self._idle = list(self._all)
 
@@ -110,7 +111,7 @@ class Processes:
         self._all.remove(process)
         self._all.append(self._start())
         self._idle.append(self._all[-1])
-        self._all[-1].submit(int).result()
+        _spawn(self._all[-1]).result()
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
@@ -154,6 +155,16 @@ class SharedArrays:
         if self._folder is not None:
             self._folder.cleanup()
         self._folder, self._written = None, {}
+
+
+def _spawn(process: ProcessPoolExecutor) -> Future:
+    """Start the process, which inherits that Ctrl-C is blocked: it would print a traceback while it still imports."""
+    ensure_running()  # what the standard library starts first would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return process.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: int, load: Callable[[], object]) -> None:
