@@ -4,14 +4,12 @@ Where every file is answered by the function itself (batch_engine_rows = 0) noth
 knows the template's address, and what it starts next runs this checkout's code.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import builds, bundles, newest, options
+from infra.delivery import builds, bundles, newest
 from infra.delivery.commands import ask, do, find
-from infra.delivery.errors import exit_code
 from shared import terminal
 
 BUNDLE, IMAGE = "flex", "batch-flex"
@@ -51,17 +49,9 @@ def template(image: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = options.parser("dataflow", "Let Dataflow's jobs, where files go to it, run the code of this checkout.")
-    options.add_image(parser)
-    newest.add_trigger(parser)
-    given = parser.parse_args(arguments)
-    return exit_code("dataflow", lambda: _deliver(given))
-
-
-def _deliver(given: argparse.Namespace) -> int:
-    newest.require(given)
-    deliver(given.project, given.region, given.name, given.repository)
-    return 0
+    return newest.deliver(
+        "dataflow", "Let Dataflow's jobs, where files go to it, run the code of this checkout.", deliver, arguments
+    )
 
 
 if __name__ == "__main__":

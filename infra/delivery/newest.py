@@ -6,7 +6,7 @@ again by hand is no newer than its commit's first build.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from infra.delivery import options
@@ -38,6 +38,29 @@ def require(given: argparse.Namespace) -> None:
             f"commit {given.commit} is not main's newest any more: {head} came after it, and its own build delivers."
             " Nothing was changed"
         )
+
+
+def deliver(
+    command: str,
+    description: str,
+    made: Callable[[str, str, str, str], None],
+    arguments: Sequence[str] | None,
+) -> int:
+    """A command that delivers an image of this checkout, unless a newer commit came: its exit status.
+
+    `made` is called with the project, the region, the resources' name and the repository.
+    """
+    parser = options.parser(command, description)
+    options.add_image(parser)
+    add_trigger(parser)
+    given = parser.parse_args(arguments)
+
+    def act() -> int:
+        require(given)
+        made(given.project, given.region, given.name, given.repository)
+        return 0
+
+    return exit_code(command, act)
 
 
 def newest_commit(builds: Sequence[Mapping[str, Any]]) -> str | None:

@@ -3,14 +3,12 @@
 Where training is a function there is no job, and nothing is done: Terraform deploys the function from its bundle.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 
-from infra.delivery import builds, bundles, newest, options
+from infra.delivery import builds, bundles, newest
 from infra.delivery.cloud_run import find_image, tag_image
 from infra.delivery.commands import do, find
-from infra.delivery.errors import exit_code
 from shared import terminal
 
 BUNDLE, IMAGE = "training", "train"
@@ -38,17 +36,9 @@ def deliver(project: str, region: str, name: str, repository: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = options.parser("training", "Move the training job, where there is one, to the code of this checkout.")
-    options.add_image(parser)
-    newest.add_trigger(parser)
-    given = parser.parse_args(arguments)
-    return exit_code("training", lambda: _deliver(given))
-
-
-def _deliver(given: argparse.Namespace) -> int:
-    newest.require(given)
-    deliver(given.project, given.region, given.name, given.repository)
-    return 0
+    return newest.deliver(
+        "training", "Move the training job, where there is one, to the code of this checkout.", deliver, arguments
+    )
 
 
 if __name__ == "__main__":

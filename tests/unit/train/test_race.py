@@ -346,7 +346,7 @@ def test_an_opening_that_is_slow_to_begin_is_paced_by_a_whole_fit() -> None:
     assert trial.measured == {}  # it might take too long
     run_first_folds([trial], pool, Told(), pace, seconds=61.0)  # type: ignore[arg-type]
     assert list(trial.measured) == [0]
-    assert pace.priced(trial.tasks[0]).cost < 4.0
+    assert pace.priced(trial.tasks[0]).cost < 30.0, "the fit that was measured, not the minute that was feared"
 
 
 class Slow(LinearRegression):  # type: ignore[misc]
