@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
+_SQUARED_SAFELY = (1e-140, 1e140)
+"""Between these a number's square is a float, however many are summed up."""
 
 
 def has_r2(target: Vector, weights: Vector | None = None) -> bool:
@@ -34,9 +36,12 @@ def r2(target: Vector, predicted: Vector, weights: Vector | None = None) -> floa
     """R² of `predicted` (n,) for `target` (n,); NaN below two rows or for a constant target."""
     if not has_r2(target, weights):
         return float("nan")
-    counts = 1.0 if weights is None else weights
-    total = float(np.sum(counts * (target - mean(target, weights)) ** 2))
-    return 1.0 - float(np.sum(counts * (target - predicted) ** 2)) / total
+    counts = np.ones(target.shape) if weights is None else weights
+    away, missed = target - mean(target, weights), target - predicted
+    largest = float(np.max(np.abs(away[counts > 0.0])))
+    if not _SQUARED_SAFELY[0] < largest < _SQUARED_SAFELY[1]:  # R² is the same in every unit
+        away, missed = away / largest, missed / largest
+    return 1.0 - float(np.sum(counts * missed**2)) / float(np.sum(counts * away**2))
 
 
 def mae(target: Vector, predicted: Vector, weights: Vector | None = None) -> float:

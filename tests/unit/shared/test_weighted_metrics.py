@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from shared.metrics import R2, SCORINGS, Scoring, has_r2
+from shared.metrics import R2, SCORINGS, Scoring, Vector, has_r2
 
 SCIKIT_LEARNS = {"r2": r2_score, "mae": mean_absolute_error, "rmse": root_mean_squared_error}
 ROWS = st.lists(
@@ -38,6 +38,14 @@ def test_a_whole_weight_counts_as_so_many_rows_and_a_weight_of_one_changes_nothi
         assert scoring.score(target, predicted, weights) == pytest.approx(scoring.score(repeated, guesses, None))
         assert scoring.spread(target, weights) == pytest.approx(scoring.spread(repeated))
     assert scoring.score(target, predicted, np.ones(len(target))) == scoring.score(target, predicted, None)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-170, 1e160, 1e300])
+@pytest.mark.parametrize("weights", [None, np.array([1.0, 2.0, 1.0, 0.0])])
+def test_r2_is_the_same_in_units_whose_squares_no_float_holds(unit: float, weights: Vector | None) -> None:
+    target, predicted = np.array([1.0, 2.0, 4.0, 9.0]), np.array([1.1, 2.0, 3.8, 9.1])
+    expected = R2.score(target, predicted, weights)
+    assert R2.score(target * unit, predicted * unit, weights) == pytest.approx(expected)
 
 
 def test_a_score_of_rows_of_which_none_counts_is_undefined() -> None:
