@@ -33,9 +33,11 @@ def start(machines: Machines, url: str = COMPUTE) -> None:
     quota, an outage), NotPermitted where that is for a permission.
     Source: https://cloud.google.com/compute/docs/reference/rest/v1/instances/insert
     """
-    refused = [_refusal(machines, "scheduler", f"{machines.name}-scheduler", url)]
+    session = _session()
+    refused = [_refusal(session, machines, "scheduler", f"{machines.name}-scheduler", url)]
     refused += [
-        _refusal(machines, "worker", f"{machines.name}-worker-{number:03}", url) for number in range(machines.workers)
+        _refusal(session, machines, "worker", f"{machines.name}-worker-{number:03}", url)
+        for number in range(machines.workers)
     ]
     for error in filter(None, (refused[0], None if None in refused[1:] else refused[1])):
         raise error
@@ -43,18 +45,28 @@ def start(machines: Machines, url: str = COMPUTE) -> None:
         logs.warning(f"{len(lost)} of {machines.workers} workers are not to be had: {lost[0]}", reason="fewer_workers")
 
 
-def _refusal(machines: Machines, kind: str, name: str, url: str) -> TransientError | None:
-    """Why the machine is not to be had; None where it was asked for."""
+def _session() -> Any:
+    """One for all machines: each session would ask for a token of its own. Raises TransientError."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession
+
+    try:
+        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute"])
+    except GoogleAuthError as error:
+        raise TransientError(f"no machine: {type(error).__name__}: {error}") from error
+    return AuthorizedSession(credentials)
+
+
+def _refusal(session: Any, machines: Machines, kind: str, name: str, url: str) -> TransientError | None:
+    """Why the machine is not to be had; None where it was asked for."""
+    from google.auth.exceptions import GoogleAuthError
     from requests import RequestException
 
     place = f"{url}/compute/v1/projects/{machines.project}/zones/{machines.zone}/instances"
     template = f"projects/{machines.project}/global/instanceTemplates/{machines.name}-{kind}"
     try:
-        credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/compute"])
-        answer = AuthorizedSession(credentials).post(
+        answer = session.post(
             place, params={"sourceInstanceTemplate": template}, json={"name": name}, timeout=CALL_SECONDS
         )
     except (GoogleAuthError, RequestException) as error:

@@ -120,7 +120,8 @@ class RemoteWorkers:
         self._client.close()
 
     def _require_this_code(self) -> None:
-        strangers = [worker for worker, code in self._client.run(_code).items() if code != _code()]
+        ours = _code()
+        strangers = [worker for worker, code in self._client.run(_code).items() if code != ours]
         if strangers:
             self.close()
             raise TransientError(
