@@ -259,6 +259,7 @@ def readme_table(servers: list[Server], starts: dict[str, float]) -> list[str]:
     ]
     shares = [f"{ratio(servers, 'rate', servers.index(server), 2):.2f}" for server in columns[:-1]]
     rows.insert(1, ["of the floor", *shares, "1"])
+    rows.insert(2, [f"of the floor at {MANY} connections", "", f"{ratio(servers, 'rate_many', 3, 2):.2f}", "", ""])
     began = [f"{starts[server.name] * 1000:,.0f}" for server in columns]
     began[2] += f" ({starts['usual'] / starts['ours']:.1f} ×)"
     held = [f"{server.memory():.0f}" for server in columns]
