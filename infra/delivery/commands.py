@@ -13,6 +13,9 @@ from infra.delivery.errors import Stopped
 ASK_SECONDS = 300.0
 _ABSENT = re.compile(r"not found: 404|\bNOT_FOUND\b|Cannot find (?:service|job)|Image .* not found", re.IGNORECASE)
 """How gcloud's commands say that a thing does not exist: those of storage, most others, run's and artifacts'."""
+_LOGIN = re.compile(r"gcloud auth (?:application-default )?login")
+"""The command that gcloud names wherever it has no login that works: none was made, or a token cannot be renewed
+(googlecloudsdk/core/credentials/exceptions.py: AuthenticationException, ReauthenticationException)."""
 SOURCES = {
     "gcloud": "install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install",
     "terraform": "install Terraform 1.9 or newer: https://developer.hashicorp.com/terraform/install",
@@ -69,6 +72,9 @@ def _call(command: tuple[str, ...], seconds: float) -> subprocess.CompletedProce
 
 
 def _failure(command: tuple[str, ...], done: subprocess.CompletedProcess[str]) -> str:
+    login = _LOGIN.search(done.stderr)
+    if command[0] == "gcloud" and login is not None:
+        return f"nobody is signed in to gcloud, or the login has lapsed: {login[0]}"
     said = " ".join(done.stderr.split())[-600:] or "nothing"
     return f"'{_short(command)}' ended with {done.returncode} and said: {said}"
 

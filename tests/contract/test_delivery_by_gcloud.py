@@ -36,6 +36,18 @@ def test_a_storage_that_does_not_answer_is_a_failure(bucket: Any, monkeypatch: p
         generation(f"gs://{bucket.name}/data/dataset.toml")
 
 
+def test_whoever_is_not_signed_in_is_told_the_command_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "nobody"))
+    monkeypatch.setenv("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false")
+    monkeypatch.delenv("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", raising=False)
+    image = "europe-west1-docker.pkg.dev/my-project/tabular/predict:tested"
+    with pytest.raises(Stopped) as stopped:
+        find("gcloud", "artifacts", "docker", "images", "describe", image)
+    assert str(stopped.value) == "nobody is signed in to gcloud, or the login has lapsed: gcloud auth login"
+
+
 def test_the_settings_of_a_deployment_go_there_and_come_back(bucket: Any, tmp_path: Path) -> None:
     root = Root(tmp_path, "terraform", "terraform.tfvars", knows_commit=False)
     file = root.settings
