@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from shared.documents import Document
 from shared.store import CloudStore
 from tests.bad_bodies import JSON, SIZE, bad_bodies
 from tests.bench.findings import Findings
@@ -28,6 +29,8 @@ from tests.unit.predict.promoted import BASE, EXPECTED, FIRST, ROW, SECOND, prom
 
 CONNECTIONS = 64
 SWAP_SECONDS = 5.0
+SWAPS = 2
+PATIENCE = 120.0
 BAD_EVERY = 20
 SECOND_BASE = BASE + 10
 EXPECTED_BY_RUN = {FIRST: EXPECTED, SECOND: EXPECTED + SECOND_BASE - BASE}
@@ -59,7 +62,7 @@ def soak(seconds: float, _seed: int) -> Findings:
     found = Findings("soak", room_mib=PREDICT_MIB)
     with memory_room(PREDICT_MIB) as room:
         settings = {"MEMORY_MIB": str(PREDICT_MIB), **allocator()}
-        counted = asyncio.run(main(max(seconds, 8.0), bombs(), settings, room))
+        counted = asyncio.run(main(seconds, bombs(), settings, room))
         found.ended = room.ended()
     found.most_mib = counted.pop("most MiB")
     found.inputs = sum(counted.values())
@@ -77,9 +80,11 @@ async def main(
     bad: Sequence[Request] = (BAD_ROW,),
     settings: Mapping[str, str] | None = None,
     room: Room | None = None,
+    swap_seconds: float = SWAP_SECONDS,
 ) -> Counter[str]:
     """What was answered, counted: `<run_id>`, `refused`, `wrong` and any other status; every twentieth is a `bad` one.
 
+    It takes `seconds`, or longer where `SWAPS` models have not answered by then: a busy machine is slow to load one.
     In a `room`, `most MiB` are counted too.
     """
     found: Counter[str] = Counter()
@@ -87,30 +92,51 @@ async def main(
         os.environ.update(STORAGE_EMULATOR_HOST=storage.http_url, GOOGLE_CLOUD_PROJECT="local", BUCKET="soak")
         requests.post(f"{storage.http_url}/storage/v1/b", json={"name": "soak"}, timeout=30).raise_for_status()
         store = CloudStore("soak")
-        pointers = [promote(store, run_id=SECOND, base=SECOND_BASE), promote(store, run_id=FIRST)]
+        pointers = {SECOND: promote(store, run_id=SECOND, base=SECOND_BASE), FIRST: promote(store, run_id=FIRST)}
         with running(Path(folder), settings, by=room.command if room else ()) as function:
             if room:
                 room.begin()
             end = time.monotonic() + seconds
             port = urlsplit(function.url).port or 0
-            callers = [asyncio.create_task(call(port, end, found, bad, place)) for place in range(CONNECTIONS)]
-            swaps = 0
-            while time.monotonic() + SWAP_SECONDS < end:
-                await asyncio.sleep(SWAP_SECONDS)
-                await asyncio.to_thread(write_pointer, store, "staging", pointers[swaps % 2])
-                swaps += 1
-            await asyncio.gather(*callers)
-            found["swaps"] = swaps
+            over = asyncio.Event()
+            async with asyncio.TaskGroup() as callers:  # one that fails ends the soak, with its error
+                for place in range(CONNECTIONS):
+                    callers.create_task(call(port, over, found, bad, place))
+                await swap(store, pointers, found, end, swap_seconds)
+                over.set()
             if room:
                 found["most MiB"] = int(room.peak())
     return found
 
 
-async def call(port: int, end: float, found: Counter[str], bad: Sequence[Request] = (BAD_ROW,), place: int = 0) -> None:
+async def swap(
+    store: CloudStore, pointers: Mapping[str, Document], found: Counter[str], end: float, pause: float
+) -> None:
+    """Let the two models take turns until `end`, at least `SWAPS` times; each has answered before the next comes."""
+    while time.monotonic() + pause < end or found["swaps"] < SWAPS:
+        await asyncio.sleep(pause)
+        run_id = (SECOND, FIRST)[found["swaps"] % 2]
+        await asyncio.to_thread(write_pointer, store, "staging", pointers[run_id])
+        await answers(run_id, found)
+        found["swaps"] += 1
+    await asyncio.sleep(end - time.monotonic())
+
+
+async def answers(run_id: str, found: Counter[str]) -> None:
+    """Wait until `run_id` answers once more than it has. Raises TimeoutError where it does not."""
+    before = found[run_id]
+    async with asyncio.timeout(PATIENCE):
+        while found[run_id] == before:
+            await asyncio.sleep(0.05)
+
+
+async def call(
+    port: int, over: asyncio.Event, found: Counter[str], bad: Sequence[Request] = (BAD_ROW,), place: int = 0
+) -> None:
     """One connection, one request after the other; every twentieth is a bad one, the next of `bad` each time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     n = 0
-    while time.monotonic() < end:
+    while not over.is_set():
         n += 1
         sent = ROWS
         if n % BAD_EVERY == 0:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.bench.soak import failures, main, soak, verdict
+from tests.bench.soak import SWAPS, failures, main, soak, verdict
 from tests.unit.predict.promoted import EXPECTED, FIRST, SECOND
 
 NEVER: frozenset[int] = frozenset()
@@ -13,16 +13,16 @@ NEVER: frozenset[int] = frozenset()
 def test_under_load_no_answer_fails_or_mixes_two_models(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "BUCKET"):
         monkeypatch.setenv(name, "")  # restored afterwards
-    found = asyncio.run(main(13))
+    found = asyncio.run(main(8.0, swap_seconds=2.0))
     assert failures(found) == []
-    assert found["swaps"] == 2
+    assert found["swaps"] >= SWAPS
     assert found["refused"] and found[FIRST] and found[SECOND]
 
 
 def test_bombs_among_the_rows_end_no_worker_and_spoil_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "BUCKET"):
         monkeypatch.setenv(name, "")  # restored afterwards
-    found = soak(12.0, 1)
+    found = soak(10.0, 1)
     assert [(name, value) for name, value, bound, _ in found.bounds if value > bound] == []
 
 
