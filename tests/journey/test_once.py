@@ -112,7 +112,7 @@ def test_make_run_trains_on_the_table_that_is_named_whatever_else_make_exports(t
     rows = [f"{size},{age},{towns[size % 2]},{3 * size - age}" for size in range(40, 140) for age in (1, 5)]
     (tmp_path / "houses.csv").write_text("\n".join(["size,age,town,price", *rows]) + "\n", encoding="utf-8")
     spec = tmp_path / "houses.toml"
-    tuning = "[tuning]\nfolds = 2\nrandom_iterations = 1\n"
+    tuning = '[tuning]\nfolds = 2\nrandom_iterations = 1\n[algorithms]\nonly = ["LinearRegression", "Ridge"]\n'
     spec.write_text(f'name = "houses"\nsource = "houses.csv"\ntarget = "price"\n{tuning}')
     settings = settings_for(tmp_path / "state")
     others = (
