@@ -3,13 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from shared import logs
 from shared.env import Environment
 from shared.errors import PermanentError, PipelineError, SettingsError
 from shared.events import StorageEvent, parse
 from shared.store import CloudStore
+
+if TYPE_CHECKING:  # Beam's workers, which need settings alone, have no such package
+    from cloudevents.http import CloudEvent
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 CALL_TIMEOUT_SECONDS = 15.0
@@ -71,6 +74,23 @@ def configured(service: str, read: Callable[[], Settings]) -> Settings:
 def store_of(settings: EventSettings) -> CloudStore:
     """The function's bucket, each call bounded in time."""
     return CloudStore(settings.bucket, timeout=CALL_TIMEOUT_SECONDS, deadline=CALL_DEADLINE_SECONDS)
+
+
+class EventFunction(Protocol):
+    """A function of events with its adapters."""
+
+    @property
+    def settings(self) -> EventSettings:
+        """What the function is told."""
+
+    def receive(self, attributes: Mapping[str, object], data: object, trace: Mapping[str, str]) -> None:
+        """Act on one event. Returns for what is done or can never be, raises for what may heal."""
+
+
+def deliver(event: "CloudEvent", traceparent: str, function: EventFunction) -> None:
+    """Hand an event over, with the trace of the request that brought it, whose header `traceparent` is."""
+    trace = logs.trace_of(traceparent, function.settings.project)
+    function.receive(event.get_attributes(), event.data, trace)
 
 
 def read_event(attributes: Mapping[str, object], data: object, trace: Mapping[str, str]) -> StorageEvent | None:

@@ -28,7 +28,7 @@ from functions.batch.settings import BatchSettings
 from shared import layout, logs
 from shared.batches import BatchOutcome
 from shared.deadline import DeadlineStore
-from shared.entry import acknowledged, configured, event_fields, read_event, store_of
+from shared.entry import acknowledged, configured, deliver, event_fields, read_event, store_of
 from shared.events import FINALIZED, StorageEvent
 from shared.store import Store
 
@@ -61,9 +61,7 @@ class Batcher:
 @functions_framework.cloud_event
 def batch(event: CloudEvent) -> None:
     """The deployed function."""
-    batcher = _batcher()
-    trace = logs.trace_of(request.headers.get("traceparent", ""), batcher.settings.project)
-    batcher.receive(event.get_attributes(), event.data, trace)
+    deliver(event, request.headers.get("traceparent", ""), _batcher())
 
 
 @cache

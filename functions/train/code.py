@@ -2,10 +2,11 @@
 
 import hashlib
 import time
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from functions.train import CODE_VERSION
-from functions.train.candidate.manifest import installed_versions
 from shared.errors import PermanentError
 from shared.imports import imports
 
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STORY = "functions/train/pipeline.py"
 OURS = ("functions", "shared")
 LOADED_AT = time.time()
+LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
 
 
 class CodeChanged(PermanentError):
@@ -34,9 +36,18 @@ def code_digest(root: Path = ROOT, loaded_at: float = LOADED_AT) -> str:
                 f"{name} was edited after this process began: start it again, so that the new code trains"
             )
         found.update(f"\0{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-    for name, version in sorted(installed_versions().items()):
-        found.update(f"\0{name}=={version}".encode())
+    for name, installed in sorted(installed_versions().items()):
+        found.update(f"\0{name}=={installed}".encode())
     return found.hexdigest()
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the installed libraries that decide what a model predicts. XGBoost comes as one of two packages."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def sources(root: Path) -> list[Path]:

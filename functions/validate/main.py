@@ -92,8 +92,7 @@ def validate(request: flask.Request) -> flask.Response:
     except InvalidEvent as error:
         logs.warning(str(error), reason=error.reason)
         return flask.Response(str(error), 400, content_type="text/plain; charset=utf-8")
-    trace = logs.trace_of(request.headers.get("traceparent", ""), validator.settings.project)
-    validator.receive(event.get_attributes(), event.data, trace)
+    entry.deliver(event, request.headers.get("traceparent", ""), validator)
     return flask.Response("OK")
 
 

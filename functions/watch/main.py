@@ -34,7 +34,7 @@ from functions.watch.settings import WatchSettings
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.deadline import DeadlineStore
-from shared.entry import acknowledged, configured, store_of
+from shared.entry import acknowledged, configured, deliver, store_of
 from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError
 from shared.events import FINALIZED, StorageEvent, parse
 from shared.store import Store
@@ -105,9 +105,7 @@ class Watch:
 @functions_framework.cloud_event
 def watch(event: CloudEvent) -> None:
     """The deployed function."""
-    made = _watch()
-    trace = logs.trace_of(request.headers.get("traceparent", ""), made.settings.project)
-    made.receive(event.get_attributes(), event.data, trace)
+    deliver(event, request.headers.get("traceparent", ""), _watch())
 
 
 @cache

@@ -19,9 +19,8 @@ from rich.console import Console
 
 from functions.train import pipeline
 from functions.train.bars import Bars
-from functions.train.candidate.manifest import installed_versions
 from functions.train.candidate.trained import Trained
-from functions.train.code import code_digest
+from functions.train.code import code_digest, installed_versions
 from functions.train.inputs import RunInputs
 from functions.train.search.progress import Progress
 from functions.train.search.workers import DASK, LOKY

@@ -3,7 +3,7 @@
 Pointer → manifest digest → digests of the files that serving loads → golden rows reproduced. What leaves is frozen.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from shared import layout, pointers
 from shared.card import Card
@@ -83,17 +83,8 @@ def load(
     if current is not None and _same_run(current.pointer, pointer):
         return replace(current, pointer=pointer, pointer_generation=found.generation)
     run = verified_run(store, stage, pointer.run_id, pointer.manifest_sha256, most_graph_bytes)
-    return LoadedModel(
-        pointer=pointer,
-        pointer_generation=found.generation,
-        manifest=run.manifest,
-        model=run.model,
-        schema=run.schema,
-        assessor=run.assessor,
-        explainer=run.explainer,
-        profile=run.profile,
-        card=run.card,
-    )
+    loaded = {field.name: getattr(run, field.name) for field in fields(run)}
+    return LoadedModel(**loaded, pointer=pointer, pointer_generation=found.generation)
 
 
 def verified_run(

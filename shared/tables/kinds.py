@@ -134,18 +134,18 @@ def _is_a_measurement(column: RawColumn, total: int) -> bool:
 
 def _interrupted(column: RawColumn) -> ColumnProblem:
     advice = to_read_missing(column.name, column.counts, column.number)
-    sentence = (
-        f"feature {column.name!r} holds numbers, but not in {column.unread(column.number)}; correct them, empty them, "
-        f'{_or(advice)}or say kind = "categorical" in the spec'
-    )
-    return ColumnProblem(sentence, column.name, advice.ready)
+    return _not_numbers(column, ", but not", "correct them, empty them", advice)
 
 
 def _marked(column: RawColumn) -> ColumnProblem:
     advice = to_read_numbers(column.name, column.counts, column.form)
+    return _not_numbers(column, " that are not written plainly", PLAIN_NUMBERS, advice)
+
+
+def _not_numbers(column: RawColumn, which: str, mend: str, advice: Advice) -> ColumnProblem:
     sentence = (
-        f"feature {column.name!r} holds numbers that are not written plainly in {column.unread(column.number)}; "
-        f'{PLAIN_NUMBERS}, {_or(advice)}or say kind = "categorical" in the spec'
+        f"feature {column.name!r} holds numbers{which} in"
+        f' {column.unread(column.number)}; {mend}, {_or(advice)}or say kind = "categorical" in the spec'
     )
     return ColumnProblem(sentence, column.name, advice.ready)
 

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,35 @@ def test_imports_are_absolute() -> None:
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert relative == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Nor by an import inside a function, which hides a circle and does not undo it."""
+    assert circle(ROOT, ["shared", "functions", "infra"]) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    for file, text in (
+        ("shared/a.py", "def late():\n    from shared.b import two\n    return two\n"),
+        ("shared/b.py", "import shared.c\ntwo = 2\n"),
+        ("shared/c.py", "from shared import a\n"),
+    ):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    assert sorted(set(circle(tmp_path, ["shared"]))) == ["shared.a", "shared.b", "shared.c"]
+
+
+def circle(root: Path, folders: list[str]) -> list[str]:
+    """Modules of which each imports the one before it, the first one being the last too; none without a circle."""
+    paths = [path for folder in folders for path in sorted((root / folder).rglob("*.py"))]
+    modules = {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    assert modules
+    graph = {module: set(imports(path)) & set(modules) - {module} for module, path in modules.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
 
 
 def test_shared_imports_no_function_and_no_infrastructure() -> None:

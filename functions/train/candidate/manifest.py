@@ -1,13 +1,12 @@
 """The manifest of a candidate: how it was made, what it predicts, how it scored, and the digests of its files."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 
 from functions.train.candidate.selection import Selected
+from functions.train.code import installed_versions
 from shared.clock import utc_now
 from shared.codec import digest
 from shared.dataset import DatasetSpec
@@ -24,8 +23,6 @@ from shared.documents import (
 )
 from shared.metrics import SCORINGS, Scoring
 from shared.tables.reading import Table
-
-LIBRARIES = ("scikit-learn", "xgboost-cpu", "xgboost", "catboost", "numpy", "pandas", "onnx", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -71,15 +68,6 @@ def build_manifest(
         dropped=_ignored_names(spec, table),
         training=origin.training,
     )
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the installed libraries that decide what a model predicts. XGBoost comes as one of two packages."""
-    found = {}
-    for name in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
 
 
 def _model(selected: Selected, scoring: Scoring) -> ModelInfo:
