@@ -215,7 +215,7 @@ PARTS = {"--times": times, "--errors": errors, "--beside": rivals, "--slices": g
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code."""
+    """Run every check and return the exit code."""
     if not arguments:
         arguments = ["--times", "--errors", "--beside"]
     if not set(arguments) <= PARTS.keys():

@@ -54,7 +54,7 @@ def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Open]:
-    """Opens a page; afterwards nothing may have gone wrong in any, and nothing may have been asked of a stranger."""
+    """Open pages. At the end none may have raised an error, broken its policy or asked another host."""
     contexts: list[Any] = []
     faults: list[str] = []
 
@@ -98,7 +98,7 @@ def shows(page: Any, expected: float) -> None:
 
 
 def says(page: Any, selector: str, text: str) -> None:
-    """Waits until it does."""
+    """Wait until the element contains `text`."""
     sync_api.expect(page.locator(selector)).to_contain_text(text, timeout=PATIENCE * 1000)
 
 
@@ -169,7 +169,7 @@ def give(page: Any, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def fits(page: Any, width: int) -> None:
-    """Nothing of the page needs more than `width` pixels."""
+    """Require that the page fits into `width` pixels without scrolling sideways."""
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     outside = page.evaluate(
         "width => [...document.querySelectorAll('main *')].filter((e) => !e.closest('.unseen, .scroll') &&"

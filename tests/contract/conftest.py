@@ -37,20 +37,20 @@ def versioned(client: Any) -> Any:
 
 @pytest.fixture
 def http() -> Iterator[requests.Session]:
-    """For what the client library does not show."""
+    """A plain HTTP session, for what the client library hides."""
     with requests.Session() as session:
         yield session
 
 
 @pytest.fixture
 def api(storage: LocalStorage, bucket: Any) -> str:
-    """Where the bucket's objects are."""
+    """The URL of the bucket's objects."""
     return f"{storage.http_url}/storage/v1/b/{bucket.name}/o"
 
 
 @pytest.fixture
 def upload(storage: LocalStorage, bucket: Any) -> str:
-    """Where the bucket's uploads go."""
+    """The URL of the bucket's uploads."""
     return f"{storage.http_url}/upload/storage/v1/b/{bucket.name}/o"
 
 

@@ -39,7 +39,7 @@ class Deployment:
         return self.ends.pop(0)()
 
     def ended(self, attempt: Attempt, status: int = 200) -> None:
-        """The next call ends so."""
+        """Let the next call record `attempt` and answer with `status`."""
 
         def end() -> int:
             attempts.keep(self.store, attempt)

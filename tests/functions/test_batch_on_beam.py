@@ -91,7 +91,7 @@ def dropped(store: CloudStore, tmp_path: Path, name: str, data: bytes) -> tuple[
 
 
 def answer(store: CloudStore, folder: str) -> dict[str, bytes]:
-    """What does not name the file itself."""
+    """The objects of an answer that do not contain the file's own name."""
     names = [info.name for info in store.list(folder)]
     kept = {name.removeprefix(folder): store.read(name).data for name in names}
     return {name: data for name, data in kept.items() if name.startswith(("part-", "progress/", "errors"))}

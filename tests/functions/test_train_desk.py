@@ -103,7 +103,7 @@ def test_ctrl_c_leaves_nothing_behind_and_says_so_in_a_line(dataset: Path, tmp_p
 
 
 def members(group: int) -> list[int]:
-    """Processes of the group that live."""
+    """The live processes of the group."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -55,7 +55,7 @@ class Function:
         ).status_code
 
     def lines(self, event_id: str | None = None) -> list[dict[str, Any]]:
-        """Its structured log, or the part about one event."""
+        """The lines of the function's structured log, or those about one event."""
         texts = self.stderr.read_text(encoding="utf-8").splitlines()
         entries = [json.loads(text) for text in texts if text.startswith('{"severity"')]
         return [entry for entry in entries if event_id is None or entry.get("event_id") == event_id]
@@ -85,7 +85,7 @@ class Bucket:
         }
 
     def upload(self, name: str, data: bytes, encoding: str) -> None:
-        """Stored as it is, with the header that tells readers how to decode it."""
+        """Store `data` as it is, with the header that tells readers how to decode it."""
         httpx.post(
             f"{os.environ['STORAGE_EMULATOR_HOST']}/upload/storage/v1/b/{self.name}/o",
             params={"uploadType": "media", "name": name, "contentEncoding": encoding},
@@ -407,7 +407,7 @@ def bombed(number: int, bomb: bytes) -> Candidate:
 
 
 def delivered(function: Function, bucket: Bucket, key: str) -> float:
-    """Deliver the event of an object until it is acknowledged; the seconds that it took."""
+    """Deliver the event of an object until it is acknowledged. Returns the seconds that this took."""
     begun = time.monotonic()
     body = json.dumps(bucket.resource(key)).encode()
     for attempt in range(40):

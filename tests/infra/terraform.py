@@ -72,7 +72,7 @@ class Workspace:
         return Result(done.returncode, re.sub(r"\s+", " ", done.stdout + done.stderr))
 
     def get(self) -> "Workspace":
-        """Make the modules known; with the provider overridden no `init` is needed."""
+        """Install the modules. With the provider overridden no `init` is needed."""
         result = self.run("get")
         assert result.status == 0, result.text
         return self

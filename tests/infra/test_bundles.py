@@ -227,7 +227,7 @@ def test_the_validate_bundle_acknowledges_an_event_in_an_environment_of_its_own(
 def test_the_batch_bundle_answers_a_file_in_an_environment_of_its_own(
     tmp_path: Path, bucket_environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And `make batch` drops the file, waits, and brings the answer back."""
+    """`make batch` drops the file, waits, and fetches the answer."""
     bundle = deployed("batch", tmp_path)
     for name, value in bucket_environment.items():
         monkeypatch.setenv(name, value)
@@ -287,7 +287,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_bundle_without_one_of_its_modules_does_not_start(tmp_path: Path) -> None:
-    """The proof that the tests above read the bundle and not the repository."""
+    """This proves that the tests above read the bundle and not the repository."""
     bundle = tmp_path / "validate.zip"
     files = bundles.contents(ROOT, "validate")
     del files["shared/store.py"]

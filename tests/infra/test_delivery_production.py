@@ -34,7 +34,7 @@ def call(fake: FakeCloud, command: str, *options: str, typed: str = "") -> subpr
 
 
 def deploy(fake: FakeCloud, *options: str) -> subprocess.CompletedProcess[str]:
-    """As far as the infrastructure: what serves is no matter here."""
+    """Deploy the infrastructure only: which image serves does not matter here."""
     fake.change(fail=[*fake.state["fail"], "gcloud functions describe"])
     return call(fake, "deploy", "--retry-seconds=0", *options)
 

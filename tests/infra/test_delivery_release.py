@@ -40,7 +40,7 @@ def call(fake: FakeCloud, module: str, *more: str) -> subprocess.CompletedProces
 
 
 def traffic(fake: FakeCloud, stage: str) -> dict[str, int]:
-    """Percent of the traffic by image."""
+    """The percentage of the traffic that each image gets."""
     service = fake.state["services"][f"tabular-predict-{stage}"]
     return {service["revisions"][int(number)]: share for number, share in service["shares"].items()}
 

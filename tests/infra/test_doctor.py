@@ -40,7 +40,7 @@ READY = {
 
 
 class Machine:
-    """A computer of which only PATH is made up."""
+    """A computer whose PATH holds only the given programs."""
 
     def __init__(self, folder: Path, tools: tuple[str, ...] = ("make", "git")) -> None:
         self.bin = folder / "bin"

@@ -74,7 +74,7 @@ def waited(call: TrainingCall, minutes: float | None = None) -> None:
 def test_an_execution_that_ended_badly_without_a_word_ends_the_wait(
     cloud: FakeCloud, pass_time: Callable[[float], None], status: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of hours: a job may take a day and more."""
+    """The execution took hours: a job may take a day and more."""
     shown = [OLDER, OLDER, execution("PENDING"), execution("RUNNING"), execution("RUNNING"), execution(status)]
     cloud.change(executions=shown)
     with pytest.raises(Stopped, match=f"tabular-train-new of the training job: {status.lower()}, and there is no word"):
@@ -126,7 +126,7 @@ def test_a_call_of_the_function_that_failed_is_waited_for_until_none_is_made_aga
 
 
 def test_a_run_that_holds_its_lease_is_not_given_up(cloud: FakeCloud, pass_time: Callable[[float], None]) -> None:
-    """Whatever the record of the attempt before it says."""
+    """The record of an earlier attempt does not matter."""
     pass_time(AGAIN_SECONDS)
     lease = {"expires_at": (datetime.now(UTC) + timedelta(minutes=1)).isoformat()}
     cloud.change(
@@ -150,7 +150,7 @@ def test_the_states_are_those_that_cloud_run_s_api_has() -> None:
 
 
 def test_terraform_s_outputs_say_how_long_a_call_may_take() -> None:
-    """What they are is in expectations.tftest.hcl."""
+    """The values are tested in expectations.tftest.hcl."""
     function = TrainingCall.of({"job": WEEKLY, "training": {"job": None, "seconds": 1800}}, "p", "r")
     assert (function.job, function.minutes) == (None, 45)
     job = TrainingCall.of({"job": WEEKLY, "training": {"job": "tabular-train", "seconds": 108_000}}, "p", "r")

@@ -19,7 +19,7 @@ RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_ru
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """What both roots make."""
+    """The planned resources of both roots."""
     delivery = Workspace(tmp_path_factory.mktemp("rules")).get()
     planned = with_the_job(delivery, promoters=["user:ada@example.com"], notification_email="ml@example.com", slo={})
     return {**owners_plan(tmp_path_factory.mktemp("owner")), **planned}

@@ -60,12 +60,12 @@ def owners_apart(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def planned(workspace: Workspace, **variables: Any) -> Changes:
-    """Actions, values and what is unknown, by address."""
+    """The planned actions, values and unknown values by address."""
     return {change["address"]: change["change"] for change in workspace.changes(**variables)}
 
 
 def in_production(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is made in production's project."""
+    """The resources that are made in production's project."""
     yield from ((address, values) for address, values in plan.items() if values.get("project") == LIVE)
 
 

@@ -68,7 +68,7 @@ def templates(owner: Plan) -> dict[str, Plan]:
 
 
 def told(template: Plan) -> list[str]:
-    """The lines that a machine's service runs, as its cloud-init has them."""
+    """The command lines of a machine's service, from its cloud-init."""
     [file] = yaml.safe_load(template["metadata"]["user-data"])["write_files"]
     assert file["path"].startswith("/etc/systemd/system/")
     return re.findall(r"^ExecStart(?:Pre)?=(.*)$", file["content"], re.MULTILINE)

@@ -71,7 +71,7 @@ class Instance:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """At once, master and workers: the session of its own that it was started in."""
+        """Kill the master and its workers at once: they are one session."""
         if self._process is not None:
             os.killpg(self._process.pid, 9)
             self._process.wait(30)
@@ -114,7 +114,7 @@ def deployed(
     relay: tuple[str, ...] = (),
     front: Callable[[ExitStack, str], str] = lambda _, url: url,
 ) -> Iterator[Deployment]:
-    """Everything started; `front` may put something between the functions and storage. Nothing is left behind."""
+    """Start everything, and stop it when the block ends. `front` may put a proxy between the functions and storage."""
     with ExitStack() as stack:
         storage = stack.enter_context(running_storage(folder / "storage"))
         made = requests.post(

@@ -37,7 +37,7 @@ class FaultyProxy(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def fault(self, method: str) -> str | None:
-        """What befalls this request, if anything."""
+        """The fault that this request meets, if any."""
         with self._lock:
             self.counts["requests"] += 1
             if self._chance.random() >= self._rate:
@@ -48,7 +48,7 @@ class FaultyProxy(ThreadingHTTPServer):
             return kind
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that was killed hangs up; that is no news."""
+        """Ignore clients that were killed: their connections break."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _forward
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nobody reads it."""
+        """Log nothing: nobody reads it."""
 
     def _upstream(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(self.server.upstream, timeout=60)
@@ -105,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def faulty_proxy(upstream: str, seed: int, *, rate: float, stalls: int = 1) -> Iterator[FaultyProxy]:
-    """The proxy at work; it ends with the block."""
+    """Run the proxy until the block ends."""
     proxy = FaultyProxy(upstream, seed, rate, stalls)
     thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

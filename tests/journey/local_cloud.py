@@ -52,7 +52,7 @@ def command(*options: str) -> Sequence[str]:
 
 
 def run_once(settings: LocalSettings, *options: str, timeout: float = UP_SECONDS) -> Finished:
-    """`make run ONCE=1` to its end."""
+    """Run `make run ONCE=1` to its end."""
     done = subprocess.run(
         command("--once", *options),
         cwd=ROOT,
@@ -77,7 +77,7 @@ class Session:
         return self._output.read_text(encoding="utf-8")
 
     def wait_for(self, pattern: str, timeout: float = UP_SECONDS) -> str:
-        """What was printed, once it matches."""
+        """Wait until the output matches `pattern`, and return the output."""
         deadline = time.monotonic() + timeout
         while not re.search(pattern, self.output()):
             assert self.process.poll() is None, f"make run ended early:\n{self.output()}"
@@ -86,14 +86,14 @@ class Session:
         return self.output()
 
     def interrupt(self) -> int:
-        """Ctrl-C; the exit code."""
+        """Press Ctrl-C and return the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(30)
 
 
 @contextmanager
 def running(settings: LocalSettings, *options: str) -> Iterator[Session]:
-    """`make run`, stopped at the end."""
+    """Start `make run`, and stop it when the block ends."""
     settings.state.mkdir(parents=True, exist_ok=True)
     output = settings.state / "printed"
     with output.open("wb") as printed, ignored(signal.SIGINT):

@@ -57,7 +57,7 @@ def last(world: Months) -> Challenge:
 
 
 def lived(count: int, slope: float, seed: int) -> tuple[list[Row], list[float]]:
-    """Rows of callers, and what became of them in a world where an hour is worth `slope`."""
+    """Rows that callers send, and their true outcomes where an hour is worth `slope`."""
     random = np.random.default_rng(seed)
     hours, lunch = random.uniform(0, 10, count).round(3), random.choice(["free", "standard"], count)
     rows: list[Row] = [{"hours": float(h), "lunch": str(word)} for h, word in zip(hours, lunch, strict=True)]
@@ -66,14 +66,14 @@ def lived(count: int, slope: float, seed: int) -> tuple[list[Row], list[float]]:
 
 
 def ask(client: Client, rows: Sequence[Row]) -> Counter[str]:
-    """One call for each row; how many each arm answered."""
+    """Send each row in a call of its own; count the answers of each arm."""
     answers = [client.post("/predict", json.dumps(row), JSON) for row in rows]
     assert {answer.status_code for answer in answers} == {200}
     return Counter(answer.json()["model"].get("arm", "nobody was divided") for answer in answers)
 
 
 def service(world: Months) -> Client:
-    """Production's service, after its look."""
+    """The predict service of production, after it has looked at its pointer."""
     made: list[Client] = []
     counters = Counters(
         world.bucket, "production", world.time, world.seconds, tried=lambda: made[0].predictor.challengers.held
@@ -95,7 +95,7 @@ def label(world: Months, rows: Sequence[Row], truth: Sequence[float], name: str)
 
 
 def test_a_challenger_that_life_shows_worse_is_withdrawn_with_its_reason() -> None:
-    """The gate saw old rows; by now an hour is worth less, as the champion says."""
+    """The gate judged on old rows. By now an hour is worth less, as the champion predicts."""
     world = deployment(slope=4.0)
     challenge(world, mode="canary", percent="30", by="Ada", why="a better score")
     client = service(world)
@@ -136,7 +136,7 @@ def test_a_challenger_that_is_not_worse_is_promoted_where_its_marker_said_so() -
 
 
 def test_one_that_fails_is_withdrawn_by_its_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Within the 300 s of a block; no caller sees it."""
+    """It is withdrawn within the 300 s of a block, and no caller sees a failure."""
     world = deployment(slope=4.0)
     challenge(world, mode="canary", percent="100")
     client = service(world)

@@ -97,7 +97,7 @@ class Delivery:
         self._await_stop()
 
     def turn(self) -> None:
-        """Called in the thread: wait for the next step."""
+        """Wait for the next step; called in the delivery's own thread."""
         self._stopped.release()
         self._go.acquire()
 
@@ -120,7 +120,7 @@ class Delivery:
 
 
 class FaultyStore(WatchedStore):
-    """The bucket as one delivery meets it."""
+    """The bucket as one delivery sees it, with faults."""
 
     def __init__(self, run: "Run", delivery: Delivery) -> None:
         super().__init__(run.observed)
@@ -174,7 +174,7 @@ class Run:
         return NOW + timedelta(seconds=self._ticks + self._chance.uniform(-5, 5))
 
     def fault(self, kind: str) -> str | None:
-        """What befalls this call, if anything."""
+        """The fault that this call meets, if any."""
         if self._faults >= MAX_FAULTS or self._chance.random() >= FAULT_RATE:
             return None
         changing = kind in ("write", "copy")

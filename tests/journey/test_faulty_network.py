@@ -69,7 +69,7 @@ class Story:
             self._mark(store.read(layout.pointer("staging")).data)
 
     def _roll_back(self) -> None:
-        """To the oldest that served; where nothing was replaced yet, that may be recorded only in a moment."""
+        """Roll back to the oldest pointer that served. Where nothing was replaced yet, there is no history."""
         served = pointers.history(self._deployment.store, "production")
         if served:
             self._mark(served[0].data)
@@ -111,7 +111,7 @@ def violations(deployment: Deployment, script: Script) -> list[str]:
 
 
 def lost(before: bytes | None, data: bytes, stage: Stage, written: set[str]) -> list[str]:
-    """What was replaced before the history held it; a confirmation replaces nothing."""
+    """The pointer that was replaced before the history held it. A confirmation replaces nothing."""
     if before is None or unmarked(before) == unmarked(data):
         return []
     pointer = unmarked(before)
@@ -120,7 +120,7 @@ def lost(before: bytes | None, data: bytes, stage: Stage, written: set[str]) -> 
 
 
 def unready(data: bytes, stage: Stage, written: set[str]) -> list[str]:
-    """What a pointer needs and was written after it."""
+    """The files that a pointer needs and that were written after it."""
     pointer = decode(data, Pointer, layout.pointer(stage))
     needed = [layout.staged(stage, pointer.run_id, name) for name in (layout.MODEL, layout.GOLDEN, layout.MANIFEST)]
     return [f"{name} came after the pointer that needs it" for name in needed if name not in written]

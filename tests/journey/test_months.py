@@ -71,7 +71,7 @@ class Months:
         return self.now
 
     def seconds(self) -> float:
-        """The same since 1970."""
+        """The time of now as seconds since 1970."""
         return self.now.timestamp()
 
     def watch(self) -> Watch:

@@ -67,7 +67,7 @@ def stage(deployment: Deployment, minute: int) -> None:
 
 
 def refused(done: subprocess.CompletedProcess[str], code: int, *sentences: str) -> None:
-    """It failed with one line, which says this."""
+    """Require that the command failed with one line, which contains these sentences."""
     assert done.returncode == code, done
     assert all(sentence in done.stderr for sentence in sentences), done.stderr
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -42,7 +42,7 @@ class Winner:
 
 @dataclass(frozen=True)
 class Split:
-    """A fifth held out of the sample: predictions for it, and the residuals of the others, each out of its fold."""
+    """A fifth of the sample is held out. Predictions for it, and the out-of-fold residuals of the other rows."""
 
     target: Vector
     predicted: Vector

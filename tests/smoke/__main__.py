@@ -9,7 +9,7 @@ from tests.smoke.service import Service, Unreachable
 
 
 def main(arguments: list[str], token: str | None) -> int:
-    """The exit code."""
+    """Run every check and return the exit code."""
     if len(arguments) != 1 or not arguments[0]:
         print("say which service: make smoke URL=https://… [TOKEN=…]", file=sys.stderr)
         return 2

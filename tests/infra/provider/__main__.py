@@ -22,7 +22,7 @@ DATA: dict[str, dict[str, Any]] = {
 
 
 class Dynamic(T.String):
-    """Whatever the configuration holds."""
+    """The type of a value that may be anything."""
 
     def tf_type(self) -> bytes:
         return b'"dynamic"'

@@ -48,7 +48,7 @@ class Services:
         service.generation += 1
 
     def shares(self, name: str) -> dict[str, int]:
-        """Percent by image."""
+        """The percentage of the traffic that each image gets."""
         service = self.known[name]
         return {
             service.revisions[self._named(service, entry)]: entry["percent"]

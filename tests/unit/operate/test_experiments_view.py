@@ -16,7 +16,7 @@ STARTING = (503, b'{"error_code": "TEMPORARILY_UNAVAILABLE"}')
 
 @pytest.fixture
 def page() -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that lives as the page does."""
+    """A process that lives until it is told to end, in place of MLflow's page."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         yield process
         process.kill()

@@ -123,7 +123,7 @@ EXPECTED = 66.0
 
 
 def by_hand(row: Mapping[str, Cell], base: float = BASE) -> float:
-    """What the graph must say of a row in trained spelling, None as missing."""
+    """The prediction that the graph must make for a row, worked out by hand. None is a missing cell."""
     total = base - 20.0
     for feature in FEATURES:
         cell = row[feature.name]
@@ -181,7 +181,7 @@ def graph(base: float = BASE) -> bytes:
 
 
 def golden_rows() -> tuple[dict[str, Cell], ...]:
-    """Rows with every category and every missing value once."""
+    """Rows that together have every category and every missing value once."""
     plain: dict[str, Cell] = {name: float(cell) if isinstance(cell, int) else cell for name, cell in ROW.items()}
     rows = [plain]
     for feature in FEATURES:

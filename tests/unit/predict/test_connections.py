@@ -28,7 +28,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A server whose connections have little time, and of which there are few."""
+    """The port of a server that allows few connections and gives each little time."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 1.0)
     monkeypatch.setattr(Connection, "limit", 20)
     config = uvicorn.Config(hello, port=0, log_level="critical", http=Connection, lifespan="off", timeout_keep_alive=1)
@@ -127,7 +127,7 @@ def test_many_idle_connections_keep_nobody_out(port: int) -> None:
 
 
 def refused(port: int) -> bool:
-    """Whether one more connection is told at once that there is no place for it."""
+    """Whether one more connection is refused at once because there are too many."""
     with connected(port) as one_more:
         one_more.settimeout(0.5)
         try:

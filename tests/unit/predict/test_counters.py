@@ -26,7 +26,7 @@ NOW = datetime(2026, 1, 6, 10, 0, 0, tzinfo=UTC)
 
 
 class Times:
-    """A clock and a timer that tests move."""
+    """A clock and timers that a test moves."""
 
     def __init__(self) -> None:
         self.now = NOW

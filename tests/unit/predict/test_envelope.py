@@ -23,7 +23,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
 
 
 def asked(answer: ASGIApp, method: str = "GET") -> httpx.Response:
-    """What a caller gets of an endpoint that answers with `answer`."""
+    """Ask an endpoint that answers with `answer`, and return what its caller gets."""
 
     async def endpoint(_: Request) -> ASGIApp:
         return answer

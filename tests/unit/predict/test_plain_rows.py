@@ -37,7 +37,7 @@ def plainly(schema: RequestSchema, body: bytes) -> ModelInput | None:
 
 
 def told(schema: RequestSchema, rows: list[dict[str, Any]]) -> ModelInput | None:
-    """What is read cell by cell; None where anything is said of it."""
+    """The rows read cell by cell, or None where that finds a problem."""
     try:
         read = schema.read_rows(rows)
     except Refusal:
@@ -46,7 +46,7 @@ def told(schema: RequestSchema, rows: list[dict[str, Any]]) -> ModelInput | None
 
 
 def require_same(schema: RequestSchema, rows: list[dict[str, Any]], body: bytes) -> bool:
-    """Whether the parser has read it, which is then the same."""
+    """Whether the parser has read the body. What it reads must equal what is read cell by cell."""
     read = plainly(schema, body)
     if read is None:
         return False

@@ -59,7 +59,7 @@ class FlakyStore(MemoryStore):
 
 
 class Clock:
-    """Time that passes when told to."""
+    """A clock that a test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -85,7 +85,7 @@ def predictor(store: FlakyStore, clock: Clock) -> Predictor:
 
 @pytest.fixture
 def serving(store: FlakyStore, predictor: Predictor) -> Predictor:
-    """One that has found a model and answered with it."""
+    """A predictor that has loaded a model and answered with it."""
     promote(store)
     ask(predictor)
     return predictor
@@ -102,7 +102,7 @@ def ask(predictor: Predictor) -> LoadedModel | None:
 
 
 def settle(predictor: Predictor) -> None:
-    """Wait for the look that is under way, or make one."""
+    """Wait for the look that is under way, or start one and wait for it."""
     predictor.look().result(timeout=30)
 
 
@@ -148,7 +148,7 @@ def test_a_due_look_happens_in_the_background_and_the_model_in_hand_answers(
 
 
 def settle_current(predictor: Predictor) -> None:
-    """Wait for the look under way without starting another."""
+    """Wait for the look that is under way, without starting another."""
     assert predictor._look is not None
     predictor._look.result(timeout=30)
 

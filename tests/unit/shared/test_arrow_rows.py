@@ -81,7 +81,7 @@ def test_typed_cells_are_read_as_json_reads_them(rows: list[tuple[float | None, 
 
 
 def one(name: str, array: pa.Array) -> tuple[Any, list[str]]:
-    """The first cell of a feature, read, and the codes of what is wrong with it."""
+    """Read one cell of a feature; the value and the codes of its problems."""
     fine = {"hours": pa.array([5.0]), "lunch": pa.array(["free"]), "age": pa.array([1]), "city": pa.array(["x"])}
     found = read_arrow(SCHEMA, {**fine, name: array}, 1)
     refused = [problem.code for problem in found.refused.get(0, [])]

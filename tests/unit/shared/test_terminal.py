@@ -62,7 +62,7 @@ def test_what_an_encoding_lacks_is_spelled_out(encoding: str) -> None:
 
 
 def test_the_frame_of_a_table_stays_one() -> None:
-    """As DuckDB and rich draw them."""
+    """DuckDB and rich draw tables with these characters."""
     frame = "┌───┬───┐\n│ a │ b │\n├───┼───┤\n└───┴───┘ ╭━╮ ┃═║╷╴"
     answer = run("-c", f"from shared import terminal; terminal.prepare(); print({frame!a})")
     assert answer.stdout.decode("ascii").splitlines() == ["+---+---+", "| a | b |", "+---+---+", "+---+---+ +-+ |-||-"]

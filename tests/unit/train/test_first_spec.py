@@ -32,7 +32,7 @@ def houses(**more: object) -> bytes:
 
 
 def uncommented(text: str) -> str:
-    """The spec with the lines of [features] said."""
+    """The spec with the suggested lines of [features] uncommented."""
     lines = text.splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("# [features]"))
     said = [line.removeprefix("# ") for line in lines[begin:] if " = { min" in line or "[features]" in line]
@@ -122,7 +122,7 @@ def test_where_only_targets_are_missing_everything_else_is_told_and_the_lines_to
 
 
 def said(text: str) -> str:
-    """The spec with the lines said that settle a column, the first of each."""
+    """The spec with the first suggested line of each column uncommented."""
     lines = text.splitlines()
     begin = lines.index("# [features] # one line of a column may be said")
     columns: dict[str, str] = {}

@@ -117,7 +117,7 @@ def test_likely_settings_are_of_the_space_and_differ_from_the_opening() -> None:
 
 
 def doing(name: str, act: Callable[[], object], **options: Any) -> Algorithm:
-    """An algorithm that does something in every fit."""
+    """An algorithm whose every fit calls a function."""
 
     class Doing(LinearRegression):  # type: ignore[misc]
         def fit(self, *given: object) -> "Doing":

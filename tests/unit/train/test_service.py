@@ -29,7 +29,7 @@ SETTINGS = TrainSettings.from_env({"BUCKET": "b"})
 
 
 def everyone(_authorization: str | None) -> None:
-    """No caller is a stranger."""
+    """Let every caller in."""
 
 
 def answer(

@@ -87,7 +87,7 @@ def test_every_quarter_and_group_is_covered_as_promised(size: Callable[[Vector, 
 
 
 def test_one_width_leaves_the_quarters_of_growing_residuals_and_the_groups_uncovered() -> None:
-    """What the rule mends: without it these tables are off by more than 4 points."""
+    """Without the rule, the coverage of these tables is off by more than 4 points."""
     for size, part_of in ((growing, "quarter"), (grouped, "kind")):
         training, new = simulated(1, 2_000, size), simulated(2, 20_000, size)
         low, high = residual_bounds(training.residuals)

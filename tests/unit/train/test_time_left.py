@@ -28,7 +28,7 @@ RECORDED = Path(__file__).parent / "schedules"
 
 
 class Clock:
-    """Shows what it is told to."""
+    """A clock that shows the time that a test sets."""
 
     now = 0.0
 
@@ -37,7 +37,7 @@ class Clock:
 
 
 def moments(calls: list[list[Any]]) -> Iterator[tuple[float, float]]:
-    """What was told and what was true, right before every call and halfway to it."""
+    """Pairs of the time left that was told and the true one, right before every call and halfway to it."""
     clock, end = Clock(), calls[-1][0]
     told = TimeLeft(clock)
     for moment, what, *given in calls:
@@ -90,7 +90,7 @@ def test_the_time_goes_down_with_the_clock_and_the_pace_that_is_seen_holds_for_w
 
 
 class Told:
-    """Progress that keeps what it is told to expect."""
+    """A progress that keeps the times that it was told."""
 
     def __init__(self) -> None:
         self.ahead: list[Ahead] = []

@@ -166,7 +166,7 @@ def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
 
 @contextmanager
 def failing_server() -> Iterator[int]:
-    """Answers 500 to everything."""
+    """A server that answers every request with 500."""
 
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -175,7 +175,7 @@ def failing_server() -> Iterator[int]:
         do_POST = do_GET
 
         def log_message(self, *_: Any) -> None:
-            """Silent."""
+            """Log nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -185,7 +185,7 @@ def failing_server() -> Iterator[int]:
 
 @contextmanager
 def silent_server() -> Iterator[int]:
-    """Takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         yield silent.getsockname()[1]
 

@@ -55,7 +55,7 @@ def published() -> MemoryStore:
 
 
 def release(minute: int, marker: int) -> Release:
-    """What the gate hands over."""
+    """The release that the gate would hand to the promoter."""
     candidate = run(minute)
     folder = layout.candidate(candidate.manifest.run_id)
     sources = {info.name.removeprefix(folder): info for info in published().list(folder)}
@@ -166,7 +166,7 @@ class Watched(Run):
                 self.wrong.append("a challenge was superseded although its champion serves")
 
     def state(self) -> int:
-        """What was found wrong on the way, besides."""
+        """The state of the order, together with the faults found so far."""
         return hash((super().state(), tuple(self.wrong)))
 
 

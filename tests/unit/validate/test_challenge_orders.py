@@ -50,7 +50,7 @@ class Stopping(PassingStore):
 
 
 def judge(store: Store) -> object:
-    """What watch does: look, and end what is worse."""
+    """Look as the watch does, and end a challenger that is worse."""
     return challenges.end(store, challenges.read_current(store), WORSE)
 
 
@@ -90,7 +90,7 @@ def stops(marker: int) -> Act:
 
 
 def tolerated(act: Callable[[], object]) -> object:
-    """What the marker is refused for in some orders, and rightly."""
+    """The reasons for which some orders rightly refuse the marker."""
     try:
         return act()
     except MarkerRefused as refused:
@@ -98,7 +98,7 @@ def tolerated(act: Callable[[], object]) -> object:
 
 
 def running() -> MemoryStore:
-    """Run 2 is tried."""
+    """Run 2 is being tried as a challenger."""
     store = MemoryStore()
     begins(2, 10)(store)
     return store

@@ -60,7 +60,7 @@ def test_a_clearly_worse_model_is_hardly_ever_let_through() -> None:
 
 
 def test_a_refusal_for_lack_of_rows_says_so_and_what_to_do() -> None:
-    """Both miss the truth by as much to either side, and 40 noisy rows cannot tell them apart."""
+    """Both models err by the same amount, in opposite directions: 40 noisy rows cannot tell them apart."""
     decision = decided(build(run_id(1), slope=4.8, rows=40, noise=12.0), incumbent=champion(slope=3.2))
     assert failed(decision) == ["champion"]
     assert found(decision, "champion").reason.endswith(

@@ -108,7 +108,7 @@ def test_what_is_replaced_is_recorded_before_the_swap_and_what_serves_after_it()
 
 
 def test_a_swap_that_arrives_after_its_event_was_acknowledged_is_recorded_by_who_replaces_it() -> None:
-    """Until then it is the pointer of now, which every reader of the history counts in."""
+    """Until then it is the current pointer, which every reader of the history includes."""
     world = waiting_marker()
     first, marker = world.serving("production"), world.info(layout.MARKER).generation
     late: list[Callable[[], ObjectInfo]] = []

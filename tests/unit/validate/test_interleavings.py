@@ -48,7 +48,7 @@ Action = tuple[int, str]
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of the code under test may take it for a fault of storage."""
+    """The process is gone. The code under test must not mistake this for a fault of storage."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def run(minute: int) -> Candidate:
 
 
 def released(store: MemoryStore, delivery: Delivery) -> Release:
-    """What the gate hands over."""
+    """The release that the gate would hand to the promoter."""
     candidate = run(delivery.run)
     folder = layout.candidate(candidate.manifest.run_id)
     sources = {info.name.removeprefix(folder): info for info in store.list(folder)}
@@ -135,14 +135,14 @@ def released(store: MemoryStore, delivery: Delivery) -> Release:
 
 
 def clock_of(delivery: Delivery, place: int) -> Clock:
-    """A second later at every look; no two deliveries share a moment."""
+    """A clock that is a second later at every look. No two deliveries share a moment."""
     ticks = count()
     return lambda: NOW + delivery.clock + timedelta(seconds=next(ticks), milliseconds=place)
 
 
 @cache
 def opened(scenario: Scenario) -> MemoryStore:
-    """The bucket before the race."""
+    """The bucket as it is before the race."""
     store = MemoryStore()
     for minute in sorted({delivery.run for delivery in (*scenario.before, *scenario.racing)}):
         publish(store, run(minute))
@@ -186,13 +186,13 @@ class Promoter(WatchedStore):
         return super().write(name, data, if_generation=if_generation, **described)
 
     def act(self, how: str) -> None:
-        """Make the next call, and stop before the one after it."""
+        """Let the promoter make its next call and stop before the one after it."""
         self._how = how
         self._go.release()
         self._await_stop()
 
     def abandon(self) -> None:
-        """End the thread wherever it is."""
+        """End the promoter's thread, wherever it is."""
         if not self.done:
             self._race.over = True
             self.act(KILL)
@@ -291,7 +291,7 @@ class Race:
         return self._versions.get(generation, generation) if generation is not None else None
 
     def choices(self) -> list[Action]:
-        """What may happen next."""
+        """Every step that may happen next."""
         kills = sum(promoter.deliveries - 1 for promoter in self._promoters)
         may_kill = kills < self.scenario.kills
         going_on = [(place, promoter) for place, promoter in enumerate(self._promoters) if not promoter.done]

@@ -44,7 +44,7 @@ def judged(make: Callable[[], Candidate], served: int | None) -> tuple[World, st
 
 
 def aged(decision: Decision) -> bytes:
-    """As it was written before."""
+    """The decision as it was stored before checks had a status and a code."""
     document = json.loads(encode(decision))
     for check in document["checks"]:
         del check["status"], check["code"]

@@ -28,14 +28,14 @@ DROP = b'drop = ["reading_score", "writing_score"]'
 
 
 def edited(store: MemoryStore, old: bytes, new: bytes) -> None:
-    """Another spec in the bucket."""
+    """Put another spec into the bucket."""
     present = store.read(layout.SPEC).data
     assert old in present
     store.write(layout.SPEC, present.replace(old, new), if_generation=None, content_type="application/toml")
 
 
 def train(store: MemoryStore) -> str:
-    """The id of a new run."""
+    """Train, and return the id of the new run."""
     time.sleep(1.1)  # run ids have a resolution of a second
     summary = pipeline.run(store, NullTracker(), SETTINGS, SETTINGS.dataset, force=False, zoo=MODEL_ZOO[:2])
     assert summary.status == "trained"
@@ -43,7 +43,7 @@ def train(store: MemoryStore) -> str:
 
 
 def judged(store: MemoryStore, run_id: str) -> Decision:
-    """What validation decides at the event of the run's manifest."""
+    """Deliver the event of the run's manifest and return validation's decision."""
     name = layout.candidate(run_id, layout.MANIFEST)
     info = store.stat(name)
     assert info is not None

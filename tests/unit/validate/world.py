@@ -46,7 +46,7 @@ class World:
     examiner: Examiner = field(default_factory=Here)
 
     def clock(self) -> datetime:
-        """A second later at every look."""
+        """A clock that is a second later at every look."""
         return NOW + timedelta(seconds=next(self.seconds))
 
     def deliver(self, name: str, generation: int | None = None, store: Store | None = None) -> list[dict[str, Any]]:

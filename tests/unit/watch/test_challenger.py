@@ -101,7 +101,7 @@ def test_else_it_is_reported_and_nobody_is_promoted() -> None:
 
 
 def test_a_person_who_asks_for_something_is_not_overruled() -> None:
-    """A marker that nobody has acted on yet: perhaps a rollback."""
+    """A person's marker, perhaps a rollback, has not been acted on yet."""
     world = challenged(base=60.5, then="promote")
     world.bucket.write(layout.MARKER, b"a person's", if_generation=None, content_type="application/json")
     label(world, 900)
@@ -197,7 +197,7 @@ def test_one_that_fails_too_often_or_is_surely_slower_is_withdrawn(found: list[L
 
 
 def test_a_block_of_counts_is_judged_when_it_comes() -> None:
-    """Within the 300 s of a block and its event."""
+    """The verdict comes within the 300 s of a block and its event."""
     world = challenged()
     write(world, block(1000, run_id=FIRST))
     world.deliver(write(world, block(950, 50)))
@@ -223,6 +223,6 @@ def test_the_verdict_is_the_same_whatever_is_delivered_twice() -> None:
 
 
 def test_by_hand_is_what_the_runs_predict() -> None:
-    """The premise of these figures: the labels are FIRST's predictions with its errors."""
+    """These figures assume that the labels are FIRST's predictions plus its errors."""
     [row] = rows(1)
     assert by_hand(row) != by_hand(row, 80.0)

@@ -30,7 +30,7 @@ def world() -> World:
 
 
 def day(world: World, count: int, seed: int = 1, blocks: int = 8, **moved: Any) -> list[dict[str, Any]]:
-    """A day of calls, and the look at it on the next morning; the lines of the look."""
+    """Let callers ask for a day, look at it on the next morning, and return the lines of that look."""
     if count:
         world.ask(rows(count, seed, **moved), blocks=blocks)
     world.pass_days()
@@ -133,7 +133,7 @@ def test_silence_is_told_where_such_days_had_calls_and_ends_with_the_next(world:
 
 
 def rewritten(world: World, **changes: Any) -> None:
-    """Give the blocks of today other contents."""
+    """Rewrite today's blocks of counters with other contents."""
     for info in world.bucket.list(layout.live_folder("production", FIRST, layout.day(world.now))):
         block = decode(world.bucket.read(info.name).data, LiveBlock, info.name)
         spoiled = encode(msgspec.structs.replace(block, **changes))
@@ -183,7 +183,7 @@ def test_a_block_that_cannot_be_read_is_noted_and_the_others_count(world: World,
 
 
 def test_counters_of_a_run_that_is_gone_are_passed_over(world: World) -> None:
-    """Whole blocks, as an instance leaves them that has not yet followed the pointer."""
+    """An instance that has not yet followed the pointer leaves whole blocks of the old run."""
     world.ask(rows(300), blocks=3)
     (info, *_) = world.bucket.list(layout.live_folder("production", FIRST))
     gone = "20250101T000000Z-deadbeef"

@@ -15,7 +15,7 @@ from tests.unit.watch.world import FIRST, World
 
 
 def raised(world: World, number: int, kind: AlarmKind = "drift") -> str:
-    """An alarm as a look leaves it."""
+    """Write an alarm as the daily look does, and return its key."""
     alarm = Alarm(
         schema_version=SCHEMA_VERSION,
         kind=kind,

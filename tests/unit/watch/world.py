@@ -54,7 +54,7 @@ class Trainings:
 
 @dataclass
 class Heard:
-    """Whoever listens."""
+    """Collects the alarms that it is told."""
 
     alarms: list[Alarm] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Heard:
 
 @dataclass
 class World:
-    """Time stands still until a test moves it."""
+    """A bucket with the watch behind it. Time stands still until a test moves it."""
 
     bucket: MemoryStore = field(default_factory=MemoryStore)
     now: datetime = START
@@ -123,7 +123,7 @@ class World:
         return self.deliver(name)
 
     def ask(self, rows: Sequence[Mapping[str, Any]], stage: Stage = "production", blocks: int = 1) -> None:
-        """What callers asked at this moment, as the service counts it."""
+        """Let callers ask these rows now; the service counts them."""
         loaded = load(self.bucket, stage)
         for part in np.array_split(np.arange(len(rows)), blocks):
             counters = Counters(self.bucket, stage, lambda: self.now)
@@ -165,7 +165,7 @@ HOURS = [100 / 720, 320 / 720, 300 / 720]
 
 
 def noise(count: int, seed: int = 2, *, bias: float = 0.0, scale: float = 1.0) -> list[float]:
-    """Errors as the profile's residuals have them: anything from -40 to 40."""
+    """Errors that are spread like the profile's residuals, from -40 to 40."""
     return [float(e) for e in np.random.default_rng(seed).integers(-40, 41, count) * scale + bias]
 
 
