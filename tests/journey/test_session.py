@@ -116,7 +116,7 @@ def test_make_batch_answers_a_file_as_the_service_does(session: Session, shell: 
 
 
 def others(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without its race_ethnicity."""
+    """A row's other columns, without its race_ethnicity."""
     return {name: value for name, value in row.items() if name != "race_ethnicity"}
 
 
@@ -262,7 +262,7 @@ def test_ctrl_c_leaves_no_process_behind(session: Session) -> None:
 
 def test_when_make_run_itself_is_killed_nothing_stays_and_the_next_one_goes_on(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "state")
-    short = ("--dataset", str(with_a_short_search(tmp_path / "sample", LINEAR_AND_A_FOREST)))
+    short = ("--dataset", str(with_a_short_search(tmp_path / "sample", ("LinearRegression", "Ridge"))))
     with running(settings, *short) as session:
         session.wait_for("train +ingest")
         session.process.kill()
