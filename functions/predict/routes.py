@@ -258,7 +258,7 @@ class Api:
 
     def _batch(self, kind: str, body: bytes, charset: str | None) -> Batch:
         if kind == payload.WORKBOOK or (kind == payload.TABLE and body.startswith(payload.ARCHIVE)):
-            return parse_workbook(body, self._limits.max_rows, self._limits.max_cells)
+            return parse_workbook(body, self._limits.max_rows, self._limits.max_workbook_cells)
         if kind in (payload.CSV, payload.TABLE):
             payload.require_few_cells(body, self._limits.max_cells)
             return parse_csv(body, self._limits.max_rows, charset)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from functions.predict.wire.payload import ARCHIVE, Most
+from functions.predict.wire.workbook_parts import MOST_CELLS
 from shared.env import Environment
 from shared.errors import SettingsError
 from shared.layout import STAGES, Stage
@@ -65,6 +66,11 @@ class Limits:
     def max_cells(self) -> int:
         """Cells of a table: texts of their own."""
         return self.max_bytes * WORK_PER_BYTE // BYTES_PER_CELL
+
+    @property
+    def max_workbook_cells(self) -> int:
+        """Cells of a workbook, which takes longer to read than a CSV."""
+        return min(self.max_cells, MOST_CELLS)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 from functions.predict.challenger import Challenger
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
+from functions.predict.wire.workbook_parts import MOST_UNPACKED
 from shared.cells import FIRST_DAY, LAST_DAY, day_text, written
 from shared.documents import Feature, Manifest
 from shared.serving.columns import limits
@@ -27,6 +28,8 @@ def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
             "max_bytes": limits.max_bytes,
             "max_values": limits.most.values,
             "max_cells": limits.max_cells,
+            "max_workbook_cells": limits.max_workbook_cells,
+            "max_workbook_bytes": MOST_UNPACKED,
         },
     }
 

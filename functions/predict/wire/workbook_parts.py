@@ -23,8 +23,8 @@ from shared.problems import Refusal, refuse
 MOST_UNPACKED = 16 * 2**20
 """Bytes of all its parts: nearly every program writes 40 for a cell. The reader has a copy of them."""
 
-MOST_CELLS = 2**18
-"""Of a workbook, however many a CSV may have: the reader takes a microsecond for each."""
+MOST_CELLS = 2**17
+"""Of a workbook, however many a CSV may have: read and refused, each takes two microseconds of a slow core."""
 
 MOST_TAGS_READ = 6 * MOST_CELLS
 """Of all parts, which the reader takes one after the other: four are a number, six a formula or a text in its cell."""
@@ -99,7 +99,9 @@ def malformed() -> Refusal:
 
 
 def too_large() -> Refusal:
-    return refuse(413, "body_too_large", "the workbook unfolds to more than is accepted")
+    limits = "/schema tells max_workbook_cells and max_workbook_bytes, which it may unpack to"
+    message = f"the workbook holds more than is read at once: send it in parts, or as CSV ({limits})"
+    return refuse(413, "body_too_large", message)
 
 
 # ---- the archive ---------------------------------------------------------------------------------------------------

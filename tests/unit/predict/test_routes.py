@@ -378,7 +378,9 @@ def test_schema_tells_what_a_request_must_hold(small: Client) -> None:
     open_number = {"name": "hours", "kind": "numeric", "nullable": True, "typical": 10.0, "written": "10"}
     assert hours == open_number | dict.fromkeys(("min", "max", "lowest", "highest"))
     assert schema["target"] == "math_score"
-    assert schema["limits"] == {"max_rows": 5, "max_bytes": 4096, "max_values": 256, "max_cells": 341}
+    cells = {"max_cells": 341, "max_workbook_cells": 341}
+    sizes = {"max_bytes": 4096, "max_workbook_bytes": 16 * 2**20}
+    assert schema["limits"] == {"max_rows": 5, "max_values": 256} | cells | sizes
 
 
 def test_meta_tells_where_the_model_comes_from(client: Client, store: MemoryStore) -> None:
