@@ -1,6 +1,7 @@
 """Connections that send no request, a head without end, or come in too large a number cost little, and end."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -49,8 +50,18 @@ def connected(port: int) -> socket.socket:
 
 
 def asked(caller: socket.socket, request: bytes = GET) -> bytes:
+    """Send `request` and read until its answer is whole: head and body may arrive apart."""
     caller.sendall(request)
-    return caller.recv(65536)
+    answer = b""
+    while not whole(answer) and (piece := caller.recv(65536)):
+        answer += piece
+    return answer
+
+
+def whole(answer: bytes) -> bool:
+    head, ended, body = answer.partition(b"\r\n\r\n")
+    (length,) = re.findall(rb"content-length: (\d+)", head) or [0]
+    return bool(ended) and len(body) >= int(length)
 
 
 def ends(caller: socket.socket) -> bool:

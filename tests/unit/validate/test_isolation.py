@@ -44,9 +44,13 @@ def test_an_endless_graph_is_refused_by_name_at_once() -> None:
 
 
 def test_a_graph_that_takes_hours_is_ended_and_the_check_under_way_is_known() -> None:
-    with pytest.raises(GivenUp, match=r"ended after 2 s") as caught:
-        judged(with_graph(slow), fewest_seconds=2.0)
-    assert [check.name for check in caught.value.checks][-1] == "graph"
+    for seconds in (2.0, 8.0, 32.0):  # a process that starts on a busy machine may not have come to the graph before
+        with pytest.raises(GivenUp, match=rf"ended after {seconds:g} s") as caught:
+            judged(with_graph(slow), fewest_seconds=seconds)
+        under_way = caught.value.checks[-1].name if caught.value.checks else "none"
+        if under_way == "graph":
+            break
+    assert under_way == "graph"
 
 
 def test_a_graph_that_takes_all_memory_fails_and_takes_nothing_from_this_process() -> None:
