@@ -115,8 +115,6 @@ def test_the_runs_of_the_bucket_are_merged_into_one_store_whose_aliases_follow_t
 def test_the_page_opens_at_the_runs_and_ctrl_c_ends_it(
     environment: dict[str, str], run_ids: list[str], tmp_path: Path
 ) -> None:
-    once(environment)
-    experiment = client_of(environment).get_experiment_by_name("student-performance").experiment_id
     output = tmp_path / "printed"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -132,6 +130,7 @@ def test_the_page_opens_at_the_runs_and_ctrl_c_ends_it(
             assert time.monotonic() < deadline, "the page did not open"
             time.sleep(0.5)
         assert "student-performance" in found
+        experiment = client_of(environment).get_experiment_by_name("student-performance").experiment_id
         link = f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}?workflowType=machine_learning "
         while link not in output.read_text():
             assert process.poll() is None, "it ended early"
