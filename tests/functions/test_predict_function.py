@@ -91,7 +91,8 @@ def running(
             eventually(lambda: accepts(port) or process.poll() is not None)
             yield function
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # a test may have ended it
+                os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=PATIENCE)
 
 

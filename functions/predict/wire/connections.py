@@ -25,6 +25,9 @@ HEAD_SECONDS = 10.0
 LISTEN_SECONDS = 1.0
 """How long what still comes is thrown away after a refusal: closing at once could take the answer from the caller."""
 
+LEAVING_SECONDS = 5
+"""How long a request that is under way has when the process is told to end: Cloud Run leaves it ten seconds."""
+
 RESERVED_DESCRIPTORS = 24
 MOST_CONNECTIONS = 1000
 
@@ -59,6 +62,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; where there are too many connections, the one that waits the longest for a request makes room."""
         super().connection_made(cast(asyncio.Transport, transport))
+        self.config.timeout_graceful_shutdown = LEAVING_SECONDS  # the worker's options have no name for it
         self.since = self.loop.time()
         self.refused = False
         self.head_bytes = 0
