@@ -225,10 +225,11 @@ class Finish:
         if kept is not None:
             features, target, weights = features.iloc[kept], target[kept], counted(weights, kept)
         model = StandardisedTarget(algorithm.estimator(self.seed, params))
-        if not self._many or algorithm.encoding(params) == ONE_HOT:
+        way = algorithm.encoding(params)
+        if not self._many or way == ONE_HOT:
             pipeline = Pipeline([("preprocess", preprocessing(self.columns)), ("model", model)])
             return pipeline.fit(features, target, model__sample_weight=weights)
-        encoder = MeansForMany(self.columns, self._many, self.seed)
+        encoder = MeansForMany(self.columns, self._many, self.seed, way)
         model.fit(encoder.fit_transform(features, target, weights), target, weights)
         return Pipeline([("preprocess", encoder), ("model", model)])
 

@@ -1,10 +1,11 @@
-"""The two ways in which columns with many categories reach a model, and the preprocessing of the second.
+"""The ways in which columns with many categories reach a model, and the preprocessing where they learn the target.
 
-One way is a column of zeros and ones for each category, as for all others. The other puts one number in the place of
-such a column: the mean target of its category. Which is better differs by table, so that the folds decide.
+One way is a column of zeros and ones for each category, as for all others. The others put numbers in the place of such
+a column: the mean target of its category, or the mean rank of the target and how frequent the category is. Which is
+best differs by table, so that the folds decide.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,18 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 
 from functions.train.data.preprocessing import CATEGORICAL_STEP, MISSING_STEP, columns_of_categories, preprocessing
-from functions.train.data.target_means import TargetMeans
+from functions.train.data.target_means import TargetMeans, TargetRanks
 from shared.tables.reading import Column
 
 CATEGORIES = "categories"
 """The parameter of the search that says which way a candidate takes."""
 ONE_HOT = "one-hot"
 TARGET_MEANS = "target-means"
+TARGET_RANKS = "target-ranks"
+ENCODERS: Mapping[str, type[TargetMeans]] = {TARGET_MEANS: TargetMeans, TARGET_RANKS: TargetRanks}
+"""What learns the target, by the name of the way."""
 MANY = 20
-"""A column with more categories than this may be given as target means."""
+"""A column with more categories than this may be given as numbers that learn the target."""
 
 Matrix = NDArray[np.float64]
 
@@ -34,17 +38,19 @@ def many_valued(columns: Sequence[Column], features: pd.DataFrame) -> tuple[str,
 
 
 class MeansForMany(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """The preprocessing with target means for the columns `many`: the others' matrix `base`, then one column each."""
+    """The preprocessing with numbers that learn the target for the columns `many`, in the `way` of that name: the
+    others' matrix `base`, then theirs."""
 
-    def __init__(self, columns: Sequence[Column], many: Sequence[str], seed: int) -> None:
+    def __init__(self, columns: Sequence[Column], many: Sequence[str], seed: int, way: str = TARGET_MEANS) -> None:
         self.columns = columns
         self.many = many
         self.seed = seed
+        self.way = way
 
     def fit_transform(self, rows: pd.DataFrame, target: Matrix, weights: Matrix | None = None) -> Matrix:
-        """Learn from `rows` (n, c), and give their matrix (n, w) with means out of fold."""
+        """Learn from `rows` (n, c), and give their matrix (n, w) with those numbers out of fold."""
         self.base = preprocessing([column for column in self.columns if column.name not in self.many]).fit(rows)
-        self.means = TargetMeans(self.many, self.seed).fit(rows, target, weights)
+        self.means = ENCODERS[self.way](self.many, self.seed).fit(rows, target, weights)
         return np.hstack([self.base.transform(rows), self.means.out_of_fold(rows, target, weights)])
 
     def transform(self, rows: pd.DataFrame) -> Matrix:

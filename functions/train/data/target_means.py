@@ -1,6 +1,7 @@
-"""Words as the mean target of the rows that have them, drawn towards the mean of all rows as far as chance explains.
+"""Words as numbers: the mean target of the rows that have them, or the mean rank of it and the share of such rows.
 
-Of a column with hundreds of values a tree finds more in one such number than in hundreds of columns of zeros and ones.
+Of a column with hundreds of values a tree finds more in such a number than in hundreds of columns of zeros and ones. A
+few huge targets decide a mean, and no rank.
 """
 
 from collections.abc import Sequence
@@ -25,14 +26,19 @@ class TargetMeans:
     `known_`: by column, a word's number. A missing cell is treated as an unknown word.
     """
 
-    def __init__(self, names: Sequence[str], seed: int) -> None:
-        self.names = tuple(names)
+    def __init__(self, columns: Sequence[str], seed: int) -> None:
+        self.columns = tuple(columns)
         self.seed = seed
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column that each number (k) is of."""
+        return self.columns
 
     def fit(self, rows: pd.DataFrame, target: Vector, weights: Vector | None = None) -> "TargetMeans":
         """Learn from `rows` (n, …), `target` (n,) and `weights` (n,), where rows count differently."""
         units, weights = self._units(target, weights)
-        self.known_ = [_shrunken(rows[name], units, weights) for name in self.names]
+        self.known_ = [_shrunken(rows[name], units, weights) for name in self.columns]
         return self
 
     def transform(self, rows: pd.DataFrame) -> Vector:
@@ -42,10 +48,10 @@ class TargetMeans:
     def out_of_fold(self, rows: pd.DataFrame, target: Vector, weights: Vector | None = None) -> Vector:
         """The numbers (n, k) of rows that are learnt from: each row's are those of the other parts' rows."""
         units, weights = self._units(target, weights)
-        found = np.zeros((len(rows), len(self.names)))
+        found = np.zeros((len(rows), len(self.columns)))
         for others, part in KFold(min(PARTS, len(rows)), shuffle=True, random_state=self.seed).split(found):
-            known = [_shrunken(rows[name].iloc[others], units[others], weights[others]) for name in self.names]
-            found[part] = _looked_up(rows.iloc[part], self.names, known)
+            known = [_shrunken(rows[name].iloc[others], units[others], weights[others]) for name in self.columns]
+            found[part] = _looked_up(rows.iloc[part], self.columns, known)
         return found
 
     def _units(self, target: Vector, weights: Vector | None) -> tuple[Vector, Vector]:
@@ -54,6 +60,41 @@ class TargetMeans:
         center = float(np.average(target, weights=counts))
         spread = float(np.average((target - center) ** 2, weights=counts)) ** 0.5
         return (target - center) / (spread or 1.0), counts
+
+
+class TargetRanks(TargetMeans):
+    """The same of the target's ranks, then for each column the share of rows that have the word, 0 of an unknown one.
+
+    The share is no target's, so that it is that of all rows on both sides.
+    """
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column that each number (k) is of."""
+        return (*self.columns, *self.columns)
+
+    def fit(self, rows: pd.DataFrame, target: Vector, weights: Vector | None = None) -> "TargetRanks":
+        """Learn from `rows` (n, …), `target` (n,) and `weights` (n,), where rows count differently."""
+        super().fit(rows, target, weights)
+        self.known_ += self._shares(rows, weights)
+        return self
+
+    def out_of_fold(self, rows: pd.DataFrame, target: Vector, weights: Vector | None = None) -> Vector:
+        """The numbers (n, k) of rows that are learnt from: each row's ranks are those of the other parts' rows."""
+        ranks = super().out_of_fold(rows, target, weights)
+        return np.hstack([ranks, _looked_up(rows, self.columns, self._shares(rows, weights))])
+
+    def _shares(self, rows: pd.DataFrame, weights: Vector | None) -> list[dict[str, float]]:
+        counted = rows if weights is None else rows[weights > 0]
+        shares = [counted[name].value_counts() / max(len(counted), 1) for name in self.columns]
+        return [{str(word): float(share) for word, share in one.items()} for one in shares]
+
+    def _units(self, target: Vector, weights: Vector | None) -> tuple[Vector, Vector]:
+        """The target's ranks around their mean in units of their spread; equal targets share the mean of theirs."""
+        counts = np.ones(len(target)) if weights is None else weights
+        _, places = np.unique(target, return_inverse=True)
+        at: Vector = np.bincount(places, counts).astype(np.float64)
+        return super()._units((np.cumsum(at) - at / 2)[places] / max(float(at.sum()), 1e-300), weights)
 
 
 def _looked_up(rows: pd.DataFrame, names: Sequence[str], known: Sequence[dict[str, float]]) -> Vector:

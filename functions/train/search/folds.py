@@ -1,7 +1,7 @@
 """The folds of the training rows, each preprocessed once by a transformer that saw only its own training part."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,10 +11,9 @@ from scipy.sparse import csr_array, vstack
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import KFold
 
-from functions.train.data.categories import ONE_HOT, many_valued, without_many
+from functions.train.data.categories import ENCODERS, ONE_HOT, many_valued, without_many
 from functions.train.data.preprocessing import preprocessing
 from functions.train.data.split import Parts
-from functions.train.data.target_means import TargetMeans
 from shared.tables.reading import Column
 
 Matrix = NDArray[np.float64]
@@ -32,8 +31,8 @@ BLOCK_ROWS = 4_096
 
 @dataclass(frozen=True)
 class Means:
-    """The other way for the columns with many categories: target means (n, k) of both parts, out of fold within the
-    training part, and the `others` of the matrix, which are not of those columns."""
+    """Another way for the columns with many categories: numbers (n, k) of both parts that learn the target, out of fold
+    within the training part, and the `others` of the matrix, which are not of those columns."""
 
     train: Matrix
     test: Matrix
@@ -45,7 +44,7 @@ class Fold:
     """One split of the training rows: features (n, w) and targets (n,) of both parts, and which rows are tested on.
 
     `train_w` and `test_w` (n,): how much each row counts in a fit and in its score; None where all count alike.
-    `means`: where there are columns with many categories.
+    `means`: by the name of the way, where there are columns with many categories.
     """
 
     train_x: Features
@@ -55,22 +54,22 @@ class Fold:
     test_rows: NDArray[np.intp]
     train_w: Matrix | None = None
     test_w: Matrix | None = None
-    means: Means | None = None
+    means: Mapping[str, Means] = field(default_factory=dict)
 
     def width(self, encoding: str) -> int:
         """Columns of the matrices with that encoding."""
-        if encoding == ONE_HOT or self.means is None:
+        if encoding == ONE_HOT or not self.means:
             return int(self.train_x.shape[1])
-        return len(self.means.others) + int(self.means.train.shape[1])
+        return len(self.means[encoding].others) + int(self.means[encoding].train.shape[1])
 
     def matrices(self, encoding: str) -> tuple[Matrix, Matrix]:
         """The dense matrices of both parts with that encoding."""
-        if encoding == ONE_HOT or self.means is None:
+        if encoding == ONE_HOT or not self.means:
             return filled(self.train_x), filled(self.test_x)
-        others = self.means.others
+        means = self.means[encoding]
         return (
-            np.hstack([filled(self.train_x[:, others]), self.means.train]),
-            np.hstack([filled(self.test_x[:, others]), self.means.test]),
+            np.hstack([filled(self.train_x[:, means.others]), means.train]),
+            np.hstack([filled(self.test_x[:, means.others]), means.test]),
         )
 
 
@@ -89,13 +88,17 @@ def make_folds(
         transformer = preprocessing(columns).fit(features.iloc[train])
         train_x = _transformed(transformer, features.iloc[train])
         train_w = None if weights is None else weights[train]
-        means = None
+        means = {}
         if many:
-            means = Means(
-                train=(encoder := TargetMeans(many, seed)).out_of_fold(features.iloc[train], target[train], train_w),
-                test=encoder.fit(features.iloc[train], target[train], train_w).transform(features.iloc[test]),
-                others=without_many(transformer, many, train_x.shape[1]),
-            )
+            others = without_many(transformer, many, train_x.shape[1])
+            learnt = (features.iloc[train], target[train], train_w)
+            for way, encoder in ENCODERS.items():
+                learner = encoder(many, seed)
+                means[way] = Means(
+                    train=learner.out_of_fold(*learnt),
+                    test=learner.fit(*learnt).transform(features.iloc[test]),
+                    others=others,
+                )
         made.append(
             Fold(
                 train_x=train_x,

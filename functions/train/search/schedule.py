@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from functions.train.search.fits import Measured, Task, measure
 from functions.train.search.processes import Limit
@@ -24,9 +25,14 @@ MANY = 10.0
 """A fit that takes so many times what was expected of it is ended, where it runs in a process …"""
 PATIENCE_SECONDS = 5.0
 """… but not before this: on a busy computer a short fit may take many times as long."""
+WAY_SHARE = 0.125
 SHORT_SHARE = 20
 FEWEST_TREES = 5
 """Of an algorithm whose first fit may take longer than that, one with a twentieth of the trees is measured before."""
+
+
+PaceKey: TypeAlias = tuple[str, str]
+"""An algorithm and the way in which it is given columns with many categories."""
 
 
 @dataclass(eq=False)
@@ -67,34 +73,46 @@ class Fit:
 
 
 class Pace:
-    """How much longer than expected the fits of each algorithm take on this table.
+    """How much longer than expected the fits of each algorithm take on this table, by the way of giving it categories:
+    sixty columns of zeros and ones take CatBoost no longer than one number.
 
     The pace is infinite for an algorithm whose first fit there was no time for.
     """
 
     def __init__(self) -> None:
-        self._expected: dict[str, float] = {}
-        self._taken: dict[str, float] = {}
+        self._expected: dict[PaceKey, float] = {}
+        self._taken: dict[PaceKey, float] = {}
 
     def knows(self, algorithm: Algorithm) -> bool:
         """Whether a fit of the algorithm was measured."""
-        return algorithm.name in self._expected
+        return any(name == algorithm.name for name, _ in self._expected)
+
+    def knows_the_way(self, task: Task) -> bool:
+        """Whether a fit of the algorithm was measured that was given categories as in the task."""
+        return _pace_key(task) in self._expected
 
     def learn(self, task: Task, measured: Measured) -> None:
         """Add what a task took."""
-        name = task.algorithm.name
-        first = not self.knows(task.algorithm)
+        key = _pace_key(task)
+        if measured.cut and self.knows(task.algorithm):
+            return
+        first = not self.knows_the_way(task)
         seconds = math.inf if first and (measured.cut or measured.ended) else measured.seconds
-        self._expected[name] = self._expected.get(name, 0.0) + (0.0 if measured.cut else task.cost)
-        self._taken[name] = self._taken.get(name, 0.0) + seconds
+        self._expected[key] = self._expected.get(key, 0.0) + (0.0 if measured.cut else task.cost)
+        self._taken[key] = self._taken.get(key, 0.0) + seconds
 
     def priced(self, task: Task) -> Task:
-        """The task with its cost at the pace of its algorithm."""
-        if not self.knows(task.algorithm):
+        """The task with its cost at the pace of its algorithm in its way, or in all ways where that is not known."""
+        own = _pace_key(task)
+        keys = [own] if own in self._expected else [key for key in self._expected if key[0] == own[0]]
+        if not keys:
             return task
-        name = task.algorithm.name
-        expected, taken = self._expected[name], self._taken[name]
+        expected, taken = (sum(known[key] for key in keys) for known in (self._expected, self._taken))
         return replace(task, cost=task.cost * taken / expected if expected else math.inf)
+
+
+def _pace_key(task: Task) -> "PaceKey":
+    return task.algorithm.name, task.algorithm.encoding(task.group[0])
 
 
 def seconds_allowed(task: Task) -> float:
@@ -174,10 +192,12 @@ def run_trials(
     `ahead`: what the run has ahead of it where this stage is work of so many seconds; None where that cannot be told.
     """
     run_pilots(trials, pool, progress, pace)
+    left = (deadline - time.monotonic()) * pool.jobs
+    _run(affordable_ways(trials, pace, left), pace.priced, pool, progress, pace, MANY)
     costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
     left = (deadline - time.monotonic()) * pool.jobs
     hurry = sum(costs.values()) > HURRY_SHARE * left
-    in_time = admitted(in_turn(trials, costs), costs, left) if hurry else trials
+    in_time = in_turn(trials, costs, left) if hurry else trials
     if ahead is not None:
         progress.expect(ahead(sum(costs[trial] for trial in in_time)))
     for trial in set(trials) - set(in_time):
@@ -216,17 +236,39 @@ def pilots(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(cheapest.values(), key=lambda trial: trial.tasks[0].cost)
 
 
-def in_turn(trials: Sequence[Trial], costs: dict[Trial, float]) -> list[Trial]:
-    """The trials in an order in which every algorithm has had about as much time at any moment, its own in their order.
+def affordable_ways(trials: Sequence[Trial], pace: Pace, seconds: float) -> list[Fit]:
+    """A fit of every algorithm in every way of giving it categories that has no pace yet, the cheapest one, where it is
+    expected to take a small share of so many seconds of one process: what is thought of another way may be far off."""
+    found: dict[PaceKey, Fit] = {}
+    for trial in sorted(trials, key=lambda trial: trial.tasks[0].cost if trial.tasks else 0.0):
+        unknown = trial.tasks and 0 not in trial.measured and not pace.knows_the_way(trial.tasks[0])
+        if unknown and pace.priced(trial.tasks[0]).cost <= WAY_SHARE * seconds:
+            found.setdefault(_pace_key(trial.tasks[0]), Fit(trial, 0))
+    return list(found.values())
 
-    Its cheapest ones first would be its weakest ones: few trees, and shallow ones.
+
+def in_turn(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float = math.inf) -> list[Trial]:
+    """Those of `trials` that are expected to be through within so many seconds of one process, in an order in which
+    every algorithm has had about as much time at any moment, its own in their order.
+
+    Its cheapest ones first would be its weakest ones: few trees, and shallow ones. A trial that there is no time for
+    takes none from its algorithm's next ones.
     """
-    spent: dict[str, float] = {}
-    turns: dict[Trial, float] = {}
-    for trial in trials:
-        name = trial.algorithm.name
-        turns[trial] = spent[name] = spent.get(name, 0.0) + costs[trial]
-    return sorted(trials, key=lambda trial: turns[trial])
+    waiting: dict[str, list[Trial]] = {}
+    for trial in reversed(trials):
+        waiting.setdefault(trial.algorithm.name, []).append(trial)
+    spent, found = dict.fromkeys(waiting, 0.0), []
+    while waiting:
+        left = seconds - sum(spent.values())
+        late = [name for name, own in waiting.items() if costs[own[-1]] > left]
+        name = late[0] if late else min(reversed(waiting), key=lambda name: spent[name] + costs[waiting[name][-1]])
+        trial = waiting[name].pop()
+        if not late:
+            spent[name] += costs[trial]
+            found.append(trial)
+        if not waiting[name]:
+            del waiting[name]
+    return found
 
 
 def admitted(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float) -> list[Trial]:

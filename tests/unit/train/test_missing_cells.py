@@ -6,7 +6,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Finish, Rows, describe_features
-from functions.train.data.categories import TARGET_MEANS, many_valued
+from functions.train.data.categories import TARGET_MEANS, TARGET_RANKS, many_valued
 from functions.train.data.preprocessing import MissingCells, preprocessing
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.search.encodings import with_target_means
@@ -61,20 +61,21 @@ def test_what_only_the_missing_cells_tell_is_learnt_and_served(name: str, least:
     assert 1 - residuals.var() / target.var() > least
 
 
-def test_categories_as_target_means_leave_the_missing_cells_of_the_others() -> None:
+@pytest.mark.parametrize(("way", "numbers"), [(TARGET_MEANS, 1), (TARGET_RANKS, 2)])
+def test_categories_that_learn_the_target_leave_the_missing_cells_of_the_others(way: str, numbers: int) -> None:
     frame, target = table()
     many = many_valued(COLUMNS, frame)
     assert many == ("town",)
     fold = make_folds(frame, target, COLUMNS, 3, 0)[0]
     entry = next(entry for entry in with_target_means(MODEL_ZOO, many) if entry.name == "XGBoost")
-    assert entry.opening["categories"] == TARGET_MEANS
+    assert way in entry.space["categories"].options
     rows = Rows(frame, target)
     features = describe_features(COLUMNS, rows, SPEC)
-    pipeline = Finish(COLUMNS, features, rows, rows, 0).fitted(entry, dict(entry.opening))
+    pipeline = Finish(COLUMNS, features, rows, rows, 0).fitted(entry, {**entry.opening, "categories": way})
     width = pipeline["preprocess"].transform(frame).shape[1]
-    assert fold.width(TARGET_MEANS) == fold.matrices(TARGET_MEANS)[0].shape[1] == width
+    assert fold.width(way) == fold.matrices(way)[0].shape[1] == width
     gaps = frame.iloc[fold.test_rows][["price", "sold", "word"]].isna().to_numpy()
-    assert (fold.matrices(TARGET_MEANS)[1][:, -4:-1] == gaps).all()  # the last one is the towns' mean
+    assert (fold.matrices(way)[1][:, -3 - numbers : -numbers] == gaps).all()  # the last ones are the towns' numbers
     assert (filled(fold.test_x)[:, -1] == frame.iloc[fold.test_rows]["town"].isna()).all()
     require_parity(pipeline, Model(export(pipeline), features), features, frame, 0)
 

@@ -308,7 +308,9 @@ def test_of_a_table_that_is_wide_when_encoded_the_narrower_way_opens() -> None:
             fold,
             train_x=np.hstack([fold.train_x, np.zeros((len(fold.train_x), 400))]),
             test_x=np.hstack([fold.test_x, np.zeros((len(fold.test_x), 400))]),
-            means=Means(np.zeros((len(fold.train_x), 1)), np.zeros((len(fold.test_x), 1)), np.arange(3)),
+            means={
+                TARGET_MEANS: Means(np.zeros((len(fold.train_x), 1)), np.zeros((len(fold.test_x), 1)), np.arange(3))
+            },
         )
         for fold in folds()
     ]

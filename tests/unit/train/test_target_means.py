@@ -1,4 +1,5 @@
-"""Columns with many categories as target means: what they are, that they do not leak, and that the graph has them."""
+"""Columns with many categories as numbers that learn the target: what they are, that they do not leak, and that the
+graph has them."""
 
 import json
 import pickle
@@ -8,13 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 from sklearn.preprocessing import TargetEncoder
 
 from functions.train import pipeline
 from functions.train.candidate.selection import Finish, Rows, describe_features
 from functions.train.candidate.trained import Trained
-from functions.train.data.categories import CATEGORIES, MANY, ONE_HOT, TARGET_MEANS, many_valued
-from functions.train.data.target_means import TargetMeans
+from functions.train.data.categories import CATEGORIES, ENCODERS, MANY, ONE_HOT, TARGET_MEANS, TARGET_RANKS, many_valued
+from functions.train.data.target_means import TargetMeans, TargetRanks
 from functions.train.graph.export import columns_of, require_parity
 from functions.train.inputs import RunInputs
 from functions.train.search.blend import BLEND
@@ -101,14 +103,37 @@ def test_a_missing_cell_and_a_word_never_seen_are_the_mean_of_all() -> None:
     assert found.transform(asked)[2] != 0.0
 
 
-def test_rows_without_weight_are_not_learnt_from() -> None:
+@pytest.mark.parametrize("encoder", ENCODERS.values())
+def test_rows_without_weight_are_not_learnt_from(encoder: type[TargetMeans]) -> None:
     rows, target = frame()
     weights = np.where(np.arange(len(rows)) % 3 == 0, 0.0, 2.5)
     wrong = np.where(weights == 0, 1e6, target)
-    found = TargetMeans(["town"], 0).fit(rows, wrong, weights)
-    expected = TargetMeans(["town"], 0).fit(rows[weights > 0], target[weights > 0])
-    for name, number in expected.known_[0].items():
-        assert found.known_[0][name] == pytest.approx(number, abs=1e-9)
+    found = encoder(["town"], 0).fit(rows, wrong, weights)
+    expected = encoder(["town"], 0).fit(rows[weights > 0], target[weights > 0])
+    for numbers, known in zip(expected.known_, found.known_, strict=True):
+        assert {name: known[name] for name in numbers} == pytest.approx(numbers, abs=1e-9)
+
+
+def test_ranks_are_the_means_of_ranks_and_the_share_of_the_words_rows() -> None:
+    """The ranks are scipy's, of equal targets the mean of theirs; the words' means of them are `TargetMeans`'."""
+    rows, target = frame()
+    target = np.round(target)  # so that many are equal
+    found = TargetRanks(["town", "street"], 0).fit(rows, target)
+    expected = TargetMeans(["town", "street"], 0).fit(rows, rankdata(target))
+    for known, numbers in zip(found.known_, expected.known_, strict=False):
+        assert known == pytest.approx(numbers, abs=1e-9)
+    assert found.known_[2:] == [rows[name].value_counts().div(len(rows)).to_dict() for name in ("town", "street")]
+    asked = pd.DataFrame({"town": ["t1", "never seen"], "street": [np.nan, "s1"]})
+    no_street_tells = [[True, False, True, False], [False, False, False, True]]
+    assert (found.transform(asked) != 0).tolist() == no_street_tells
+
+
+def test_a_huge_target_decides_no_ranks() -> None:
+    rows, target = frame()
+    huge = np.where(target == target.max(), 1e9, target)
+    for found, expected in zip(*(TargetRanks(["town"], 0).fit(rows, y).known_ for y in (huge, target)), strict=True):
+        assert found == pytest.approx(expected, abs=1e-9)
+    assert TargetMeans(["town"], 0).fit(rows, huge).known_ != TargetMeans(["town"], 0).fit(rows, target).known_
 
 
 def test_a_word_of_each_row_and_words_by_chance_say_nothing() -> None:
@@ -137,29 +162,32 @@ def with_noise(way: str, name: str) -> float:
     return r2(target, out_of_fold(entry, params_of(entry, way), folds, SearchPlan(TuningSpec(), 42)))
 
 
+@pytest.mark.parametrize("way", ENCODERS)
 @pytest.mark.parametrize("name", ["XGBoost", "DecisionTree"])
-def test_categories_by_chance_gain_nothing(name: str) -> None:
-    assert with_noise(TARGET_MEANS, name) < with_noise(ONE_HOT, name) + 0.02
+def test_categories_by_chance_gain_nothing(name: str, way: str) -> None:
+    assert with_noise(way, name) < with_noise(ONE_HOT, name) + 0.02
 
 
-def test_no_target_of_a_tested_row_is_in_its_fold() -> None:
+@pytest.mark.parametrize("way", ENCODERS)
+def test_no_target_of_a_tested_row_is_in_its_fold(way: str) -> None:
     rows, target = frame()
     before = make_folds(rows, target, COLUMNS, 3, 42)
     for place, fold in enumerate(before):
         changed = target.copy()
         changed[fold.test_rows] = 1e9
         after = make_folds(rows, changed, COLUMNS, 3, 42)[place]
-        for one, other in zip(fold.matrices(TARGET_MEANS), after.matrices(TARGET_MEANS), strict=True):
+        for one, other in zip(fold.matrices(way), after.matrices(way), strict=True):
             assert np.array_equal(one, other)
 
 
-def test_a_fold_has_one_column_in_the_place_of_many() -> None:
+@pytest.mark.parametrize("way", ENCODERS)
+def test_a_fold_has_one_column_or_two_in_the_place_of_many(way: str) -> None:
     rows, target = frame()
     assert many_valued(COLUMNS, rows) == ("town", "street")
     (fold, *_) = make_folds(rows, target, COLUMNS, 3, 42)
-    train, test = fold.matrices(TARGET_MEANS)
-    width = 1 + 3 + 2 + 2  # x, the words of few, which of the two are missing, and the means
-    assert (train.shape[1], test.shape[1]) == (width, width) == (fold.width(TARGET_MEANS),) * 2
+    train, test = fold.matrices(way)
+    width = 1 + 3 + 2 + {TARGET_MEANS: 2, TARGET_RANKS: 4}[way]  # x, the words of few, which are missing, the numbers
+    assert (train.shape[1], test.shape[1]) == (width, width) == (fold.width(way),) * 2
     assert fold.matrices(ONE_HOT)[0].shape[1] == fold.width(ONE_HOT) > 100
     assert np.array_equal(train[:, :4], fold.matrices(ONE_HOT)[0][:, :4])
 
@@ -170,22 +198,23 @@ def test_a_table_without_such_a_column_is_searched_as_ever() -> None:
     rows["street"] = rows["street"].astype(str)
     assert many_valued(COLUMNS, rows) == ()
     fold: Fold = make_folds(rows, np.arange(900.0), COLUMNS, 2, 42)[0]
-    assert fold.means is None
+    assert not fold.means
 
 
-def test_the_opening_is_tried_both_ways_before_anything_else() -> None:
+def test_the_opening_is_tried_in_every_way_before_anything_else() -> None:
     for entry, drawn in zip(ZOO, draws(ZOO, 4, 0), strict=True):
-        ways = [params.get(CATEGORIES) for params in drawn[:2]]
-        assert ways == ([TARGET_MEANS, ONE_HOT] if entry.name in BY_TREES else [None] * len(ways))
+        ways = [params.get(CATEGORIES) for params in drawn[:3]]
+        assert ways == ([TARGET_RANKS, TARGET_MEANS, ONE_HOT] if entry.name in BY_TREES else [None] * len(ways))
 
 
+@pytest.mark.parametrize("way", ENCODERS)
 @pytest.mark.parametrize("name", TREES)
-def test_the_graph_of_every_tree_agrees_with_its_pipeline_for_unseen_and_missing_words_too(name: str) -> None:
+def test_the_graph_of_every_tree_agrees_with_its_pipeline_for_unseen_and_missing_words_too(name: str, way: str) -> None:
     rows, target = frame()
     training = Rows(rows, target, weights=np.linspace(0.5, 2.0, len(rows)))
     features = describe_features(COLUMNS, training, SPEC)
     entry = TREES[name]
-    chosen = Candidate("random", params_of(entry, TARGET_MEANS), (1.0,), (1.0,), 0.1)
+    chosen = Candidate("random", params_of(entry, way), (1.0,), (1.0,), 0.1)
     result = Finish(COLUMNS, features, training, training, 42)(Searched(entry, candidates=[chosen]))
     assert result.error is None
     assert result.graph is not None and result.pipeline is not None
@@ -197,16 +226,17 @@ def test_the_graph_of_every_tree_agrees_with_its_pipeline_for_unseen_and_missing
     assert np.abs(known - other).max() > 0.1
 
 
-def test_a_table_of_nothing_but_such_columns_has_a_graph() -> None:
+@pytest.mark.parametrize(("way", "width"), [(TARGET_MEANS, 2), (TARGET_RANKS, 4)])
+def test_a_table_of_nothing_but_such_columns_has_a_graph(way: str, width: int) -> None:
     rows, target = frame()
     columns = tuple(column for column in COLUMNS if column.name in ("town", "street"))
     training, entry = Rows(rows[["town", "street"]], target), TREES["GradientBoosting"]
     features = describe_features(columns, training, SPEC)
-    chosen = Candidate("random", params_of(entry, TARGET_MEANS), (1.0,), (1.0,), 0.1)
+    chosen = Candidate("random", params_of(entry, way), (1.0,), (1.0,), 0.1)
     result = Finish(columns, features, training, training, 42)(Searched(entry, candidates=[chosen]))
     assert result.selectable, result.error
     (fold, *_) = make_folds(training.features, target, columns, 3, 42)
-    assert fold.matrices(TARGET_MEANS)[0].shape[1] == fold.width(TARGET_MEANS) == 2
+    assert fold.matrices(way)[0].shape[1] == fold.width(way) == width
 
 
 def test_the_number_in_the_graph_is_that_of_the_pipeline_to_the_last_digits() -> None:
@@ -226,7 +256,7 @@ source = "t.csv"
 target = "y"
 [tuning]
 folds = 3
-random_iterations = 2
+random_iterations = 3
 """
 
 
@@ -249,14 +279,14 @@ def run() -> Trained:
 
 
 def test_the_folds_choose_and_leaderboard_and_manifest_say_it(run: Trained) -> None:
-    both = {ONE_HOT, TARGET_MEANS}
-    assert [tried(run, name) for name in ("DecisionTree", "XGBoost")] == [both, both]
+    ways = {ONE_HOT, TARGET_MEANS, TARGET_RANKS}
+    assert [tried(run, name) for name in ("DecisionTree", "XGBoost")] == [ways, ways]
     best = {result.name: result.best.params for result in run.results if result.best}
-    assert best["XGBoost"] == {"max_depth": 3, CATEGORIES: TARGET_MEANS}
+    assert best["XGBoost"]["max_depth"] == 3 and best["XGBoost"][CATEGORIES] in ENCODERS
     assert CATEGORIES not in best["Ridge"]
     assert run.manifest.model.params == run.selected.best.params
     row = next(row for row in json.loads(run.files[layout.REPORT])["algorithms"] if row["name"] == "XGBoost")
-    assert row["params"][CATEGORIES] == TARGET_MEANS
+    assert row["params"][CATEGORIES] == best["XGBoost"][CATEGORIES]
     assert all(result.selectable for result in run.results if result.name in ("DecisionTree", "XGBoost", "Ridge"))
 
 
