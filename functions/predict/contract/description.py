@@ -12,6 +12,8 @@ from shared.documents import Feature, Manifest
 from shared.serving.columns import limits
 from shared.serving.loaded_model import LoadedModel
 
+TOLD_DIGITS = 12
+
 
 def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
     """The fields in order, what else is accepted, and how much at once."""
@@ -107,7 +109,10 @@ def day_or_none(days: float | None) -> str | None:
 
 
 def typical(feature: Feature) -> bool | str | float:
-    """A value that the model accepts, near the middle of what it was trained on: what it imputes, where that is one."""
+    """A value that the model accepts, near the middle of what it was trained on: what it imputes, where that is one.
+
+    The middle of -0.231 and 0 is -0.1155, which floats make -0.11549999999999999: nobody wrote the last digits.
+    """
     if feature.kind in ("boolean", "date"):
         return feature.imputed
     if feature.kind == "categorical":
@@ -115,4 +120,5 @@ def typical(feature: Feature) -> bool | str | float:
         return str(feature.imputed) if feature.imputed in categories else categories[0]
     low = -math.inf if feature.min is None else feature.min
     high = math.inf if feature.max is None else feature.max
-    return min(max(float(feature.imputed), low), high)
+    middle = float(feature.imputed)
+    return min(max(middle if middle.is_integer() else float(f"{middle:.{TOLD_DIGITS}g}"), low), high)

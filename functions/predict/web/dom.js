@@ -53,6 +53,11 @@ export function percentApart(share, thresholds) {
   return digits ? `${(share * 100).toFixed(digits)} %` : percent(share);
 }
 
+// A number without the last digits that only floats have: 0.3 for 0.30000000000000004. Texts stay as they are.
+export function tidy(value) {
+  return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(12)) : value;
+}
+
 // A number of a case as people write it: 2024 without a separator, 45,000 with one.
 export function plain(value) {
   return new Intl.NumberFormat("en", { maximumSignificantDigits: 9, useGrouping: "min2" }).format(value).replace("-", "−");

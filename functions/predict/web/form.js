@@ -1,7 +1,7 @@
 // The form, drawn from the model's own schema. A select holds the position of a category, so that a category of any
 // spelling, even an empty one, is kept apart from the empty choice. A truth value is a switch, or a choice of three where it
 // may be unknown.
-import { byId, day, element, words } from "./dom.js";
+import { byId, day, element, tidy, words } from "./dom.js";
 
 const TRUTHS = [true, false];
 const MIDNIGHT = "T00:00:00";
@@ -79,8 +79,8 @@ export function markField(position, text) {
 
 export function rangeOf({ min, max }) {
   if (min === null && max === null) return "";
-  if (min === null) return `at most ${max}`;
-  return max === null ? `at least ${min}` : `from ${min} to ${max}`;
+  if (min === null) return `at most ${tidy(max)}`;
+  return max === null ? `at least ${tidy(min)}` : `from ${tidy(min)} to ${tidy(max)}`;
 }
 
 function seenOf(feature) {

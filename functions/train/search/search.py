@@ -45,7 +45,9 @@ LONGEST = 1e9
 LOOKS = (5, 10)
 """After so many draws of everybody it is asked who can still win, and once more before the grid."""
 LOOKS_IN_A_HURRY = (1, *LOOKS)
-"""Where folds were skipped, a first draw of everybody is nearly all that there is time for."""
+"""Where folds were skipped or the opening took long, a first draw of everybody is nearly all that there is time for."""
+LONG_OPENING = 1 / LOOKS[0]
+"""The share of the random stage's time of which an opening is long: so many draws of everybody will not fit into it."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ class Race:
         self.searched = [Searched(algorithm) for algorithm in zoo]
         self._folds = list(folds)
         self._plan = plan
-        now = time.monotonic()
-        self._random_deadline = now + RANDOM_SHARE * (plan.deadline - now)
+        self._began = time.monotonic()
+        self._random_deadline = self._began + RANDOM_SHARE * (plan.deadline - self._began)
+        self._opening_share = 0.0
         self._pace = Pace()
         self._paced = False
         drawn = draws(zoo, plan.tuning.random_iterations, plan.seed)
@@ -116,10 +119,11 @@ class Race:
         self._postpone(trials)
         self._skip_folds(_joined(trials))
         self._end("opening", trials, self._random_deadline)
+        self._opening_share = (time.monotonic() - self._began) / max(self._random_deadline - self._began, 1e-9)
 
     def hasten(self) -> None:
-        """Where time is so short that folds were skipped, try what is likely to be better than the openings before
-        anything is drawn: there is no time for many draws."""
+        """Where time is so short that folds were skipped or the opening was long, try what is likely to be better than
+        the openings before anything is drawn: there is no time for many draws."""
         if not self._in_a_hurry:
             return
         counts = {}
@@ -137,7 +141,7 @@ class Race:
 
     @property
     def _in_a_hurry(self) -> bool:
-        return any(entry.skipped for entry in self.searched)
+        return self._opening_share > LONG_OPENING or any(entry.skipped for entry in self.searched)
 
     def draw(self, count: int) -> None:
         """Try draws until every algorithm that is still in the race has had `count`."""

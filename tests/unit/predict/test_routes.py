@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from functions.predict.contract.description import typical
 from functions.predict.settings import Limits
 from functions.predict.wire.payload import SMALL_BYTES
 from shared import logs
-from shared.documents import Cell
+from shared.documents import Cell, Feature
 from shared.errors import StorageUnavailable
 from shared.model_runtime import Model
 from shared.store import Download
@@ -365,6 +366,20 @@ def test_ready_loads_the_model_or_asks_to_come_back(client: Client, empty: Clien
         answer = empty.get(path)
         assert (answer.status_code, codes(answer)) == (503, [("", "no_model")])
         assert int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("imputed", "least", "told"),
+    [
+        (-0.11549999999999999, None, -0.1155),
+        (33.333333333333336, None, 33.3333333333),
+        (0.30000000000000004, 0.30000000000000004, 0.30000000000000004),  # what the model accepts comes first
+        (9007199254740991.0, None, 9007199254740991.0),
+        (1.2345e-9, None, 1.2345e-9),
+    ],
+)
+def test_a_typical_number_has_no_digits_that_only_floats_have(imputed: float, least: float | None, told: float) -> None:
+    assert typical(Feature(name="x", kind="numeric", nullable=False, imputed=imputed, min=least)) == told
 
 
 def test_schema_tells_what_a_request_must_hold(small: Client) -> None:

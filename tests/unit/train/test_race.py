@@ -190,6 +190,22 @@ def test_in_a_hurry_it_is_asked_after_the_first_draw_who_can_still_win() -> None
         assert (race.searched[1].behind is not None) == bool(skipped)
 
 
+@pytest.mark.parametrize(("seconds", "first_look"), [(6.0, 1), (200.0, 5)])
+def test_after_a_long_opening_it_is_asked_after_the_first_draw_though_no_folds_were_skipped(
+    seconds: float, first_look: int
+) -> None:
+    class Slow(Ridge):  # type: ignore[misc]
+        def fit(self, *given: object, **more: object) -> "Slow":
+            time.sleep(0.3)
+            super().fit(*given, **more)
+            return self
+
+    slow = Algorithm("Slow", lambda _: Slow(), opens=True, fit_seconds=0.3)
+    race = Race((slow,), folds(), SearchPlan(TUNING, SEED, deadline=time.monotonic() + seconds))
+    race.open()
+    assert race.looks[0] == first_look
+
+
 def racing(full: bool) -> tuple[Searched, Searched]:
     alphas = Choices(tuple(float(alpha) for alpha in range(1, 21)), refined=True)
     hopeless = Algorithm("Hopeless", lambda _: Ridge(), {"alpha": Choices(tuple(10.0**9 + i for i in range(20)))})
