@@ -1,7 +1,9 @@
 """One graph predicts what the fitted pipeline predicts, for every algorithm on every kind of table."""
 
 import ast
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -112,12 +114,29 @@ TABLES = {
 PROVEN = [(entry, kind) for entry in EXPORTABLE for kind in TABLES]
 
 
+@functools.cache
+def proven(name: str, kind: str) -> tuple[Pipeline, Model]:
+    """The algorithm fitted to the table, and its graph; made once for all tests of the two."""
+    frame, target, columns = TABLES[kind]
+    pipeline = fitted(next(entry for entry in EXPORTABLE if entry.name == name), TABLES[kind])
+    return pipeline, Model(export(pipeline), describe_features(columns, Rows(frame, target), SPEC))
+
+
+@functools.cache
+def answers_alone(name: str, kind: str) -> tuple[list[dict[str, Any]], list[float]]:
+    """Rows of the table, and the answer to each where it is asked by itself."""
+    head = TABLES[kind][0].head(120)
+    cells = head.astype(object).where(head.notna(), None)
+    rows = [{str(column): cell for column, cell in row.items()} for row in cells.to_dict("records")]
+    model = proven(name, kind)[1]
+    return rows, [float(model.predict_rows([row])[0]) for row in rows]
+
+
 @pytest.mark.parametrize(("entry", "kind"), PROVEN, ids=lambda value: getattr(value, "name", value))
 def test_the_graph_agrees_with_the_pipeline(entry: Algorithm, kind: str) -> None:
     frame, target, columns = TABLES[kind]
-    pipeline = fitted(entry, TABLES[kind])
     features = describe_features(columns, Rows(frame, target), SPEC)
-    model = Model(export(pipeline), features)
+    pipeline, model = proven(entry.name, kind)
     assert require_parity(pipeline, model, features, frame, 0) <= 1e-5 * np.abs(target).max()
 
 
@@ -143,12 +162,8 @@ def test_a_table_of_words_too_large_is_looked_up_column_by_column(
 def test_a_row_has_the_same_answer_to_the_last_digit_in_every_position_and_size_of_a_batch(
     entry: Algorithm, kind: str, size: int
 ) -> None:
-    frame, target, columns = TABLES[kind]
-    features = describe_features(columns, Rows(frame, target), SPEC)
-    model = Model(export(fitted(entry, TABLES[kind])), features)
-    cells = frame.head(120).astype(object).where(frame.head(120).notna(), None)
-    rows = [{str(name): cell for name, cell in row.items()} for row in cells.to_dict("records")]
-    alone = [model.predict_rows([row])[0] for row in rows]
+    model = proven(entry.name, kind)[1]
+    rows, alone = answers_alone(entry.name, kind)
     batches = [model.predict_rows(rows[start : start + size]) for start in range(0, len(rows), size)]
     assert np.concatenate(batches).tolist() == alone
 
