@@ -486,7 +486,8 @@ def test_jobs_and_key_survive_a_kill_and_missed_ticks_are_not_made_up_for(tmp_pa
         assert requests.get(running.certs_url, timeout=WAIT).json().keys() == keys
     first, second = received.requests[fired : fired + 2]
     assert scheduled(first) >= back, "a missed tick was made up for"
-    assert scheduled(second) - scheduled(first) == timedelta(seconds=3)
+    gap = scheduled(second) - scheduled(first)  # a busy machine may miss a tick once more
+    assert gap > timedelta(0) == gap % timedelta(seconds=3)
 
 
 def test_a_schedule_that_is_no_longer_understood_disables_its_job(tmp_path: Path, target: Targets) -> None:
