@@ -59,11 +59,13 @@ run: ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
 	@$(if $(call on,FULL),export TRAIN_FULL=1;) \
 	exec $(BIN)/python -m infra.local.up $(if $(call on,ONCE),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
-# Two processes share the suite by files, since the tests of a file share what they start; the short files come last.
-# The tests start processes themselves, so that more workers are no faster. One process: make test ARGS=-n0
-WORKERS = -n 2 --dist loadfile --no-loadscope-reorder
+# Three processes share the suite by files, since the tests of a file share what they start; the short files come last.
+# Most of the long ones wait for processes that they start: two would leave two processors idle for almost half the time.
+# One process: make test ARGS=-n0
+WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
 
-test: lint $(VENV)/.terraform-installed $(VENV)/.beam-installed $(VENV)/.clients-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
+test: $(VENV)/.uv-installed ## everything that is checked [ARGS="-n0 -x tests/unit"]
+	@$(MAKE) -j 2 lint $(VENV)/.terraform-installed $(VENV)/.beam-installed $(VENV)/.clients-installed
 	@$(BIN)/pytest $(WORKERS) $(ARGS)
 
 clean-local: ## forget the local cloud's state: bucket, runs, logs
@@ -282,20 +284,21 @@ $(VENV)/.uv-installed: Makefile
 
 # uv is quick but knows nothing of a pip.conf; where it fails, pip installs the same hashed files. Compiling costs seconds
 # once; uncompiled, every process that imports scikit-learn may spend 2.5 s more (always, where bytecode is not written).
-# $(1): the locked file, $(2): the environment
+# Where few processes start it costs more than it saves: 35 s of a processor for Beam, whose import takes 5 s without.
+# $(1): the locked file, $(2): the environment, $(3): --compile-bytecode or nothing
 define install
 	@echo "installing $(1) into $(2) ..."
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(2)/bin/python --require-hashes -r $(1) || \
+	@$(BIN)/uv pip install --quiet $(3) --python $(2)/bin/python --require-hashes -r $(1) || \
 	  $(2)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1) || { \
 	  echo "installing $(1) failed: check the network and the package index, then run the same command again" >&2; exit 1; }
 	@touch $@
 endef
 
 $(VENV)/.local-installed: infra/local/requirements.txt $(VENV)/.uv-installed
-	$(call install,$<,$(VENV))
+	$(call install,$<,$(VENV),--compile-bytecode)
 
 $(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
-	$(call install,$<,$(VENV))
+	$(call install,$<,$(VENV),--compile-bytecode)
 	@touch $(VENV)/.local-installed
 
 # Beam's protobuf does not fit ours: the pipeline of functions/batch has an environment beside the other.
@@ -316,7 +319,7 @@ $(VENV)/.audit-installed: infra/audit/requirements.txt $(VENV)/.uv-installed
 # The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
 $(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/terraform/bin/python || $(BIN)/python -m venv $(VENV)/terraform
-	$(call install,$<,$(VENV)/terraform)
+	$(call install,$<,$(VENV)/terraform,--compile-bytecode)
 
 # Clients that others wrote pin what holds back packages that we deploy: an environment beside the other.
 $(VENV)/.clients-installed: tests/clients/requirements.txt $(VENV)/.uv-installed
@@ -326,4 +329,4 @@ $(VENV)/.clients-installed: tests/clients/requirements.txt $(VENV)/.uv-installed
 # The libraries that ours is compared with, and the tables: an environment beside the other, as users would have it.
 $(VENV)/.quality-installed: tests/bench/requirements.txt $(VENV)/.uv-installed
 	@test -x $(VENV)/quality/bin/python || $(BIN)/python -m venv $(VENV)/quality
-	$(call install,$<,$(VENV)/quality)
+	$(call install,$<,$(VENV)/quality,--compile-bytecode)
