@@ -228,7 +228,7 @@ MODEL_ZOO: tuple[Algorithm, ...] = (
             "colsample_bytree": 0.85,
         },
         opens=True,
-        likely=({"max_depth": 7}, {"learning_rate": 0.1}),
+        likely=({"max_depth": 7}, {"max_depth": 7, "learning_rate": 0.1}),
     ),
     Algorithm(
         "CatBoost",

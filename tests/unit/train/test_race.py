@@ -104,7 +104,7 @@ def test_where_folds_were_skipped_likely_settings_are_tried_before_anything_is_d
         ]
         for searched in race.searched
     }
-    more = [(7, 0.05), (5, 0.1)] if skipped else []
+    more = [(7, 0.05), (7, 0.1)] if skipped else []
     assert tried == {"GradientBoosting": [(3, 0.1)], "XGBoost": [(5, 0.05), *more]}  # the latter has likely settings
 
 
