@@ -16,9 +16,9 @@ from shared import layout
 from shared.codec import decode, digest
 from shared.documents import Manifest
 from shared.store import CloudStore
-from tests.functions.test_closed_folders import UNPRIVILEGED, require_unprivileged
 from tests.local_storage import LocalStorage, running_storage
 from tests.sample import LINEAR_AND_A_FOREST, with_a_short_search
+from tests.sealed import require_sealed, sealed
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "train-function"
@@ -64,14 +64,23 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
         "TMPDIR": str(temporary),
         **settings,
     }
-    command = (*UNPRIVILEGED, sys.executable, "-m", "functions_framework", "--host", "127.0.0.1", "--port", str(port))
+    command = (
+        *sealed(temporary),
+        sys.executable,
+        "-m",
+        "functions_framework",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    )
     process = subprocess.Popen(
         (*command, "--target", "train", "--source", str(source)), cwd=closed, env=environment, start_new_session=True
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=600) as client:
             wait_until_open(port, process)
-            require_unprivileged(process.pid)
+            require_sealed(process.pid)
             yield client
     finally:
         process.terminate()
