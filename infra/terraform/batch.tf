@@ -2,16 +2,10 @@
 # as validation does, and acts on those of its own folder.
 
 module "batch" {
-  source         = "./modules/event_function"
-  name           = "${var.name}-batch"
-  project        = var.project
-  region         = var.region
-  description    = "Answers files of rows with the model of a stage, part by part."
-  entry_point    = "batch"
-  build          = merge(local.function_build, { object = google_storage_bucket_object.bundle["batch"].name })
-  account        = local.accounts.batch.email
-  events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
-  bucket         = google_storage_bucket.pipeline.name
+  source      = "./modules/event_function"
+  name        = "batch"
+  description = "Answers files of rows with the model of a stage, part by part."
+  common      = local.function_common
 
   # Two processors: one piece is answered on each, while the next one is read. Memory does not depend on the file.
   cpu           = 2
@@ -60,14 +54,4 @@ module "dataflow_access" {
   read   = ["batch/", "staging/", "production/"]
   create = ["batch/out/", "batch/tmp/"]
   remove = ["batch/tmp/"]
-}
-
-moved {
-  from = google_cloudfunctions2_function.batch
-  to   = module.batch.google_cloudfunctions2_function.this
-}
-
-moved {
-  from = google_cloud_run_v2_service_iam_member.events_call_batch
-  to   = module.batch.google_cloud_run_v2_service_iam_member.events_call
 }

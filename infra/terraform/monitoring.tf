@@ -96,41 +96,6 @@ module "log_alert" {
   channels      = local.channels
 }
 
-# A job has no caller that sees it die. An execution counts as failed once its last try has
-# (https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run).
-resource "google_monitoring_alert_policy" "training_job" {
-  count                 = local.train_is_job ? 1 : 0
-  display_name          = "${var.name}: the training job failed"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
-
-  conditions {
-    display_name = "an execution failed"
-    condition_threshold {
-      filter          = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\" AND metric.labels.result = \"failed\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 0
-      duration        = "0s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-      }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "86400s"
-  }
-
-  documentation {
-    subject   = "${var.name}: the training job failed"
-    mime_type = "text/markdown"
-    content   = "Every try of an execution ended early: out of memory (`train_memory_gib`), out of time (`train_job_timeout_seconds`), or with an error that the log names. What serves goes on serving; `make retrain` starts it again.\n\n${local.runbook}"
-  }
-}
-
 # "No successful training in 8 days" cannot be asked directly: an absence is seen for at most 23.5 hours. What makes it true
 # is asked instead: a run that fails (above), a call that fails (above), or a job that no longer calls (here).
 resource "google_monitoring_alert_policy" "job_stopped" {
@@ -160,127 +125,85 @@ resource "google_monitoring_alert_policy" "job_stopped" {
   }
 }
 
-# What the platform answers for a function (out of memory, ended, not started) heals by itself as a rule, since events and
-# the job are tried again. So it is a rate that is told, not one failure.
-resource "google_monitoring_alert_policy" "platform" {
-  display_name          = "${var.name}: validation fails again and again"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
+# ---- figures above a threshold ---------------------------------------------------------------------------------------
 
-  conditions {
-    display_name = "more than 10 failed deliveries in an hour"
-    condition_threshold {
-      filter          = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.validate.name}\" AND metric.labels.response_code_class = \"5xx\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 10
-      duration        = "0s"
-      aggregations {
-        alignment_period     = "3600s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-      }
+locals {
+  alerts = {
+    # What the platform answers for a function (out of memory, ended, not started) heals by itself as a rule, since events and
+    # the job are tried again. So it is a rate that is told, not one failure.
+    platform = {
+      title         = "${var.name}: validation fails again and again"
+      condition     = "more than 10 failed deliveries in an hour"
+      filter        = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.validate.name}\" AND metric.labels.response_code_class = \"5xx\""
+      above         = 10
+      period        = "3600s"
+      reducer       = "REDUCE_SUM"
+      auto_close    = "86400s"
+      documentation = "Events are delivered again for a day, so nothing is lost yet. The function's log says whether it ran out of memory, could not reach storage, or lacks a permission.\n\n${local.runbook}"
+    }
+
+    undelivered = {
+      title         = "${var.name}: events were given up"
+      condition     = "events in the dead letter topic"
+      filter        = "metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.undelivered.name}\""
+      aligner       = "ALIGN_MAX"
+      documentation = "Validation failed on an event until it was given up. Nothing is lost: copy the manifest or the marker onto itself to send the event again, as the runbook says.\n\n${local.runbook}"
     }
   }
 
-  alert_strategy {
-    auto_close = "86400s"
-  }
+  production_alerts = {
+    errors = {
+      title         = "${var.name}: production answers with errors"
+      severity      = "CRITICAL"
+      condition     = "more than 1 % of the answers are 5xx"
+      filter        = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\" AND metric.labels.response_code_class = \"5xx\""
+      denominator   = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
+      above         = 0.01
+      lasting       = "300s"
+      reducer       = "REDUCE_SUM"
+      documentation = "`/meta` says which model serves and whether its last look at the bucket failed; the service's log has a line for each failure. `make rollback` if it began with a promotion.\n\n${local.runbook}"
+    }
 
-  documentation {
-    subject   = "${var.name}: validation fails again and again"
-    mime_type = "text/markdown"
-    content   = "Events are delivered again for a day, so nothing is lost yet. The function's log says whether it ran out of memory, could not reach storage, or lacks a permission.\n\n${local.runbook}"
+    latency = {
+      title         = "${var.name}: production is slow"
+      severity      = "WARNING"
+      condition     = "p99 above ${var.latency_p99_ms} ms"
+      filter        = "metric.type = \"run.googleapis.com/request_latencies\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
+      above         = var.latency_p99_ms
+      lasting       = "600s"
+      reducer       = "REDUCE_PERCENTILE_99"
+      documentation = "Cold starts (set `predict_min_instances = 1`), large batches beside single requests, or more load than `predict_max_instances` carries.\n\n${local.runbook}"
+    }
   }
 }
 
-resource "google_monitoring_alert_policy" "undelivered" {
-  display_name          = "${var.name}: events were given up"
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = local.channels
+module "alert" {
+  source   = "./modules/threshold_alert"
+  for_each = local.alerts
+  channels = local.channels
+  alert    = each.value
+}
 
-  conditions {
-    display_name = "events in the dead letter topic"
-    condition_threshold {
-      filter          = "metric.type = \"pubsub.googleapis.com/subscription/num_undelivered_messages\" AND resource.type = \"pubsub_subscription\" AND resource.labels.subscription_id = \"${google_pubsub_subscription.undelivered.name}\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 0
-      duration        = "0s"
-      aggregations {
-        alignment_period   = "300s"
-        per_series_aligner = "ALIGN_MAX"
-      }
-    }
-  }
-
-  documentation {
-    subject   = "${var.name}: events were given up"
-    mime_type = "text/markdown"
-    content   = "Validation failed on an event until it was given up. Nothing is lost: copy the manifest or the marker onto itself to send the event again, as the runbook says.\n\n${local.runbook}"
+# A job has no caller that sees it die. An execution counts as failed once its last try has
+# (https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run).
+module "job_alert" {
+  source   = "./modules/threshold_alert"
+  count    = local.train_is_job ? 1 : 0
+  channels = local.channels
+  alert = {
+    title         = "${var.name}: the training job failed"
+    condition     = "an execution failed"
+    filter        = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\" AND metric.labels.result = \"failed\""
+    reducer       = "REDUCE_SUM"
+    auto_close    = "86400s"
+    documentation = "Every try of an execution ended early: out of memory (`train_memory_gib`), out of time (`train_job_timeout_seconds`), or with an error that the log names. What serves goes on serving; `make retrain` starts it again.\n\n${local.runbook}"
   }
 }
 
-resource "google_monitoring_alert_policy" "errors" {
-  project               = local.production_project
-  display_name          = "${var.name}: production answers with errors"
-  combiner              = "OR"
-  severity              = "CRITICAL"
-  notification_channels = local.production_channels
-
-  conditions {
-    display_name = "more than 1 % of the answers are 5xx"
-    condition_threshold {
-      filter             = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\" AND metric.labels.response_code_class = \"5xx\""
-      denominator_filter = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
-      comparison         = "COMPARISON_GT"
-      threshold_value    = 0.01
-      duration           = "300s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-      }
-      denominator_aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-      }
-    }
-  }
-
-  documentation {
-    subject   = "${var.name}: production answers with errors"
-    mime_type = "text/markdown"
-    content   = "`/meta` says which model serves and whether its last look at the bucket failed; the service's log has a line for each failure. `make rollback` if it began with a promotion.\n\n${local.runbook}"
-  }
-}
-
-resource "google_monitoring_alert_policy" "latency" {
-  project               = local.production_project
-  display_name          = "${var.name}: production is slow"
-  combiner              = "OR"
-  severity              = "WARNING"
-  notification_channels = local.production_channels
-
-  conditions {
-    display_name = "p99 above ${var.latency_p99_ms} ms"
-    condition_threshold {
-      filter          = "metric.type = \"run.googleapis.com/request_latencies\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = var.latency_p99_ms
-      duration        = "600s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_PERCENTILE_99"
-      }
-    }
-  }
-
-  documentation {
-    subject   = "${var.name}: production is slow"
-    mime_type = "text/markdown"
-    content   = "Cold starts (set `predict_min_instances = 1`), large batches beside single requests, or more load than `predict_max_instances` carries.\n\n${local.runbook}"
-  }
+module "production_alert" {
+  source   = "./modules/threshold_alert"
+  for_each = local.production_alerts
+  project  = local.production_project
+  channels = local.production_channels
+  alert    = each.value
 }

@@ -8,6 +8,22 @@ locals {
 
   production_requests = "metric.type = \"run.googleapis.com/request_count\" AND resource.type = \"cloud_run_revision\" AND resource.labels.service_name = \"${module.predict["production"].name}\""
   production_latency  = replace(local.production_requests, "request_count", "request_latencies")
+
+  # By a share of requests that are bad, or by how long they took.
+  objectives = var.slo == null ? {} : {
+    availability = {
+      goal      = var.slo.availability
+      promise   = "are no 5xx"
+      bad       = "${local.production_requests} AND metric.labels.response_code_class = \"5xx\""
+      within_ms = null
+    }
+    latency = {
+      goal      = var.slo.fast_share
+      promise   = "within ${var.slo.latency_ms} ms"
+      bad       = null
+      within_ms = var.slo.latency_ms
+    }
+  }
 }
 
 resource "google_monitoring_service" "production" {
@@ -21,45 +37,36 @@ resource "google_monitoring_service" "production" {
   }
 }
 
-resource "google_monitoring_slo" "availability" {
-  for_each            = local.slo_on
+resource "google_monitoring_slo" "production" {
+  for_each            = local.objectives
   project             = local.production_project
-  service             = google_monitoring_service.production[each.key].service_id
-  slo_id              = "${var.name}-availability"
-  display_name        = "${each.value.availability * 100} % of the answers are no 5xx, over 28 days"
-  goal                = each.value.availability
+  service             = google_monitoring_service.production["production"].service_id
+  slo_id              = "${var.name}-${each.key}"
+  display_name        = "${each.value.goal * 100} % of the answers ${each.value.promise}, over 28 days"
+  goal                = each.value.goal
   rolling_period_days = 28
   request_based_sli {
-    good_total_ratio {
-      bad_service_filter   = "${local.production_requests} AND metric.labels.response_code_class = \"5xx\""
-      total_service_filter = local.production_requests
+    dynamic "good_total_ratio" {
+      for_each = each.value.bad[*]
+      content {
+        bad_service_filter   = good_total_ratio.value
+        total_service_filter = local.production_requests
+      }
     }
-  }
-}
-
-resource "google_monitoring_slo" "latency" {
-  for_each            = local.slo_on
-  project             = local.production_project
-  service             = google_monitoring_service.production[each.key].service_id
-  slo_id              = "${var.name}-latency"
-  display_name        = "${each.value.fast_share * 100} % of the answers within ${each.value.latency_ms} ms, over 28 days"
-  goal                = each.value.fast_share
-  rolling_period_days = 28
-  request_based_sli {
-    distribution_cut {
-      distribution_filter = local.production_latency
-      range {
-        max = each.value.latency_ms
+    dynamic "distribution_cut" {
+      for_each = each.value.within_ms[*]
+      content {
+        distribution_filter = local.production_latency
+        range {
+          max = distribution_cut.value
+        }
       }
     }
   }
 }
 
 resource "google_monitoring_alert_policy" "burn" {
-  for_each = var.slo == null ? {} : {
-    availability = google_monitoring_slo.availability["production"].id
-    latency      = google_monitoring_slo.latency["production"].id
-  }
+  for_each              = google_monitoring_slo.production
   project               = local.production_project
   display_name          = "${var.name}: the budget of production's ${each.key} burns"
   combiner              = "OR"
@@ -71,7 +78,7 @@ resource "google_monitoring_alert_policy" "burn" {
     content {
       display_name = "${conditions.key}: ${conditions.value.rate} times too fast over ${conditions.value.window}"
       condition_threshold {
-        filter          = "select_slo_burn_rate(\"${each.value}\", \"${conditions.value.window}\")"
+        filter          = "select_slo_burn_rate(\"${each.value.id}\", \"${conditions.value.window}\")"
         comparison      = "COMPARISON_GT"
         threshold_value = conditions.value.rate
         duration        = "0s"
@@ -124,36 +131,21 @@ resource "google_cloud_run_v2_service_iam_member" "uptime_asks" {
   member   = "serviceAccount:service-${coalesce(var.production_project_number, var.project_number)}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 }
 
-resource "google_monitoring_alert_policy" "down" {
-  for_each              = google_monitoring_uptime_check_config.production
-  project               = local.production_project
-  display_name          = "${var.name}: production cannot be reached"
-  combiner              = "OR"
-  severity              = "CRITICAL"
-  notification_channels = local.production_channels
-
-  conditions {
-    display_name = "two places or more got no answer"
-    condition_threshold {
-      filter          = "metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND resource.type = \"uptime_url\" AND metric.labels.check_id = \"${each.value.uptime_check_id}\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 1
-      duration        = "0s"
-      aggregations {
-        alignment_period     = "600s"
-        per_series_aligner   = "ALIGN_NEXT_OLDER"
-        cross_series_reducer = "REDUCE_COUNT_FALSE"
-      }
-    }
-  }
-
-  alert_strategy {
-    auto_close = "86400s"
-  }
-
-  documentation {
-    subject   = "${var.name}: production cannot be reached"
-    mime_type = "text/markdown"
-    content   = "`/ready` answers 200 once a model is loaded. A service without a model is not ready: `make promote`. Otherwise see its log, and the status of Cloud Run in the region.\n\n${local.runbook}"
+module "down_alert" {
+  source   = "./modules/threshold_alert"
+  for_each = google_monitoring_uptime_check_config.production
+  project  = local.production_project
+  channels = local.production_channels
+  alert = {
+    title         = "${var.name}: production cannot be reached"
+    severity      = "CRITICAL"
+    condition     = "two places or more got no answer"
+    filter        = "metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND resource.type = \"uptime_url\" AND metric.labels.check_id = \"${each.value.uptime_check_id}\""
+    above         = 1
+    period        = "600s"
+    aligner       = "ALIGN_NEXT_OLDER"
+    reducer       = "REDUCE_COUNT_FALSE"
+    auto_close    = "86400s"
+    documentation = "`/ready` answers 200 once a model is loaded. A service without a model is not ready: `make promote`. Otherwise see its log, and the status of Cloud Run in the region.\n\n${local.runbook}"
   }
 }

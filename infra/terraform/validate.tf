@@ -2,25 +2,28 @@
 
 locals {
   validate_threads = 4
-  # Of every function of events; each adds the bundle that it is built from.
-  function_build = {
-    account    = local.accounts.build.id
-    repository = module.names.repository.id
-    bucket     = google_storage_bucket.sources.name
+  # Of every function of events.
+  function_common = {
+    prefix         = var.name
+    project        = var.project
+    region         = var.region
+    bucket         = google_storage_bucket.pipeline.name
+    events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
+    build = {
+      account    = local.accounts.build.id
+      repository = module.names.repository.id
+      bucket     = google_storage_bucket.sources.name
+    }
+    accounts = { for name, account in local.accounts : name => account.email }
+    bundles  = { for name, bundle in google_storage_bucket_object.bundle : name => bundle.name }
   }
 }
 
 module "validate" {
-  source         = "./modules/event_function"
-  name           = "${var.name}-validate"
-  project        = var.project
-  region         = var.region
-  description    = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
-  entry_point    = "validate"
-  build          = merge(local.function_build, { object = google_storage_bucket_object.bundle["validate"].name })
-  account        = local.accounts.validate.email
-  events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
-  bucket         = google_storage_bucket.pipeline.name
+  source      = "./modules/event_function"
+  name        = "validate"
+  description = "Re-scores a candidate, promotes it to staging; promotes to production when a marker asks for it."
+  common      = local.function_common
 
   memory          = "${var.validate_memory_mib}Mi"
   timeout_seconds = var.validate_timeout_seconds
@@ -30,16 +33,6 @@ module "validate" {
     MEMORY_MIB = tostring(var.validate_memory_mib)
     THREADS    = tostring(local.validate_threads)
   }
-}
-
-moved {
-  from = google_cloudfunctions2_function.validate
-  to   = module.validate.google_cloudfunctions2_function.this
-}
-
-moved {
-  from = google_cloud_run_v2_service_iam_member.events_call_validate
-  to   = module.validate.google_cloud_run_v2_service_iam_member.events_call
 }
 
 # ---- what was never acknowledged -------------------------------------------------------------------------------------

@@ -2,16 +2,10 @@
 # was asked. It sees the event of every object, as validation does, and acts on those two kinds.
 
 module "watch" {
-  source         = "./modules/event_function"
-  name           = "${var.name}-watch"
-  project        = var.project
-  region         = var.region
-  description    = "Compares live rows with training's, labels with what was promised; raises alarms."
-  entry_point    = "watch"
-  build          = merge(local.function_build, { object = google_storage_bucket_object.bundle["watch"].name })
-  account        = local.accounts.watch.email
-  events_account = { email = local.accounts.events.email, member = local.accounts.events.member }
-  bucket         = google_storage_bucket.pipeline.name
+  source      = "./modules/event_function"
+  name        = "watch"
+  description = "Compares live rows with training's, labels with what was promised; raises alarms."
+  common      = local.function_common
 
   memory        = "2Gi" # a file of labels of 256 MB is read whole
   max_instances = var.watch_max_instances
@@ -21,26 +15,11 @@ module "watch" {
   }
 }
 
-moved {
-  from = google_cloudfunctions2_function.watch
-  to   = module.watch.google_cloudfunctions2_function.this
-}
-
-moved {
-  from = google_cloud_run_v2_service_iam_member.call_watch["events"]
-  to   = module.watch.google_cloud_run_v2_service_iam_member.events_call
-}
-
 resource "google_cloud_run_v2_service_iam_member" "scheduler_calls_watch" {
   location = var.region
   name     = module.watch.name
   role     = "roles/run.invoker"
   member   = local.accounts.scheduler.member
-}
-
-moved {
-  from = google_cloud_run_v2_service_iam_member.call_watch["scheduler"]
-  to   = google_cloud_run_v2_service_iam_member.scheduler_calls_watch
 }
 
 # The daily call is an event too, in CloudEvents' structured form: the function has one way in.

@@ -100,7 +100,7 @@ MISTAKES: list[tuple[str, Callable[[Plan], Any]]] = [
     ("durations_of_alerts_are_whole_minutes", lambda p: threshold(p).update(duration="90s")),
     (
         "alignment_is_at_least_a_minute",
-        lambda p: threshold(p, "policy.latency")["aggregations"][0].update(alignment_period="30s"),
+        lambda p: threshold(p, "production_alert")["aggregations"][0].update(alignment_period="30s"),
     ),
     (
         "a_log_condition_needs_a_rate_limit",
@@ -228,12 +228,12 @@ def test_the_api_s_own_description_has_nothing_against_what_is_planned(plan: Pla
     [
         (
             "google_monitoring_alert_policy",
-            lambda p: threshold(p, "policy.latency")["aggregations"][0].update(per_series_aligner="ALIGN_DELTAS"),
+            lambda p: threshold(p, "production_alert")["aggregations"][0].update(per_series_aligner="ALIGN_DELTAS"),
             "ALIGN_DELTAS",
         ),
         (
             "google_monitoring_alert_policy",
-            lambda p: threshold(p, "policy.latency").update(duration="5m"),
+            lambda p: threshold(p, "production_alert").update(duration="5m"),
             "no duration",
         ),
         (

@@ -83,9 +83,10 @@ def test_what_serves_production_moves_and_nothing_else_does(together: Plan, apar
         'module.predict["production"].google_cloud_run_v2_service.this',
         f'google_cloud_run_v2_service_iam_member.callers["production {CALLER}"]',
         'google_cloud_run_v2_service_iam_member.uptime_asks["production"]',
-        *(f"google_monitoring_alert_policy.{name}" for name in ("errors", "latency", 'down["production"]')),
+        *(f'module.production_alert["{name}"].google_monitoring_alert_policy.this' for name in ("errors", "latency")),
+        'module.down_alert["production"].google_monitoring_alert_policy.this',
         *(f'google_monitoring_alert_policy.burn["{name}"]' for name in ("availability", "latency")),
-        *(f'google_monitoring_slo.{name}["production"]' for name in ("availability", "latency")),
+        *(f'google_monitoring_slo.production["{name}"]' for name in ("availability", "latency")),
         'google_monitoring_service.production["production"]',
         'google_monitoring_uptime_check_config.production["production"]',
         "google_monitoring_notification_channel.production[0]",
@@ -104,7 +105,7 @@ def test_every_policy_is_where_the_metric_is_that_it_watches(apart: Plan) -> Non
     assert len(policies) > 10
     for address, policy in policies.items():
         of_production = "tabular-predict-production" in str(policy["conditions"]) or ".burn[" in address
-        assert (policy.get("project") == LIVE) == (of_production or ".down[" in address), address
+        assert (policy.get("project") == LIVE) == (of_production or "module.down_alert[" in address), address
 
 
 def test_production_s_account_may_in_the_bucket_what_it_always_might(together: Plan, apart: Plan) -> None:

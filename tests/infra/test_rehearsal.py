@@ -72,7 +72,7 @@ def test_an_account_may_do_what_it_was_granted_and_nothing_else() -> None:
     [
         ("owner.google_project_iam_member.eventarc_agent", "eventarc does not exist"),
         ("google_pubsub_topic_iam_member.undelivered", "pubsub does not exist"),
-        ("google_monitoring_alert_policy.latency", "monitoring API has not been used"),
+        ("google_monitoring_alert_policy.job_stopped", "monitoring API has not been used"),
     ],
 )
 def test_terraform_meets_what_does_not_exist_yet(address: str, lacks: str) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def test_promises_are_off_unless_asked_for(workspace: Workspace, plan: dict[str,
     asked = workspace.plan(slo={"latency_ms": 200}, notification_email="ml@example.com")
     goals = {entry["slo_id"]: entry["goal"] for entry in of_type(asked, "google_monitoring_slo").values()}
     assert goals == {"tabular-availability": 0.995, "tabular-latency": 0.95}
-    cut = asked['google_monitoring_slo.latency["production"]']["request_based_sli"][0]["distribution_cut"][0]
+    cut = asked['google_monitoring_slo.production["latency"]']["request_based_sli"][0]["distribution_cut"][0]
     assert cut["range"][0]["max"] == 200
     burns = [asked[f'google_monitoring_alert_policy.burn["{kind}"]'] for kind in ("availability", "latency")]
     for policy in burns:
@@ -245,41 +246,58 @@ def test_every_variable_and_output_is_described_and_every_variable_typed() -> No
             assert kind == "output" or re.search(r"^  type +=", body, re.M), f"{path.name}: {name} has no type"
 
 
+ALERT = "google_monitoring_alert_policy"
 MOVED = {
     **{f"google_cloudfunctions2_function.{name}": f"module.{name}" for name in ("validate", "batch", "watch")},
     "google_cloud_run_v2_service_iam_member.events_call_validate": "module.validate",
     "google_cloud_run_v2_service_iam_member.events_call_batch": "module.batch",
     'google_cloud_run_v2_service_iam_member.call_watch["events"]': "module.watch",
     'google_cloud_run_v2_service_iam_member.call_watch["scheduler"]': "google_cloud_run_v2_service_iam_member",
+    **{f'google_monitoring_slo.{name}["production"]': "google_monitoring_slo" for name in ("availability", "latency")},
+    **{f"{ALERT}.{name}": f'module.alert["{name}"]' for name in ("platform", "undelivered")},
+    **{f"{ALERT}.{name}": f'module.production_alert["{name}"]' for name in ("errors", "latency")},
+    f'{ALERT}.down["production"]': 'module.down_alert["production"]',
+    f"{ALERT}.training_job[0]": "module.job_alert[0]",
+    f'module.log_alert["gate-failed"].{ALERT}.this': 'module.log_alert["gate-failed"].module.alert',
 }
-"""Where a function of events and its callers were before they were a module's, and where they are now."""
+"""Where what was deployed stood before it was a module's, or one of several, and where it is now."""
 
 
-def in_state(address: str) -> dict[str, Any]:
-    """One resource of the root, as Terraform's state file holds it (version 4 of its format)."""
-    kind, name, *key = re.findall(r"[\w-]+", address)
-    instance = {"schema_version": 0, "attributes": {"name": "x"}, **({"index_key": key[0]} if key else {})}
-    provider = 'provider["registry.terraform.io/hashicorp/google"]'
-    return {"mode": "managed", "type": kind, "name": name, "provider": provider, "instances": [instance]}
+def in_state(addresses: Iterable[str]) -> list[dict[str, Any]]:
+    """Resources as Terraform's state file holds them (version 4 of its format), the instances of one together."""
+    found: dict[str, dict[str, Any]] = {}
+    for address in addresses:
+        module, kind, name, key = re.fullmatch(r"(?:(module\..+)\.)?(\w+)\.(\w+)(?:\[(.+)\])?", address).groups()  # type: ignore[union-attr]
+        resource = found.setdefault(
+            address.removesuffix(f"[{key}]"),
+            {
+                **({"module": module} if module else {}),
+                **({"each": "list" if key.isdigit() else "map"} if key else {}),
+                "mode": "managed",
+                "type": kind,
+                "name": name,
+                "instances": [],
+                "provider": 'provider["registry.terraform.io/hashicorp/google"]',
+            },
+        )
+        place = {"index_key": json.loads(key)} if key else {}
+        resource["instances"].append({"schema_version": 0, "attributes": {"id": "x", "name": "x"}, **place})
+    return list(found.values())
 
 
-def test_what_was_deployed_before_the_module_was_made_is_moved_and_not_made_anew(tmp_path: Path) -> None:
+def test_what_was_deployed_is_moved_and_not_made_anew(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path).get()
-    resources = [in_state(address) for address in MOVED if not address.endswith('["scheduler"]')]
-    resources[-1]["instances"] += in_state('google_cloud_run_v2_service_iam_member.call_watch["scheduler"]')[
-        "instances"
-    ]
-    resources[-1]["each"] = "map"
     state = {
         "version": 4,
         "terraform_version": "1.5.0",
         "serial": 1,
         "lineage": "x",
         "outputs": {},
-        "resources": resources,
+        "resources": in_state(MOVED),
     }
     (workspace.infra / "terraform.tfstate").write_text(json.dumps(state))
-    changes = [change for change in workspace.changes("-refresh=false") if "previous_address" in change]
+    planned = workspace.changes("-refresh=false", slo={}, train_as="job")
+    changes = [change for change in planned if "previous_address" in change]
     assert {change["previous_address"] for change in changes} == {*MOVED}
     for change in changes:
         assert change["address"].startswith(MOVED[change["previous_address"]])

@@ -1,15 +1,5 @@
 variable "name" {
-  description = "The function's name."
-  type        = string
-}
-
-variable "project" {
-  description = "The project that it runs in."
-  type        = string
-}
-
-variable "region" {
-  description = "Where it runs; the bucket is there too."
+  description = "Its entry point in main.py; with the prefix before it the function's name. Its account and bundle have this name too."
   type        = string
 }
 
@@ -18,29 +8,18 @@ variable "description" {
   type        = string
 }
 
-variable "entry_point" {
-  description = "The function's name in its main.py."
-  type        = string
-}
-
-variable "build" {
-  description = "Who builds it (an account's id), into which repository, and the bundle that it is built from."
-  type        = object({ account = string, repository = string, bucket = string, object = string })
-}
-
-variable "account" {
-  description = "E-mail of the identity that it runs as."
-  type        = string
-}
-
-variable "events_account" {
-  description = "The identity that delivers its events; it may call the function."
-  type        = object({ email = string, member = string })
-}
-
-variable "bucket" {
-  description = "Name of the bucket whose finished objects are its events."
-  type        = string
+variable "common" {
+  description = "What is the same for every function of events: where it runs (the bucket is there too), whose finished objects are its events, who delivers them, who builds it, and each one's account (an e-mail) and bundle by its name."
+  type = object({
+    prefix         = string
+    project        = string
+    region         = string
+    bucket         = string
+    events_account = object({ email = string, member = string })
+    build          = object({ account = string, repository = string, bucket = string })
+    accounts       = map(string)
+    bundles        = map(string)
+  })
 }
 
 variable "cpu" {

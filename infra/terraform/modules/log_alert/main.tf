@@ -51,38 +51,23 @@ resource "terraform_data" "metric_is_known" {
   }
 }
 
-resource "google_monitoring_alert_policy" "this" {
-  depends_on            = [terraform_data.metric_is_known]
-  display_name          = var.title
-  combiner              = "OR"
-  severity              = "ERROR"
-  notification_channels = var.channels
-
-  conditions {
-    display_name = var.title
-    condition_threshold {
-      filter          = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.this.name}\" AND resource.type = \"${var.resource_type}\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 0
-      duration        = "0s"
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-      }
-    }
+module "alert" {
+  source     = "../threshold_alert"
+  depends_on = [terraform_data.metric_is_known]
+  channels   = var.channels
+  alert = {
+    title         = var.title
+    condition     = var.title
+    filter        = "metric.type = \"logging.googleapis.com/user/${google_logging_metric.this.name}\" AND resource.type = \"${var.resource_type}\""
+    reducer       = "REDUCE_SUM"
+    auto_close    = "86400s"
+    documentation = var.documentation
   }
+}
 
-  # An incident closes when the lines stop; what is missing needs no evaluation of its own, which a duration of 0 forbids.
-  alert_strategy {
-    auto_close = "86400s"
-  }
-
-  documentation {
-    subject   = var.title
-    mime_type = "text/markdown"
-    content   = var.documentation
-  }
+moved {
+  from = google_monitoring_alert_policy.this
+  to   = module.alert.google_monitoring_alert_policy.this
 }
 
 output "metric" {
