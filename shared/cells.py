@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from shared.dataset import folded, normalized
 from shared.documents import Cell, CellFormat, Feature
+from shared.spelling import folded, normalized
 
 PLAIN = CellFormat()
 """A file that writes as programs do: 1234.5, 2024-05-31, true; only the empty cell is missing."""

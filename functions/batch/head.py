@@ -13,10 +13,10 @@ from functions.batch.rows import BatchRefused
 from functions.batch.stretch import StoredFile
 from functions.batch.text_file import LONGEST_LINE
 from shared.batches import Cut, Dialect
-from shared.dataset import normalized
 from shared.problems import Refusal
 from shared.serving.csv_table import SEPARATOR_LINE, delimiter_in, has_decimal_commas
 from shared.serving.sent_table import MOST_TITLES, Record, header_of
+from shared.spelling import normalized
 
 HEAD_BYTES = 2**20
 _MARK = b"\xef\xbb\xbf"

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from functions.batch.rows import BATCH_ROWS, BatchRefused, Piece, Rows
 from functions.batch.stretch import SeekableFile, StoredFile
 from shared.batches import BatchPlan, Cut
-from shared.dataset import normalized
+from shared.spelling import normalized
 
 BUFFER_BYTES = 2**21
 """Of each column, so that a row group's size does not matter."""

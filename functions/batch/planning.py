@@ -13,7 +13,6 @@ from functions.batch.stretch import StoredFile
 from functions.batch.text_file import TextFile
 from shared import layout, pointers
 from shared.batches import BatchInput, BatchPlan, Engine, Format
-from shared.dataset import nearest, normalized
 from shared.documents import SCHEMA_VERSION, Pointer
 from shared.layout import STAGES, Stage
 from shared.media_types import TABLES
@@ -23,6 +22,7 @@ from shared.serving.loaded_model import VerifiedRun, verified_run
 from shared.serving.rows import RequestSchema
 from shared.serving.sent_table import SentTable
 from shared.serving.table_rows import field_names, read_table
+from shared.spelling import nearest, normalized
 from shared.store import ObjectInfo, Store
 
 KEEP, STAGE, TOLERATE = "keep", "stage", "tolerate"

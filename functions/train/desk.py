@@ -38,7 +38,7 @@ from shared.beside import files_beside
 from shared.cells import day_text
 from shared.clock import utc_now
 from shared.codec import encode
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import Kind
 from shared.errors import InvalidDataset, PermanentError
 from shared.metrics import R2, SCORINGS, plain, significant

@@ -9,9 +9,10 @@ from functions.train.data.dependence import dependence
 from functions.train.data.suspicions import suspicions
 from functions.train.settled import settled_part
 from shared.cells import day_text
-from shared.dataset import DatasetSpec, nearest
+from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
 from shared.metrics import plain
+from shared.spelling import nearest
 from shared.tables.reading import Column, Table, read_table
 from shared.tables.sheet import Sheet, read_sheet
 

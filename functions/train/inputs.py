@@ -15,7 +15,8 @@ from functions.train.lease import fingerprint
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import digest
-from shared.dataset import MAX_SPEC_BYTES, DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import MAX_SPEC_BYTES, parse_spec
 from shared.errors import (
     InvalidDataset,
     ObjectMissing,

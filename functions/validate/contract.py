@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shared.dataset import folded
 from shared.deployment import takes_the_place
 from shared.documents import Feature, Manifest
+from shared.spelling import folded
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
 
 from shared.cells import day_in, is_missing, number_in, truth_in
-from shared.dataset import folded
 from shared.documents import Cell, CellFormat, Feature, Kind
+from shared.spelling import folded
 
 _READ: Mapping[Kind, Callable[[str, CellFormat], float | None]] = {"boolean": truth_in, "date": day_in}
 

@@ -13,10 +13,11 @@ import msgspec
 
 from shared.answer_columns import RUN
 from shared.cells import PLAIN, is_missing
-from shared.dataset import DatasetSpec, nearest, normalized
+from shared.dataset import DatasetSpec
 from shared.documents import CellFormat, Manifest
 from shared.errors import InvalidDataset
 from shared.serving.sent_table import SentTable
+from shared.spelling import nearest, normalized
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.row_hashes import OUR_COLUMNS, SERVED_AT, contents, hashes, is_said
 from shared.tables.sheet import Cells, Sheet, read_sheet

@@ -20,7 +20,8 @@ from infra.settings import JOB, LocalSettings
 from shared import layout
 from shared.beside import files_beside
 from shared.codec import decode
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.deployment import of_another_table, staging_serves
 from shared.documents import Decision, Golden, Manifest, Pointer
 from shared.errors import InvalidDataset, ObjectMissing, PipelineError

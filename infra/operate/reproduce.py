@@ -33,7 +33,7 @@ from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser, whole
 from shared import layout, run_files, terminal
 from shared.codec import digest
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import Manifest
 from shared.errors import ObjectMissing
 from shared.model_runtime import Model

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.cells import PLAIN, day_in, day_text, is_missing, number_in, truth_in
-from shared.dataset import folded, normalized
 from shared.documents import Feature, Kind
 from shared.metrics import plain
 from shared.model_runtime import MISSING_TEXT
 from shared.problems import Bounds
 from shared.serving.findings import Defect, Findings, Unusual, accepted_cells, has_findings, told, without_value
+from shared.spelling import folded, normalized
 
 MAX_ALLOWED_LISTED = 100
 _LARGEST = sys.float_info.max

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from shared.dataset import nearest
 from shared.documents import Manifest
 from shared.problems import Problem, shortened
 from shared.serving.columns import CategoricalColumn, Column, column
 from shared.serving.findings import ABSENT, SKIPPED, has_findings
 from shared.serving.plain_rows import PlainRows
 from shared.serving.reading import KnownRow, Locate, ModelInput, Reading, duplicate_field, model_input
+from shared.spelling import nearest
 
 Row = Mapping[str, Any]
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.dataset import normalized
 from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
+from shared.spelling import normalized
 
 MOST_TITLES = 10
 """So many lines may stand above the header."""

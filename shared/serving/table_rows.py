@@ -6,13 +6,13 @@ does not know pass through to an answer in the table's own form.
 
 from collections.abc import Mapping, Sequence
 
-from shared.dataset import label_of, nearest, normalized
 from shared.problems import Problem, json_pointer, refuse, shortened
 from shared.serving.columns import TextTable
 from shared.serving.findings import SKIPPED
 from shared.serving.reading import COLUMN, ModelInput, Reading, duplicate_field, model_input
 from shared.serving.rows import RequestSchema
 from shared.serving.sent_table import SentTable
+from shared.spelling import label_of, nearest, normalized
 
 PASSED = "the model has no such column; it passes through to an answer as a table"
 

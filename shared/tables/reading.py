@@ -16,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared.cells import PLAIN, is_missing
-from shared.dataset import DatasetSpec, folded, nearest, normalized
+from shared.dataset import DatasetSpec
 from shared.documents import CellFormat, Kind
 from shared.errors import ColumnProblem, InvalidDataset
 from shared.metrics import plain
+from shared.spelling import folded, nearest, normalized
 from shared.tables.advice import to_read_missing, to_read_numbers
 from shared.tables.cells import PLAIN_NUMBERS, in_lines, number_in
 from shared.tables.kinds import RawColumn, kind_of

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from shared.answer_columns import ANSWERED, ASSESSED, RUN, TOLD
-from shared.dataset import SplitSpec, folded, normalized
+from shared.dataset import SplitSpec
+from shared.spelling import folded, normalized
 from shared.tables.cells import number_in
 from shared.tables.sheet import Cells
 

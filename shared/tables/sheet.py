@@ -13,8 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shared.dataset import DatasetSpec, normalized
+from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
+from shared.spelling import normalized
 from shared.tables.cells import in_lines, number_in
 from shared.tables.table_size import MEMORY_BYTES, require_fits
 

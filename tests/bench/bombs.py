@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shared.codec import decode, decode_gzip, encode
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.documents import Holdout, Manifest
 from shared.errors import IntegrityError, InvalidDataset, InvalidDocument
 from shared.graph_rules import require_known

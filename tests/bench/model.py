@@ -17,7 +17,7 @@ from functions.train.data.preprocessing import preprocessing
 from functions.train.graph.export import columns_of, export, is_additive, require_parity
 from shared import layout
 from shared.codec import digest, encode
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import (
     SCHEMA_VERSION,
     Decision,

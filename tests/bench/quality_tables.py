@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from functions.train.inputs import RunInputs
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.store import Download
 
 SEED = 42

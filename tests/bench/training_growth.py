@@ -26,7 +26,7 @@ from functions.train.inputs import RunInputs
 from functions.train.settings import TrainSettings
 from shared import layout, logs
 from shared.clock import utc_now
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.store import Download
 
 SAMPLING_SECONDS = 0.5

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.preprocessing import preprocessing
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import TargetRange
 from shared.tables.reading import read_table
 from tests.bench.model import promote_pipeline

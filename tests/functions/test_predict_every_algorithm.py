@@ -14,7 +14,8 @@ from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.preprocessing import preprocessing
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.documents import TargetRange
 from shared.tables.reading import Column, read_table
 from tests.bench.model import SAMPLE, promote_pipeline

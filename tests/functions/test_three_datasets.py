@@ -18,7 +18,7 @@ from functions.train.settings import TrainSettings
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import decode
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import Golden, Manifest
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker

@@ -25,7 +25,8 @@ from infra.local.bigquery.app import Jobs, application
 from infra.local.bigquery.warehouse import Warehouse
 from shared import layout
 from shared.codec import digest
-from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.tables.reading import read_table
 from tests.infra.container import free_port

@@ -20,7 +20,8 @@ from functions.train.search.search import (
 from functions.train.search.space import Params
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared import metrics
-from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.serving.quantiles import share_below
 from shared.tables.reading import Table, read_table
 from tests.sample import SAMPLE

@@ -16,7 +16,8 @@ from functions.watch.labels import read_labels
 from shared import codec
 from shared.clock import utc_now
 from shared.codec import decode
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.documents import Pointer
 from shared.errors import InvalidDataset, InvalidDocument
 from shared.serving.loaded_model import load

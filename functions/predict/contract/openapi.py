@@ -1,4 +1,4 @@
-"""OpenAPI 3.1 of the service as the loaded model makes it: its fields with their categories, ranges and examples.
+"""OpenAPI 3.1 of the service as the loaded model makes it: the paths, what each takes and how it may refuse.
 
 The schema is strict: what it admits is accepted. Serving is more lenient in spelling (case, space, aliases).
 """
@@ -8,15 +8,14 @@ from typing import Any
 
 from functions.predict.arms import MOST_UNIT_CHARACTERS
 from functions.predict.contract.description import typical
+from functions.predict.contract.schemas import reference, schemas
 from functions.predict.explanations import MOST_ROWS as MOST_EXPLAINED
 from functions.predict.settings import Limits
 from functions.predict.wire.payload import MEDIA_TYPES, MOST_EFFECTS, TABLE
 from functions.predict.wire.payload import WORKBOOK as WORKBOOK_KIND
-from shared.cells import ISO_DAY, day_text, written
-from shared.documents import Feature, Kind, Manifest
-from shared.metrics import plain
+from shared.cells import written
+from shared.documents import Manifest
 from shared.problems import MAX_PROBLEMS
-from shared.serving.columns import limits
 
 Json = dict[str, Any]
 WORKBOOK = MEDIA_TYPES[WORKBOOK_KIND]
@@ -49,7 +48,30 @@ ARMS: Sequence[Json] = (
 )
 """Parameters by which a caller has a say in who answers."""
 
-_NOUNS: Mapping[Kind, str] = {"numeric": "number", "date": "date"}
+OPTIONS: Sequence[Json] = (
+    {
+        "name": "errors",
+        "in": "query",
+        "description": "`rows`: rows that can be answered are, the others say why not. `all`: one refuses all.",
+        "schema": {"type": "string", "enum": ["all", "rows"], "default": "all"},
+    },
+    {
+        "name": "explain",
+        "in": "query",
+        "description": (
+            "So many of the largest effects of each row, as columns or as `contributions`; for as many rows "
+            "as can be explained in seconds."
+        ),
+        "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EFFECTS},
+    },
+    {
+        "name": "formulas",
+        "in": "query",
+        "description": "`keep`: in CSV, text that a spreadsheet would run as a formula stays as it was sent.",
+        "schema": {"type": "string", "enum": ["keep"]},
+    },
+)
+"""Parameters by which a caller of many rows says how they are answered."""
 
 REFUSALS: Mapping[str, str] = {
     "400": "The body is empty, or no well-formed JSON or CSV",
@@ -63,6 +85,26 @@ REFUSALS: Mapping[str, str] = {
 
 UNEXPLAINED: Mapping[str, str] = {"409": "The model was trained before explanations, or cards, were"}
 """What an explanation may be refused with besides."""
+
+
+COMPONENTS: Json = {
+    "securitySchemes": {
+        "identityToken": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An identity token of Google's, where the service is not public.",
+        }
+    },
+    "headers": {
+        "RequestId": {
+            "description": "The caller's X-Request-ID if it is well-formed, else a new one",
+            "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
+        },
+        "RetryAfter": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
+    },
+}
+"""What the paths refer to beside the schemas."""
 
 
 def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool = False) -> Json:
@@ -93,22 +135,8 @@ def describe_api(manifest: Manifest, limits: Limits, *, tables_are_bytes: bool =
             **{path: {"get": _getter(*rest)} for path, *rest in PATHS},
         },
         "components": {
-            "schemas": _schemas(manifest, limits),
-            "securitySchemes": {
-                "identityToken": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "bearerFormat": "JWT",
-                    "description": "An identity token of Google's, where the service is not public.",
-                }
-            },
-            "headers": {
-                "RequestId": {
-                    "description": "The caller's X-Request-ID if it is well-formed, else a new one",
-                    "schema": {"type": "string", "pattern": "^[A-Za-z0-9._:-]{1,128}$"},
-                },
-                "RetryAfter": {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}},
-            },
+            "schemas": schemas(manifest, limits.max_rows, MOST_EXPLAINED),
+            **COMPONENTS,
         },
     }
 
@@ -119,7 +147,7 @@ def example_row(manifest: Manifest) -> dict[str, bool | str | float]:
 
 
 def _getter(operation: str, summary: str, component: str) -> Json:
-    responses = {"200": _answer(summary, {"application/json": {"schema": _reference(component)}})}
+    responses = {"200": _answer(summary, {"application/json": {"schema": reference(component)}})}
     if operation != "health":
         responses["503"] = _refusal("503")
     if operation == "card":
@@ -128,14 +156,14 @@ def _getter(operation: str, summary: str, component: str) -> Json:
 
 
 def _predict(manifest: Manifest) -> Json:
-    content = {"application/json": {"schema": _reference("Row"), "example": example_row(manifest)}}
+    content = {"application/json": {"schema": reference("Row"), "example": example_row(manifest)}}
     return {
         "operationId": "predict",
         "summary": f"Predict {manifest.target} for one row",
         "parameters": list(ARMS),
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": _answer("The prediction", {"application/json": {"schema": _reference("Prediction")}}),
+            "200": _answer("The prediction", {"application/json": {"schema": reference("Prediction")}}),
             **{status: _refusal(status) for status in REFUSALS},
         },
     }
@@ -149,7 +177,7 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
     if tables_are_bytes:
         tables = {MEDIA_TYPES[TABLE]: binary}
     answers = {
-        "application/json": {"schema": _reference("Predictions")},
+        "application/json": {"schema": reference("Predictions")},
         "text/csv": {"schema": {"type": "string"}},
         WORKBOOK: binary,
     }
@@ -160,34 +188,11 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
             "With `Accept: text/csv`, or that of an .xlsx workbook, the rows come back as a table, with the "
             "prediction's columns appended. Columns that the model does not know come back as they are."
         ),
-        "parameters": [
-            {
-                "name": "errors",
-                "in": "query",
-                "description": "`rows`: rows that can be answered are, the others say why not. `all`: one refuses all.",
-                "schema": {"type": "string", "enum": ["all", "rows"], "default": "all"},
-            },
-            {
-                "name": "explain",
-                "in": "query",
-                "description": (
-                    "So many of the largest effects of each row, as columns or as `contributions`; for as many rows "
-                    "as can be explained in seconds."
-                ),
-                "schema": {"type": "integer", "minimum": 1, "maximum": MOST_EFFECTS},
-            },
-            {
-                "name": "formulas",
-                "in": "query",
-                "description": "`keep`: in CSV, text that a spreadsheet would run as a formula stays as it was sent.",
-                "schema": {"type": "string", "enum": ["keep"]},
-            },
-            *ARMS,
-        ],
+        "parameters": [*OPTIONS, *ARMS],
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": _reference("Batch"), "example": {"instances": [row]}},
+                "application/json": {"schema": reference("Batch"), "example": {"instances": [row]}},
                 **tables,
             },
         },
@@ -199,8 +204,8 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
 
 
 def _explain(manifest: Manifest) -> Json:
-    content = {"application/json": {"schema": _reference("ToExplain"), "example": example_row(manifest)}}
-    told = {"oneOf": [_reference("Explained"), _reference("ExplainedRows")]}
+    content = {"application/json": {"schema": reference("ToExplain"), "example": example_row(manifest)}}
+    told = {"oneOf": [reference("Explained"), reference("ExplainedRows")]}
     return {
         "operationId": "explain",
         "summary": f"What each feature adds to the prediction of {manifest.target}",
@@ -218,149 +223,6 @@ def _explain(manifest: Manifest) -> Json:
     }
 
 
-def _schemas(manifest: Manifest, limits: Limits) -> Json:
-    rows = {"type": "array", "items": _reference("Row"), "maxItems": limits.max_rows}
-    return {
-        "Row": _row(manifest),
-        "Batch": {"oneOf": [_object({"instances": rows}), rows]},
-        **_answers(manifest),
-        **_explanations(rows | {"maxItems": MOST_EXPLAINED}),
-        "Warning": _object({"pointer": {"type": "string"}, "code": {"type": "string"}, "message": {"type": "string"}}),
-        "Problem": _problem(),
-        "ProblemEntry": _problem_entry(),
-        "Health": _object({"status": {"const": "ok"}, "model_loaded": {"type": "boolean"}}),
-        **{name: {"type": "object"} for name in ("Ready", "Schema", "Meta", "Card")},
-    }
-
-
-def _row(manifest: Manifest) -> Json:
-    aliases: dict[str, list[str]] = {}
-    for alias, name in manifest.aliases.items():
-        aliases.setdefault(name, []).append(alias)
-    fields = {feature.name: _field(feature, aliases.get(feature.name, [])) for feature in manifest.features}
-    ignored = {name: {"description": "Ignored, with a warning."} for name in (manifest.target, *manifest.dropped)}
-    return {
-        "type": "object",
-        "properties": {**ignored, **fields},
-        "required": list(fields),
-        "additionalProperties": False,
-    }
-
-
-def _field(feature: Feature, aliases: list[str]) -> Json:
-    words = [f"Also accepted as {' or '.join(aliases)}."] if aliases else []
-    if feature.nullable:
-        words.append("May be null.")
-    if (feature.min, feature.max) != limits(feature):
-        words.append(f"Training saw {_seen(feature)}; a {_NOUNS[feature.kind]} outside is answered with a warning.")
-    if feature.on_unknown == "warn":
-        words.append("Another category is answered with a warning.")
-    field: Json = {"description": " ".join(words)} if words else {}
-    if feature.kind == "categorical":
-        # No enum: a type that every training changes would make every client be generated anew.
-        known: Json = {"x-categories": list(feature.categories or ())} if feature.on_unknown == "refuse" else {}
-        return {**field, "type": _type("string", feature), **known, "examples": [typical(feature)]}
-    if feature.kind == "boolean":
-        return field | {"type": _type("boolean", feature), "examples": [typical(feature)]}
-    if feature.kind == "date":
-        timed = any(not end.is_integer() for end in (feature.min or 0.0, feature.max or 0.0))
-        # No "date-time", which wants an offset (RFC 3339) and admits others than that of UTC.
-        form = {"pattern": f"^{ISO_DAY}$"} if timed else {"format": "date"}
-        return field | {"type": _type("string", feature), **form, "examples": [typical(feature)]}
-    field |= {"type": _type("number", feature), "examples": [typical(feature)]}
-    lowest, highest = limits(feature)
-    bounds = {"minimum": lowest, "maximum": highest}
-    return field | {word: bound for word, bound in bounds.items() if bound is not None}
-
-
-def _seen(feature: Feature) -> str:
-    ends = [0.0 if end is None else end for end in (feature.min, feature.max)]
-    return " to ".join(map(day_text, ends) if feature.kind == "date" else [plain(end, 6) for end in ends])
-
-
-def _type(name: str, feature: Feature) -> str | list[str]:
-    return [name, "null"] if feature.nullable else name
-
-
-def _answers(manifest: Manifest) -> Json:
-    bounds = {"minimum": manifest.target_range.min, "maximum": manifest.target_range.max}
-    number: Json = {"type": "number", **{word: bound for word, bound in bounds.items() if bound is not None}}
-    share = {"type": "number", "minimum": 0, "maximum": 1}
-    outcome: Json = {"prediction": number, "interval": _object({"level": share, "low": number, "high": number})}
-    if manifest.assessment is not None:
-        tier = {"enum": ["low", "medium", "high"]}
-        below = f"Probability that {manifest.target} is below {plain(manifest.assessment.at_risk_below)}"
-        outcome |= {"risk": _object({"probability": share | {"description": below}, "tier": tier}), "band": tier}
-    model, warnings = _model(), {"type": "array", "items": _reference("Warning")}
-    entry = {"anyOf": [_reference(name) for name in ("Outcome", "ExplainedOutcome", "RefusedRow")]}
-    return {
-        "Outcome": _object(outcome),
-        "ExplainedOutcome": _object({**outcome, "contributions": {"type": "array", "items": _reference("Effect")}}),
-        "Prediction": _object({**outcome, "model": model}, {"warnings": warnings}),
-        "Predictions": _object(
-            {"predictions": {"type": "array", "items": entry}, "model": model}, {"warnings": warnings}
-        ),
-        "RefusedRow": _object({"errors": {"type": "array", "items": _reference("ProblemEntry")}}),
-    }
-
-
-def _model() -> Json:
-    arm = {"enum": ["champion", "challenger"], "description": "Where callers are divided between two runs"}
-    return _object({"run_id": {"type": "string"}}, {"arm": arm})
-
-
-def _explanations(rows: Json) -> Json:
-    number: Json = {"type": "number"}
-    effects = {"type": "array", "items": _reference("Effect")}
-    how = {
-        "base": number,
-        "method": {"enum": ["exact", "sampled"]},
-        "background_rows": {"type": "integer", "minimum": 1},
-        "model": _model(),
-    }
-    warnings = {"warnings": {"type": "array", "items": _reference("Warning")}}
-    one = {"prediction": number, "contributions": effects}
-    return {
-        "ToExplain": {"oneOf": [_reference("Row"), _object({"instances": rows}), rows]},
-        "ExplainedRow": _object(one),
-        "Effect": _object({"feature": {"type": "string"}, "effect": number}),
-        "Explained": _object({**one, **how}, warnings),
-        "ExplainedRows": _object(
-            {"explanations": {"type": "array", "items": _reference("ExplainedRow")}, **how}, warnings
-        ),
-    }
-
-
-def _problem_entry() -> Json:
-    text: Json = {"type": "string"}
-    bounds = _object({}, {"min": {"type": "number"}, "max": {"type": "number"}})
-    allowed = {"anyOf": [{"type": "array", "items": text}, bounds]}
-    row = {"type": "integer", "description": "The row of a table as a spreadsheet counts it"}
-    return _object({"pointer": text, "code": text, "message": text}, {"allowed": allowed, "row": row})
-
-
-def _problem() -> Json:
-    text = {"type": "string"}
-    return _object(
-        {
-            "type": text,
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "errors": {"type": "array", "items": _reference("ProblemEntry"), "maxItems": MAX_PROBLEMS},
-        }
-    )
-
-
-def _object(required: Json, optional: Json | None = None) -> Json:
-    return {
-        "type": "object",
-        "properties": {**required, **(optional or {})},
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
 def _answer(description: str, content: Json) -> Json:
     headers = {"X-Request-ID": {"$ref": "#/components/headers/RequestId"}}
     return {"description": description, "headers": headers, "content": content}
@@ -368,20 +230,16 @@ def _answer(description: str, content: Json) -> Json:
 
 def _refusal(status: str) -> Json:
     answer = _answer(
-        {**REFUSALS, **UNEXPLAINED}[status], {"application/problem+json": {"schema": _reference("Problem")}}
+        {**REFUSALS, **UNEXPLAINED}[status], {"application/problem+json": {"schema": reference("Problem")}}
     )
     if status == "503":
         answer["headers"] = {**answer["headers"], "Retry-After": {"$ref": "#/components/headers/RetryAfter"}}
     return answer
 
 
-def _reference(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _csv_example(manifest: Manifest) -> str:
     features = manifest.features
-    lines = [[one.name for one in features], [written(typical(one), one) for one in features]]
+    lines = [[feature.name for feature in features], [written(typical(feature), feature) for feature in features]]
     return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
 
 

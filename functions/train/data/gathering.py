@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from shared.answer_columns import TOLD
 from shared.cells import PLAIN
-from shared.dataset import DatasetSpec, label_of, nearest, normalized
+from shared.dataset import DatasetSpec
 from shared.documents import CellFormat
 from shared.errors import InvalidDataset
 from shared.formats import FALSE_WORDS, TRUE_WORDS
+from shared.spelling import label_of, nearest, normalized
 from shared.tables.cells import in_lines
 from shared.tables.reading import read_table
 from shared.tables.row_hashes import SERVED_AT, contents, hashes, is_said

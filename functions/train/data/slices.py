@@ -1,7 +1,8 @@
 """The slices that a spec asks for, against the columns that the table has."""
 
-from shared.dataset import DatasetSpec, nearest
+from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
+from shared.spelling import nearest
 from shared.tables.reading import Table
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import msgspec
 
 from shared import layout
-from shared.dataset import nearest
 from shared.problems import Problem, Refusal, json_pointer, shortened
+from shared.spelling import nearest
 
 FIELDS = ("dataset", "force")
 

@@ -23,8 +23,9 @@ from functions.train.search.space import (
     Params,
     Space,
 )
-from shared.dataset import AlgorithmsSpec, nearest
+from shared.dataset import AlgorithmsSpec
 from shared.errors import InvalidDataset
+from shared.spelling import nearest
 
 COST_TREES = 100
 USUAL_ROWS = 1000

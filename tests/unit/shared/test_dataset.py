@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dataset import DatasetSpec, folded, nearest, normalized, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
+from shared.spelling import folded, nearest, normalized
 
 SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "students" / "dataset.toml"
 MINIMAL = b'name = "n"\nsource = "t.csv"\ntarget = "y"\n'

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from shared.cells import day_in, number_in, truth_in
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table, read_table
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table, read_table
 

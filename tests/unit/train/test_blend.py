@@ -23,7 +23,8 @@ from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
-from shared.dataset import AlgorithmsSpec, parse_spec
+from shared.dataset import AlgorithmsSpec
+from shared.dataset_file import parse_spec
 from shared.model_runtime import Model
 from shared.store import Download
 from tests.unit.train.test_export import SPEC, TABLES

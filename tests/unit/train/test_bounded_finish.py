@@ -28,7 +28,8 @@ from functions.train.search.workers import Pool, Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
 from shared import layout
-from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.documents import Feature, Interval, TargetRange
 from shared.store import Download
 from shared.tables.reading import Column

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from functions.train.candidate.selection import Rows, describe_features, unseen_categories
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.documents import Feature
 from shared.errors import InvalidDataset
 from shared.tables.reading import Column

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from functions.train import desk
 from functions.train.first_spec import first_spec
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import read_table
 

@@ -17,7 +17,8 @@ from infra.local.flow import Flow
 from infra.settings import LocalSettings
 from shared import layout
 from shared.codec import digest, encode
-from shared.dataset import DatasetSpec, parse_spec
+from shared.dataset import DatasetSpec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.monitoring import NOTHING_SERVES, LabelRejection
 from shared.tables.reading import read_table

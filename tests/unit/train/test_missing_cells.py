@@ -12,7 +12,7 @@ from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.search.encodings import with_target_means
 from functions.train.search.folds import filled, make_folds
 from functions.train.search.zoo import MODEL_ZOO
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.model_runtime import Model
 from shared.tables.reading import Column
 

@@ -20,7 +20,7 @@ from functions.train.settings import TrainSettings
 from shared import layout
 from shared.card import Card
 from shared.codec import decode, decode_gzip
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import Holdout
 from shared.errors import InvalidDataset
 from shared.model_runtime import Model

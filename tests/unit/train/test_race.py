@@ -29,7 +29,8 @@ from functions.train.search.time_left import Ahead
 from functions.train.search.workers import Workers
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
-from shared.dataset import TuningSpec, parse_spec
+from shared.dataset import TuningSpec
+from shared.dataset_file import parse_spec
 from shared.store import Download
 
 TUNING = TuningSpec(folds=5, random_iterations=8)

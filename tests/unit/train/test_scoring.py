@@ -17,7 +17,8 @@ from functions.train.inputs import RunInputs
 from functions.train.search.zoo import MODEL_ZOO, Algorithm, chosen
 from functions.train.settings import SearchSettings
 from shared import layout
-from shared.dataset import AlgorithmsSpec, parse_spec
+from shared.dataset import AlgorithmsSpec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.store import Download
 

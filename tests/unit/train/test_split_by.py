@@ -15,7 +15,8 @@ from functions.train.search.search import SearchPlan, out_of_fold
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.stages import split
-from shared.dataset import DatasetSpec, FeatureSpec, SplitSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, FeatureSpec, SplitSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table, read_table
 

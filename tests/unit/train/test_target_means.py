@@ -29,7 +29,8 @@ from functions.train.search.space import Choices, Space
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings
 from shared import layout
-from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.metrics import r2
 from shared.model_runtime import Model
 from shared.store import Download

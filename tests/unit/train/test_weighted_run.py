@@ -26,7 +26,8 @@ from functions.validate.gate import Case, Incumbent, judge
 from shared import layout
 from shared.card import Card
 from shared.codec import decode, decode_gzip
-from shared.dataset import DatasetSpec, TuningSpec, parse_spec
+from shared.dataset import DatasetSpec, TuningSpec
+from shared.dataset_file import parse_spec
 from shared.documents import Holdout, HoldoutScores
 from shared.model_runtime import Model
 from shared.store import Download

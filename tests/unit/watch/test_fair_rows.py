@@ -12,7 +12,7 @@ from functions.watch.labels import Labelled, read_labels
 from infra.operate.watched import lines, watched
 from shared import layout
 from shared.codec import decode
-from shared.dataset import parse_spec
+from shared.dataset_file import parse_spec
 from shared.documents import Manifest, TrainingInfo
 from shared.monitoring import Likeness, Performance
 from shared.tables.reading import read_table
