@@ -96,6 +96,7 @@ def build(pipeline: "beam.Pipeline", place: Place) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the pipeline by the words of a command line, to its end; a launcher of a template only starts it."""
     parser = argparse.ArgumentParser(prog="python -m functions.batch.pipeline", description=__doc__)
     parser.add_argument("--bucket", required=True, help="the bucket's name")
     parser.add_argument("--folder", required=True, help="the folder of the plan: batch/out/NAME.GENERATION/")

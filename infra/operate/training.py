@@ -20,7 +20,7 @@ from shared.store import Store
 
 POLL_SECONDS = 1.0
 SAY_SECONDS = 15.0
-Outcome = Literal["promoted", "unchanged", "refused", "failed"]
+TrainingResult = Literal["promoted", "unchanged", "refused", "failed"]
 Say = Callable[[str], None]
 
 
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 class Verdict:
     """How it ended, in a word for programs and in lines for people. `run_id` where there is a run."""
 
-    outcome: Outcome
+    outcome: TrainingResult
     headline: str
     reasons: tuple[str, ...] = ()
     run_id: str | None = None

@@ -103,6 +103,7 @@ def fitted(cells: list[str], width: int) -> list[str]:
 
 
 def ragged_row(row: int, line: int, found: int, expected: int) -> Problem:
+    """The problem of a row that has more or fewer cells than the header."""
     return Problem(
         json_pointer(row), "ragged_row", f"row {line} has {found} cells, the header has {expected}", row=line
     )

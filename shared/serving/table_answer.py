@@ -110,26 +110,26 @@ class _Exact(float):
         return repr(float(self))
 
 
-def _in_words(told: Sequence[Problem | Warned]) -> str:
+def _in_words(findings: Sequence[Problem | Warned]) -> str:
     """What is to be said of a row, each by the field that it is about."""
     sentences = []
-    for entry in told:
+    for entry in findings:
         field = entry.pointer.rsplit("/", 1)[-1].replace("~1", "/").replace("~0", "~")
         words = _for_people(entry)
         sentences.append(f"{field}: {words}" if field and not field.isdigit() else words)
     return "; ".join(sentences)
 
 
-def _for_people(told: Problem | Warned) -> str:
+def _for_people(finding: Problem | Warned) -> str:
     """The message as somebody who fills in a list would say it: a table is read by people."""
-    if isinstance(told, Warned):
-        return told.message
-    if told.code == "null":
+    if isinstance(finding, Warned):
+        return finding.message
+    if finding.code == "null":
         return "empty, and a value is needed"
-    if isinstance(told.allowed, tuple) and told.allowed:
-        more = len(told.allowed) - MOST_CHOICES
-        return f"expected one of {', '.join(told.allowed[:MOST_CHOICES])}{f' and {more} more' if more > 0 else ''}"
-    return told.message
+    if isinstance(finding.allowed, tuple) and finding.allowed:
+        more = len(finding.allowed) - MOST_CHOICES
+        return f"expected one of {', '.join(finding.allowed[:MOST_CHOICES])}{f' and {more} more' if more > 0 else ''}"
+    return finding.message
 
 
 def apart(names: Iterable[str], taken: Sequence[str]) -> Iterator[str]:

@@ -62,18 +62,18 @@ class RawColumn:
         return truth_in(cell, self.form)
 
 
-def kind_of(column: RawColumn, told: Kind | None, problems: list[str]) -> Kind | None:
+def kind_of(column: RawColumn, specified: Kind | None, problems: list[str]) -> Kind | None:
     """The kind, or None with what is wrong in `problems`.
 
     Whole numbers are numbers, however few of them there are: their order may mean something, and a value not seen in
     training keeps its meaning. Codes without an order are for the spec to call categorical.
     """
-    problem = _against(column, told) if told else _unclear(column)
+    problem = _against(column, specified) if specified else _unclear(column)
     if problem:
         problems.append(problem)
         return None
-    if told:
-        return told
+    if specified:
+        return specified
     if column.all(column.truth):
         return "boolean"
     if column.all(column.number):
@@ -81,13 +81,13 @@ def kind_of(column: RawColumn, told: Kind | None, problems: list[str]) -> Kind |
     return "date" if column.all(column.day) else "categorical"
 
 
-def _against(column: RawColumn, told: Kind) -> ColumnProblem | None:
+def _against(column: RawColumn, specified: Kind) -> ColumnProblem | None:
     """What in a column is not of the kind that the spec tells."""
-    if told == "numeric" and not column.all(column.number):
+    if specified == "numeric" and not column.all(column.number):
         return _interrupted(column)
-    if told == "date" and not column.all(column.day):
+    if specified == "date" and not column.all(column.day):
         return _dates(column)
-    if told == "boolean" and not column.all(column.truth):
+    if specified == "boolean" and not column.all(column.truth):
         sentence = (
             f"feature {column.name!r} is boolean in the spec, but neither true nor false in "
             f"{column.unread(column.truth)}; name its words as true = [...] and false = [...] beside kind"

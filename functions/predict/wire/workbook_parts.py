@@ -95,10 +95,12 @@ def measured(body: bytes, max_cells: int) -> Parts:
 
 
 def malformed() -> Refusal:
+    """What a body is answered with that no workbook reader could open."""
     return refuse(400, "malformed_workbook", "the body is not an .xlsx workbook, or it is protected")
 
 
 def too_large() -> Refusal:
+    """What a workbook is answered with that unpacks to more than is read at once."""
     limits = "/schema tells max_workbook_cells and max_workbook_bytes, which it may unpack to"
     message = f"the workbook holds more than is read at once: send it in parts, or as CSV ({limits})"
     return refuse(413, "body_too_large", message)

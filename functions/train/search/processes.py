@@ -152,6 +152,7 @@ class SharedArrays:
             return np.load, (self._written[id(array)][1], "r")
 
     def close(self) -> None:
+        """Delete what was written; arrays that a process has open stay readable to it."""
         if self._folder is not None:
             self._folder.cleanup()
         self._folder, self._written = None, {}

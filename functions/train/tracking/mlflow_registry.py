@@ -7,6 +7,7 @@ from functions.train.tracking.tracked import OUR_TAGS, Standing, TrackedRun
 
 
 def register(client: Any, run: TrackedRun, whole: str, source: str) -> None:
+    """Record MLflow's run `whole` as a new version of its data set's registered model, whose files are at `source`."""
     from mlflow.exceptions import MlflowException
 
     name = registered_name(run.experiment)

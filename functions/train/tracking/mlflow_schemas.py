@@ -13,6 +13,7 @@ DIGEST_CHARACTERS = 36  # MLflow's limit
 
 
 def dataset_input(run: TrackedRun) -> Any:
+    """The table that the run was trained on, as MLflow's own kind of input."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     data = run.dataset
@@ -38,6 +39,7 @@ def _columns(features: Sequence[Feature]) -> list[dict[str, Any]]:
 
 
 def signature(features: Sequence[Feature]) -> Any:
+    """The columns that a caller sends, and the prediction."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
 
@@ -46,6 +48,7 @@ def signature(features: Sequence[Feature]) -> Any:
 
 
 def graph_signature(features: Sequence[Feature]) -> Any:
+    """The tensors of the serving graph, and the prediction."""
     import numpy as np
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec

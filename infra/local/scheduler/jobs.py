@@ -177,6 +177,7 @@ def _complete_retries(job: Job) -> None:
 
 
 def seconds(duration: duration_pb2.Duration) -> float:
+    """The duration in seconds."""
     value: float = duration.seconds + duration.nanos / 1e9
     return value
 

@@ -19,6 +19,7 @@ MAX_BYTES = 10 << 20
 
 
 async def batch(request: Request) -> Response:
+    """Several requests in one body of parts: each is answered by itself, in their order."""
     content_type = request.headers.get("content-type", "")
     boundary(content_type)
     document = (

@@ -13,6 +13,7 @@ _PAGE = 1000
 
 
 async def create_bucket(request: Request) -> Response:
+    """Buckets: insert."""
     bucket = storage(request).buckets.create(await json_body(request))
     return JSONResponse(bucket_resource(bucket, links(request)))
 
@@ -30,6 +31,7 @@ async def list_buckets(request: Request) -> Response:
 
 
 async def get_bucket(request: Request) -> Response:
+    """Buckets: get."""
     bucket = storage(request).buckets.get(segment(request, "bucket"))
     conditions(request).require_for_read(bucket)
     return JSONResponse(bucket_resource(bucket, links(request)))
@@ -52,6 +54,7 @@ async def get_policy(request: Request) -> Response:
 
 
 async def set_policy(request: Request) -> Response:
+    """Buckets: setIamPolicy."""
     policy = await json_body(request)
     return JSONResponse(storage(request).buckets.set_policy(segment(request, "bucket"), policy))
 
@@ -107,6 +110,7 @@ async def get_notification(request: Request) -> Response:
 
 
 async def delete_notification(request: Request) -> Response:
+    """Notifications: delete."""
     storage(request).buckets.delete_notification(segment(request, "bucket"), segment(request, "notification"))
     return Response(status_code=204)
 

@@ -12,14 +12,17 @@ _POLYNOMIAL = 0x82F63B78
 
 
 def crc32c_text(value: int) -> str:
+    """The checksum as the API writes it: four bytes, the highest first, in base64."""
     return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
 def crc32c_number(text: str) -> int:
+    """The checksum that the API writes as `text`."""
     return int.from_bytes(base64.b64decode(text), "big")
 
 
 def extend(crc: int, data: bytes) -> int:
+    """The checksum of bytes whose checksum is `crc`, followed by `data`."""
     extended: int = google_crc32c.extend(crc, data)
     return extended
 

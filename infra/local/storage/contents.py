@@ -81,6 +81,7 @@ class ContentWriter:
 
 
 def new_content(database: Database) -> int:
+    """The number of a new, empty content."""
     content = database.execute("INSERT INTO content (size, crc32c) VALUES (0, 'AAAAAA==')").lastrowid
     assert content is not None  # noqa: S101
     return content

@@ -45,6 +45,7 @@ class Storage:
 
 
 def storage(request: Request) -> Storage:
+    """The storage that answers the request."""
     engine: Storage = request.app.state.storage
     return engine
 
@@ -63,18 +64,22 @@ def target(request: Request) -> tuple[str, str, int | None]:
 
 
 def generation(request: Request, name: str = "generation") -> int | None:
+    """The generation that the query names, or None. Raises Fault for what is no number."""
     return number(request.query_params, name)
 
 
 def conditions(request: Request, prefix: str = "if") -> Conditions:
+    """The query's preconditions, whose names begin with `prefix`. Raises Fault for what is no number."""
     return Conditions.from_parameters(request.query_params, prefix)
 
 
 def links(request: Request) -> Links:
+    """What makes addresses of this server, by the host that the caller used."""
     return Links.of_server(str(request.base_url).rstrip("/"))
 
 
 async def json_body(request: Request) -> Json:
+    """The body as a JSON object. Raises Fault for another one, or for too long a one."""
     return json_object(await bounded_body(request, MAX_METADATA_BYTES, "of JSON"))
 
 

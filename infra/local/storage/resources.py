@@ -87,6 +87,7 @@ class Bucket:
 
 
 def timestamp(microseconds: int) -> str:
+    """The moment, in microseconds since the epoch, as the API writes it."""
     moment = datetime.fromtimestamp(microseconds / 1_000_000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

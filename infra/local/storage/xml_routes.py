@@ -31,6 +31,7 @@ _SYSTEM_FIELDS = {
 
 
 async def read(request: Request) -> Response:
+    """GET of an object."""
     _require_fresh(request)
     version = storage(request).objects.get(*target(request))
     Conditions.from_headers(request.headers).require_for_read(version)
@@ -38,6 +39,7 @@ async def read(request: Request) -> Response:
 
 
 async def write(request: Request) -> Response:
+    """PUT of an object."""
     _require_fresh(request)
     bucket, name, _ = target(request)
     wanted = Conditions.from_headers(request.headers)
@@ -47,6 +49,7 @@ async def write(request: Request) -> Response:
 
 
 async def remove(request: Request) -> Response:
+    """DELETE of an object."""
     _require_fresh(request)
     storage(request).objects.delete(*target(request), Conditions.from_headers(request.headers))
     return Response(status_code=204)
@@ -64,6 +67,7 @@ async def start(request: Request) -> Response:
 
 
 def xml_error(fault: Fault) -> Response:
+    """The fault as the XML API writes it."""
     code = "ExpiredToken" if fault.reason == "expired" else _CODES.get(fault.status, "InvalidArgument")
     if fault.message.startswith(NO_BUCKET):
         code = "NoSuchBucket"

@@ -185,7 +185,7 @@ def test_a_storage_that_fails_now_and_then_is_asked_again() -> None:
 
 
 def test_every_outcome_has_its_exit_code() -> None:
-    assert set(retrain.EXIT_CODES) == set(training.Outcome.__args__)  # type: ignore[attr-defined]
+    assert set(retrain.EXIT_CODES) == set(training.TrainingResult.__args__)  # type: ignore[attr-defined]
     assert {name for name, code in retrain.EXIT_CODES.items() if code == 0} == {"promoted", "unchanged"}
 
 
