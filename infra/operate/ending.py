@@ -6,7 +6,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable
 
-from shared.errors import PipelineError
+from shared.errors import NotPermitted, PipelineError, StorageUnavailable
 
 
 def exit_code(name: str, action: Callable[[], int | None]) -> int:
@@ -14,6 +14,9 @@ def exit_code(name: str, action: Callable[[], int | None]) -> int:
     try:
         return action() or 0
     except PipelineError as error:
+        local = os.environ.get("STORAGE_EMULATOR_HOST")
+        if local and isinstance(error, StorageUnavailable) and not isinstance(error, NotPermitted):
+            error = StorageUnavailable(f"{local} does not answer: is 'make run' running? With ONCE=1 it has ended")
         print(f"{name}: {error}", file=sys.stderr)
         return 1
 

@@ -210,7 +210,7 @@ def test_without_a_verdict_it_says_what_to_look_at(deployment: Deployment) -> No
 
 
 def test_storage_that_is_down_is_one_line(deployment: Deployment) -> None:
-    refused(run(deployment, "history", STORAGE_EMULATOR_HOST="http://127.0.0.1:1"), 1, "Cloud Storage failed")
+    refused(run(deployment, "history", STORAGE_EMULATOR_HOST="http://127.0.0.1:1"), 1, "is 'make run' running?")
 
 
 def test_gsutil_is_what_runs_where_it_is_installed(deployment: Deployment, tmp_path: Path) -> None:

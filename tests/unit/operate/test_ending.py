@@ -1,0 +1,35 @@
+"""How an operator's command ends where it cannot be done: one line on stderr, which says what to do."""
+
+import pytest
+
+from infra.operate.ending import exit_code
+from shared.errors import NotPermitted, PipelineError, StorageUnavailable
+
+HOST = "http://127.0.0.1:9"
+
+
+def ended(error: PipelineError, capsys: pytest.CaptureFixture[str]) -> str:
+    def fails() -> None:
+        raise error
+
+    assert exit_code("reproduce", fails) == 1
+    return capsys.readouterr().err
+
+
+def test_a_local_cloud_that_has_ended_is_named_and_not_called_google_s(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", HOST)
+    expected = f"reproduce: {HOST} does not answer: is 'make run' running? With ONCE=1 it has ended\n"
+    assert ended(StorageUnavailable("Cloud Storage failed on 'x'"), capsys) == expected
+    for other in (NotPermitted("no right to read x"), PipelineError("no run of this name")):
+        assert ended(other, capsys) == f"reproduce: {other}\n"
+
+
+def test_what_google_s_storage_said_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    assert (
+        ended(StorageUnavailable("Cloud Storage failed on 'x'"), capsys) == "reproduce: Cloud Storage failed on 'x'\n"
+    )
