@@ -147,6 +147,8 @@ def test_the_page_is_served(session: Session) -> None:
 
 
 def test_a_job_run_by_hand_finds_nothing_new(session: Session, store: CloudStore, shell: dict[str, str]) -> None:
+    # Staging serves the run before its call has ended: what is asked for until then is told of that call.
+    until(lambda: bool(store.list(layout.ATTEMPTS)), 120, "the first training's call has ended")
     before = store.list("candidates/")
     done = subprocess.run(
         ["make", "retrain"], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=120, check=False
