@@ -60,7 +60,7 @@ run: ## train, validate, serve: all of it [ONCE=1 DATASET=x FULL=1]
 	exec $(BIN)/python -m infra.local.up $(if $(call on,ONCE),--once) $(if $(DATASET),--dataset "$(DATASET)")
 
 # Three processes share the suite by files, since the tests of a file share what they start; the short files come last.
-# Most of the long ones wait for processes that they start: two would leave two processors idle for almost half the time.
+# Many of the long ones wait for processes that they start: with three, two processors are busy for seven eighths of the time.
 # One process: make test ARGS=-n0
 WORKERS = -n 3 --dist loadfile --no-loadscope-reorder
 
