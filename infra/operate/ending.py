@@ -5,8 +5,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
 
-from shared.errors import NotPermitted, PipelineError, StorageUnavailable
+from infra.ports import accepts_connections
+from shared.errors import PipelineError, StorageUnavailable
 
 
 def exit_code(name: str, action: Callable[[], int | None]) -> int:
@@ -14,11 +16,18 @@ def exit_code(name: str, action: Callable[[], int | None]) -> int:
     try:
         return action() or 0
     except PipelineError as error:
-        local = os.environ.get("STORAGE_EMULATOR_HOST")
-        if local and isinstance(error, StorageUnavailable) and not isinstance(error, NotPermitted):
-            error = StorageUnavailable(f"{local} does not answer: is 'make run' running? With ONCE=1 it has ended")
-        print(f"{name}: {error}", file=sys.stderr)
+        gone = _local_cloud_that_is_gone() if isinstance(error, StorageUnavailable) else None
+        said = f"{gone} does not answer: is 'make run' running? With ONCE=1 it has ended" if gone else error
+        print(f"{name}: {said}", file=sys.stderr)
         return 1
+
+
+def _local_cloud_that_is_gone() -> str | None:
+    """The address of the local storage, where nobody listens at it: one that is there says itself what is wrong."""
+    address = os.environ.get("STORAGE_EMULATOR_HOST", "")
+    parts = urlsplit(address)
+    gone = parts.hostname and parts.port and not accepts_connections(parts.hostname, parts.port)
+    return address if gone else None
 
 
 def show(lines: Iterable[str], hanging: int = 4) -> None:

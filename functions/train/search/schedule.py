@@ -111,7 +111,7 @@ class Pace:
         return replace(task, cost=task.cost * taken / expected if expected else math.inf)
 
 
-def _pace_key(task: Task) -> "PaceKey":
+def _pace_key(task: Task) -> PaceKey:
     return task.algorithm.name, task.algorithm.encoding(task.group[0])
 
 

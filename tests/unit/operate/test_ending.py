@@ -1,5 +1,7 @@
 """How an operator's command ends where it cannot be done: one line on stderr, which says what to do."""
 
+import socket
+
 import pytest
 
 from infra.operate.ending import exit_code
@@ -22,8 +24,18 @@ def test_a_local_cloud_that_has_ended_is_named_and_not_called_google_s(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", HOST)
     expected = f"reproduce: {HOST} does not answer: is 'make run' running? With ONCE=1 it has ended\n"
     assert ended(StorageUnavailable("Cloud Storage failed on 'x'"), capsys) == expected
-    for other in (NotPermitted("no right to read x"), PipelineError("no run of this name")):
-        assert ended(other, capsys) == f"reproduce: {other}\n"
+    assert ended(PipelineError("no run of this name"), capsys) == "reproduce: no run of this name\n"
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("the disk is full"), NotPermitted("no right to read x")])
+def test_what_a_local_storage_says_that_is_there_is_told(
+    error: PipelineError, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as storage:
+        storage.bind(("127.0.0.1", 0))
+        storage.listen()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{storage.getsockname()[1]}")
+        assert ended(error, capsys) == f"reproduce: {error}\n"
 
 
 def test_what_google_s_storage_said_is_told(
