@@ -9,14 +9,11 @@ import pyarrow.parquet as pq
 from functions.batch.rows import BATCH_ROWS, BatchRefused, Piece, Rows
 from functions.batch.stretch import SeekableFile, StoredFile
 from shared.batches import BatchPlan, Cut
+from shared.parquet_footer import HARMLESS_BYTES, TAIL_BYTES, BadFooter, footer_bytes, require_readable
 from shared.spelling import normalized
 
 BUFFER_BYTES = 2**21
 """Of each column, so that a row group's size does not matter."""
-MOST_FOOTER_BYTES = 32 * 2**20
-"""Its values take many times as much: this is a thousand row groups of three hundred columns."""
-_MAGIC = b"PAR1"
-_TAIL = b"size" + _MAGIC
 FIRST_LINE = 2
 """The first row's number, as if the table were in a spreadsheet below its header."""
 
@@ -102,17 +99,23 @@ class ParquetTable:
 
 
 def opened(file: StoredFile) -> pq.ParquetFile:
-    """The file with its footer read. Raises BatchRefused where it is no Parquet, or its footer is too large to read."""
-    tail = file.read(max(file.input.size - len(_TAIL), 0), len(_TAIL))
-    if tail.endswith(_MAGIC) and int.from_bytes(tail[:4], "little") > MOST_FOOTER_BYTES:
-        most = MOST_FOOTER_BYTES // 2**20
-        raise BatchRefused(
-            "malformed_parquet", [f"the file's footer has more than {most} MiB; write larger row groups"]
-        )
+    """The file with its footer read. Raises BatchRefused where it is no Parquet, or its footer must not be read."""
+    try:
+        _require_readable(file)
+    except BadFooter as error:
+        raise BatchRefused("malformed_parquet", [str(error)]) from None
     try:
         return pq.ParquetFile(pa.PythonFile(SeekableFile(file), "r"), pre_buffer=False, buffer_size=BUFFER_BYTES)
     except (pa.ArrowException, ValueError, OSError) as error:
         raise unreadable(error) from None
+
+
+def _require_readable(file: StoredFile) -> None:
+    end = max(file.input.size - TAIL_BYTES, 0)
+    size = footer_bytes(file.read(end, TAIL_BYTES))
+    if size > HARMLESS_BYTES:
+        start = max(end - size, 0)
+        require_readable(file.read(start, end - start))
 
 
 def unreadable(error: Exception) -> BatchRefused:

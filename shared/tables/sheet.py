@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
+from shared.parquet_footer import BadFooter, require_readable_file
 from shared.spelling import normalized
 from shared.tables.cells import in_lines, number_in
 from shared.tables.table_size import MEMORY_BYTES, require_fits
@@ -209,6 +210,8 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
     """By the file's own types: pandas would make whole numbers with gaps fractions, and hide columns in an index."""
     try:
         table = _table_that_fits(data, memory_bytes)
+    except BadFooter as error:
+        raise InvalidDataset([str(error)]) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
     names = _headers(table.column_names, spec)
@@ -225,6 +228,7 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
 
 def _table_that_fits(data: bytes, memory_bytes: int) -> pa.Table:
     """Sizes first as the footer has them; then of texts that stand once in the file and in many cells."""
+    require_readable_file(data)
     described = pq.ParquetFile(io.BytesIO(data))
     groups, schema = described.metadata, described.schema_arrow
     cells = groups.num_rows * groups.num_columns

@@ -96,8 +96,31 @@ def _cells(chance: random.Random, rows: int) -> pa.Array:
     return chance.choice(makers)()
 
 
+def nested_parquet(levels: int, *, twice: bool = False) -> bytes:
+    """A file of one column within `levels` groups; its schema is that of a flat file first, where it comes `twice`.
+
+    Thrift's compact protocol, written by hand: a library that writes such a file goes down it as well.
+    """
+    flat, deep = _schema(1), _schema(levels)
+    rest = b"\x16\x00" + b"\x19\x0c"  # no rows, no row groups
+    # a field's head with its own number, where one comes that came before: list (9), 2 (folded: 4)
+    footer = b"\x15\x02\x19" + (flat + b"\x09\x04" + deep if twice else deep) + rest + b"\x00"
+    return b"PAR1" + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+def _schema(levels: int) -> bytes:
+    group, leaf = b"\x35\x02\x18\x01a\x15\x02\x00", b"\x15\x02\x25\x02\x18\x01x\x00"
+    root = b"\x48\x06schema\x15\x02\x00"
+    count, size = levels + 1, b""
+    while count > 127:
+        size, count = size + bytes([count & 127 | 128]), count >> 7
+    return b"\xfc" + size + bytes([count]) + root + group * (levels - 1) + leaf
+
+
 def parquet_table(chance: random.Random) -> bytes:
-    """Any types; cells of which one stands in the file and many in the table."""
+    """Any types; cells of which one stands in the file and many in the table; groups within groups."""
+    if chance.random() < 0.05:
+        return nested_parquet(int(2 ** chance.uniform(0, 18)), twice=chance.random() < 0.5)
     rows = int(2 ** chance.uniform(0, 17))
     arrays = [_cells(chance, rows) for _ in range(chance.randrange(1, 6))]
     names = [chance.choice(("y", f"c{place}", "__index_level_0__", "")) for place in range(len(arrays))]

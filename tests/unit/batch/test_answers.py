@@ -379,7 +379,7 @@ def test_what_cannot_be_answered_is_refused_with_its_reason(case: str) -> None:
 
 
 def test_a_footer_that_would_take_the_memory_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("functions.batch.parquet_file.MOST_FOOTER_BYTES", 10_000)
+    monkeypatch.setattr("shared.parquet_footer.MOST_FOOTER_BYTES", 10_000)
     world = BatchWorld()
     many = world.answer("a.parquet", as_parquet(rows(100), row_group_size=1))
     assert many.rejection["reason"] == "malformed_parquet"
