@@ -19,6 +19,10 @@ from shared.media_types import JSON
 from shared.store import CREATE_ONLY, ObjectInfo, Store
 from shared.stored import read_document
 
+TOO_LARGE = (
+    "rows of the file unfold to more than the memory that there is; keep fewer columns (x-goog-meta-keep), or leave out"
+    " the cells that are very long"
+)
 LONGEST_SUFFIX = len("progress/00000.json")
 
 
@@ -49,6 +53,9 @@ def act(
         if pinned.engine == "dataflow" and settings.dataflow is not None:
             return Started(dataflow.start(settings.dataflow, settings.bucket, folder, connect), pinned.run_id)
         return work(store, pinned, settings.threads)
+    except MemoryError:
+        refused = BatchRefused("too_large", [TOO_LARGE])
+        return reject(store, BatchInput(name=event.name, generation=event.generation, size=size), refused)
     except (PermanentError, ObjectMissing) as error:  # the latter: a file of the run is gone
         refused = error if isinstance(error, BatchRefused) else BatchRefused(_reason(error), [str(error)])
         return reject(store, BatchInput(name=event.name, generation=event.generation, size=size), refused)

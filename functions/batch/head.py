@@ -11,7 +11,6 @@ import pyarrow as pa
 from functions.batch.parquet_file import FIRST_LINE, opened
 from functions.batch.rows import BatchRefused
 from functions.batch.stretch import StoredFile
-from functions.batch.text_file import LONGEST_LINE
 from shared.batches import Cut, Dialect
 from shared.problems import Refusal
 from shared.serving.csv_table import SEPARATOR_LINE, delimiter_in, has_decimal_commas
@@ -60,8 +59,6 @@ def text_head(file: StoredFile) -> Head:
             raise BatchRefused("no_csv", [problem])
     if len(data) < file.input.size:
         data = file.lines_until_break(0, HEAD_BYTES)
-        if len(data) > LONGEST_LINE:
-            raise BatchRefused("malformed_csv", [f"no line ends within the first {LONGEST_LINE} bytes"])
     begin = len(_MARK) if data.startswith(_MARK) else 0
     text, encoding = _decoded(data[begin:], file.input.size)
     told = SEPARATOR_LINE.match(text)

@@ -8,7 +8,7 @@ severity   INFO; ERROR where a person should look; WARNING for what is delivered
 reason     answered, started (on Dataflow); ERROR: no_model, unknown_format, no_csv, empty_body, malformed_csv,
            malformed_parquet, invalid_encoding, duplicate_header, no_known_column, missing, duplicate_field,
            wrong_column_type, bad_metadata, unknown_keep, too_many_bad_rows, input_gone, name_taken, name_too_long,
-           dataflow_refused, integrity, invalid_document, invalid_event, bad_settings; WARNING: transient
+           dataflow_refused, too_large, integrity, invalid_document, invalid_event, bad_settings; WARNING: transient
 run_id, rows, refused; event_id, bucket, name, generation: those of the event
 """
 
@@ -24,12 +24,13 @@ from flask import request
 
 from functions.batch.dataflow import Connect, client
 from functions.batch.delivery import Started, act
-from functions.batch.settings import BatchSettings
+from functions.batch.settings import MEMORY_BYTES, BatchSettings
 from shared import layout, logs
 from shared.batches import BatchOutcome
 from shared.deadline import DeadlineStore
 from shared.entry import acknowledged, configured, deliver, event_fields, read_event, store_of
 from shared.events import FINALIZED, StorageEvent
+from shared.memory_limit import limit_memory
 from shared.store import Store
 
 SERVICE = "batch"
@@ -68,6 +69,7 @@ def batch(event: CloudEvent) -> None:
 def _batcher() -> Batcher:
     """Made at the first event, in the worker that serves it."""
     settings = configured(SERVICE, lambda: BatchSettings.from_env(os.environ))
+    limit_memory(MEMORY_BYTES)
     return Batcher(settings, store_of(settings))
 
 

@@ -84,6 +84,8 @@ class ParquetTable:
                 skipped = min(skip, found.num_rows)
                 skip -= skipped
                 yield found.slice(skipped).select(names)
+        except MemoryError:  # Arrow's own is one too
+            raise
         except (pa.ArrowException, ValueError, OSError) as error:
             raise unreadable(error) from None
 
@@ -106,6 +108,8 @@ def opened(file: StoredFile) -> pq.ParquetFile:
         raise BatchRefused("malformed_parquet", [str(error)]) from None
     try:
         return pq.ParquetFile(pa.PythonFile(SeekableFile(file), "r"), pre_buffer=False, buffer_size=BUFFER_BYTES)
+    except MemoryError:
+        raise
     except (pa.ArrowException, ValueError, OSError) as error:
         raise unreadable(error) from None
 

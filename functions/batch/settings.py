@@ -9,6 +9,9 @@ from shared.entry import EventSettings, event_options
 from shared.env import Environment
 from shared.layout import STAGES, Stage
 
+MEMORY_BYTES = 2 * 2**30
+"""Of the function, as Terraform sets it."""
+
 
 @dataclass(frozen=True)
 class BatchSettings(EventSettings):

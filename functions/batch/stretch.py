@@ -10,6 +10,7 @@ from shared.store import Store
 
 READ_BYTES = 4 * 2**20
 """Bytes of one request."""
+LONGEST_LINE = 8 * 2**20
 
 
 def gone() -> BatchRefused:
@@ -33,12 +34,18 @@ class StoredFile:
             raise gone() from None
 
     def lines_until_break(self, start: int, wanted: int) -> bytes:
-        """Whole lines of about `wanted` bytes from `start` on; the rest of the file where no line ends in it."""
+        """Whole lines of about `wanted` bytes from `start` on; the rest of the file where no line ends in it.
+
+        Raises BatchRefused for a line that is longer than any may be, of which no more than that is held.
+        """
         found = self.read(start, wanted)
         while start + len(found) < self.input.size:
             end = found.rfind(b"\n")
             if end >= 0:
                 return found[: end + 1]
+            if len(found) > LONGEST_LINE:
+                problem = f"no line ends within {LONGEST_LINE} bytes from byte {start} on"
+                raise BatchRefused("malformed_csv", [problem])
             more = self.read(start + len(found), wanted)
             if not more:
                 break

@@ -21,7 +21,8 @@ from functions.batch.stretch import READ_BYTES, StoredFile
 from shared.batches import BatchPlan, Cut, Dialect
 from shared.serving.sent_table import fitted, ragged_row
 
-LONGEST_LINE = 8 * 2**20
+MOST_RAGGED_CELLS = 2**20
+"""Cells that rows without the header's number of them may take, where most rows of a block are such."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ class TextFile:
                     used += len(text.encode(self._dialect.encoding))
                     yield text
 
+        nothing = [""] * width
         rows: list[list[str]] = []
         numbers: list[int] = []
         ragged: dict[int, tuple[int, int]] = {}
@@ -193,7 +195,8 @@ class TextFile:
                     whole = fitted(cells, width)
                     if len(whole) != width:
                         ragged[len(rows)] = (len(cells), width)
-                        whole = [""] * width
+                        _require_most_are_whole(len(ragged), len(rows) + 1, width, line + records)
+                        whole = nothing
                     rows.append(whole)
                     numbers.append(records)
                 records += 1
@@ -218,6 +221,16 @@ class TextFile:
         if "\0" in text:
             raise BatchRefused("malformed_csv", ["the file holds NUL characters; expected CSV text in UTF-8"])
         return text
+
+
+def _require_most_are_whole(ragged: int, rows: int, width: int, line: int) -> None:
+    """A row has at least as many bytes as cells, unless it is ragged: those make a small file a large table.
+
+    Raises BatchRefused where they are most of the rows, and take memory.
+    """
+    if ragged * width > MOST_RAGGED_CELLS and ragged * 2 > rows:
+        problem = f"{ragged} of {rows} rows up to row {line} do not have the header's {width} cells"
+        raise BatchRefused("malformed_csv", [f"{problem}; is the header's line the right one?"])
 
 
 def _is_plain(block: bytes) -> bool:

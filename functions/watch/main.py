@@ -28,6 +28,7 @@ from functions.watch import challenger
 from functions.watch.alarms import Listeners, Nobody, Topic
 from functions.watch.daily import look_at
 from functions.watch.delivery import take_labels
+from functions.watch.labels import MEMORY_BYTES
 from functions.watch.look import day_before
 from functions.watch.retraining import Job, Trainer, ask
 from functions.watch.settings import WatchSettings
@@ -37,6 +38,7 @@ from shared.deadline import DeadlineStore
 from shared.entry import acknowledged, configured, deliver, store_of
 from shared.errors import IntegrityError, InvalidEvent, ObjectMissing, PermanentError
 from shared.events import FINALIZED, StorageEvent, parse
+from shared.memory_limit import limit_memory
 from shared.store import Store
 
 SERVICE = "watch"
@@ -112,6 +114,7 @@ def watch(event: CloudEvent) -> None:
 def _watch() -> Watch:
     """Made at the first event, in the worker that serves it."""
     settings = configured(SERVICE, lambda: WatchSettings.from_env(os.environ))
+    limit_memory(MEMORY_BYTES)
     return Watch(
         settings,
         store_of(settings),

@@ -18,7 +18,7 @@ from shared.errors import InvalidDataset
 from shared.parquet_footer import BadFooter, require_readable_file
 from shared.spelling import normalized
 from shared.tables.cells import in_lines, number_in
-from shared.tables.table_size import MEMORY_BYTES, require_fits
+from shared.tables.table_size import MEMORY_BYTES, MORE_MEMORY, TableTooLarge, require_fits
 
 Cells = list[str | None]
 TYPED = b"tabular.typed"
@@ -212,6 +212,8 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
         table = _table_that_fits(data, memory_bytes)
     except BadFooter as error:
         raise InvalidDataset([str(error)]) from None
+    except MemoryError:  # Arrow's own is one too
+        raise TableTooLarge([f"the table unfolds to more memory than there is. {MORE_MEMORY}"]) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InvalidDataset([f"the file is not Parquet: {error}"]) from None
     names = _headers(table.column_names, spec)

@@ -472,3 +472,42 @@ def test_an_answer_that_is_there_is_not_made_again() -> None:
     assert {entry.name: entry.generation for entry in world.bucket.list("")} == before
     assert isinstance(world.collect(info), Answer)
     assert NAMES
+
+
+# ---- files that are made to cost more than they are worth -----------------------------------------------------------
+
+
+class Counting(MemoryStore):
+    """Counts the bytes that are read of files that were dropped."""
+
+    taken = 0
+
+    def read_range(self, name: str, generation: int, start: int, length: int) -> bytes:
+        found = super().read_range(name, generation, start, length)
+        self.taken += len(found)
+        return found
+
+
+@pytest.mark.parametrize("before", [b"", as_csv(rows(3))], ids=["from the first byte", "after some rows"])
+def test_a_line_without_an_end_is_refused_and_no_more_of_it_is_read(before: bytes) -> None:
+    world = BatchWorld(bucket=Counting(), settings={})
+    refused = world.answer("scores.csv", before + b"a," * 2**24).rejection
+    assert refused["reason"] == "malformed_csv"
+    assert refused["problems"] == [f"no line ends within 8388608 bytes from byte {len(before)} on"]
+    assert isinstance(world.bucket, Counting)
+    assert world.bucket.taken < 20 * 2**20  # of 32
+
+
+@pytest.mark.parametrize(("columns", "row"), [(2_000, b"a\n"), (16_000, b'"a"\n')])
+def test_short_rows_below_a_wide_header_make_no_large_table(columns: int, row: bytes) -> None:
+    header = ",".join([*NAMES, *(f"c{place}" for place in range(columns))]).encode()
+    refused = BatchWorld().answer("scores.csv", header + b"\n" + row * 2_000, tolerate="1").rejection
+    assert refused["reason"] == "malformed_csv"
+    assert "is the header's line the right one?" in refused["problems"][0]
+
+
+def test_some_short_rows_among_others_are_still_only_theirs() -> None:
+    table = rows(300)
+    data = as_csv([row[:2] if place % 3 == 0 else row for place, row in enumerate(table)])
+    answer = BatchWorld().answer("scores.csv", data, tolerate="0.5")
+    assert (answer.success["rows"], answer.success["refused"]) == (300, 100)
