@@ -108,6 +108,8 @@ def acknowledged(fields: Mapping[str, object]) -> Iterator[None]:
             yield
     except PermanentError as error:
         logs.error(str(error), reason=error.reason, **fields)
+    except MemoryError:  # the same event would take as much again
+        logs.error("what the event asks for takes more memory than there is", reason="too_large", **fields)
 
 
 @contextmanager

@@ -62,6 +62,11 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None and _moment(text) is not None
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a run's file may have the name: none that leads anywhere else."""
+    return _FILE.fullmatch(name) is not None
+
+
 def run_time(run_id: str) -> datetime:
     """The UTC time at which the run began. Raises ValueError for anything but a run id."""
     moment = _moment(run_id) if _RUN_ID.fullmatch(run_id) else None
@@ -167,6 +172,7 @@ _DAY = "%Y%m%d"
 _LABEL_FILE = re.compile(r"labels/[^/].*\.(?:csv|parquet)", re.DOTALL)
 _ALARM = re.compile(r"watch/(?:staging|production)/alarms/(\d{8}T\d{6}Z)-[^/]+\.json", re.ASCII)
 _LIVE_BLOCK = re.compile(rf"live/(staging|production)/({_RUN_ID.pattern})/\d{{8}}/[^/]+\.json", re.ASCII)
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 _PLAIN = re.compile(r"[^A-Za-z0-9_.-]+", re.ASCII)
 
 

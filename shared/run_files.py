@@ -4,8 +4,6 @@ Used by validation for what it judges and by serving for what it loads. Sizes ar
 read.
 """
 
-import re
-
 from shared import layout
 from shared.codec import decode, digest
 from shared.documents import FileDigest, Manifest
@@ -16,7 +14,6 @@ from shared.store import ObjectInfo, Store
 MAX_MANIFEST_BYTES = 8 * 2**20
 MAX_FILE_BYTES = 128 * 2**20
 """A graph of this size takes fourteen times as much memory to load."""
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}", re.ASCII)
 
 
 def parse_manifest(data: bytes, run_id: str, where: str) -> Manifest:
@@ -36,7 +33,7 @@ def _require_usable(manifest: Manifest, where: str) -> None:
         if feature.kind == "categorical" and not feature.categories:
             raise InvalidDocument(f"{where}: feature {feature.name[:64]!r} is categorical without categories")
     for name in manifest.files:
-        if not _PLAIN_NAME.fullmatch(name) or name in (layout.MANIFEST, layout.DECISION):
+        if not layout.is_plain_name(name) or name in (layout.MANIFEST, layout.DECISION):
             raise InvalidDocument(f"{where}: {name[:64]!r} is not a name that a run's file may have")
 
 

@@ -48,6 +48,11 @@ def prepare() -> None:
             stream.reconfigure(errors=SPELLED)
 
 
+def printable(text: str) -> str:
+    """`text` without what steers a terminal: it may come from the bucket, from whoever wrote there."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
+
+
 def json_text(value: object, indent: int | None = None) -> str:
     """`value` as JSON that standard output can write as it stands: spelled words would be other words."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)

@@ -21,6 +21,7 @@ from shared import layout
 from shared.documents import Pointer, Rejection
 from shared.errors import ObjectMissing
 from shared.store import Store
+from shared.stored import read_bytes
 
 POLL_SECONDS = 0.5
 GSUTIL_SECONDS = 120.0
@@ -85,7 +86,7 @@ def ask(
         return info.generation
     say("(through the JSON API: there is no gsutil here that reaches this bucket)")
     try:
-        data = store.read(source).data
+        data = read_bytes(store, source, Pointer).data
     except ObjectMissing:
         raise CannotTell(f"there is no gs://{bucket}/{source}") from None
     kind = "application/json"

@@ -91,7 +91,7 @@ def _join_parquet(store: Store, folder: str, parts: Sequence[PartFile], target: 
 
 
 def _verified(store: Store, folder: str, part: PartFile) -> bytes:
-    data = store.read(folder + part.name).data
+    data = store.read(folder + part.name, max_bytes=part.size).data
     if digest(data).sha256 != part.sha256:
         raise CannotTell(f"{folder}{part.name} is not what {layout.SUCCESS} names; was it replaced?")
     return data

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 from infra.ports import accepts_connections
+from shared import terminal
 from shared.errors import PipelineError, StorageUnavailable
 
 
@@ -18,7 +19,7 @@ def exit_code(name: str, action: Callable[[], int | None]) -> int:
     except PipelineError as error:
         gone = _local_cloud_that_is_gone() if isinstance(error, StorageUnavailable) else None
         said = f"{gone} does not answer: is 'make run' running? With ONCE=1 it has ended" if gone else error
-        print(f"{name}: {said}", file=sys.stderr)
+        print(terminal.printable(f"{name}: {said}"), file=sys.stderr)
         return 1
 
 
@@ -37,7 +38,7 @@ def show(lines: Iterable[str], hanging: int = 4) -> None:
     name and an address can be copied. In a pipe or a file a line stays one.
     """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
-    for line in lines:
+    for line in map(terminal.printable, lines):
         print(line if width is None else folded(line, width, hanging))
 
 

@@ -28,7 +28,8 @@ from infra.ports import accepts_connections, port_is_free
 from infra.settings import HOST, LocalSettings
 from shared import layout, terminal
 from shared.clock import utc_now
-from shared.errors import InvalidDocument, ObjectMissing, PipelineError
+from shared.errors import InvalidDocument, ObjectMissing, ObjectTooLarge, PipelineError
+from shared.run_files import MAX_FILE_BYTES
 from shared.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,8 @@ POLL_SECONDS = 5.0
 YOUNG_SECONDS = 7_200.0
 RECORDING_SECONDS = 180.0
 """A run that is younger is waited for so long; its age counts from the beginning of its training."""
+MOST_RUN_BYTES = 2 * MAX_FILE_BYTES
+"""A run holds its graph, and the pipeline that it is made of."""
 Say = Callable[[str], None]
 
 
@@ -84,8 +87,8 @@ def import_waiting(store: Store, tracker: MlflowTracker, say: Say) -> int:
 
 def _waiting(store: Store, key: str, say: Say) -> TrackedRun | None:
     try:
-        run = decode_run(store.read(key).data)
-    except (msgspec.MsgspecError, ObjectMissing):
+        run = decode_run(store.read(key, max_bytes=MOST_RUN_BYTES).data)
+    except (msgspec.MsgspecError, ObjectMissing, ObjectTooLarge):
         say(f"{key} is not a run of this version, and is left out")
         return None
     return run if key == layout.tracked(run.run_id) else None

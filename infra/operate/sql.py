@@ -22,7 +22,8 @@ from infra.operate.ending import exit_code
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
 from shared import terminal
-from shared.errors import ObjectMissing
+from shared.codec import MAX_DOCUMENT_BYTES
+from shared.errors import ObjectMissing, ObjectTooLarge
 from shared.store import Store
 
 if TYPE_CHECKING:
@@ -83,21 +84,29 @@ def _lines(store: Store, patterns: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _read(store: Store, key: str) -> bytes:
+    """The object; nothing of one that a rule of the bucket deleted meanwhile, or that is too large for a document."""
     try:
-        return store.read(key).data
+        return store.read(key, max_bytes=MAX_DOCUMENT_BYTES).data
     except ObjectMissing:
-        return b""  # a rule of the bucket deleted it meanwhile
+        return b""
+    except ObjectTooLarge:
+        print(f"{key} is larger than any document, and is left out", file=sys.stderr)
+        return b""
 
 
 def _documents(data: bytes) -> Iterator[str]:
     """Documents a line each; one that was written over several lines, as earlier versions did, becomes a line."""
     for text in [data] if data.startswith(b"{\n") else data.splitlines():
         try:
-            found = json.loads(text)
-        except ValueError:
+            found = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, dict):
             yield json.dumps(found)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _run(options: argparse.Namespace, bucket: str) -> int:

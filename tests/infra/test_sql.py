@@ -142,6 +142,22 @@ def test_what_bigquery_reads_stands_on_a_line_and_what_stood_on_several_is_read_
     assert [row["run_id"] for row in ask(world.bucket, named("runs"), tmp_path)] == [run_id(1)] * 2
 
 
+def test_what_is_no_document_is_left_out_and_the_others_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = World()
+    world.stage(1)
+    whole = world.bucket.read(layout.candidate(run_id(1), layout.MANIFEST)).data
+    monkeypatch.setattr(sql, "MAX_DOCUMENT_BYTES", 2 * len(whole))
+    for number, data in enumerate(
+        (b'{"a":' + b"[" * 5_000, b'{"created_at": NaN}', b'{"a": -Infinity}', b"\xff", whole * 3), 2
+    ):
+        key = layout.candidate(run_id(number), layout.MANIFEST)
+        world.bucket.write(key, data, if_generation=0, content_type="application/json")
+    assert [row["run_id"] for row in ask(world.bucket, named("runs"), tmp_path)] == [run_id(1)]
+    assert f"{key} is larger than any document" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("SELECT (", "no GoogleSQL"), ("SELECT 1; SELECT 2", "one query"), ("SELECT x FROM runs", '"x" not found')],

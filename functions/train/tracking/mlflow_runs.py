@@ -1,6 +1,5 @@
 """A training run in MLflow: its parameters, scores, data and files, with one nested run for each algorithm."""
 
-import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,10 +7,12 @@ from typing import Any
 
 from functions.train.tracking.mlflow_registry import register
 from functions.train.tracking.mlflow_schemas import dataset_input, graph_signature, signature
+from functions.train.tracking.pipelines import unpickled
 from functions.train.tracking.tracked import TrackedModel, TrackedRun
 from functions.train.tracking.trackers import SQLITE
 from shared import layout
 from shared.cells import number_of
+from shared.graph_rules import require_known
 
 
 def record(run: TrackedRun, folder: Path) -> None:
@@ -51,6 +52,7 @@ def _log_models(model: TrackedModel, run: str) -> str:
     import onnx
     import pandas as pd
 
+    require_known(model.graph)
     example = pd.DataFrame(list(model.example), columns=[feature.name for feature in model.features])
     for feature in model.features:
         cells = example[feature.name].astype("object")
@@ -65,7 +67,7 @@ def _log_models(model: TrackedModel, run: str) -> str:
             save_as_external_data=False,
         )
         logged = mlflow.sklearn.log_model(
-            pickle.loads(model.pipeline),  # noqa: S301 (made by this code, a moment ago or in the same bucket)
+            unpickled(model.pipeline),
             name="pipeline",
             serialization_format="cloudpickle",
             signature=signature(model.features),

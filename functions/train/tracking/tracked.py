@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from shared.documents import Cell, Feature
-from shared.layout import STAGES
+from shared.layout import STAGES, is_plain_name, is_run_id
 
 VERDICT, FAILED_CHECKS, REASONS = "verdict", "failed_checks", "reasons"
 OUR_TAGS = frozenset(
@@ -74,5 +74,9 @@ def encode_run(run: TrackedRun) -> bytes:
 
 
 def decode_run(data: bytes) -> TrackedRun:
-    """Raises msgspec.MsgspecError for anything else."""
-    return msgspec.msgpack.decode(data, type=TrackedRun)
+    """Raises msgspec.MsgspecError for anything else, such as a run with a name that is no plain name of a file."""
+    run = msgspec.msgpack.decode(data, type=TrackedRun)
+    strange = [name for name in run.files if not is_plain_name(name)]
+    if strange or not is_run_id(run.run_id):  # both become names of files on the computer that records the run
+        raise msgspec.ValidationError("a run's files have plain names, and a run its id")
+    return run

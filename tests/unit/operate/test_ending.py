@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from infra.operate.ending import exit_code
+from infra.operate.ending import exit_code, show
 from shared.errors import NotPermitted, PipelineError, StorageUnavailable
 
 HOST = "http://127.0.0.1:9"
@@ -45,3 +45,10 @@ def test_what_google_s_storage_said_is_told(
     assert (
         ended(StorageUnavailable("Cloud Storage failed on 'x'"), capsys) == "reproduce: Cloud Storage failed on 'x'\n"
     )
+
+
+def test_what_the_bucket_says_does_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """ECMA-48: a control sequence begins with ESC [ or, in one character, with CSI."""
+    show(["served \x1b[2Jby \x9b8mé\r\u202e✓", "b\tc"])
+    assert capsys.readouterr().out == "served ?[2Jby ?8mé??✓\nb\tc\n"
+    assert ended(PipelineError("\x1b]0;title\x07 refused"), capsys) == "reproduce: ?]0;title? refused\n"
