@@ -4,6 +4,8 @@ import difflib
 import unicodedata
 from collections.abc import Collection
 
+MOST_TIMES = 20
+"""A name so many times as long as any that is known is close to none, and comparing megabytes takes seconds."""
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 _DOTTED_I_LETTERS = frozenset("\u0130\u0131")
 
@@ -27,6 +29,8 @@ def label_of(name: str) -> str:
 
 def nearest(name: str, known: Collection[str]) -> str | None:
     """The known name closest to `name`, if one is close enough to suggest."""
+    if len(name) > MOST_TIMES * max(map(len, known), default=0):
+        return None
     by_fold = {folded(candidate): candidate for candidate in known}
     matches = difflib.get_close_matches(folded(name), list(by_fold), n=1, cutoff=0.6)
     return by_fold[matches[0]] if matches else None

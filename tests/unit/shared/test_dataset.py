@@ -1,5 +1,6 @@
 """The spec: what it refuses, with advice; and text as training and serving both read it."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,13 @@ def test_normalising_twice_changes_nothing_more(text: str) -> None:
 def test_the_nearest_name_is_suggested_only_when_near() -> None:
     assert nearest("Target", ["target", "source"]) == "target"
     assert nearest("zzz", ["target", "source"]) is None
+    assert nearest("target", []) is None
+
+
+def test_a_name_of_megabytes_is_near_none_and_said_so_at_once() -> None:
+    begun = time.process_time()
+    assert nearest("target" * 2**20, ["target", "source"]) is None
+    assert time.process_time() - begun < 0.5, "comparing it letter by letter takes some seconds"
 
 
 @pytest.mark.parametrize(
