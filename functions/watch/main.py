@@ -7,7 +7,7 @@ comes again.
 Fields of the lines, for alerts to match on:
 severity   ERROR for what a person should look at, INFO else; WARNING for what is delivered again
 reason     ERROR: drift, refusals, faults, silence, performance (an alarm, with stage, run_id, subject, key),
-           labels_refused, integrity, invalid_document, invalid_event, bad_settings
+           labels_refused, too_large, integrity, invalid_document, invalid_event, bad_settings
            INFO: looked, labels, label_gone, retraining; WARNING: transient, unpublished, labels_refused before anything
            serves
 """
@@ -79,6 +79,8 @@ class Watch:
                 failure = error
             except ObjectMissing as error:
                 failure = IntegrityError(f"a file of what {stage} serves is gone: {error}")
+            except MemoryError:
+                failure = IntegrityError(f"what live/{stage}/ counts takes more memory than there is")
         if failure is not None:
             raise failure
 

@@ -24,7 +24,6 @@ from infra.operate import experiments
 from infra.operate.experiments import import_waiting
 from shared import layout
 from shared.clock import utc_now
-from shared.run_files import MAX_FILE_BYTES
 from tests.candidates import run_id
 from tests.memory_store import MemoryStore
 from tests.unit.train.test_export import EXPORTABLE, TABLES, fitted
@@ -111,8 +110,8 @@ def test_a_run_that_is_none_is_left_out_and_the_others_are_recorded(
     recorded: list[TrackedRun] = []
     monkeypatch.setattr(MlflowTracker, "record", lambda _self, runs: recorded.extend(runs))
     monkeypatch.setattr(experiments, "MOST_RUN_BYTES", 10_000)
-    assert experiments.MAX_FILE_BYTES == MAX_FILE_BYTES
-    store, said = MemoryStore(), []
+    store = MemoryStore()
+    said: list[str] = []
     elsewhere = "../../elsewhere"
     for key, data in {
         layout.tracked(RUN): encode_run(run(files={"report.html": b""})),

@@ -283,3 +283,36 @@ def test_weekends_that_always_were_so_are_no_alarm_once_eight_weeks_are_over(wor
     assert "as on such weekdays" in world.bucket.read(layout.watch_page("production")).data.decode()
     lines = day(world, 1_000, 99, blocks=1, lunch=other)  # a Monday as a Saturday
     assert "lunch" in [line["subject"] for line in lines if line["severity"] == "ERROR"]
+
+
+@pytest.mark.parametrize("stage", layout.STAGES)
+def test_counters_that_take_more_memory_than_there_is_are_told_and_the_other_stage_is_looked_at(
+    stage: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.serve(stage="staging")
+    for one in layout.STAGES:
+        world.ask(rows(100), one)
+    world.pass_days()
+    read = MemoryStore.read
+
+    def within_memory(self: MemoryStore, name: str, *arguments: Any, **options: Any) -> Any:
+        if name.startswith(f"live/{stage}/"):
+            raise MemoryError
+        return read(self, name, *arguments, **options)
+
+    monkeypatch.setattr(MemoryStore, "read", within_memory)
+    said = {line.get("stage", ""): line for line in world.look()}
+    assert said[""]["message"] == f"what live/{stage}/ counts takes more memory than there is"
+    assert (said[""]["severity"], said[""]["reason"]) == ("ERROR", "integrity")
+    assert {name for name in said if name} == {*layout.STAGES} - {stage}
+
+
+def test_an_event_that_takes_more_memory_than_there_is_is_told_and_not_delivered_for_ever(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beyond(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("functions.watch.main.take_labels", beyond)
+    (line,) = world.label(b"age\n1\n")
+    assert (line["severity"], line["reason"]) == ("ERROR", "too_large")
