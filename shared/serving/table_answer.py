@@ -21,7 +21,8 @@ from shared.serving.reading import ModelInput, Warned
 from shared.serving.sent_table import SentTable
 
 MOST_CHOICES = 20
-FORMULA = frozenset("=+-@\t\r")
+FORMULA = frozenset("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
+"""What a formula begins with; the last four are the wide forms of others, which programs of some languages take too."""
 _SIGNED = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?%?", re.ASCII)
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?", re.ASCII)
 

@@ -488,12 +488,23 @@ def test_a_row_with_many_problems_tells_a_few_of_them_where_rows_stand_for_thems
 
 def test_text_that_a_spreadsheet_would_run_is_made_harmless_and_numbers_stay_numbers(client: Client) -> None:
     header = f"{','.join(ROW)},note,figure"
-    notes = ["=cmd|' /C calc'!A0", "+49 170", "-Smith", "@SUM(1)", "plain", "-1.5", "+2"]
+    run = [
+        "=cmd|' /C calc'!A0",
+        "+49 170",
+        "-Smith",
+        "@SUM(1)",
+        "\t=1",
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20S(1)",
+    ]
+    notes = [*run, "plain", "-1.5", "+2"]
     cells = ",".join(map(str, ROW.values()))
     table = "\n".join([header, *(f"{cells},{note},-7.25" for note in notes)])
     accept = {"Content-Type": "text/csv", "Accept": "text/csv"}
     safe = list(csv.DictReader(io.StringIO(client.post("/predict_batch", table, accept).text)))
-    assert [row["note"] for row in safe] == [*(f"'{note}" for note in notes[:4]), *notes[4:]]
+    assert [row["note"] for row in safe] == [*(f"'{note}" for note in run), *notes[len(run) :]]
     assert {row["figure"] for row in safe} == {"-7.25"}
     kept = list(csv.DictReader(io.StringIO(client.post("/predict_batch?formulas=keep", table, accept).text)))
     assert [row["note"] for row in kept] == notes
