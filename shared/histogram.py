@@ -7,9 +7,8 @@ training saw and nothing else. Edges are numbers that occurred, so that a number
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.documents import Histogram
-
-Vector = NDArray[np.float64]
 
 BINS = 20
 

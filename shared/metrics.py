@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vector = NDArray[np.float64]
+from shared.arrays import Vector
+
 _SQUARED_SAFELY = (1e-140, 1e140)
 """Between these a number's square is a float, however many are summed up."""
 

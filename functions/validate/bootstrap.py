@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.metrics import Vector, mean
+from shared.arrays import Vector
+from shared.metrics import mean
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95

@@ -14,6 +14,7 @@ import numpy as np
 from functions.validate import bootstrap, contract, slices
 from functions.validate.reading import as_read_by, readable_by
 from shared import graph_rules, layout
+from shared.arrays import Vector
 from shared.codec import decode, decode_gzip
 from shared.documents import (
     Check,
@@ -23,7 +24,7 @@ from shared.documents import (
     Manifest,
 )
 from shared.errors import InvalidDocument, PermanentError
-from shared.metrics import R2, SCORINGS, Scoring, Vector, mean, plain, r2, significant
+from shared.metrics import R2, SCORINGS, Scoring, mean, plain, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
 
 MIN_HOLDOUT_ROWS = 30

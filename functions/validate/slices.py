@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from functions.validate.bootstrap import chance_of_mean
+from shared.arrays import Vector
 from shared.documents import Cell, SliceSettings
-from shared.metrics import Vector, mean, significant
+from shared.metrics import mean, significant
 from shared.slices import labels
 
 ALPHA = 0.05

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from functions.watch.labels import Labelled
 from functions.watch.replay import Replay
+from shared.arrays import Vector
 
 RESIDUAL = "residual:"
 COVERED = "covered:"
 HELD_OUT = "held_out:"
 SLICE = "slice:"
 EVERY_FILE = {"row", "content", "arrived", "served_at", "run", "target"}
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

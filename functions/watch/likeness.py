@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.watch.counts import Cells
+from shared.arrays import Vector
 from shared.monitoring import Likeness, Unlike, WatchReport
 from shared.two_samples import ALARM_P, ALARM_SHARE, holm, two_sample_p
-
-Vector = NDArray[np.float64]
 
 
 def likeness(

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from functions.watch.ledger import Ledger
 from functions.watch.martingale import Bet, signed_and_absolute
 from shared import layout, metrics
+from shared.arrays import Vector
 from shared.documents import SCHEMA_VERSION
 from shared.monitoring import BetState, Estimate, Likeness, Performance, RunPerformance, Scores
 from shared.serving.loaded_model import VerifiedRun
 
-Vector = NDArray[np.float64]
 MIN_SLICE = 10
 """Fewer rows have no figure worth printing."""
 Z95 = 1.959963984540054

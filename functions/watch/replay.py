@@ -14,6 +14,7 @@ from functions.watch.counts import by_block, cells_of
 from functions.watch.held_out import held_out
 from functions.watch.labels import Labelled
 from shared import challenges, layout, pointers
+from shared.arrays import Vector
 from shared.documents import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
 from shared.layout import Stage
@@ -24,7 +25,6 @@ from shared.serving.table_rows import read_table
 from shared.serving.tally import Tally
 from shared.store import Store
 
-Vector = NDArray[np.float64]
 NEWEST = 3
 
 

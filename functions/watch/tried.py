@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.watch.quality import Judgement
 from shared import challenges, layout
+from shared.arrays import Vector
 from shared.codec import encode
 from shared.documents import SCHEMA_VERSION, Challenge
 from shared.errors import PreconditionFailed
@@ -19,7 +19,6 @@ from shared.stored import find_document
 
 POINTS = 120
 WIDTH, HEIGHT = 600.0, 160.0
-Vector = NDArray[np.float64]
 
 
 def keep_course(store: Store, challenge: Challenge, judgement: Judgement, now: datetime) -> None:

@@ -29,6 +29,7 @@ from infra.operate.reproduce import inputs_of
 from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser, number
 from shared import layout, terminal
+from shared.arrays import Vector
 from shared.clock import utc_now
 from shared.errors import InvalidDataset, ObjectMissing
 from shared.serving.loaded_model import VerifiedRun
@@ -38,7 +39,6 @@ from shared.store import Store
 ROOT = Path(__file__).resolve().parents[2]
 CALL = "import pathlib, sys; from infra.evidently.report import main; main(*map(pathlib.Path, sys.argv[1:]))"
 OUT = Path(".local/evidently.html")
-Vector = NDArray[np.float64]
 DAYS = 7
 PREDICTION = "(prediction)"
 """Brackets keep it apart from the columns of a table."""

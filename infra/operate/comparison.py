@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.validate.reading import as_read_by, readable_by
+from shared.arrays import Vector
 from shared.documents import Cell, Feature, Holdout, Manifest
-from shared.metrics import SCORINGS, Scoring, Vector, plain, significant
+from shared.metrics import SCORINGS, Scoring, plain, significant
 from shared.model_runtime import Model
 
 RESAMPLES = 1_000

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from shared.arrays import Mask
 from shared.problems import Problem, json_pointer, shortened
 from shared.serving.columns import BooleanColumn, CategoricalColumn, Column, DateColumn, NumericColumn, TextTable
 from shared.serving.findings import Defect
@@ -22,8 +23,6 @@ from shared.serving.rows import RequestSchema
 
 NUMBER = r"^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$"
 """What `columns` takes for a number in text, for RE2."""
-
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Matrix, Vector
+
 BUDGET = 2_000
 """Graph rows of a pair of walks from every background row: it says how many background rows there are."""
 
@@ -33,8 +35,6 @@ MOST_COUNTED = 60
 """Features up to which the number of coalitions of one size fits into 64 bits."""
 
 SEED = 20_260_105
-Matrix = NDArray[np.float64]
-Vector = NDArray[np.float64]
 Masks = NDArray[np.bool_]
 
 

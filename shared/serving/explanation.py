@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.documents import Background, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
@@ -25,8 +26,6 @@ TOLERANCE = 1e-9
 
 ROWS_AT_ONCE = 2_000
 """Graph rows of one run, for a graph that adds up."""
-
-Vector = NDArray[np.float64]
 
 
 class Effect(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from operator import add
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.documents import SCHEMA_VERSION, Feature, Histogram, NumericProfile
 from shared.histogram import counted
 from shared.model_runtime import MISSING_TEXT
@@ -18,8 +19,6 @@ from shared.monitoring import LATENCY_US, OTHER_BELOW, FeatureCounts, LiveBlock,
 from shared.problems import Problem
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
-
-Vector = NDArray[np.float64]
 
 
 class Tally:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.cells import PLAIN, is_missing
 from shared.dataset import DatasetSpec
 from shared.documents import CellFormat, Kind
@@ -31,7 +31,6 @@ from shared.tables.table_size import MEMORY_BYTES
 MIN_ROWS = 50
 BOUND_DIGITS = 6
 """As many as tell what a bound is."""
-Vector = NDArray[np.float64]
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
 
 

@@ -7,15 +7,13 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.predict.memory import Remembered
+from shared.arrays import Vector
 from shared.monitoring import DIFFERENCES, ShadowCounts
 from shared.serving.columns import CategoricalColumn
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
-
-Vector = NDArray[np.float64]
 
 MOST_ROWS = 256
 """Rows of one run: callers whose core it takes wait for a fraction of a millisecond."""

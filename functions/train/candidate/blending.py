@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 from sklearn.pipeline import Pipeline
 
@@ -21,6 +20,7 @@ from functions.train.search.folds import Fold
 from functions.train.search.search import SearchPlan, out_of_fold, put_together
 from functions.train.search.searched import Candidate, Searched
 from functions.train.search.zoo import Algorithm
+from shared.arrays import Vector
 from shared.dataset import AlgorithmsSpec
 from shared.metrics import R2, SCORINGS, has_r2, mean
 
@@ -30,8 +30,6 @@ LEAST_GAIN = 0.002
 RESAMPLES = 1_000
 ALWAYS_SECONDS = 3.0
 """The winner is fitted for so long on the folds however late it is: its interval comes from them."""
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.train.candidate.manifest import Origin
 from functions.train.candidate.rule import width_rule
 from functions.train.candidate.selection import Selected
 from shared import metrics
+from shared.arrays import Vector
 from shared.card import Card, CardGroup, Estimate, Leading
 from shared.clock import utc_now
 from shared.dataset import DatasetSpec
@@ -21,7 +21,6 @@ AT_ONCE = 100
 MOST_LEADING = 5
 MOST_GROUPS = 12
 MOST_NAMES = 10
-Vector = NDArray[np.float64]
 
 
 def build_card(

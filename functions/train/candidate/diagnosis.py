@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from functions.train.candidate.groups import groups, share
 from functions.train.candidate.selection import Rows
 from functions.train.graph.export import column, columns_of
 from shared import metrics
+from shared.arrays import Mask, Vector
 from shared.documents import (
     Assessment,
     Cell,
@@ -38,8 +38,6 @@ MOST_SECONDS = 10.0
 MOST_GROUPED = 60
 """The features that the model leans on most are those whose groups are reported."""
 QUARTERS = 4
-Vector = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

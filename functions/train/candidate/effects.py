@@ -20,6 +20,7 @@ from functions.train.search.folds import Fold
 from functions.train.search.space import Params
 from functions.train.search.workers import Pool
 from functions.train.search.zoo import Algorithm
+from shared.arrays import Vector
 from shared.cells import number_of
 from shared.documents import Background, Cell, Feature, TargetRange
 from shared.model_runtime import Model
@@ -39,7 +40,6 @@ DEPENDENCE_ROWS = 200
 DEPENDENCE_FEATURES = 4
 POINTS = 20
 MOST_CATEGORIES = 12
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from functions.train.candidate.selection import Rows
 from functions.train.candidate.spread import LEVEL, RESIDUAL_QUANTILES, residual_bounds
 from functions.train.graph.export import columns_as_sent, columns_of
+from shared.arrays import Vector
 from shared.documents import (
     CategoricalProfile,
     Cell,
@@ -29,7 +29,6 @@ GOLDEN_WITH_MISSING = 5
 MAX_HOLDOUT_ROWS = 50_000
 MAX_OTHER_CHARACTERS = 16 * 2**20
 MAX_RESIDUALS = 5_000
-Vector = NDArray[np.float64]
 
 
 def holdout_document(features: Sequence[Feature], rows: Rows, seed: int) -> Holdout:

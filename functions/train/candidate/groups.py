@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy.stats import norm, t
 
 from functions.train.candidate.selection import Rows, counted
 from shared import metrics
+from shared.arrays import Mask, Vector
 from shared.cells import day_text
 from shared.documents import Feature
 from shared.metrics import plain
@@ -22,8 +22,6 @@ CONFIDENCE = 0.95
 MIN_GROUP = 10
 """Fewer rows have no R² and no interval worth printing."""
 MISSING = "(missing)"
-Vector = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 
 def groups(

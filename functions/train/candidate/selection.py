@@ -29,6 +29,7 @@ from functions.train.search.target import StandardisedTarget
 from functions.train.search.workers import HERE, Pool, Workers
 from functions.train.search.zoo import Algorithm
 from shared import metrics
+from shared.arrays import Vector
 from shared.cells import FIRST_DAY, LAST_DAY, day_text
 from shared.dataset import DatasetSpec, FeatureSpec
 from shared.documents import Feature, HoldoutScores
@@ -42,8 +43,6 @@ FINISH_FITS = 2.0
 
 RANGES_BEYOND = 3.0
 """So many ranges beyond what training saw, a number is still answered, with a warning."""
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
+from shared.arrays import Vector
 from shared.documents import Feature, Residuals, Spread
 
 LEVEL = 0.9
@@ -29,7 +30,6 @@ BIN_ROWS = 50
 MOST_BINS = 10
 LEAST_SCALE = 0.05
 RESIDUAL_QUANTILES = 201
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from sklearn.compose import ColumnTransformer
 
 from functions.train.data.preprocessing import CATEGORICAL_STEP, MISSING_STEP, columns_of_categories, preprocessing
 from functions.train.data.target_means import TargetMeans, TargetRanks
+from shared.arrays import Matrix
 from shared.tables.reading import Column
 
 CATEGORIES = "categories"
@@ -26,8 +27,6 @@ ENCODERS: Mapping[str, type[TargetMeans]] = {TARGET_MEANS: TargetMeans, TARGET_R
 """What learns the target, by the name of the way."""
 MANY = 20
 """A column with more categories than this may be given as numbers that learn the target."""
-
-Matrix = NDArray[np.float64]
 
 
 def many_valued(columns: Sequence[Column], features: pd.DataFrame) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ of the year, its age in days before the last date of training, and the hour wher
 from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
+
+from shared.arrays import Matrix
 
 TO_MARCH = 719_468
 """Days from 0000-03-01 to 1970-01-01: years that begin in March end with their leap day."""
@@ -16,7 +17,6 @@ TO_FIRST = 719_163
 """The ordinal of 1970-01-01, where that of 0001-01-01 is 1."""
 
 Days = TypeVar("Days", bound=Any)
-Matrix = NDArray[np.float64]
 
 
 def calendar(day: Days) -> tuple[Days, Days, Days, Days, Days]:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.model_selection import GroupKFold, KFold
 
 from functions.train.data.preprocessing import preprocessing
 from functions.train.data.split import Parts, newest
 from shared import metrics
+from shared.arrays import RowIndices, Vector
 from shared.dataset import DatasetSpec
 from shared.tables.reading import Column, Table
 
@@ -28,8 +28,6 @@ FOLDS = 4
 MOST_TRIED = 100
 """Features that a split of the forest chooses among: with 1,500 of them, all at every split took minutes."""
 MIN_MOMENTS = 20
-Vector = NDArray[np.float64]
-Rows = NDArray[np.intp]
 
 
 def dependence(table: Table, spec: DatasetSpec, seed: int = 0) -> tuple[str, ...]:
@@ -55,14 +53,14 @@ def dependence(table: Table, spec: DatasetSpec, seed: int = 0) -> tuple[str, ...
     return tuple(found)
 
 
-def _times(table: Table, rows: Rows) -> Iterator[tuple[str, Vector]]:
+def _times(table: Table, rows: RowIndices) -> Iterator[tuple[str, Vector]]:
     for column in table.columns:
         days = table.features[column.name].to_numpy()[rows] if column.kind == "date" else np.array([])
         if column.kind == "date" and not np.isnan(days.astype(float)).any() and len(np.unique(days)) >= MIN_MOMENTS:
             yield column.name, days.astype(np.float64)
 
 
-def _groups(table: Table, rows: Rows) -> list[tuple[str, Rows]]:
+def _groups(table: Table, rows: RowIndices) -> list[tuple[str, RowIndices]]:
     """Words that come again and again, of many different ones: those with the most first."""
     found = []
     for frame in (table.features, table.others):
@@ -76,7 +74,7 @@ def _groups(table: Table, rows: Rows) -> list[tuple[str, Rows]]:
     return sorted(found, key=lambda one: -int(one[1].max()))[:MOST_GROUPS]
 
 
-def _told(table: Table, rows: Rows, what: tuple[str, str, str], parts: Parts) -> Iterator[str]:
+def _told(table: Table, rows: RowIndices, what: tuple[str, str, str], parts: Parts) -> Iterator[str]:
     """The sentence, where a split by the column costs the score more than chance does, on the same rows. The column of
     a group is left out: that a new one has no value that is known is no surprise."""
     name, key, whom = what

@@ -11,14 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold
 
+from shared.arrays import Mask, RowIndices
 from shared.dataset import DatasetSpec
 from shared.errors import InvalidDataset
 from shared.tables.reading import Table
 from shared.tables.row_hashes import is_held_out
 
-Mask = NDArray[np.bool_]
-Rows = NDArray[np.intp]
-Parts = list[tuple[Rows, Rows]]
+Parts = list[tuple[RowIndices, RowIndices]]
 """The rows to train and to test on in each fold."""
 
 
@@ -58,7 +57,7 @@ def fold_parts(table: Table, spec: DatasetSpec) -> Parts | None:
     return list(GroupKFold(folds, shuffle=True, random_state=seed).split(names, groups=groups))
 
 
-def _forward(times: NDArray[np.float64], folds: int) -> Iterator[tuple[Rows, Rows]]:
+def _forward(times: NDArray[np.float64], folds: int) -> Iterator[tuple[RowIndices, RowIndices]]:
     """Blocks of about equally many rows, none within a moment: each but the first is tested by those before it."""
     moments, counts = np.unique(times, return_counts=True)
     if len(moments) <= folds:

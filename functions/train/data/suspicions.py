@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from shared import metrics
+from shared.arrays import Vector
 from shared.tables.cells import writing_of
 from shared.tables.reading import Table
 
@@ -18,8 +19,6 @@ LEAK_R2 = 0.98
 """R² that one feature alone reaches on rows it was not fitted to; what real tables measure hardly ever does."""
 ROW_NUMBER = 0.999
 MOSTLY = 0.5
-
-Vector = NDArray[np.float64]
 
 
 def suspicions(table: Table, seed: int = 0) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-Vector = NDArray[np.float64]
+from shared.arrays import Vector
+
 PARTS = 5
 """A training row is told the means of rows in the other parts: its own target must not be in its own feature."""
 

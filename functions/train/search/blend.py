@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 
 from functions.train.search.target import StandardisedTarget
+from shared.arrays import Matrix
 
-Matrix = NDArray[np.float64]
 BLEND = "Blend"
 MEMBERS = 5
 """The best so many algorithms are blended; more make the graph larger and hardly better."""

@@ -15,11 +15,12 @@ import numpy as np
 from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 
-from functions.train.search.folds import Fold, Matrix
+from functions.train.search.folds import Fold
 from functions.train.search.moments import arriving, leaving
 from functions.train.search.space import Params
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
+from shared.arrays import Matrix
 from shared.metrics import R2, SCORINGS
 
 

@@ -14,9 +14,9 @@ from sklearn.model_selection import KFold
 from functions.train.data.categories import ENCODERS, ONE_HOT, many_valued, without_many
 from functions.train.data.preprocessing import preprocessing
 from functions.train.data.split import Parts
+from shared.arrays import Matrix
 from shared.tables.reading import Column
 
-Matrix = NDArray[np.float64]
 Features: TypeAlias = Any
 """A matrix (n, w), or a sparse one where it is wide."""
 

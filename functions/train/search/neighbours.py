@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsRegressor
 
+from shared.arrays import Matrix
+
 TIE = 1e-9
 """Distances up to this share beyond the k-th one count as tied with it: they differ by rounding only."""
 BLOCK_ROWS = 1_000
 MORE = 8
 """So many more distinct rows are asked for at first; twice as many wherever the farthest of them ties."""
-
-Matrix = NDArray[np.float64]
 
 
 class TiedNeighbours(KNeighborsRegressor):  # type: ignore[misc]

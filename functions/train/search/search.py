@@ -15,7 +15,7 @@ import numpy as np
 
 from functions.train.search.candidates import draws, refinement, shared_fits
 from functions.train.search.fits import Task, predictions
-from functions.train.search.folds import Fold, Matrix
+from functions.train.search.folds import Fold
 from functions.train.search.progress import Progress, Silence
 from functions.train.search.schedule import Pace, Trial, run_first_folds, run_pilots, run_trials
 from functions.train.search.searched import (
@@ -30,6 +30,7 @@ from functions.train.search.space import Params
 from functions.train.search.time_left import Ahead
 from functions.train.search.workers import HERE, Pool, Workers
 from functions.train.search.zoo import Algorithm, suited
+from shared.arrays import Matrix
 from shared.dataset import TuningSpec
 from shared.metrics import R2, has_r2
 

@@ -7,13 +7,11 @@ penalty means something else in every unit: a target in billionths or in epoch s
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import has_fit_parameter
 
+from shared.arrays import Matrix
 from shared.metrics import mean
-
-Matrix = NDArray[np.float64]
 
 
 class StandardisedTarget(RegressorMixin, BaseEstimator):  # type: ignore[misc]

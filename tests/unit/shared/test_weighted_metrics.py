@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
-from shared.metrics import R2, SCORINGS, Scoring, Vector, has_r2
+from shared.arrays import Vector
+from shared.metrics import R2, SCORINGS, Scoring, has_r2
 
 SCIKIT_LEARNS = {"r2": r2_score, "mae": mean_absolute_error, "rmse": root_mean_squared_error}
 ROWS = st.lists(
