@@ -13,7 +13,7 @@ from functions.batch.rows import BatchRefused
 from shared.errors import NotPermitted, TransientError
 
 if TYPE_CHECKING:
-    from google.cloud.dataflow_v1beta3 import FlexTemplatesServiceClient
+    from google.cloud.dataflow_v1beta3 import FlexTemplatesServiceClient, LaunchFlexTemplateRequest
 
 CALL_SECONDS = 30.0
 Connect = Callable[[], "FlexTemplatesServiceClient"]
@@ -54,26 +54,10 @@ def start(
     permission that may still be granted, a template that the first deploy has yet to write).
     """
     from google.api_core import exceptions as api
-    from google.cloud import dataflow_v1beta3 as dataflow
 
     name = job_name(folder)
-    request = dataflow.LaunchFlexTemplateRequest(
-        project_id=settings.project,
-        location=settings.region,
-        launch_parameter=dataflow.LaunchFlexTemplateParameter(
-            job_name=name,
-            container_spec_gcs_path=settings.template,
-            parameters={"bucket": bucket, "folder": folder},
-            environment=dataflow.FlexTemplateRuntimeEnvironment(
-                service_account_email=settings.account,
-                max_workers=settings.max_workers,
-                temp_location=f"gs://{bucket}/batch/tmp",
-                staging_location=f"gs://{bucket}/batch/tmp",
-            ),
-        ),
-    )
     try:
-        connect().launch_flex_template(request=request, timeout=CALL_SECONDS)
+        connect().launch_flex_template(request=_launch(settings, bucket, folder, name), timeout=CALL_SECONDS)
     except api.AlreadyExists:
         pass
     except (api.PermissionDenied, api.Unauthenticated) as error:
@@ -84,3 +68,24 @@ def start(
     except api.GoogleAPIError as error:
         raise TransientError(f"Dataflow did not start {name}: {type(error).__name__}: {error}") from error
     return name
+
+
+def _launch(settings: DataflowSettings, bucket: str, folder: str, name: str) -> "LaunchFlexTemplateRequest":
+    from google.cloud import dataflow_v1beta3 as dataflow
+
+    scratch = f"gs://{bucket}/batch/tmp"
+    return dataflow.LaunchFlexTemplateRequest(
+        project_id=settings.project,
+        location=settings.region,
+        launch_parameter=dataflow.LaunchFlexTemplateParameter(
+            job_name=name,
+            container_spec_gcs_path=settings.template,
+            parameters={"bucket": bucket, "folder": folder},
+            environment=dataflow.FlexTemplateRuntimeEnvironment(
+                service_account_email=settings.account,
+                max_workers=settings.max_workers,
+                temp_location=scratch,
+                staging_location=scratch,
+            ),
+        ),
+    )

@@ -12,7 +12,7 @@ from functions.train.publish import publish
 from functions.train.search.progress import LogLines, Progress, Silence
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import SearchSettings, TrainSettings
-from functions.train.stages import documents, find, prepare, stage
+from functions.train.stages import Before, documents, find, prepare, stage
 from functions.train.tracking.record import tracked_run
 from functions.train.tracking.trackers import Tracker
 from shared import layout, logs
@@ -67,22 +67,26 @@ def run(
         with stage("publish", run_id):
             keep(store, settings.bucket, dataset, inputs)
             publish(store, trained.manifest, trained.files)
-    selected = trained.selected
-    summary = Summary(
-        status="trained",
-        run_id=run_id,
-        algorithm=selected.result.name,
-        cv_r2=selected.best.r2_mean,
-        holdout_r2=selected.holdout.r2,
-        seconds=time.monotonic() - began,
-    )
+    summary = _summary(run_id, trained, time.monotonic() - began)
     logs.info(f"trained {run_id}: {summary.algorithm}, CV R² {summary.cv_r2:.4f}", status="trained", run_id=run_id)
     with stage("track", run_id):
         tracker.track(tracked_run(trained))
     return summary
 
 
-def _served(store: Store) -> tuple[str, Profile] | None:
+def _summary(run_id: str, trained: Trained, seconds: float) -> Summary:
+    selected = trained.selected
+    return Summary(
+        status="trained",
+        run_id=run_id,
+        algorithm=selected.result.name,
+        cv_r2=selected.best.r2_mean,
+        holdout_r2=selected.holdout.r2,
+        seconds=seconds,
+    )
+
+
+def _served(store: Store) -> Before | None:
     """The run that staging serves, and what it was trained on; None where there is none that can be read."""
     manifest = staging_serves(store)
     if manifest is None:
@@ -100,7 +104,7 @@ def train(
     run_id: str,
     zoo: Sequence[Algorithm] = MODEL_ZOO,
     progress: Progress | None = None,
-    before: tuple[str, Profile] | None = None,
+    before: Before | None = None,
 ) -> Trained:
     """Everything between reading and publishing; touches no storage. Raises InvalidDataset, NoSelectableModel.
 

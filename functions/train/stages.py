@@ -58,6 +58,7 @@ from functions.train.search.time_left import Ahead
 from functions.train.search.zoo import Algorithm, chosen
 from functions.train.settings import SearchSettings
 from shared import layout, logs
+from shared.card import Card
 from shared.card_page import card_page
 from shared.codec import digest, encode, encode_gzip
 from shared.dataset import DatasetSpec
@@ -75,6 +76,9 @@ FINISH_LEAVES = (9.0, 0.15)
 share of a budget that is shorter than that."""
 FIGURES_SHARE = 0.05
 """Shuffles and explanations may each take this share of a budget, where that is less than their own bound."""
+
+Before = tuple[str, Profile]
+"""The run that staging serves, and what it was trained on: the new rows are compared with it."""
 
 
 @dataclass(frozen=True)
@@ -152,9 +156,9 @@ def find(material: Material, settings: SearchSettings, run_id: str, progress: Pr
             results = with_blend(finish_all(searched, finish, pool), blending, spec.algorithms)
             selected = select(results, features)
             outside = blending.in_time(selected.result)
-            told = np.flatnonzero(np.isfinite(outside))
-            residuals = training.target[told] - outside[told]
-            widths = measure(outside[told], residuals, training.features.iloc[told], features)
+            answered_rows = np.flatnonzero(np.isfinite(outside))
+            residuals = training.target[answered_rows] - outside[answered_rows]
+            widths = measure(outside[answered_rows], residuals, training.features.iloc[answered_rows], features)
         algorithm = selected.result.searched.algorithm
         plan.progress.expect(Ahead(finishing=reporting_seconds(algorithm)))
         with stage("explain", run_id):
@@ -174,23 +178,13 @@ def ends_after(budget: float) -> tuple[float, float]:
 
 
 def documents(
-    inputs: RunInputs,
-    settings: SearchSettings,
-    run_id: str,
-    material: Material,
-    found: Found,
-    before: tuple[str, Profile] | None,
+    inputs: RunInputs, settings: SearchSettings, run_id: str, material: Material, found: Found, before: Before | None
 ) -> Trained:
     """What is published of the run, and what it says of itself."""
-    spec, training, holdout, features = material.spec, material.training, material.holdout, material.features
-    selected, seed = found.selected, spec.split.seed
+    spec, training, features, selected = material.spec, material.training, material.features, found.selected
     winner = Winner(features, selected, conformal_interval(found.residuals))
-    answers = answered(selected.model, holdout, spec.target_range)
-    profile = profile_document(features, training, found.residuals, answers, seed, found.widths.spread)
-    served = Served(winner.interval, spec.target_range, spec.assessment, profile)
-    figures = FIGURES_SHARE * settings.budget_seconds
-    findings = diagnose(selected.model, features, holdout, served, seed, slices=spec.slices.by, most_seconds=figures)
-    findings["coverage"]["rule"] = found.widths.figures
+    profile = _profile(material, found)
+    findings = _findings(material, found, winner, profile, FIGURES_SHARE * settings.budget_seconds)
     since = compared(before[1], before[0], features, training) if before else None
     warnings = (*material.warnings, *(moved(since) if since else ()))
     report = report_document(
@@ -206,23 +200,61 @@ def documents(
         effects=found.effects,
         before=since,
     )
-    code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
-    origin = Origin(run_id, _dataset(inputs, material.table, holdout), code, _training(inputs, settings))
+    origin = _origin(inputs, settings, run_id, material)
     card = build_card(origin, spec, selected, features, report, material.table.dropped)
     golden = golden_document(selected.model, features, training)
     files = {
         layout.MODEL: selected.graph,
-        layout.HOLDOUT: encode_gzip(holdout_document(features, holdout, seed)),
+        layout.HOLDOUT: encode_gzip(holdout_document(features, material.holdout, spec.split.seed)),
         layout.GOLDEN: encode(golden),
         layout.PROFILE: encode(profile),
         layout.BACKGROUND: encode(found.background),
+        **_for_people(report, card),
+    }
+    manifest = build_manifest(origin, spec, material.table, winner, files)
+    return Trained(manifest, files, golden, found.results, selected, warnings)
+
+
+def _origin(inputs: RunInputs, settings: SearchSettings, run_id: str, material: Material) -> Origin:
+    code = CodeInfo(version=CODE_VERSION, git_sha=settings.git_sha, digest=inputs.code)
+    return Origin(run_id, _dataset(inputs, material.table, material.holdout), code, _training(inputs, settings))
+
+
+def _profile(material: Material, found: Found) -> Profile:
+    spec = material.spec
+    answers = answered(found.selected.model, material.holdout, spec.target_range)
+    return profile_document(
+        material.features, material.training, found.residuals, answers, spec.split.seed, found.widths.spread
+    )
+
+
+def _findings(
+    material: Material, found: Found, winner: Winner, profile: Profile, most_seconds: float
+) -> dict[str, Any]:
+    """How the winner does on the rows held out, served as it would be."""
+    spec = material.spec
+    served = Served(winner.interval, spec.target_range, spec.assessment, profile)
+    findings = diagnose(
+        found.selected.model,
+        material.features,
+        material.holdout,
+        served,
+        spec.split.seed,
+        slices=spec.slices.by,
+        most_seconds=most_seconds,
+    )
+    findings["coverage"]["rule"] = found.widths.figures
+    return findings
+
+
+def _for_people(report: dict[str, Any], card: Card) -> dict[str, bytes]:
+    """The report and the card, each as a document and as a page."""
+    return {
         layout.REPORT: report_json(report),
         layout.REPORT_PAGE: report_page(report),
         layout.CARD: encode(card),
         layout.CARD_PAGE: card_page(card),
     }
-    manifest = build_manifest(origin, spec, material.table, winner, files)
-    return Trained(manifest, files, golden, found.results, selected, warnings)
 
 
 def split(table: Table, spec: DatasetSpec) -> tuple[Rows, Rows]:

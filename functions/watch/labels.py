@@ -59,6 +59,41 @@ class Labelled:
 
 def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known_runs: Iterable[str]) -> Labelled:
     """The labelled rows of the file `name`. Raises InvalidDataset."""
+    sheet = _read(data, name, manifest)
+    form = PLAIN if manifest.target in sheet.typed else _form_of_target(manifest)
+    labelled = _with_target(sheet, manifest.target, form)
+    unlabelled = len(sheet.lines) - len(labelled.lines)
+    problems: list[str] = []
+    targets = _targets(labelled, manifest.target, form, problems)
+    moments = _moments(labelled, now, problems)
+    runs = _runs(labelled, frozenset(known_runs), problems)
+    if problems:
+        raise InvalidDataset(problems)
+    said = _said(labelled, manifest.target)
+    rows = hashes(
+        [
+            f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
+            for content, target, moment in zip(said, targets, moments, strict=True)
+        ]
+    )
+    order = sorted(range(len(rows)), key=rows.__getitem__)
+    ordered = _chosen(labelled, order)
+    return Labelled(
+        hashes=tuple(rows[place] for place in order),
+        targets=tuple(targets[place] for place in order),
+        contents=tuple(said[place] for place in order),
+        served_at=tuple(moments[place] for place in order),
+        run_ids=tuple(runs[place] for place in order),
+        table=_table(ordered, manifest.target),
+        lines=tuple(ordered.lines),
+        unlabelled=unlabelled,
+        slices=_slices(ordered, manifest),
+        cells={name: cells for name, cells in ordered.columns.items() if is_said(name)},
+    )
+
+
+def _read(data: bytes, name: str, manifest: Manifest) -> Sheet:
+    """The file as it is, with a column of the target. Raises InvalidDataset."""
     source = name.rpartition("/")[2].lower()
     aliases = {alias: column for alias, column in manifest.aliases.items() if alias not in OUR_COLUMNS}
     spec = DatasetSpec(name=manifest.dataset.name, source=source, target=manifest.target, aliases=aliases)
@@ -70,41 +105,22 @@ def read_labels(data: bytes, name: str, manifest: Manifest, now: datetime, known
         ) from None
     if manifest.target not in sheet.columns:
         raise InvalidDataset([_no_target(manifest.target, sheet)])
-    form = PLAIN if manifest.target in sheet.typed else _form_of_target(manifest)
-    cells = sheet.columns[manifest.target]
-    labelled = [place for place, cell in enumerate(cells) if cell is not None and not is_missing(cell, form)]
-    if not labelled:
-        raise InvalidDataset([f"no row has a value of the target {manifest.target!r}"])
-    unlabelled = len(sheet.lines) - len(labelled)
-    sheet = _chosen(sheet, labelled)
-    problems: list[str] = []
-    targets = _targets(sheet, manifest.target, form, problems)
-    moments = _moments(sheet, now, problems)
-    runs = _runs(sheet, frozenset(known_runs), problems)
-    if problems:
-        raise InvalidDataset(problems)
-    names = sorted(name for name in sheet.columns if name != manifest.target and is_said(name))
-    said = contents(sheet.columns, names, len(sheet.lines))
-    rows = hashes(
-        [
-            f"{content}\x1e{target!r}\x1e{moment.timestamp() if moment else ''}"
-            for content, target, moment in zip(said, targets, moments, strict=True)
-        ]
-    )
-    order = sorted(range(len(rows)), key=rows.__getitem__)
-    ordered = _chosen(sheet, order)
-    return Labelled(
-        hashes=tuple(rows[place] for place in order),
-        targets=tuple(targets[place] for place in order),
-        contents=tuple(said[place] for place in order),
-        served_at=tuple(moments[place] for place in order),
-        run_ids=tuple(runs[place] for place in order),
-        table=_table(ordered, manifest.target),
-        lines=tuple(sheet.lines[place] for place in order),
-        unlabelled=unlabelled,
-        slices=_slices(ordered, manifest),
-        cells={name: cells for name, cells in ordered.columns.items() if is_said(name)},
-    )
+    return sheet
+
+
+def _with_target(sheet: Sheet, target: str, form: CellFormat) -> Sheet:
+    """The rows that have a value of the target. Raises InvalidDataset where none has."""
+    cells = sheet.columns[target]
+    rows = [row for row, cell in enumerate(cells) if cell is not None and not is_missing(cell, form)]
+    if not rows:
+        raise InvalidDataset([f"no row has a value of the target {target!r}"])
+    return _chosen(sheet, rows)
+
+
+def _said(sheet: Sheet, target: str) -> Sequence[str]:
+    """What each row says without its target."""
+    names = sorted(name for name in sheet.columns if name != target and is_said(name))
+    return contents(sheet.columns, names, len(sheet.lines))
 
 
 def _no_target(target: str, sheet: Sheet) -> str:

@@ -43,12 +43,7 @@ def build_card(
         params=selected.best.params,
         code=f"{origin.code.version} ({origin.code.git_sha[:12]})",
         dataset=origin.dataset,
-        scores=scores(
-            np.array(held["actual"]),
-            np.array(held["predicted"]),
-            spec.split.seed,
-            None if held["weights"] is None else np.array(held["weights"]),
-        ),
+        scores=_scores(held, spec.split.seed),
         level=held["coverage"]["level"],
         coverage=_share(held["coverage"]["within"]),
         width=width_rule(held["coverage"].get("rule")),
@@ -66,6 +61,11 @@ def build_card(
         not_for=spec.card.not_for,
         contact=spec.card.contact,
     )
+
+
+def _scores(held: Mapping[str, Any], seed: int) -> dict[str, Estimate]:
+    weights = None if held["weights"] is None else np.array(held["weights"])
+    return scores(np.array(held["actual"]), np.array(held["predicted"]), seed, weights)
 
 
 def scores(target: Vector, predicted: Vector, seed: int, weights: Vector | None = None) -> dict[str, Estimate]:
