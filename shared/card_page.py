@@ -6,7 +6,7 @@ import html
 from collections.abc import Iterable
 
 from shared.card import Card, CardGroup, Estimate
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.metrics import significant
 
 _STYLE = """

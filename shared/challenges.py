@@ -11,7 +11,7 @@ import msgspec
 
 from shared import layout
 from shared.codec import decode, encode
-from shared.documents import Challenge, Ended
+from shared.decisions import Challenge, Ended
 from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed
 from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store, write_once

@@ -9,18 +9,11 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.documents import (
-    SCHEMA_VERSION,
-    Challenge,
-    Document,
-    FileDigest,
-    Golden,
-    Holdout,
-    Manifest,
-    Pointer,
-)
+from shared.decisions import Challenge, Pointer
+from shared.documents import SCHEMA_VERSION, Document, FileDigest, Manifest
 from shared.errors import InvalidDocument
 from shared.layout import is_run_id
+from shared.profiles import Golden, Holdout
 
 MAX_DOCUMENT_BYTES = 64 * 2**20
 MAX_ITEMS = 1_000_000

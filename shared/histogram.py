@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.arrays import Vector
-from shared.documents import Histogram
+from shared.profiles import Histogram
 
 BINS = 20
 

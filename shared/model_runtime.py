@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.cells import number_of
-from shared.documents import Cell, Feature, Golden
+from shared.documents import Cell, Feature
 from shared.errors import IntegrityError
+from shared.profiles import Golden
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

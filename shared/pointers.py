@@ -14,7 +14,7 @@ import msgspec
 
 from shared import layout
 from shared.codec import decode
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.media_types import JSON

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from shared.batches import BatchOutcome, BatchPlan, PartDone
 from shared.codec import decode
-from shared.documents import Approval, Challenge, Decision, Document, Manifest, Rejection
+from shared.decisions import Approval, Challenge, Decision, Rejection
+from shared.documents import Document, Manifest
 from shared.errors import InvalidDocument, ObjectMissing, ObjectTooLarge
 from shared.monitoring import Course, LabelRejection, LiveBlock, Performance, WatchReport
 from shared.store import CREATE_ONLY, Download, Store

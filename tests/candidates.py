@@ -18,7 +18,6 @@ from onnx import TensorProto, helper, numpy_helper
 from shared import layout
 from shared.codec import digest, encode, encode_gzip
 from shared.documents import (
-    CategoricalProfile,
     Cell,
     CodeInfo,
     CvScores,
@@ -26,18 +25,15 @@ from shared.documents import (
     Feature,
     FileDigest,
     GateSettings,
-    Golden,
-    Holdout,
     HoldoutScores,
     Interval,
     Manifest,
     ModelInfo,
-    NumericProfile,
-    Profile,
     TargetRange,
 )
 from shared.metrics import mae, r2, rmse
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION, Model
+from shared.profiles import CategoricalProfile, Golden, Holdout, NumericProfile, Profile
 from shared.store import CREATE_ONLY, ObjectInfo, Store
 
 TRUE_SLOPE = 4.0

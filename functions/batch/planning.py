@@ -13,7 +13,8 @@ from functions.batch.stretch import StoredFile
 from functions.batch.text_file import TextFile
 from shared import layout, pointers
 from shared.batches import BatchInput, BatchPlan, Engine, Format
-from shared.documents import SCHEMA_VERSION, Pointer
+from shared.decisions import Pointer
+from shared.documents import SCHEMA_VERSION
 from shared.layout import STAGES, Stage
 from shared.media_types import TABLES
 from shared.problems import Refusal, shortened

@@ -15,7 +15,7 @@ from typing import Literal, Protocol, TypeVar
 import msgspec
 
 from shared import challenges, logs
-from shared.documents import Challenge
+from shared.decisions import Challenge
 from shared.errors import PipelineError, TransientError
 from shared.layout import Stage
 from shared.serving.loaded_model import LoadedModel, VerifiedRun, verified_run

@@ -20,8 +20,8 @@ from shared.clock import utc_now
 from shared.codec import decode
 from shared.dataset import DatasetSpec
 from shared.deployment import of_another_table, staging_serves
-from shared.documents import Profile
 from shared.errors import IntegrityError, InvalidDataset, InvalidDocument, ObjectMissing
+from shared.profiles import Profile
 from shared.run_files import promised, verified
 from shared.store import Store
 

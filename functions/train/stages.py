@@ -62,8 +62,9 @@ from shared.card import Card
 from shared.card_page import card_page
 from shared.codec import digest, encode, encode_gzip
 from shared.dataset import DatasetSpec
-from shared.documents import Background, CodeInfo, DatasetInfo, Feature, Profile, TrainingInfo
+from shared.documents import CodeInfo, DatasetInfo, Feature, TrainingInfo
 from shared.errors import InvalidDataset
+from shared.profiles import Background, Profile
 from shared.tables.reading import Table
 
 SEARCH_SHARE = 0.8

@@ -9,7 +9,8 @@ from functions.validate.evidence import StagedRun
 from functions.validate.promotion import Clock
 from shared import layout
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Approval
+from shared.decisions import Approval
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PreconditionFailed
 from shared.media_types import JSON
 from shared.store import CREATE_ONLY, Store

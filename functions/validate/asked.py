@@ -12,7 +12,7 @@ from functions.validate.evidence import StagedRun, staged_run
 from functions.validate.isolation import Examiner
 from shared import layout, pointers
 from shared.codec import decode
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, ObjectTooLarge, PermanentError
 from shared.events import StorageEvent
 from shared.layout import Stage

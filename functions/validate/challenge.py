@@ -15,7 +15,8 @@ from functions.validate.promotion import ATTEMPTS, Clock, Release, copy_files
 from functions.validate.rejection import keep_newest
 from functions.validate.terms import STOP, Terms, read_terms
 from shared import challenges, layout, pointers
-from shared.documents import SCHEMA_VERSION, Challenge, Ended, Pointer, Rejection
+from shared.decisions import Challenge, Ended, Pointer, Rejection
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PermanentError, TransientError
 from shared.events import ChallengeAsked, StorageEvent
 from shared.store import Store

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from shared import layout
 from shared.codec import decode
-from shared.documents import FileDigest, Golden, Manifest
+from shared.documents import FileDigest, Manifest
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
 from shared.graph_rules import require_known
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
+from shared.profiles import Golden
 from shared.run_files import staged_manifest, verified_object
 from shared.store import ObjectInfo, Store
 

@@ -16,16 +16,12 @@ from functions.validate.reading import as_read_by, readable_by
 from shared import graph_rules, layout
 from shared.arrays import Vector
 from shared.codec import decode, decode_gzip
-from shared.documents import (
-    Check,
-    Decision,
-    Golden,
-    Holdout,
-    Manifest,
-)
+from shared.decisions import Check, Decision
+from shared.documents import Manifest
 from shared.errors import InvalidDocument, PermanentError
 from shared.metrics import R2, SCORINGS, Scoring, mean, plain, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
+from shared.profiles import Golden, Holdout
 
 MIN_HOLDOUT_ROWS = 30
 MAX_GOLDEN_ROWS = 10_000

@@ -6,7 +6,7 @@ Each time leaves a note beside the candidate, so that another instance, or the n
 from functions.validate.promotion import Clock
 from shared import layout
 from shared.codec import encode
-from shared.documents import GivenUp
+from shared.decisions import GivenUp
 from shared.errors import PreconditionFailed
 from shared.store import CREATE_ONLY, Store
 

@@ -86,7 +86,7 @@ def _private_bytes() -> int:
 
 def _judge(data: bytes, answers: BinaryIO) -> None:
     from functions.validate import gate
-    from shared.documents import Check
+    from shared.decisions import Check
 
     work = msgspec.msgpack.decode(data, type=Judging)
     opening = msgspec.json.decode(work.opening, type=list[Check])

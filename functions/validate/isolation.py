@@ -17,7 +17,8 @@ import msgspec
 from functions.validate import gate, isolated
 from functions.validate.evidence import reproduce
 from shared import layout
-from shared.documents import Check, Decision, Manifest
+from shared.decisions import Check, Decision
+from shared.documents import Manifest
 from shared.errors import IntegrityError, InvalidDocument, TransientError
 
 MEBIBYTE = 2**20

@@ -15,7 +15,8 @@ from functions.validate.promotion import Clock, Release, promote
 from functions.validate.rejection import keep_newest
 from functions.validate.standing import Standing, marker_standing
 from shared import layout, pointers
-from shared.documents import SCHEMA_VERSION, Rejection
+from shared.decisions import Rejection
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PermanentError
 from shared.events import PromotionAsked, StorageEvent
 from shared.pointers import Current

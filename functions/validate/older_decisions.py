@@ -3,7 +3,7 @@
 import msgspec
 
 from functions.validate.gate import CHECKS, OPENING
-from shared.documents import Check, CheckStatus, Decision
+from shared.decisions import Check, CheckStatus, Decision
 
 _NEEDS = {name: (*OPENING, *needs) for name, needs, _ in CHECKS}
 _CODES = {"manifest": "malformed_manifest", "run_time": "future_run", "newest": "superseded"}

@@ -14,7 +14,8 @@ from functions.validate.evidence import served_files
 from functions.validate.standing import Asked, Standing, standing
 from shared import layout, pointers
 from shared.codec import decode, encode
-from shared.documents import SCHEMA_VERSION, Decision, FileDigest, Manifest, Pointer
+from shared.decisions import Decision, Pointer
+from shared.documents import SCHEMA_VERSION, FileDigest, Manifest
 from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed, TransientError
 from shared.layout import Stage
 from shared.media_types import JSON

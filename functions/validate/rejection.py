@@ -2,7 +2,7 @@
 
 from functions.validate.promotion import ATTEMPTS
 from shared.codec import encode
-from shared.documents import Rejection
+from shared.decisions import Rejection
 from shared.errors import PreconditionFailed, TransientError
 from shared.media_types import JSON
 from shared.store import Store

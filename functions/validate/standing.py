@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared import layout
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import IntegrityError
 from shared.layout import Stage
 

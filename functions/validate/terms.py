@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from functions.validate.asked import MarkerRefused
-from shared.documents import Mode, Then
+from shared.decisions import Mode, Then
 from shared.spelling import nearest
 
 WRITE = "write them as `gsutil -h x-goog-meta-mode:shadow cp …`, or use `make challenge MODE=shadow`"

@@ -18,12 +18,8 @@ from functions.validate.promotion import Clock, Release, promote
 from functions.validate.standing import Standing
 from shared import layout, pointers, run_files
 from shared.codec import digest, encode
-from shared.documents import (
-    Check,
-    Decision,
-    Manifest,
-    Pointer,
-)
+from shared.decisions import Check, Decision, Pointer
+from shared.documents import Manifest
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PermanentError, PreconditionFailed
 from shared.events import CandidateArrived
 from shared.store import ObjectInfo, Store, write_once

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.documents import Pointer
+from shared.decisions import Pointer
 
 NEAR_A_SWAP = timedelta(seconds=60)
 

@@ -19,7 +19,8 @@ from functions.watch.quality import Judgement, differences, judge
 from functions.watch.tried import keep_course
 from shared import challenges, layout, logs, pointers
 from shared.challenges import Current
-from shared.documents import Challenge, Ended, Manifest, Pointer
+from shared.decisions import Challenge, Ended, Pointer
+from shared.documents import Manifest
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.media_types import JSON
 from shared.monitoring import LATENCY_US, LiveBlock

@@ -11,9 +11,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.documents import Feature, Histogram, Manifest, Profile
+from shared.documents import Feature, Manifest
 from shared.metrics import plain
 from shared.monitoring import FeatureCounts, LiveBlock
+from shared.profiles import Histogram, Profile
 
 Counts = NDArray[np.float64]
 

@@ -15,12 +15,12 @@ from functions.watch.look import FIRST_WEEK, HISTORY_DAYS, Watched, day_before, 
 from functions.watch.page import publish_page
 from shared import layout, logs, pointers
 from shared.codec import decode, encode
-from shared.documents import Profile
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, PreconditionFailed
 from shared.layout import Stage
 from shared.media_types import JSON
 from shared.monitoring import LiveBlock, WatchReport
 from shared.pointers import Kept
+from shared.profiles import Profile
 from shared.run_files import promised, staged_manifest, verified
 from shared.store import CREATE_ONLY, ObjectInfo, Store
 from shared.stored import find_document, read_document

@@ -24,7 +24,8 @@ from functions.watch.performance import Bets, bets, judge
 from functions.watch.replay import Runs, known_runs, load_run, replay_all
 from shared import layout, logs
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Document, Pointer
+from shared.decisions import Pointer
+from shared.documents import SCHEMA_VERSION, Document
 from shared.errors import (
     IntegrityError,
     InvalidDataset,

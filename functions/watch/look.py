@@ -27,7 +27,7 @@ from functions.watch.counts import (
 from functions.watch.drift import Comparison, Evidence, compare_all, silence_p
 from functions.watch.habit import Habit, habit
 from shared import layout
-from shared.documents import SCHEMA_VERSION, Manifest, Profile
+from shared.documents import SCHEMA_VERSION, Manifest
 from shared.layout import Stage
 from shared.monitoring import (
     LATENCY_US,
@@ -39,6 +39,7 @@ from shared.monitoring import (
     Traffic,
     WatchReport,
 )
+from shared.profiles import Profile
 from shared.two_samples import ALARM_P
 
 DAY = "%Y%m%d"

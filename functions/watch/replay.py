@@ -15,7 +15,7 @@ from functions.watch.held_out import held_out
 from functions.watch.labels import Labelled
 from shared import challenges, layout, pointers
 from shared.arrays import Vector
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing
 from shared.layout import Stage
 from shared.problems import Refusal

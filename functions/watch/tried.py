@@ -10,7 +10,8 @@ from functions.watch.quality import Judgement
 from shared import challenges, layout
 from shared.arrays import Vector
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Challenge
+from shared.decisions import Challenge
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PreconditionFailed
 from shared.media_types import JSON
 from shared.monitoring import Course

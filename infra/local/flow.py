@@ -22,9 +22,11 @@ from shared.beside import files_beside
 from shared.codec import decode
 from shared.dataset import DatasetSpec
 from shared.dataset_file import parse_spec
+from shared.decisions import Decision, Pointer
 from shared.deployment import of_another_table, staging_serves
-from shared.documents import Decision, Golden, Manifest, Pointer
+from shared.documents import Manifest
 from shared.errors import InvalidDataset, ObjectMissing, PipelineError
+from shared.profiles import Golden
 from shared.run_files import staged_manifest
 from shared.store import CREATE_ONLY, Store
 

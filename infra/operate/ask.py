@@ -18,7 +18,7 @@ from infra.operate.ending import exit_code
 from infra.operate.served import CannotTell, bucket_of, current, document, store_of
 from infra.options import OneLineParser, number
 from shared import layout
-from shared.documents import Pointer, Rejection
+from shared.decisions import Pointer, Rejection
 from shared.errors import ObjectMissing
 from shared.store import Store
 from shared.stored import read_bytes

@@ -11,7 +11,7 @@ from infra.operate.ending import exit_code, show
 from infra.operate.served import CannotTell, bucket_of, current, document, shown, store_of
 from infra.options import OneLineParser, number
 from shared import challenges, layout, terminal
-from shared.documents import Challenge, Rejection
+from shared.decisions import Challenge, Rejection
 from shared.store import Store
 
 TERMS = ("mode", "percent", "days", "then")

@@ -12,8 +12,9 @@ from infra.operate.served import CannotTell, bucket_of, store_of
 from infra.options import OneLineParser
 from shared import layout, run_files, terminal
 from shared.codec import decode_gzip
-from shared.documents import Holdout, Manifest
+from shared.documents import Manifest
 from shared.errors import IntegrityError, ObjectMissing
+from shared.profiles import Holdout
 from shared.store import Store
 
 HOLDOUT_ITEMS = 50_000_000

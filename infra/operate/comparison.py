@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from functions.validate.reading import as_read_by, readable_by
 from shared.arrays import Vector
-from shared.documents import Cell, Feature, Holdout, Manifest
+from shared.documents import Cell, Feature, Manifest
 from shared.metrics import SCORINGS, Scoring, plain, significant
 from shared.model_runtime import Model
+from shared.profiles import Holdout
 
 RESAMPLES = 1_000
 SEED = 20_260_105

@@ -12,7 +12,7 @@ from infra.operate.served import CannotTell, bucket_of, current, history, shown,
 from infra.operate.unserved import unserved
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.layout import Stage
 from shared.pointers import Kept, at
 from shared.store import Store

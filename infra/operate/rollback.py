@@ -9,7 +9,7 @@ from infra.operate.ask import ask_and_wait
 from infra.operate.served import CannotTell, current, history
 from infra.options import OneLineParser
 from shared import layout, terminal
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.pointers import Kept
 from shared.store import Store
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from infra.clients import past_proxies
 from infra.options import OneLineParser
 from shared import layout, pointers
-from shared.documents import Decision, Document, ModelInfo, Pointer
+from shared.decisions import Decision, Pointer
+from shared.documents import Document, ModelInfo
 from shared.env import Environment
 from shared.errors import InvalidDocument, PipelineError, SettingsError
 from shared.layout import Stage

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from functions.train.tracking.tracked import FAILED_CHECKS, REASONS, VERDICT, Standing
 from infra.operate.served import current, document, history, shown
 from shared import layout
-from shared.documents import Decision, Pointer
+from shared.decisions import Decision, Pointer
 from shared.store import Store
 
 MOST_CHARACTERS = 4_000

@@ -13,7 +13,8 @@ from infra.operate.watched import WatchStatus, watched, what_next
 from infra.operate.watched import lines as watched_lines
 from infra.options import OneLineParser
 from shared import challenges, layout, terminal
-from shared.documents import Attempt, Decision, Manifest
+from shared.decisions import Attempt, Decision
+from shared.documents import Manifest
 from shared.layout import STAGES, Stage
 from shared.store import Store
 

@@ -14,7 +14,7 @@ from functions.train.lease import Lease
 from infra.operate.served import CannotTell, current, document, failed_checks
 from shared import layout
 from shared.clock import utc_now
-from shared.documents import Attempt, Decision
+from shared.decisions import Attempt, Decision
 from shared.errors import StorageUnavailable
 from shared.store import Store
 

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from infra.operate.served import document, failed_checks, score_of, shown
 from shared import layout
-from shared.documents import Attempt, Decision, Manifest
+from shared.decisions import Attempt, Decision
+from shared.documents import Manifest
 from shared.pointers import Kept
 from shared.store import Store
 

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.documents import Assessment, Manifest, Profile, TargetRange
+from shared.documents import Assessment, Manifest, TargetRange
 from shared.errors import IntegrityError
+from shared.profiles import Profile
 from shared.serving.quantiles import share_below, shares_below, usable
 from shared.serving.widths import Widths, WidthsTold
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.arrays import Vector
-from shared.documents import Background, TargetRange
+from shared.documents import TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
+from shared.profiles import Background
 from shared.serving.coalitions import Coalitions, coalitions, every_coalition, is_exact, most_coalitions
 from shared.serving.reading import ModelInput
 

@@ -8,16 +8,12 @@ from dataclasses import dataclass, fields, replace
 from shared import layout, pointers
 from shared.card import Card
 from shared.codec import decode
-from shared.documents import (
-    Background,
-    Golden,
-    Manifest,
-    Pointer,
-    Profile,
-)
+from shared.decisions import Pointer
+from shared.documents import Manifest
 from shared.errors import IntegrityError, ObjectMissing, ObjectTooLarge
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
+from shared.profiles import Background, Golden, Profile
 from shared.run_files import MAX_FILE_BYTES, promised, staged_manifest, verified
 from shared.serving.assessment import Answer, Assessor
 from shared.serving.explanation import Explainer

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shared.arrays import Vector
-from shared.documents import SCHEMA_VERSION, Feature, Histogram, NumericProfile
+from shared.documents import SCHEMA_VERSION, Feature
 from shared.histogram import counted
 from shared.model_runtime import MISSING_TEXT
 from shared.monitoring import LATENCY_US, OTHER_BELOW, FeatureCounts, LiveBlock, ShadowCounts
 from shared.problems import Problem
+from shared.profiles import Histogram, NumericProfile
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import KnownRow, ModelInput
 

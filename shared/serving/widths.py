@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.documents import Interval, Residuals, Spread
+from shared.documents import Interval
 from shared.errors import IntegrityError
+from shared.profiles import Residuals, Spread
 from shared.serving.quantiles import shares_below, usable
 
 Numbers = NDArray[np.float64]

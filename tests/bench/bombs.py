@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 from shared.codec import decode, decode_gzip, encode
 from shared.dataset import DatasetSpec
 from shared.dataset_file import parse_spec
-from shared.documents import Holdout, Manifest
+from shared.documents import Manifest
 from shared.errors import IntegrityError, InvalidDataset, InvalidDocument
 from shared.graph_rules import require_known
+from shared.profiles import Holdout
 from shared.tables.reading import read_table
 from tests.bad_graphs import REFUSED, changed
 from tests.candidates import build, run_id

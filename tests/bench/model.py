@@ -18,15 +18,10 @@ from functions.train.graph.export import columns_of, export, is_additive, requir
 from shared import layout
 from shared.codec import digest, encode
 from shared.dataset_file import parse_spec
-from shared.documents import (
-    SCHEMA_VERSION,
-    Decision,
-    Feature,
-    Golden,
-    Pointer,
-    Profile,
-)
+from shared.decisions import Decision, Pointer
+from shared.documents import SCHEMA_VERSION, Feature
 from shared.model_runtime import Model
+from shared.profiles import Golden, Profile
 from shared.store import Store
 from shared.tables.reading import read_table
 from tests.bench.usual import PICKLE

@@ -14,7 +14,7 @@ from functions.train.lease import forced_at
 from functions.train.pipeline import Summary
 from shared import layout
 from shared.codec import encode
-from shared.documents import Attempt, Check, Decision
+from shared.decisions import Attempt, Check, Decision
 from shared.problems import Problem, Refusal
 from shared.store import CloudStore
 from tests.candidates import run_id

@@ -20,7 +20,8 @@ from functions.train.settings import TrainSettings
 from functions.train.tracking.trackers import BucketTracker
 from shared import layout
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Decision, Pointer
+from shared.decisions import Decision, Pointer
+from shared.documents import SCHEMA_VERSION
 from shared.layout import Stage
 from shared.store import CloudStore
 from tests.local_storage import running_storage

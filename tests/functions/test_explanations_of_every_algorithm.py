@@ -22,8 +22,8 @@ from functions.train.graph.export import columns_of, export, is_additive
 from functions.train.search.blend import Blend
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import Algorithm
-from shared.documents import Background
 from shared.model_runtime import Model
+from shared.profiles import Background
 from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput
 from tests.functions.test_predict_every_algorithm import ALGORITHMS, Data, fitted, mixed

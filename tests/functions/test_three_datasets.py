@@ -19,7 +19,8 @@ from shared import layout
 from shared.clock import utc_now
 from shared.codec import decode
 from shared.dataset_file import parse_spec
-from shared.documents import Golden, Manifest
+from shared.documents import Manifest
+from shared.profiles import Golden
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 from tests.sample import IN_THIS_PROCESS, SAMPLE, short_search

@@ -11,8 +11,9 @@ import pytest
 
 from shared import layout
 from shared.codec import decode, digest
-from shared.documents import Golden, Manifest
+from shared.documents import Manifest
 from shared.model_runtime import Model, require_golden
+from shared.profiles import Golden
 from tests.sample import LINEAR_AND_A_FOREST, with_a_short_search
 from tests.tools import ignored
 

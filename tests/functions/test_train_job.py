@@ -14,7 +14,7 @@ from functions.train.lease import Lease
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import decode
-from shared.documents import Attempt
+from shared.decisions import Attempt
 from shared.store import CloudStore
 from tests.functions.test_train_function import require_nobody_left
 from tests.local_storage import LocalStorage, running_storage

@@ -21,7 +21,7 @@ import pytest
 
 from shared import layout
 from shared.codec import decode, digest
-from shared.documents import Decision, Pointer
+from shared.decisions import Decision, Pointer
 from shared.store import CloudStore
 from tests.bad_graphs import REFUSED, changed
 from tests.candidates import Candidate, build, publish, run_id

@@ -27,7 +27,8 @@ from functions.watch.settings import WatchSettings
 from infra.local import services
 from shared import layout
 from shared.codec import encode
-from shared.documents import Attempt, GateSettings
+from shared.decisions import Attempt
+from shared.documents import GateSettings
 from shared.errors import NotPermitted, StorageUnavailable
 from shared.layout import STAGES, Stage
 from shared.media_types import JSON

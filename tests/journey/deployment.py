@@ -16,7 +16,7 @@ import requests
 
 from shared import layout
 from shared.codec import decode
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.events import FINALIZED
 from shared.store import CloudStore
 from tests.local_storage import ROOT, LocalStorage, running_storage

@@ -13,7 +13,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from shared.documents import Holdout, Manifest
+from shared.documents import Manifest
+from shared.profiles import Holdout
 
 
 def fitted_pipeline(table: Path, manifest: Manifest, holdout: Holdout) -> Pipeline:

@@ -8,7 +8,8 @@ import msgspec
 from functions.validate.evidence import served_files
 from shared import layout, pointers
 from shared.codec import decode, digest
-from shared.documents import Decision, Manifest, Pointer
+from shared.decisions import Decision, Pointer
+from shared.documents import Manifest
 from shared.layout import Stage
 from shared.store import Store
 

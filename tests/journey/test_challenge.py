@@ -20,7 +20,8 @@ from functions.predict.challenger import Challengers
 from functions.predict.live.counters import Counters
 from infra.operate import history
 from shared import challenges, layout
-from shared.documents import Cell, Challenge
+from shared.decisions import Challenge
+from shared.documents import Cell
 from shared.model_runtime import Model
 from tests.candidates import build, publish, run_id
 from tests.journey.test_months import Months

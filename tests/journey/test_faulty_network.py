@@ -15,7 +15,7 @@ import pytest
 
 from shared import layout, pointers
 from shared.codec import decode
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.layout import Stage
 from tests.candidates import Candidate, publish, run_id
 from tests.journey.deployment import BUCKET, Deployment, deployed

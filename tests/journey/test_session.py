@@ -17,12 +17,9 @@ import requests
 
 from shared import layout
 from shared.codec import decode, decode_gzip, digest
-from shared.documents import (
-    Golden,
-    Holdout,
-    Manifest,
-    Pointer,
-)
+from shared.decisions import Pointer
+from shared.documents import Manifest
+from shared.profiles import Golden, Holdout
 from shared.store import CloudStore
 from tests.journey.fitted import fitted_pipeline
 from tests.journey.local_cloud import ROOT, Session, processes_of, run_once, running, settings_for

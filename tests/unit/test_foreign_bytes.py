@@ -18,7 +18,7 @@ from shared.clock import utc_now
 from shared.codec import decode
 from shared.dataset import DatasetSpec
 from shared.dataset_file import parse_spec
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import InvalidDataset, InvalidDocument
 from shared.serving.loaded_model import load
 from shared.tables.reading import read_table

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from functions.train.candidate.selection import Rows
 from functions.train.graph.export import columns_of
-from shared.documents import Background
+from shared.profiles import Background
 from shared.serving.coalitions import background_rows
 
 MOST_ROWS = 50

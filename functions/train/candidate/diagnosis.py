@@ -17,15 +17,9 @@ from functions.train.candidate.selection import Rows
 from functions.train.graph.export import column, columns_of
 from shared import metrics
 from shared.arrays import Mask, Vector
-from shared.documents import (
-    Assessment,
-    Cell,
-    Feature,
-    Interval,
-    Profile,
-    TargetRange,
-)
+from shared.documents import Assessment, Cell, Feature, Interval, TargetRange
 from shared.model_runtime import Model
+from shared.profiles import Profile
 from shared.serving.widths import Widths
 
 MAX_ROWS = 5_000

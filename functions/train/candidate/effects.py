@@ -22,8 +22,9 @@ from functions.train.search.workers import Pool
 from functions.train.search.zoo import Algorithm
 from shared.arrays import Vector
 from shared.cells import number_of
-from shared.documents import Background, Cell, Feature, TargetRange
+from shared.documents import Cell, Feature, TargetRange
 from shared.model_runtime import Model
+from shared.profiles import Background
 from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput
 

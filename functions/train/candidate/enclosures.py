@@ -9,20 +9,10 @@ from functions.train.candidate.selection import Rows
 from functions.train.candidate.spread import LEVEL, RESIDUAL_QUANTILES, residual_bounds
 from functions.train.graph.export import columns_as_sent, columns_of
 from shared.arrays import Vector
-from shared.documents import (
-    CategoricalProfile,
-    Cell,
-    Feature,
-    Golden,
-    Holdout,
-    Interval,
-    NumericProfile,
-    Profile,
-    Spread,
-    TargetRange,
-)
+from shared.documents import Cell, Feature, Interval, TargetRange
 from shared.histogram import histogram
 from shared.model_runtime import Model
+from shared.profiles import CategoricalProfile, Golden, Holdout, NumericProfile, Profile, Spread
 
 GOLDEN_ROWS = 50
 GOLDEN_WITH_MISSING = 5

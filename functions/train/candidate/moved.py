@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from functions.train.candidate.selection import Rows
-from shared.documents import Feature, Profile
+from shared.documents import Feature
 from shared.histogram import counted
 from shared.metrics import plain
+from shared.profiles import Profile
 from shared.two_samples import ALARM_P, ALARM_SHARE, Counts, holm, two_sample_p
 
 

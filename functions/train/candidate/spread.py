@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
 from shared.arrays import Vector
-from shared.documents import Feature, Residuals, Spread
+from shared.documents import Feature
+from shared.profiles import Residuals, Spread
 
 LEVEL = 0.9
 TOLERATED = 0.04

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from functions.train.candidate.selection import Result, Selected
-from shared.documents import Golden, Manifest
+from shared.documents import Manifest
+from shared.profiles import Golden
 
 
 @dataclass(frozen=True)

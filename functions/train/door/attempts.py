@@ -4,7 +4,8 @@ from functions.train.pipeline import Summary
 from shared import layout, logs
 from shared.clock import utc_now
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Attempt, AttemptStatus
+from shared.decisions import Attempt, AttemptStatus
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PipelineError
 from shared.media_types import JSON
 from shared.problems import Refusal

@@ -11,8 +11,9 @@ from infra.operate.comparison import Side, compare, interval, scored
 from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import decode_gzip, encode_gzip
-from shared.documents import Feature, Holdout, TrainingInfo
+from shared.documents import Feature, TrainingInfo
 from shared.metrics import R2, SCORINGS, significant
+from shared.profiles import Holdout
 from tests.candidates import FEATURES, Candidate, build, publish, run_id
 from tests.memory_store import MemoryStore
 

@@ -15,7 +15,8 @@ from infra.evidently.week import PREDICTION, Week, week, write
 from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import decode, digest, encode
-from shared.documents import SCHEMA_VERSION, Decision, Manifest, Pointer
+from shared.decisions import Decision, Pointer
+from shared.documents import SCHEMA_VERSION, Manifest
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 from tests.sample import IN_THIS_PROCESS, SAMPLE, seeded

@@ -9,7 +9,7 @@ from infra.operate import history
 from infra.operate.served import CannotTell
 from shared import layout
 from shared.codec import encode
-from shared.documents import Attempt
+from shared.decisions import Attempt
 from tests.candidates import build, publish, run_id
 from tests.memory_store import MemoryStore
 from tests.unit.validate.world import World

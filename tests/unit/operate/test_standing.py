@@ -11,7 +11,8 @@ from infra.operate.standing import MOST_CHARACTERS, Standings, served_tags, verd
 from shared import layout
 from shared.clock import utc_now
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Check, Decision, Pointer
+from shared.decisions import Check, Decision, Pointer
+from shared.documents import SCHEMA_VERSION
 from shared.layout import Stage
 from tests.memory_store import MemoryStore
 

@@ -10,7 +10,8 @@ from infra.operate.ending import folded
 from infra.operate.served import score_of
 from shared import layout
 from shared.codec import encode
-from shared.documents import Attempt, AttemptStatus, HoldoutScores
+from shared.decisions import Attempt, AttemptStatus
+from shared.documents import HoldoutScores
 from tests.candidates import build, run_id
 from tests.unit.operate.test_history import attempt
 from tests.unit.validate.world import World

@@ -11,7 +11,8 @@ from infra.operate.served import CannotTell
 from infra.operate.training import Verdict, Waiting
 from shared import layout
 from shared.codec import encode
-from shared.documents import Attempt, AttemptStatus, Check, Decision, Document, Pointer
+from shared.decisions import Attempt, AttemptStatus, Check, Decision, Pointer
+from shared.documents import Document
 from shared.errors import StorageUnavailable
 from shared.store import CREATE_ONLY, ObjectInfo
 from tests.candidates import run_id

@@ -15,35 +15,28 @@ from onnx import TensorProto, helper
 from shared import layout
 from shared.card import Card, CardGroup, Estimate, Leading
 from shared.codec import digest, encode
+from shared.decisions import Challenge, Decision, Pointer
 from shared.documents import (
     SCHEMA_VERSION,
     Assessment,
-    Background,
     Bands,
-    CategoricalProfile,
     Cell,
-    Challenge,
     CodeInfo,
     CvScores,
     DatasetInfo,
-    Decision,
     Document,
     Feature,
     GateSettings,
-    Golden,
-    Histogram,
     HoldoutScores,
     Interval,
     Manifest,
     ModelInfo,
-    NumericProfile,
-    Pointer,
-    Profile,
     TargetRange,
     Tiers,
 )
 from shared.layout import Stage
 from shared.model_runtime import CATEGORICAL, NUMERIC, PREDICTION, Model
+from shared.profiles import Background, CategoricalProfile, Golden, Histogram, NumericProfile, Profile
 from shared.store import Store
 
 FIRST = "20260105T070000Z-00000001"

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.documents import Profile, TargetRange
+from shared.documents import TargetRange
 from shared.errors import IntegrityError
+from shared.profiles import Profile
 from shared.serving.assessment import MANY, Answer, Assessor, band, tier
 from shared.serving.quantiles import share_below
 from tests.unit.predict.promoted import ASSESSMENT, FIRST, RESIDUAL_QUANTILES, manifest

@@ -7,7 +7,7 @@ import pytest
 
 from shared import layout
 from shared.card_page import STYLE_SHA256, card_page
-from shared.documents import Check, Decision
+from shared.decisions import Check, Decision
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client, codes
 from tests.unit.predict.promoted import FIRST, card, promote, run_files, write_pointer

@@ -17,7 +17,7 @@ from functions.predict.live.shadow import MOST_ROWS
 from functions.predict.predictor import Predictor
 from shared import challenges, layout
 from shared.codec import decode, digest, encode
-from shared.documents import Mode, Pointer
+from shared.decisions import Mode, Pointer
 from shared.model_runtime import Model
 from shared.monitoring import DIFFERENCES, LiveBlock, ShadowCounts
 from shared.store import Store

@@ -17,8 +17,10 @@ from functions.predict.predictor import Predictor
 from functions.predict.settings import PredictSettings
 from shared import layout
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Golden, Pointer
+from shared.decisions import Pointer
+from shared.documents import SCHEMA_VERSION
 from shared.errors import IntegrityError, InvalidDocument, ObjectMissing, StorageUnavailable
+from shared.profiles import Golden
 from shared.serving.loaded_model import LoadedModel, NothingPromoted, load
 from shared.store import MAX_BYTES, Download
 from shared.stored import most_bytes

@@ -16,16 +16,10 @@ from shared.codec import (
     encode,
     encode_gzip,
 )
-from shared.documents import (
-    SCHEMA_VERSION,
-    Check,
-    Decision,
-    Golden,
-    Holdout,
-    HoldoutScores,
-    Pointer,
-)
+from shared.decisions import Check, Decision, Pointer
+from shared.documents import SCHEMA_VERSION, HoldoutScores
 from shared.errors import InvalidDocument
+from shared.profiles import Golden, Holdout
 
 POINTER = Pointer(
     schema_version=SCHEMA_VERSION,

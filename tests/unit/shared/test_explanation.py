@@ -9,9 +9,10 @@ import pytest
 
 from shared import layout
 from shared.codec import decode
-from shared.documents import Background, Feature, TargetRange
+from shared.documents import Feature, TargetRange
 from shared.errors import IntegrityError
 from shared.model_runtime import Model
+from shared.profiles import Background
 from shared.serving.coalitions import BUDGET
 from shared.serving.explanation import Explainer
 from shared.serving.reading import ModelInput

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from functions.train.lease import Force, Lease
-from shared.documents import Document, GivenUp, Pointer, Rejection
+from shared.decisions import GivenUp, Pointer, Rejection
+from shared.documents import Document
 from shared.errors import InvalidDocument, ObjectTooLarge, PreconditionFailed
 from shared.monitoring import Alarm, Retraining
 from shared.store import CREATE_ONLY, CloudStore, write_once

@@ -7,7 +7,8 @@ from typing import Any, cast
 import numpy as np
 
 from functions.watch.counts import cells_of
-from shared.documents import CategoricalProfile, Feature, Histogram, Manifest, NumericProfile, Profile
+from shared.documents import Feature, Manifest
+from shared.profiles import CategoricalProfile, Histogram, NumericProfile, Profile
 from shared.serving.loaded_model import VerifiedRun
 from shared.serving.reading import ModelInput
 from shared.serving.tally import Tally

@@ -8,8 +8,8 @@ import pytest
 
 from shared import layout
 from shared.codec import encode
-from shared.documents import Profile, Residuals, Spread
 from shared.errors import IntegrityError
+from shared.profiles import Profile, Residuals, Spread
 from shared.serving.assessment import Assessor
 from tests.memory_store import MemoryStore
 from tests.unit.predict.client import Client

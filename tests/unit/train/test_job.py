@@ -9,7 +9,7 @@ from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import layout
 from shared.codec import decode
-from shared.documents import Attempt
+from shared.decisions import Attempt
 from shared.errors import StorageUnavailable
 from shared.store import MAX_BYTES, Download, Store
 from tests.candidates import run_id

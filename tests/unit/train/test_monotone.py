@@ -21,9 +21,9 @@ from shared import layout
 from shared.card import Card
 from shared.codec import decode, decode_gzip
 from shared.dataset_file import parse_spec
-from shared.documents import Holdout
 from shared.errors import InvalidDataset
 from shared.model_runtime import Model
+from shared.profiles import Holdout
 from shared.store import Download
 from shared.tables.reading import read_table
 

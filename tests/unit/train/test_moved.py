@@ -5,8 +5,9 @@ import pandas as pd
 
 from functions.train.candidate.moved import compared, moved, moved_section
 from functions.train.candidate.selection import Rows
-from shared.documents import CategoricalProfile, Feature, NumericProfile, Profile
+from shared.documents import Feature
 from shared.histogram import histogram
+from shared.profiles import CategoricalProfile, NumericProfile, Profile
 
 FEATURES = (
     Feature(name="lunch", kind="categorical", nullable=True, imputed="standard", categories=("standard", "free")),

@@ -39,14 +39,10 @@ from shared.card_page import card_page
 from shared.clock import utc_now
 from shared.codec import decode, decode_gzip, digest, encode
 from shared.dataset import TuningSpec
-from shared.documents import (
-    Golden,
-    Holdout,
-    Manifest,
-    Profile,
-)
+from shared.documents import Manifest
 from shared.errors import InvalidDataset, ObjectMissing, PreconditionFailed, StorageUnavailable
 from shared.model_runtime import Model, require_golden
+from shared.profiles import Golden, Holdout, Profile
 from shared.store import CREATE_ONLY, ObjectInfo
 from shared.tables.reading import read_table
 from tests.memory_store import MemoryStore

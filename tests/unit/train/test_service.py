@@ -16,7 +16,7 @@ from functions.train.settings import TrainSettings
 from infra.local.tokens import SigningKey
 from shared import layout, logs
 from shared.codec import decode
-from shared.documents import Attempt
+from shared.decisions import Attempt
 from shared.errors import SettingsError, StorageUnavailable
 from shared.problems import Refusal, refuse
 from shared.store import MAX_BYTES, Download, ObjectInfo

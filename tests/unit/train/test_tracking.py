@@ -21,8 +21,9 @@ from functions.train.tracking.tracked import OUR_TAGS, Standing, TrackedRun, dec
 from functions.train.tracking.trackers import BucketTracker, Followed, MlflowTracker, without_credentials
 from shared import layout, logs
 from shared.codec import decode
-from shared.documents import Golden, Manifest
+from shared.documents import Manifest
 from shared.errors import StorageUnavailable
+from shared.profiles import Golden
 from shared.store import ObjectInfo
 from tests.memory_store import MemoryStore
 from tests.sample import IN_THIS_PROCESS, seed

@@ -28,8 +28,9 @@ from shared.card import Card
 from shared.codec import decode, decode_gzip
 from shared.dataset import DatasetSpec, TuningSpec
 from shared.dataset_file import parse_spec
-from shared.documents import Holdout, HoldoutScores
+from shared.documents import HoldoutScores
 from shared.model_runtime import Model
+from shared.profiles import Holdout
 from shared.store import Download
 from shared.tables.reading import Table, read_table
 

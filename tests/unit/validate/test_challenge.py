@@ -9,7 +9,8 @@ import pytest
 
 from functions.validate.terms import Terms, read_terms
 from shared import challenges, layout
-from shared.documents import Challenge, Ended, GateSettings
+from shared.decisions import Challenge, Ended
+from shared.documents import GateSettings
 from shared.errors import PipelineError
 from tests.candidates import FEATURES, build, run_id
 from tests.unit.validate.test_contract import AREA

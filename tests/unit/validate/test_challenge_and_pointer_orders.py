@@ -18,7 +18,7 @@ from functions.watch.challenger import carry_out, tried
 from functions.watch.quality import Judgement, Look
 from shared import challenges, layout, pointers
 from shared.codec import digest
-from shared.documents import Decision, Then
+from shared.decisions import Decision, Then
 from shared.media_types import JSON
 from shared.store import Store
 from tests.candidates import Candidate, build, digests, publish, run_id

@@ -16,7 +16,8 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from functions.validate.asked import MarkerRefused, Request
 from functions.validate.challenge import begin, stop
 from shared import challenges
-from shared.documents import SCHEMA_VERSION, Challenge, Decision, Ended, Pointer
+from shared.decisions import Challenge, Decision, Ended, Pointer
+from shared.documents import SCHEMA_VERSION
 from shared.errors import PipelineError
 from shared.store import Store
 from tests.candidates import run_id

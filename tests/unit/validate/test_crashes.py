@@ -8,7 +8,7 @@ import pytest
 from functions.validate import promotion
 from shared import layout, pointers
 from shared.codec import decode
-from shared.documents import Pointer
+from shared.decisions import Pointer
 from shared.errors import StorageUnavailable, TransientError
 from shared.store import CloudStore, ObjectInfo, Store
 from tests.candidates import build, run_id

@@ -14,15 +14,10 @@ from functions.validate import bootstrap, gate
 from functions.validate.gate import Case, Incumbent, judge
 from shared import layout
 from shared.codec import decode, encode, encode_gzip
-from shared.documents import (
-    Check,
-    Decision,
-    Feature,
-    GateSettings,
-    Golden,
-    Holdout,
-)
+from shared.decisions import Check, Decision
+from shared.documents import Feature, GateSettings
 from shared.metrics import mae, r2, rmse, significant
+from shared.profiles import Golden, Holdout
 from tests.candidates import FEATURES, Candidate, build, graph, run_id
 
 NOBODY = Incumbent(None, b"", "staging serves nothing yet")

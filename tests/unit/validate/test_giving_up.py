@@ -11,8 +11,8 @@ from functions.validate.isolation import GivenUp, Here
 from functions.validate.lanes import Lanes
 from shared import layout
 from shared.codec import decode
-from shared.documents import Check, Decision
-from shared.documents import GivenUp as Note
+from shared.decisions import Check, Decision
+from shared.decisions import GivenUp as Note
 from shared.errors import TransientError
 from tests.candidates import build, run_id
 from tests.unit.validate.world import World

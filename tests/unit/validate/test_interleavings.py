@@ -27,7 +27,7 @@ from functions.validate.evidence import served_files
 from functions.validate.promotion import Clock, Release, promote
 from shared import layout
 from shared.codec import decode, digest
-from shared.documents import Decision, Pointer
+from shared.decisions import Decision, Pointer
 from shared.errors import PipelineError
 from shared.layout import Stage
 from shared.store import CREATE_ONLY, Download, ObjectInfo

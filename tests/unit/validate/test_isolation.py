@@ -7,7 +7,7 @@ import pytest
 from functions.validate.gate import Case, Incumbent, judge
 from functions.validate.isolation import Apart, GivenUp
 from shared import layout
-from shared.documents import Decision
+from shared.decisions import Decision
 from shared.errors import IntegrityError
 from tests.bad_graphs import REFUSED, changed, greedy, slow
 from tests.candidates import Candidate, build, run_id

@@ -12,7 +12,7 @@ from functions.validate.asked import MAX_MARKER_BYTES
 from functions.validate.rejection import MAX_REJECTION_BYTES
 from shared import layout
 from shared.codec import decode, digest, encode
-from shared.documents import Pointer, Rejection
+from shared.decisions import Pointer, Rejection
 from shared.errors import PreconditionFailed, StorageUnavailable
 from shared.layout import Stage
 from shared.store import ObjectInfo

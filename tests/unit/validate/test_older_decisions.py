@@ -8,7 +8,7 @@ import pytest
 from functions.validate.older_decisions import with_status
 from shared import layout
 from shared.codec import encode
-from shared.documents import Decision
+from shared.decisions import Decision
 from tests.candidates import Candidate, build, run_id
 from tests.unit.validate.world import World
 

@@ -16,9 +16,11 @@ from functions.validate.reading import as_read_by, readable_by
 from functions.validate.settings import ValidateSettings
 from shared import layout
 from shared.codec import decode, decode_gzip
-from shared.documents import CellFormat, Check, Decision, Feature, Holdout, Manifest
+from shared.decisions import Check, Decision
+from shared.documents import CellFormat, Feature, Manifest
 from shared.errors import InvalidDataset
 from shared.events import FINALIZED
+from shared.profiles import Holdout
 from tests.memory_store import MemoryStore
 from tests.null_tracker import NullTracker
 from tests.sample import IN_THIS_PROCESS, seeded

@@ -13,7 +13,9 @@ from functions.validate.gate import Case, Incumbent, judge
 from functions.validate.slices import MOST_TESTED, Slice, compare, told
 from shared import layout
 from shared.codec import decode_gzip, encode, encode_gzip
-from shared.documents import Check, Holdout, SliceSettings
+from shared.decisions import Check
+from shared.documents import SliceSettings
+from shared.profiles import Holdout
 from tests.bench.slices import WORSE, best_there_is, refusals
 from tests.candidates import Candidate, build, run_id
 

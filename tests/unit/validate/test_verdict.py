@@ -8,10 +8,10 @@ import pytest
 
 from functions.validate import evidence
 from functions.validate.verdict import CLOCK_SKEW
-from shared import documents as manifest
 from shared import layout, run_files
 from shared.codec import digest, encode
-from shared.documents import Feature, GateSettings
+from shared.decisions import Decision
+from shared.documents import SCHEMA_VERSION, Feature, GateSettings
 from shared.layout import new_run_id
 from tests.candidates import build, run_id, write_candidate
 from tests.unit.validate.world import NOW, World, attributes, resource
@@ -236,7 +236,7 @@ def test_bytes_that_are_no_manifest_are_malformed(data: bytes) -> None:
 
 
 def test_a_newer_schema_is_refused_and_says_what_to_do() -> None:
-    assert "deploy newer code" in refused_as_malformed(spoiled("schema_version", str(manifest.SCHEMA_VERSION + 1)))
+    assert "deploy newer code" in refused_as_malformed(spoiled("schema_version", str(SCHEMA_VERSION + 1)))
 
 
 def test_a_manifest_in_the_folder_of_another_run_is_malformed() -> None:
@@ -334,7 +334,7 @@ def test_of_two_decisions_made_at_once_the_first_one_written_counts() -> None:
     world = World()
     key = world.publish(build(run_id(1)))
     decision_key = layout.candidate(run_id(1), layout.DECISION)
-    refusal = encode(manifest.Decision(passed=False, checks=()))
+    refusal = encode(Decision(passed=False, checks=()))
     store = interrupted_at(world.bucket, "write", decision_key, lambda: world.overwrite(decision_key, refusal))
     [line] = world.deliver(key, store=store)
     assert line["reason"] == "gate_refused"

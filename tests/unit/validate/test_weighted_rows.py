@@ -11,10 +11,12 @@ from functions.validate.bootstrap import difference_lower_bound, r2_lower_bound
 from functions.validate.gate import Case, Incumbent
 from shared import layout
 from shared.codec import decode, encode
-from shared.documents import Decision, Holdout, HoldoutScores, SliceSettings
+from shared.decisions import Decision
+from shared.documents import HoldoutScores, SliceSettings
 from shared.errors import InvalidDocument
 from shared.metrics import SCORINGS, r2, significant
 from shared.model_runtime import Model
+from shared.profiles import Holdout
 from tests.candidates import FEATURES, Candidate, build, run_id
 from tests.unit.validate.test_gate import NOBODY, decided, failed, found, with_holdout
 

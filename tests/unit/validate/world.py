@@ -13,7 +13,8 @@ from functions.validate.main import Validator
 from functions.validate.settings import ValidateSettings
 from shared import challenges, layout, logs
 from shared.codec import decode
-from shared.documents import Challenge, Decision, Manifest, Pointer
+from shared.decisions import Challenge, Decision, Pointer
+from shared.documents import Manifest
 from shared.layout import Stage
 from shared.store import ObjectInfo, Store
 from tests.candidates import Candidate, build, publish, run_id

@@ -7,7 +7,8 @@ import pytest
 from functions.watch.challenger import operations
 from shared import challenges, layout, pointers
 from shared.codec import encode
-from shared.documents import SCHEMA_VERSION, Ended, Then
+from shared.decisions import Ended, Then
+from shared.documents import SCHEMA_VERSION
 from shared.monitoring import LATENCY_US, FeatureCounts, LiveBlock, ShadowCounts
 from tests.unit.predict.promoted import FIRST, SECOND, by_hand, challenge_of, promote
 from tests.unit.watch.world import START, World, labelled, noise, rows
