@@ -28,20 +28,13 @@ from functions.train.candidate.enclosures import (
 from functions.train.candidate.manifest import Origin, Winner, build_manifest
 from functions.train.candidate.moved import compared, moved
 from functions.train.candidate.report import report_document, report_json, report_page
-from functions.train.candidate.selection import (
-    Finish,
-    Result,
-    Rows,
-    Selected,
-    describe_features,
-    finish_all,
-    select,
-    unseen_categories,
-)
+from functions.train.candidate.selection import Finish, Result, Selected, finish_all, select
 from functions.train.candidate.spread import Measured, measure
 from functions.train.candidate.trained import Trained
 from functions.train.data.categories import many_valued
 from functions.train.data.dependence import dependence
+from functions.train.data.features import describe_features, unseen_categories
+from functions.train.data.rows import Rows
 from functions.train.data.slices import require_slices
 from functions.train.data.split import Parts, fold_parts, held_out
 from functions.train.data.suspicions import suspicions

@@ -22,8 +22,9 @@ import pyarrow.parquet as pq
 from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from shared import layout
 from shared.dataset import DatasetSpec
 from shared.tables.reading import Column

@@ -26,8 +26,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.background import background_document
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of, export, is_additive
 from shared.dataset import DatasetSpec
 from shared.model_runtime import Model

@@ -12,8 +12,9 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.background import background_document
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of, export, is_additive, require_parity
 from shared import layout
 from shared.codec import digest, encode

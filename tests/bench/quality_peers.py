@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler
 
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 
 Vector = NDArray[np.float64]
 Settings = dict[str, Any]

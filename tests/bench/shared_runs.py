@@ -21,8 +21,9 @@ from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from shared.dataset_file import parse_spec
 from shared.serving.loaded_model import load
 from shared.store import CloudStore

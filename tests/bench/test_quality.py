@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 from functions.train.stages import split
 from tests.bench import quality, quality_peers
 from tests.bench.quality_tables import TABLES, RealTable, as_inputs, asked_for

@@ -16,8 +16,9 @@ from playwright import sync_api
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from shared.dataset_file import parse_spec
 from shared.documents import TargetRange
 from shared.store import CloudStore

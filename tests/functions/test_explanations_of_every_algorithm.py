@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from functions.train.candidate.background import background_document
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of, export, is_additive
 from functions.train.search.blend import Blend
 from functions.train.search.target import StandardisedTarget

@@ -10,8 +10,9 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.search.target import StandardisedTarget
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from shared.dataset import DatasetSpec

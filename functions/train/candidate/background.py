@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of
 from shared.profiles import Background
 from shared.serving.coalitions import background_rows

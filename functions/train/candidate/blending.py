@@ -14,7 +14,8 @@ import numpy as np
 from scipy.optimize import nnls
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Finish, Result, counted
+from functions.train.candidate.selection import Finish, Result
+from functions.train.data.rows import counted
 from functions.train.search.blend import BLEND, MEMBERS, Blend
 from functions.train.search.folds import Fold
 from functions.train.search.search import SearchPlan, out_of_fold, put_together

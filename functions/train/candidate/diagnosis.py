@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from functions.train.candidate.groups import groups, share
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 from functions.train.graph.export import column, columns_of
 from shared import metrics
 from shared.arrays import Mask, Vector

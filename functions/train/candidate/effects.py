@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from functions.train.candidate.selection import Finish, Rows, Selected
+from functions.train.candidate.selection import Finish, Selected
+from functions.train.data.rows import Rows
 from functions.train.graph.export import column, columns_of, export
 from functions.train.search.folds import Fold
 from functions.train.search.space import Params

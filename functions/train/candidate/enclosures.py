@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from functions.train.candidate.selection import Rows
 from functions.train.candidate.spread import LEVEL, RESIDUAL_QUANTILES, residual_bounds
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_as_sent, columns_of
 from shared.arrays import Vector
 from shared.documents import Cell, Feature, Interval, TargetRange

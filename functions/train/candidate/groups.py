@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from functions.train.candidate.selection import Rows, counted
+from functions.train.data.rows import Rows, counted
 from shared import metrics
 from shared.arrays import Mask, Vector
 from shared.cells import day_text

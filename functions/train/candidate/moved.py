@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 from shared.documents import Feature
 from shared.histogram import counted
 from shared.metrics import plain

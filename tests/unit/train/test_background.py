@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from functions.train.candidate.background import MOST_ROWS, background_document, gower, k_medoids
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 
 
 def rows(frame: pd.DataFrame) -> Rows:

@@ -12,9 +12,11 @@ from sklearn.pipeline import Pipeline
 
 from functions.train import pipeline
 from functions.train.candidate.blending import sure_gain, weights
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
 from functions.train.candidate.trained import Trained
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph.export import export, require_parity
 from functions.train.inputs import RunInputs
 from functions.train.search.blend import BLEND, Blend

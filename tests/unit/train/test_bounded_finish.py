@@ -17,7 +17,9 @@ from functions.train import pipeline, stages
 from functions.train.candidate import diagnosis
 from functions.train.candidate.blending import Blending
 from functions.train.candidate.diagnosis import Served, diagnose, importance
-from functions.train.candidate.selection import NO_TIME, Finish, Result, Rows, describe_features, finish_all
+from functions.train.candidate.selection import NO_TIME, Finish, Result, finish_all
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of, proof_rows, require_parity
 from functions.train.inputs import RunInputs
 from functions.train.search.blend import MEMBERS

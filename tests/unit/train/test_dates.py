@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnxruntime import InferenceSession
 
-from functions.train.candidate.selection import Rows, describe_features
 from functions.train.data.dates import DateParts, calendar
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_as_sent
 from functions.train.graph.graph import Graph, Whole
 from shared.cells import FIRST_DAY, LAST_DAY, day_in

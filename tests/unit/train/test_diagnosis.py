@@ -11,7 +11,8 @@ from functions.train.candidate.diagnosis import Served, coverage, diagnose
 from functions.train.candidate.groups import MISSING, groups, share
 from functions.train.candidate.plots import importance as importance_plot
 from functions.train.candidate.plots import write_ticks_plainly
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.graph.export import export
 from functions.train.search.zoo import MODEL_ZOO
 from shared.dataset import DatasetSpec

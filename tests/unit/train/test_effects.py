@@ -9,7 +9,9 @@ import pytest
 from functions.train.candidate.background import background_document
 from functions.train.candidate.effects import FoldFit, dependence, effects_document, explained, stability
 from functions.train.candidate.effects_section import effects_section
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.graph.export import export
 from functions.train.search.zoo import MODEL_ZOO
 from shared.dataset import DatasetSpec

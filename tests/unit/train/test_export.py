@@ -14,8 +14,9 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVR
 
-from functions.train.candidate.selection import Rows, describe_features
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import columns_of_categories, preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph import encoding, neighbours, trees
 from functions.train.graph.export import (
     columns_of,

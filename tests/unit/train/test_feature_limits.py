@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.candidate.selection import Rows, describe_features, unseen_categories
+from functions.train.data.features import describe_features, unseen_categories
+from functions.train.data.rows import Rows
 from shared.dataset import DatasetSpec
 from shared.dataset_file import parse_spec
 from shared.documents import Feature

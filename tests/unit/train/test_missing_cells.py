@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import Pipeline
 
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
 from functions.train.data.categories import TARGET_MEANS, TARGET_RANKS, many_valued
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import MissingCells, preprocessing
+from functions.train.data.rows import Rows
 from functions.train.graph.export import columns_of, export, require_parity
 from functions.train.search.encodings import with_target_means
 from functions.train.search.folds import filled, make_folds

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.candidate.selection import Finish, Rows
+from functions.train.candidate.selection import Finish
+from functions.train.data.rows import Rows
 from functions.train.search.fits import Task
 from functions.train.search.folds import Fold
 from functions.train.search.zoo import MODEL_ZOO

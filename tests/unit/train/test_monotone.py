@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from functions.train import pipeline
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import preprocessing
+from functions.train.data.rows import Rows
 from functions.train.data.slices import require_slices
 from functions.train.graph.direction import require_directions
 from functions.train.graph.graph import NotExportable

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from functions.train.candidate.moved import compared, moved, moved_section
-from functions.train.candidate.selection import Rows
+from functions.train.data.rows import Rows
 from shared.documents import Feature
 from shared.histogram import histogram
 from shared.profiles import CategoricalProfile, NumericProfile, Profile

@@ -14,14 +14,9 @@ from sklearn.linear_model import Ridge
 
 from functions.train import inputs, pipeline
 from functions.train.candidate.enclosures import conformal_interval
-from functions.train.candidate.selection import (
-    NO_TIME,
-    Finish,
-    describe_features,
-    finish_all,
-    select,
-)
+from functions.train.candidate.selection import NO_TIME, Finish, finish_all, select
 from functions.train.code import code_digest
+from functions.train.data.features import describe_features
 from functions.train.inputs import read_inputs
 from functions.train.lease import Force, Held, LeaseLost, Taken, claim
 from functions.train.search import progress

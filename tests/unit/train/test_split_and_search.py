@@ -15,13 +15,10 @@ from scipy.sparse import csr_array
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
 
-from functions.train.candidate.selection import (
-    Finish,
-    Rows,
-    describe_features,
-    finish_all,
-)
+from functions.train.candidate.selection import Finish, finish_all
+from functions.train.data.features import describe_features
 from functions.train.data.preprocessing import MAX_CATEGORIES
+from functions.train.data.rows import Rows
 from functions.train.data.split import held_out
 from functions.train.search import folds as search_folds
 from functions.train.search import workers

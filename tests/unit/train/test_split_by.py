@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.train.candidate.selection import Finish, describe_features
+from functions.train.candidate.selection import Finish
+from functions.train.data.features import describe_features
 from functions.train.data.split import fold_parts, held_out, newest
 from functions.train.search.folds import make_folds
 from functions.train.search.search import SearchPlan, out_of_fold

@@ -13,9 +13,11 @@ from scipy.stats import rankdata
 from sklearn.preprocessing import TargetEncoder
 
 from functions.train import pipeline
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
 from functions.train.candidate.trained import Trained
 from functions.train.data.categories import CATEGORIES, ENCODERS, MANY, ONE_HOT, TARGET_MEANS, TARGET_RANKS, many_valued
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.data.target_means import TargetMeans, TargetRanks
 from functions.train.graph.export import columns_of, require_parity
 from functions.train.inputs import RunInputs

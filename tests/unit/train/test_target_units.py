@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from functions.train.candidate.selection import Finish, Result, Rows, describe_features, finish_all
+from functions.train.candidate.selection import Finish, Result, finish_all
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.search.folds import make_folds
 from functions.train.search.search import SearchPlan, search
 from functions.train.search.space import Choices

@@ -13,8 +13,10 @@ from sklearn.tree import DecisionTreeRegressor
 from functions.train import pipeline
 from functions.train.candidate.blending import sure_gain, weights
 from functions.train.candidate.card import scores
-from functions.train.candidate.selection import Finish, Rows, describe_features
+from functions.train.candidate.selection import Finish
 from functions.train.candidate.trained import Trained
+from functions.train.data.features import describe_features
+from functions.train.data.rows import Rows
 from functions.train.inputs import RunInputs
 from functions.train.search.folds import make_folds
 from functions.train.search.search import SearchPlan, search
