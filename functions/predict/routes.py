@@ -7,15 +7,14 @@ type (415), its syntax (400), its shape (422), a model at all (503), its fields 
 from collections.abc import Sequence
 from functools import partial
 
-import msgspec
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from functions.predict.arms import Answered, Wish, answered, wish_of
+from functions.predict.answers import Batch, ModelName, batch_answer, plain_answer, row_answer, with_effects
+from functions.predict.arms import Wish, answered, wish_of
 from functions.predict.card import card_answer, describe_card
-from functions.predict.challenger import Arm, Challenger, unit_of
+from functions.predict.challenger import Challenger, unit_of
 from functions.predict.contract.description import (
     describe_challenger,
     describe_model,
@@ -27,7 +26,6 @@ from functions.predict.explanations import (
     Explanations,
     described,
     explain,
-    explain_batch,
     read_sent,
     sent_rows,
 )
@@ -45,61 +43,17 @@ from functions.predict.wire.json_answer import JsonAnswer, computed
 from functions.predict.wire.shape import JsonRows, batch_rows, single_row
 from functions.predict.wire.structure import at_most
 from functions.predict.wire.workbook import parse_workbook
-from shared.problems import Problem, refuse
-from shared.serving.assessment import Answer
+from shared.problems import refuse
 from shared.serving.csv_table import parse_csv
-from shared.serving.explanation import Effect
 from shared.serving.loaded_model import LoadedModel, VerifiedRun
-from shared.serving.reading import ModelInput, Warned
+from shared.serving.reading import ModelInput
 from shared.serving.rows import Row
 from shared.serving.sent_table import SentTable
-from shared.serving.table_answer import as_csv, as_workbook, table_answer
 from shared.serving.table_rows import read_table
 
 RETRY_AFTER_SECONDS = 5
-_VARY = (b"vary", b"Accept")
-Batch = SentTable | JsonRows
 COUNTED = frozenset({"/predict", "/predict_batch"})
 """Paths whose rows are counted; those of the protocols are too."""
-
-
-class ModelName(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which model answered; `arm` only where callers are divided between two, or one was asked for by its name."""
-
-    run_id: str
-    arm: Arm | None = None
-
-
-class Prediction(Answer, frozen=True, omit_defaults=True, kw_only=True):
-    """The answer of /predict."""
-
-    model: ModelName
-    warnings: tuple[Warned, ...] = ()
-
-
-class ExplainedAnswer(Answer, frozen=True, omit_defaults=True, kw_only=True):
-    """An answer of /predict_batch with the row's largest effects, where `explain=` asked for them."""
-
-    contributions: tuple[Effect, ...]
-
-    @classmethod
-    def of(cls, answer: Answer, effects: tuple[Effect, ...]) -> "ExplainedAnswer":
-        """The answer with `effects`."""
-        return cls(answer.prediction, answer.interval, answer.risk, answer.band, contributions=effects)
-
-
-class RefusedRow(msgspec.Struct, frozen=True):
-    """In the place of a row's answer: why there is none. Only where `errors=rows` asked for it."""
-
-    errors: Sequence[Problem]
-
-
-class Predictions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer of /predict_batch; `predictions` in the order of the rows."""
-
-    predictions: Sequence[Answer | RefusedRow]
-    model: ModelName
-    warnings: tuple[Warned, ...] = ()
 
 
 class Api:
@@ -188,7 +142,7 @@ class Api:
             row = await computed(body, lambda: single_row(payload.parse_json(body, self._limits.most)))
             loaded = await self.model()
         wish, challenger = wish_of(request), self._predictor.challengers.against(loaded)
-        return await computed(body, lambda: _row_answer(request, loaded, challenger, wish, row))
+        return await computed(body, lambda: _arms_answer(request, loaded, challenger, wish, row))
 
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
@@ -213,10 +167,10 @@ class Api:
             found = ask(
                 lambda run: _read(run, batch, each=each),
                 lambda _: body,
-                lambda run, inputs: _with_effects(run, inputs, effects) if effects else run.answers(inputs),
+                lambda run, inputs: with_effects(run, inputs, effects) if effects else run.answers(inputs),
             )
             note(request, found.run, found.read, found.answers)
-            return _batch_answer(found, batch, wanted, effects, each=each, formulas=formulas)
+            return batch_answer(found, batch, wanted, effects, each=each, formulas=formulas)
 
         return await (self._explanations.in_turn(work) if effects else computed(body, work))
 
@@ -231,7 +185,7 @@ class Api:
         wish_of(request)  # refuses what it refuses of every batch
         answers = loaded.answers(read)
         note(request, loaded, read, answers)
-        return JsonAnswer(Predictions(answers, ModelName(loaded.manifest.run_id)), [_VARY])
+        return plain_answer(loaded, answers)
 
     def _divided(self, loaded: LoadedModel, request: Request) -> bool:
         """Whether somebody else than the model in hand may have to answer. A shadow answers nobody who does not ask."""
@@ -276,7 +230,7 @@ class Api:
                 answer = await self._runs.answer(loaded, known)
             kept = self._memory.keep(loaded, known, answer)
         note(request, loaded, known, kept)
-        return _named(loaded, kept.answer)
+        return row_answer(loaded, kept.answer)
 
     async def model(self) -> LoadedModel:
         """The model in hand. Raises Refusal (503) where there is none."""
@@ -327,57 +281,19 @@ def _read_answer(request: Request, loaded: LoadedModel, row: Row) -> ASGIApp:
     read = loaded.schema.read_row(row)
     (answer,) = loaded.answers(read)
     note(request, loaded, read, (answer,))
-    return _named(loaded, answer, read.warnings)
+    return row_answer(loaded, answer, read.warnings)
 
 
-def _named(run: VerifiedRun, answer: Answer, warnings: tuple[Warned, ...] = (), arm: Arm | None = None) -> ASGIApp:
-    named = ModelName(run.manifest.run_id, arm)
-    return JsonAnswer(
-        Prediction(answer.prediction, answer.interval, answer.risk, answer.band, model=named, warnings=warnings)
-    )
-
-
-def _row_answer(request: Request, loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
+def _arms_answer(request: Request, loaded: LoadedModel, challenger: Challenger | None, wish: Wish, row: Row) -> ASGIApp:
     found = answered(
         loaded, challenger, wish, lambda run: run.schema.read_row(row), unit_of, lambda run, read: run.answers(read)
     )
     note(request, found.run, found.read, found.answers)
     (answer,) = found.answers
-    return _named(found.run, answer, found.read.warnings, found.arm)
+    return row_answer(found.run, answer, found.read.warnings, found.arm)
 
 
 def _read(run: VerifiedRun, batch: Batch, *, each: bool) -> ModelInput:
     if isinstance(batch, SentTable):
         return read_table(run.schema, batch, each=each)
     return run.schema.read_rows(batch.rows, each=each, prefix=batch.prefix)
-
-
-def _with_effects(run: VerifiedRun, read: ModelInput, effects: int) -> list[ExplainedAnswer]:
-    told = explain_batch(run, read)
-    return [
-        ExplainedAnswer.of(answer, one.contributions[:effects])
-        for answer, one in zip(run.answers(read), told, strict=True)
-    ]
-
-
-def _batch_answer(
-    answering: Answered[Answer], batch: Batch, wanted: str, effects: int = 0, *, each: bool, formulas: bool = False
-) -> ASGIApp:
-    read, answers, run = answering.read, answering.answers, answering.run.manifest.run_id
-    if wanted == payload.JSON:
-        return JsonAnswer(Predictions(_entries(answers, read), ModelName(run, answering.arm), read.warnings), [_VARY])
-    risk = answering.run.manifest.assessment is not None
-    rows = batch if isinstance(batch, SentTable) else batch.rows
-    found = [answer.contributions for answer in answers if isinstance(answer, ExplainedAnswer)]
-    table = table_answer(rows, answers, read, risk=risk, run=run, each=each, effects=found, most=effects)
-    content = as_csv(table, formulas=formulas) if wanted == payload.CSV else as_workbook(table)
-    return Response(content, headers={"Vary": "Accept"}, media_type=payload.MEDIA_TYPES[wanted])
-
-
-def _entries(answers: Sequence[Answer], read: ModelInput) -> Sequence[Answer | RefusedRow]:
-    """The answers with, in their places, the rows that have none."""
-    if not read.refused:
-        return answers
-    given = iter(answers)
-    rows = range(len(answers) + len(read.refused))
-    return [RefusedRow(read.refused[row]) if row in read.refused else next(given) for row in rows]
