@@ -89,7 +89,7 @@ def with_effects(run: VerifiedRun, read: ModelInput, effects: int) -> list[Expla
 def batch_answer(
     answering: Answered[Answer], batch: Batch, wanted: str, effects: int = 0, *, each: bool, formulas: bool = False
 ) -> ASGIApp:
-    """The answers to many rows in the media type `wanted`; with `each`, rows that have none are in it with their reasons."""
+    """The answers to many rows as `wanted`, a media type. `each`: rows that have none stand there with the reasons."""
     read, answers, run = answering.read, answering.answers, answering.run.manifest.run_id
     if wanted == payload.JSON:
         return JsonAnswer(Predictions(_entries(answers, read), ModelName(run, answering.arm), read.warnings), [_VARY])

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from infra.delivery.doctor import ROOT
 from tests.infra import api_descriptions
 from tests.infra.google_rules import CHECKS, Plan
 from tests.infra.terraform import Workspace, of_type, owners_plan, with_the_job
 
+ROOT = Path(__file__).resolve().parents[2]
 RULES = {rule["id"]: rule for rule in tomllib.loads((ROOT / "infra" / "google_rules.toml").read_text())["rule"]}
 
 
@@ -266,4 +266,4 @@ def test_a_value_that_the_api_does_not_know_is_found(
 
 
 def test_the_table_is_where_the_readme_says() -> None:
-    assert "google_rules.toml" in (Path(ROOT) / "infra" / "README.md").read_text()
+    assert "google_rules.toml" in (ROOT / "infra" / "README.md").read_text()
