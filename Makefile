@@ -301,32 +301,19 @@ $(VENV)/.tests-installed: tests/requirements.txt $(VENV)/.uv-installed
 	$(call install,$<,$(VENV),--compile-bytecode)
 	@touch $(VENV)/.local-installed
 
-# Beam's protobuf does not fit ours: the pipeline of functions/batch has an environment beside the other.
-$(VENV)/.beam-installed: functions/batch/flex/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/beam/bin/python || $(BIN)/python -m venv $(VENV)/beam
-	$(call install,$<,$(VENV)/beam)
+# What does not fit ours has an environment beside it, as NAME in $(VENV)/: Beam's protobuf; Evidently, which is not ready
+# for our pandas; what lists and judges packages, and is none of them; the offline provider's protobuf and checkov's pins;
+# clients that others wrote, whose pins hold back packages that we deploy; the libraries that ours is compared with.
+$(VENV)/.beam-installed: functions/batch/flex/requirements.txt
+$(VENV)/.evidently-installed: infra/evidently/requirements.txt
+$(VENV)/.audit-installed: infra/audit/requirements.txt
+$(VENV)/.terraform-installed: tests/infra/requirements.txt
+$(VENV)/.clients-installed: tests/clients/requirements.txt
+$(VENV)/.quality-installed: tests/bench/requirements.txt
 
-# Evidently is not ready for our pandas.
-$(VENV)/.evidently-installed: infra/evidently/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/evidently/bin/python || $(BIN)/python -m venv $(VENV)/evidently
-	$(call install,$<,$(VENV)/evidently)
+BESIDE := beam evidently audit terraform clients quality
+COMPILED := terraform quality
 
-# What lists and judges packages is none of them.
-$(VENV)/.audit-installed: infra/audit/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/audit/bin/python || $(BIN)/python -m venv $(VENV)/audit
-	$(call install,$<,$(VENV)/audit)
-
-# The offline provider's protobuf and checkov's pins do not fit ours: an environment beside the other.
-$(VENV)/.terraform-installed: tests/infra/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/terraform/bin/python || $(BIN)/python -m venv $(VENV)/terraform
-	$(call install,$<,$(VENV)/terraform,--compile-bytecode)
-
-# Clients that others wrote pin what holds back packages that we deploy: an environment beside the other.
-$(VENV)/.clients-installed: tests/clients/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/clients/bin/python || $(BIN)/python -m venv $(VENV)/clients
-	$(call install,$<,$(VENV)/clients)
-
-# The libraries that ours is compared with, and the tables: an environment beside the other, as users would have it.
-$(VENV)/.quality-installed: tests/bench/requirements.txt $(VENV)/.uv-installed
-	@test -x $(VENV)/quality/bin/python || $(BIN)/python -m venv $(VENV)/quality
-	$(call install,$<,$(VENV)/quality,--compile-bytecode)
+$(BESIDE:%=$(VENV)/.%-installed): $(VENV)/.%-installed: $(VENV)/.uv-installed
+	@test -x $(VENV)/$*/bin/python || $(BIN)/python -m venv $(VENV)/$*
+	$(call install,$(filter %.txt,$^),$(VENV)/$*,$(if $(filter $*,$(COMPILED)),--compile-bytecode))

@@ -151,6 +151,19 @@ locals {
     }
   }
 
+  # A job has no caller that sees it die. An execution counts as failed once its last try has
+  # (https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run).
+  job_alerts = local.train_is_job ? {
+    training-job = {
+      title         = "${var.name}: the training job failed"
+      condition     = "an execution failed"
+      filter        = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\" AND metric.labels.result = \"failed\""
+      reducer       = "REDUCE_SUM"
+      auto_close    = "86400s"
+      documentation = "Every try of an execution ended early: out of memory (`train_memory_gib`), out of time (`train_job_timeout_seconds`), or with an error that the log names. What serves goes on serving; `make retrain` starts it again.\n\n${local.runbook}"
+    }
+  } : {}
+
   production_alerts = {
     errors = {
       title         = "${var.name}: production answers with errors"
@@ -179,30 +192,14 @@ locals {
 
 module "alert" {
   source   = "./modules/threshold_alert"
-  for_each = local.alerts
+  for_each = merge(local.alerts, local.job_alerts)
   channels = local.channels
   alert    = each.value
 }
 
-# A job has no caller that sees it die. An execution counts as failed once its last try has
-# (https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run).
-module "job_alert" {
-  source   = "./modules/threshold_alert"
-  count    = local.train_is_job ? 1 : 0
-  channels = local.channels
-  alert = {
-    title         = "${var.name}: the training job failed"
-    condition     = "an execution failed"
-    filter        = "metric.type = \"run.googleapis.com/job/completed_execution_count\" AND resource.type = \"cloud_run_job\" AND resource.labels.job_name = \"${google_cloud_run_v2_job.train[0].name}\" AND metric.labels.result = \"failed\""
-    reducer       = "REDUCE_SUM"
-    auto_close    = "86400s"
-    documentation = "Every try of an execution ended early: out of memory (`train_memory_gib`), out of time (`train_job_timeout_seconds`), or with an error that the log names. What serves goes on serving; `make retrain` starts it again.\n\n${local.runbook}"
-  }
-}
-
 module "production_alert" {
   source   = "./modules/threshold_alert"
-  for_each = local.production_alerts
+  for_each = merge(local.production_alerts, local.down_alerts)
   project  = local.production_project
   channels = local.production_channels
   alert    = each.value

@@ -74,3 +74,13 @@ moved {
   from = google_monitoring_alert_policy.latency
   to   = module.production_alert["latency"].google_monitoring_alert_policy.this
 }
+
+moved {
+  from = module.job_alert[0]
+  to   = module.alert["training-job"]
+}
+
+moved {
+  from = module.down_alert["production"]
+  to   = module.production_alert["down"]
+}

@@ -131,21 +131,19 @@ resource "google_cloud_run_v2_service_iam_member" "uptime_asks" {
   member   = "serviceAccount:service-${coalesce(var.production_project_number, var.project_number)}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 }
 
-module "down_alert" {
-  source   = "./modules/threshold_alert"
-  for_each = google_monitoring_uptime_check_config.production
-  project  = local.production_project
-  channels = local.production_channels
-  alert = {
-    title         = "${var.name}: production cannot be reached"
-    severity      = "CRITICAL"
-    condition     = "two places or more got no answer"
-    filter        = "metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND resource.type = \"uptime_url\" AND metric.labels.check_id = \"${each.value.uptime_check_id}\""
-    above         = 1
-    period        = "600s"
-    aligner       = "ALIGN_NEXT_OLDER"
-    reducer       = "REDUCE_COUNT_FALSE"
-    auto_close    = "86400s"
-    documentation = "`/ready` answers 200 once a model is loaded. A service without a model is not ready: `make promote`. Otherwise see its log, and the status of Cloud Run in the region.\n\n${local.runbook}"
+locals {
+  down_alerts = var.slo == null ? {} : {
+    down = {
+      title         = "${var.name}: production cannot be reached"
+      severity      = "CRITICAL"
+      condition     = "two places or more got no answer"
+      filter        = "metric.type = \"monitoring.googleapis.com/uptime_check/check_passed\" AND resource.type = \"uptime_url\" AND metric.labels.check_id = \"${google_monitoring_uptime_check_config.production["production"].uptime_check_id}\""
+      above         = 1
+      period        = "600s"
+      aligner       = "ALIGN_NEXT_OLDER"
+      reducer       = "REDUCE_COUNT_FALSE"
+      auto_close    = "86400s"
+      documentation = "`/ready` answers 200 once a model is loaded. A service without a model is not ready: `make promote`. Otherwise see its log, and the status of Cloud Run in the region.\n\n${local.runbook}"
+    }
   }
 }

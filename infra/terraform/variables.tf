@@ -1,10 +1,9 @@
-variable "project" {
-  description = "Id of the Google Cloud project that everything is made in."
-  type        = string
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
-    error_message = "project must be a project id: 6 to 30 lower-case letters, digits and hyphens, such as my-team-ml."
-  }
+# What the delivery's root is given beside common_variables.tf.
+
+locals {
+  number = "^[0-9]{6,20}$"
+  # An IAM member; allUsers and allAuthenticatedUsers are none.
+  somebody = "^(user|group|serviceAccount|principal|principalSet):.+"
 }
 
 # Given, not read: a plan of a new project would ask an API that is not on yet.
@@ -12,18 +11,8 @@ variable "project_number" {
   description = "Number of that project, which the names of Google's own agents hold: gcloud projects describe PROJECT."
   type        = string
   validation {
-    condition     = can(regex("^[0-9]{6,20}$", var.project_number))
+    condition     = can(regex(local.number, var.project_number))
     error_message = "project_number must be the project's number, digits only: gcloud projects describe PROJECT --format='value(projectNumber)'."
-  }
-}
-
-variable "production_project" {
-  description = "Id of the project that production serves in, where it is not the same one: make deploy PRODUCTION_PROJECT=."
-  type        = string
-  default     = null
-  validation {
-    condition     = var.production_project == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.production_project))
-    error_message = "production_project must be a project id: 6 to 30 lower-case letters, digits and hyphens, such as my-team-live."
   }
 }
 
@@ -32,21 +21,12 @@ variable "production_project_number" {
   type        = string
   default     = null
   validation {
-    condition     = var.production_project_number == null || can(regex("^[0-9]{6,20}$", var.production_project_number))
+    condition     = var.production_project_number == null || can(regex(local.number, var.production_project_number))
     error_message = "production_project_number must be the project's number, digits only: gcloud projects describe PROJECT --format='value(projectNumber)'."
   }
   validation {
     condition     = coalesce(var.production_project, var.project) == var.project || var.production_project_number != null
     error_message = "production_project needs production_project_number, which the names of Google's own agents hold; make deploy gives both."
-  }
-}
-
-variable "region" {
-  description = "Where the functions run, such as europe-west1."
-  type        = string
-  validation {
-    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "region must be a region's name, such as europe-west1; a zone (europe-west1-b) or EU is not one."
   }
 }
 
@@ -57,16 +37,6 @@ variable "bucket_location" {
   validation {
     condition     = var.bucket_location == null || try(lower(var.bucket_location) == var.region, false)
     error_message = "bucket_location must equal region: an event trigger only works in its bucket's own location."
-  }
-}
-
-variable "name" {
-  description = "Prefix of everything that is made; another name makes a second, separate pipeline."
-  type        = string
-  default     = "tabular"
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9-]{1,17}[a-z0-9]$", var.name))
-    error_message = "name must be 3 to 19 lower-case letters, digits and hyphens: service account ids, of at most 30, are built from it."
   }
 }
 
@@ -411,7 +381,7 @@ variable "promoters" {
   type        = list(string)
   default     = []
   validation {
-    condition     = alltrue([for member in var.promoters : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    condition     = alltrue([for member in var.promoters : can(regex(local.somebody, member))])
     error_message = "promoters must be IAM members such as user:ada@example.org; everybody is never one."
   }
 }
@@ -421,7 +391,7 @@ variable "data_editors" {
   type        = list(string)
   default     = []
   validation {
-    condition     = alltrue([for member in var.data_editors : can(regex("^(user|group|serviceAccount|principal|principalSet):.+", member))])
+    condition     = alltrue([for member in var.data_editors : can(regex(local.somebody, member))])
     error_message = "data_editors must be IAM members such as group:data@example.org; everybody is never one."
   }
 }

@@ -77,14 +77,16 @@ def test_one_project_is_the_same_plan_whether_it_is_named_or_left_out(workspace:
     assert planned(owners) == planned(owners, **same)
 
 
+ALERTS = ("errors", "latency", "down")
+
+
 def test_what_serves_production_moves_and_nothing_else_does(together: Plan, apart: Plan) -> None:
     moved = {address for address, _ in in_production(apart)}
     assert moved == {
         'module.predict["production"].google_cloud_run_v2_service.this',
         f'google_cloud_run_v2_service_iam_member.callers["production {CALLER}"]',
         'google_cloud_run_v2_service_iam_member.uptime_asks["production"]',
-        *(f'module.production_alert["{name}"].google_monitoring_alert_policy.this' for name in ("errors", "latency")),
-        'module.down_alert["production"].google_monitoring_alert_policy.this',
+        *(f'module.production_alert["{name}"].google_monitoring_alert_policy.this' for name in ALERTS),
         *(f'google_monitoring_alert_policy.burn["{name}"]' for name in ("availability", "latency")),
         *(f'google_monitoring_slo.production["{name}"]' for name in ("availability", "latency")),
         'google_monitoring_service.production["production"]',
@@ -105,7 +107,7 @@ def test_every_policy_is_where_the_metric_is_that_it_watches(apart: Plan) -> Non
     assert len(policies) > 10
     for address, policy in policies.items():
         of_production = "tabular-predict-production" in str(policy["conditions"]) or ".burn[" in address
-        assert (policy.get("project") == LIVE) == (of_production or "module.down_alert[" in address), address
+        assert (policy.get("project") == LIVE) == (of_production or '_alert["down"]' in address), address
 
 
 def test_production_s_account_may_in_the_bucket_what_it_always_might(together: Plan, apart: Plan) -> None:

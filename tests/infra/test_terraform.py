@@ -230,6 +230,8 @@ def test_an_impossible_wish_is_refused_with_a_sentence(
         ({"bigquery_datasets": ["sales"]}, "bigquery_datasets must be project.dataset each"),
         ({"search": {"hours": 48}}, "search's hours must be a whole number from 1 to 24"),
         ({"repository_connection": "main"}, "repository_connection must be projects/P"),
+        ({"region": "europe-west1-b"}, "region must be a region's name"),
+        ({"project": "My Project"}, "project must be a project id"),
     ],
 )
 def test_an_impossible_wish_of_an_owner_is_refused_with_a_sentence(
@@ -256,8 +258,8 @@ MOVED = {
     **{f'google_monitoring_slo.{name}["production"]': "google_monitoring_slo" for name in ("availability", "latency")},
     **{f"{ALERT}.{name}": f'module.alert["{name}"]' for name in ("platform", "undelivered")},
     **{f"{ALERT}.{name}": f'module.production_alert["{name}"]' for name in ("errors", "latency")},
-    f'{ALERT}.down["production"]': 'module.down_alert["production"]',
-    f"{ALERT}.training_job[0]": "module.job_alert[0]",
+    f'{ALERT}.down["production"]': 'module.production_alert["down"]',
+    f"{ALERT}.training_job[0]": 'module.alert["training-job"]',
     f'module.log_alert["gate-failed"].{ALERT}.this': 'module.log_alert["gate-failed"].module.alert',
 }
 """Where what was deployed stood before it was a module's, or one of several, and where it is now."""

@@ -1,28 +1,4 @@
-variable "project" {
-  description = "Id of the Google Cloud project that everything is made in."
-  type        = string
-}
-
-variable "production_project" {
-  description = "Id of the project that production serves in, where it is not the same one: make deploy PRODUCTION_PROJECT=."
-  type        = string
-  default     = null
-  validation {
-    condition     = var.production_project == null || can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.production_project))
-    error_message = "production_project must be a project id: 6 to 30 lower-case letters, digits and hyphens, such as my-team-live."
-  }
-}
-
-variable "region" {
-  description = "Where the functions run, such as europe-west1."
-  type        = string
-}
-
-variable "name" {
-  description = "Prefix of everything that is made; another name makes a second, separate pipeline."
-  type        = string
-  default     = "tabular"
-}
+# What the owner's root is given beside common_variables.tf.
 
 variable "repository_connection" {
   description = "The repository that Cloud Build is connected to: projects/P/locations/R/connections/C/repositories/N. Empty: no triggers."
