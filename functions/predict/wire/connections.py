@@ -13,6 +13,8 @@ from typing import cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from functions.predict.wire.joined_writes import JoinedWrites
+from functions.predict.wire.payload import WHOLE
 from functions.predict.wire.upgrades import without_offers
 from shared.problems import MEDIA_TYPE, Refusal, problem_body, refuse
 
@@ -61,7 +63,8 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; where there are too many connections, the one that waits the longest for a request makes room."""
-        super().connection_made(cast(asyncio.Transport, transport))
+        joined = JoinedWrites(cast(asyncio.Transport, transport), self.loop)
+        super().connection_made(cast(asyncio.Transport, joined))
         self.config.timeout_graceful_shutdown = LEAVING_SECONDS  # the worker's options have no name for it
         self.since = self.loop.time()
         self.refused = False
@@ -94,8 +97,14 @@ class Connection(HttpToolsProtocol):
         """The head is whole: its limits are over."""
         self.head_bytes = 0
         self.since = self.loop.time()
-        self._stop_timer()
+        if self.head_timer is not None:
+            self._stop_timer()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is whole: nobody has to wait for it with a clock in hand."""
+        super().on_message_complete()
+        cast(dict[str, object], self.scope)[WHOLE] = True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from functions.predict.wire import connections
 from functions.predict.wire.connections import MAX_HEAD_BYTES, Connection
+from functions.predict.wire.payload import WHOLE
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 OK = b"HTTP/1.1 200 OK"
@@ -20,10 +21,11 @@ PATIENCE = 60.0
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers everything, after the whole body."""
+    """Answers everything, after the whole body; tells in a header whether that had come before the application."""
+    came = (b"whole", b"yes" if WHOLE in scope else b"no")
     while (await receive()).get("more_body"):
         pass
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2"), came]})
     await send({"type": "http.response.body", "body": b"ok"})
 
 
@@ -84,6 +86,23 @@ def test_requests_are_answered_one_after_the_other_and_in_pieces(port: int) -> N
         large = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
         assert asked(caller, large).startswith(OK)
         assert asked(caller, GET + GET).count(OK) >= 1
+
+
+def test_a_body_that_has_come_to_its_end_is_known_to_be_whole_and_no_other(port: int) -> None:
+    post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n"
+    with connected(port) as caller:
+        assert b"whole: yes" in asked(caller, post + b"{}")
+        caller.sendall(post)
+        time.sleep(0.3)
+        assert b"whole: no" in asked(caller, b"{}")
+        assert b"whole: yes" in asked(caller)
+
+
+def test_who_asks_whether_to_go_on_is_told_so_before_the_body(port: int) -> None:
+    with connected(port) as caller:
+        post = b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+        assert asked(caller, post).startswith(b"HTTP/1.1 100 Continue")
+        assert asked(caller, b"{}").startswith(OK)
 
 
 def test_a_connection_that_sends_nothing_ends(port: int) -> None:
