@@ -16,6 +16,9 @@ from shared.spelling import folded, normalized
 PLAIN = CellFormat()
 """A file that writes as programs do: 1234.5, 2024-05-31, true; only the empty cell is missing."""
 
+SURE_DIGITS = 12
+"""Of the digits of a computed number so many are told; the last of double precision are noise."""
+
 _EPOCH = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 (days have no zone; what has one is turned into UTC)
 _DAY = datetime.timedelta(days=1)
 FIRST_DAY, LAST_DAY = (float((day - _EPOCH.date()).days) for day in (datetime.date.min, datetime.date.max))
@@ -94,6 +97,15 @@ def day_text(days: float) -> str:
     """The day as ISO 8601 writes it, with its time where it has one."""
     moment = _EPOCH + datetime.timedelta(microseconds=round(days * 86_400_000_000))
     return moment.date().isoformat() if moment.time() == datetime.time() else moment.isoformat()
+
+
+def without_noise(value: float, size: float = 0.0) -> float:
+    """A number computed from others of up to `size`, without the last digits that only floats have: 0.3 for 0.1 + 0.2,
+    and 0 for 2.1 - 3 * (2.8 - 2.1). Whole numbers stay."""
+    size = max(abs(value), size)
+    if value.is_integer() or not 0.0 < size < math.inf:
+        return value
+    return round(value, SURE_DIGITS - 1 - math.floor(math.log10(size))) + 0.0
 
 
 def written(value: bool | float | str, feature: Feature) -> str:

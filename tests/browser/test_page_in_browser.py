@@ -269,8 +269,8 @@ def test_a_workbook_is_answered_with_its_other_columns_and_saved_as_one(function
 
 
 def test_a_number_unlike_what_was_learnt_is_answered_and_said(store: CloudStore, tmp_path: Path, visit: Open) -> None:
-    features = tuple(replace(f, lowest=-55.0, highest=85.0) if f.name == "age" else f for f in FEATURES)
-    promote(store, features=features)
+    changes = {"age": {"lowest": -55.0, "highest": 85.0}, "hours": {"min": 0.1 + 0.2, "max": 24.0}}
+    promote(store, features=tuple(replace(f, **changes.get(f.name, {})) for f in FEATURES))
     with running(tmp_path) as function:
         page = visit(function)
         choose(page, **{name: str(cell) for name, cell in {**ROW, "age": 27}.items()})
@@ -280,6 +280,7 @@ def test_a_number_unlike_what_was_learnt_is_answered_and_said(store: CloudStore,
         says(page, "#table .summary", "1 is unlike what the model has learnt from.")
         choose(page, age="86")
         says(page, "#field-1-problem", "from -55 to 85")
+        assert page.text_content("#field-5-hint") == "from 0.3 to 24, may be left unknown"
 
 
 @pytest.mark.parametrize("width", [360, 1280])

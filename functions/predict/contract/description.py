@@ -7,12 +7,10 @@ from functions.predict.challenger import Challenger
 from functions.predict.predictor import Refresh
 from functions.predict.settings import Limits
 from functions.predict.wire.workbook_parts import MOST_UNPACKED
-from shared.cells import FIRST_DAY, LAST_DAY, day_text, written
+from shared.cells import FIRST_DAY, LAST_DAY, day_text, without_noise, written
 from shared.documents import Feature, Manifest
 from shared.serving.columns import limits
 from shared.serving.loaded_model import LoadedModel
-
-TOLD_DIGITS = 12
 
 
 def describe_schema(manifest: Manifest, limits: Limits) -> dict[str, Any]:
@@ -120,5 +118,4 @@ def typical(feature: Feature) -> bool | str | float:
         return str(feature.imputed) if feature.imputed in categories else categories[0]
     low = -math.inf if feature.min is None else feature.min
     high = math.inf if feature.max is None else feature.max
-    middle = float(feature.imputed)
-    return min(max(middle if middle.is_integer() else float(f"{middle:.{TOLD_DIGITS}g}"), low), high)
+    return min(max(without_noise(float(feature.imputed)), low), high)

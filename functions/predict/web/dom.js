@@ -53,7 +53,7 @@ export function percentApart(share, thresholds) {
   return digits ? `${(share * 100).toFixed(digits)} %` : percent(share);
 }
 
-// A number without the last digits that only floats have: 0.3 for 0.30000000000000004. Texts stay as they are.
+// A number without the last digits that only floats have: 0.3 for 0.30000000000000004. What is no number stays as it is.
 export function tidy(value) {
   return typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(12)) : value;
 }

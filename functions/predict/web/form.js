@@ -77,15 +77,16 @@ export function markField(position, text) {
   else input.removeAttribute("aria-invalid");
 }
 
-export function rangeOf({ min, max }) {
+function rangeOf({ min, max }) {
   if (min === null && max === null) return "";
-  if (min === null) return `at most ${tidy(max)}`;
-  return max === null ? `at least ${tidy(min)}` : `from ${tidy(min)} to ${tidy(max)}`;
+  if (min === null) return `at most ${max}`;
+  return max === null ? `at least ${min}` : `from ${min} to ${max}`;
 }
 
 function seenOf(feature) {
   if (choicesOf(feature)) return "";
-  return rangeOf(feature.kind === "date" ? { min: feature.min && day(feature.min), max: feature.max && day(feature.max) } : feature);
+  const told = feature.kind === "date" ? (end) => end && day(end) : tidy;
+  return rangeOf({ min: told(feature.min), max: told(feature.max) });
 }
 
 function fits(feature, value) {

@@ -7,7 +7,7 @@ import pandas as pd
 
 from functions.train.data.preprocessing import CATEGORICAL_STEP, DATE_STEP, NUMERIC_STEP, preprocessing
 from functions.train.data.rows import Rows
-from shared.cells import FIRST_DAY, LAST_DAY, day_text
+from shared.cells import FIRST_DAY, LAST_DAY, day_text, without_noise
 from shared.dataset import DatasetSpec, FeatureSpec
 from shared.documents import Feature
 from shared.tables.reading import Column
@@ -71,15 +71,19 @@ def _date(column: Column, middle: float, training: Rows, spec: DatasetSpec) -> F
 
 
 def _range(values: "pd.Series[float]", name: str, spec: DatasetSpec) -> tuple[float, float, float, float]:
-    """The feature's range as seen or as the spec sets it, and the limits up to which a number is still answered."""
+    """The feature's range as seen or as the spec sets it, and the limits up to which a number is still answered.
+
+    People are told the limits, and may enter them: nobody would enter 2.9000000000000004.
+    """
     asked = _asked(spec, name)
     low, high = float(values.min()), float(values.max())
     beyond = RANGES_BEYOND * (high - low) if (asked.on_range or spec.on_range) == "warn" else 0.0
+    size = max(abs(low), abs(high))
     return (
         low if asked.min is None else asked.min,
         high if asked.max is None else asked.max,
-        low - beyond if asked.min is None else asked.min,
-        high + beyond if asked.max is None else asked.max,
+        min(low, without_noise(low - beyond, size)) if asked.min is None else asked.min,
+        max(high, without_noise(high + beyond, size)) if asked.max is None else asked.max,
     )
 
 

@@ -45,6 +45,27 @@ def test_three_ranges_beyond_what_was_seen_are_answered_unless_the_spec_sets_bou
 
 
 @pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        ((0.1, 0.8), (-2.0, 2.9)),  # to floats 0.8 + 3 * (0.8 - 0.1) is 2.9000000000000004
+        ((2.1, 2.8), (0.0, 4.9)),  # 8.881784197001252e-16
+        ((-0.7, -0.1), (-2.5, 1.7)),
+        ((1_700_000_000.0, 1_700_000_000.5), (1_699_999_998.5, 1_700_000_002.0)),
+        ((1e15, 1e15 + 0.125), (1e15, 1e15 + 0.125)),  # what is rounded never cuts what was seen
+        ((1e15, 1e15 + 2), (1e15 - 6, 1e15 + 8)),
+        ((1.25e-9, 2.25e-9), (-1.75e-9, 5.25e-9)),
+    ],
+)
+def test_the_limits_that_people_are_told_have_no_digits_that_only_floats_have(
+    seen: tuple[float, float], expected: tuple[float, float]
+) -> None:
+    table = Rows(pd.DataFrame({"age": seen}), np.zeros(2))
+    (age,) = describe_features(COLUMNS[:1], table, parse_spec(SPEC.encode()))
+    assert (age.min, age.max) == seen
+    assert (age.lowest, age.highest) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("", "refuse"),
