@@ -148,7 +148,12 @@ def run_pilots(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pa
 
 def _has_time(trial: Trial, jobs: int) -> bool:
     cost = sum(task.cost for task in trial.tasks)
-    return may_be_long(trial.tasks[0]) or cost <= (trial.tasks[0].deadline - time.monotonic()) * jobs
+    return may_be_long(trial.tasks[0]) or cost <= seconds_left(trial.tasks[0].deadline, jobs)
+
+
+def seconds_left(deadline: float, jobs: int) -> float:
+    """Seconds that so many processes have together until a moment of the monotonic clock; negative after it."""
+    return (deadline - time.monotonic()) * jobs
 
 
 def run_first_folds(trials: Sequence[Trial], pool: Pool, progress: Progress, pace: Pace, seconds: float) -> None:
@@ -192,10 +197,10 @@ def run_trials(
     `ahead`: what the run has ahead of it where this stage is work of so many seconds; None where that cannot be told.
     """
     run_pilots(trials, pool, progress, pace)
-    left = (deadline - time.monotonic()) * pool.jobs
-    _run(affordable_ways(trials, pace, left), pace.priced, pool, progress, pace, MANY)
+    ways = affordable_ways(trials, pace, seconds_left(deadline, pool.jobs))
+    _run(ways, pace.priced, pool, progress, pace, MANY)
     costs = {trial: sum(pace.priced(fit.task).cost for fit in trial.fits()) for trial in trials}
-    left = (deadline - time.monotonic()) * pool.jobs
+    left = seconds_left(deadline, pool.jobs)
     hurry = sum(costs.values()) > HURRY_SHARE * left
     in_time = in_turn(trials, costs, left) if hurry else trials
     if ahead is not None:

@@ -17,7 +17,7 @@ from functions.train.search.candidates import draws, refinement, shared_fits
 from functions.train.search.fits import Task, predictions
 from functions.train.search.folds import Fold
 from functions.train.search.progress import Progress, Silence
-from functions.train.search.schedule import Pace, Trial, run_first_folds, run_pilots, run_trials
+from functions.train.search.schedule import Pace, Trial, run_first_folds, run_pilots, run_trials, seconds_left
 from functions.train.search.searched import (
     Candidate,
     Searched,
@@ -221,7 +221,7 @@ class Race:
 
     def _opening_left(self) -> float:
         """The seconds of one process that the opening may take yet."""
-        return max(OPENING_SHARE * (self._random_deadline - time.monotonic()), 0.0) * self._plan.pool.jobs
+        return max(OPENING_SHARE * seconds_left(self._random_deadline, self._plan.pool.jobs), 0.0)
 
     def _postpone(self, trials: dict[str, list[Trial]]) -> None:
         """Let those wait whose opening would not fit even on the fewest folds, so that it takes none from the others.
