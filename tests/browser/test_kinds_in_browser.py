@@ -4,6 +4,7 @@ And fields of no end: 1,500 of them.
 """
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,9 @@ def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
 ) -> None:
     promoted(store, flats(), SPEC)
     with running(tmp_path) as function:
-        page = visit(function, width=WIDTH)
+        page = visit(function, width=WIDTH, zone="America/Los_Angeles")
+        hint = page.locator(f"#{field(page, 'sold').get_attribute('id')}-hint")
+        sync_api.expect(hint).to_have_text("from January 2, 2023 to May 15, 2024")  # as the table has it, there too
         kinds = {name: field(page, name).get_attribute("type") for name in ("sold", "viewed", "lift")}
         assert kinds == {"sold": "date", "viewed": "datetime-local", "lift": "checkbox"}
         assert field(page, "street").locator("option").count() == 800
@@ -105,7 +108,13 @@ def test_dates_switches_and_many_choices_are_usable_on_a_narrow_screen(
         says(page, "#sentences .warning", "Sold: outside the dates that training saw, from 2023-01-02 to 2024-05-15.")
         field(page, "sold").fill("2023-12-31")
         sync_api.expect(page.locator("#sentences .warning")).to_have_count(0, timeout=PATIENCE * 1000)
+        field(page, "viewed").fill("2024-06-15T08:36")
+        says(page, "#why-bars", "June 15, 2024, 08:36")
+        says(page, "#why-bars", "December 31, 2023")
         figures = page.locator("#what-if figure").all_inner_texts()
+        (of_streets,) = (text for text in figures if text.startswith("Street"))
+        assert "Search 500 of the 800 choices; the others are in the form" in of_streets
+        assert re.search(r"\b79[0-9] of 800 are not shown\.", of_streets), of_streets
         (of_floors,) = (text for text in figures if text.startswith("Floor"))
         assert [word for word in floors if word in of_floors.splitlines()] == floors
         assert [line for line in of_floors.splitlines() if line in floors] == floors, of_floors

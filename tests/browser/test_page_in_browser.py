@@ -62,8 +62,10 @@ def visit(browser: Any) -> Iterator[Open]:
         if not address.startswith((function.url, "data:", "blob:")):
             faults.append(f"asked {address}")
 
-    def visit(function: Function, path: str = "/", *, width: int = 1280, scheme: str = "light") -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    def visit(
+        function: Function, path: str = "/", *, width: int = 1280, scheme: str = "light", zone: str | None = None
+    ) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, timezone_id=zone)
         context.set_default_timeout(PATIENCE * 1000)
         contexts.append(context)
         page = context.new_page()

@@ -68,6 +68,20 @@ export function outOfHundred(share) {
   return `about ${Math.round(share * 100)} of 100`;
 }
 
+const DAY = { day: "numeric", month: "long", year: "numeric" };
+
+// The day of a moment that happened, where the reader is.
 export function day(text) {
-  return new Date(text).toLocaleDateString("en", { day: "numeric", month: "long", year: "numeric" });
+  return new Date(text).toLocaleDateString("en", DAY);
+}
+
+// A date of the table: the day that is written there, wherever the reader is.
+export function dateWritten(text) {
+  return new Date(text.slice(0, 10)).toLocaleDateString("en", { ...DAY, timeZone: "UTC" });
+}
+
+// The same with its time of day, where it has one.
+export function momentWritten(text) {
+  const time = text.slice(11, 16);
+  return time && time !== "00:00" ? `${dateWritten(text)}, ${time}` : dateWritten(text);
 }

@@ -1,7 +1,7 @@
 // The form, drawn from the model's own schema. A select holds the position of a category, so that a category of any
 // spelling, even an empty one, is kept apart from the empty choice. A truth value is a switch, or a choice of three where it
 // may be unknown.
-import { byId, day, element, tidy, words } from "./dom.js";
+import { byId, dateWritten, element, tidy, words } from "./dom.js";
 
 const TRUTHS = [true, false];
 const MIDNIGHT = "T00:00:00";
@@ -85,7 +85,7 @@ function rangeOf({ min, max }) {
 
 function seenOf(feature) {
   if (choicesOf(feature)) return "";
-  const told = feature.kind === "date" ? (end) => end && day(end) : tidy;
+  const told = feature.kind === "date" ? (end) => end && dateWritten(end) : tidy;
   return rangeOf({ min: told(feature.min), max: told(feature.max) });
 }
 

@@ -1,5 +1,5 @@
 // How the answer changes if one field changes: a small chart for each feature, all from one batch call and on one scale.
-import { byId, capital, day, element, formatter, plain, shape, words } from "./dom.js";
+import { byId, capital, dateWritten, element, formatter, plain, shape, words } from "./dom.js";
 import { choicesOf, inOrder, nameOf } from "./form.js";
 
 const MOST_CHARTS = 24;
@@ -79,7 +79,9 @@ function searched(position, feature, entries, current, now, draw) {
   box.type = "search";
   box.id = `what-if-search-${position}`;
   box.value = searches.get(feature.name) || "";
-  const label = element("label", `Search the ${entries.length} choices`, "quiet");
+  const total = Math.max(entries.length, choicesOf(feature).length);
+  const tried = total > entries.length ? `${entries.length} of the ${total} choices; the others are in the form` : `the ${total} choices`;
+  const label = element("label", `Search ${tried}`, "quiet");
   label.htmlFor = box.id;
   const lines = element("div");
   const rest = element("p", "", "quiet");
@@ -89,7 +91,7 @@ function searched(position, feature, entries, current, now, draw) {
     const found = wanted ? entries.filter(({ value }) => nameOf(value).toLowerCase().includes(wanted)) : telling(entries, current, now);
     const shown = found.slice(0, MOST_CHOICES);
     lines.replaceChildren(...shown.map(draw));
-    rest.textContent = `${entries.length - shown.length} of ${entries.length} are not shown.`;
+    rest.textContent = `${total - shown.length} of ${total} are not shown.`;
   };
   box.addEventListener("input", show);
   show();
@@ -135,7 +137,7 @@ function drawCurve(feature, value, entries, now, [first, last], said) {
   const x = (at) => edge + ((at - low) / (high - low)) * (width - 2 * edge);
   const y = (at) => (last > first ? height - 10 - ((at - first) / (last - first)) * (height - 26) : height / 2);
   const ends = [entries[0], entries.at(-1)];
-  const [from, to] = ends.map((end) => (feature.kind === "date" ? day(end.value) : rounded(end.value)));
+  const [from, to] = ends.map((end) => (feature.kind === "date" ? dateWritten(end.value) : rounded(end.value)));
   const title = `${words(feature.name)} from ${from} to ${to}: from ${said(ends[0].prediction)} to ${said(ends[1].prediction)}`;
   const picture = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "curve", role: "img" });
   picture.append(

@@ -1,5 +1,5 @@
 // Why the number is what it is: a bar for each field, from the average of all cases to this one, in the target's unit.
-import { byId, capital, element, formatter, plain, shape, words } from "./dom.js";
+import { byId, capital, element, formatter, momentWritten, plain, shape, words } from "./dom.js";
 
 const MOST_BARS = 12;
 
@@ -8,7 +8,8 @@ export function drawWhy(schema, row, answer, told) {
   const target = words(schema.target);
   const shown = told.contributions.slice(0, told.contributions.length > MOST_BARS ? MOST_BARS - 1 : MOST_BARS);
   const rest = told.contributions.slice(shown.length);
-  const lines = shown.map(({ feature, effect }) => ({ name: capital(words(feature)), value: valueOf(row[feature]), effect }));
+  const kinds = new Map(schema.features.map(({ name, kind }) => [name, kind]));
+  const lines = shown.map(({ feature, effect }) => ({ name: capital(words(feature)), value: valueOf(kinds.get(feature), row[feature]), effect }));
   if (rest.length) lines.push({ name: `The other ${rest.length} fields together`, value: "", effect: rest.reduce((sum, entry) => sum + entry.effect, 0) });
   const widest = Math.max(...lines.map(({ effect }) => Math.abs(effect)), 0);
   const list = element("ul", "", "reasons");
@@ -24,8 +25,9 @@ export function hideWhy() {
   byId("why").hidden = true;
 }
 
-function valueOf(value) {
+function valueOf(kind, value) {
   if (value === null || value === undefined) return "unknown";
+  if (kind === "date") return momentWritten(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
   return typeof value === "number" ? plain(value) : value || "(empty)";
 }
