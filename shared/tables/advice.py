@@ -54,10 +54,11 @@ def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice
     parts = ["", *(part for part, letters in _PARTS.items() if set(letters) & set(marks))]
     found = []
     for unit, thousands, decimal in itertools.product(units or {""}, parts, ".," if "," in marks else "."):
-        asked = {"decimal": decimal if "," in decimal else "", "thousands": thousands, "unit": unit}
-        tried = replace(form, decimal=decimal, thousands=thousands, unit=unit, signs=True)
+        asked = {"decimal": decimal, "thousands": thousands, "unit": unit}
+        tried = replace(form, **asked, signs=True)
         if decimal != thousands and all(number_in(cell, tried) is not None for cell in numbers):
-            found.append({key: value for key, value in asked.items() if value} or {"kind": "numeric"})
+            told = {key: value for key, value in asked.items() if value != getattr(form, key)}
+            found.append(told or {"kind": "numeric"})
     least = [one for one in found if not any(other.items() < one.items() for other in found)]
     return _say(name, least)
 

@@ -49,6 +49,10 @@ class RawColumn:
         wrong = {cell for cell in self.counts if reads(cell) is None}
         return in_lines([line for cell, line in zip(self.cells, self.lines, strict=True) if cell in wrong])
 
+    def holds(self, *writings: Writing) -> bool:
+        """Whether any cell is written in one of these ways."""
+        return any(self.writings[one] for one in writings)
+
     def number(self, cell: str) -> float | None:
         """The number that a cell is."""
         return number_in(cell, self.form)
@@ -84,9 +88,9 @@ def kind_of(column: RawColumn, specified: Kind | None, problems: list[str]) -> K
 def _against(column: RawColumn, specified: Kind) -> ColumnProblem | None:
     """What in a column is not of the kind that the spec tells."""
     if specified == "numeric" and not column.all(column.number):
-        return _interrupted(column)
+        return _interrupted(column) if column.holds("number", "marked") else _none_of(column, "a number", column.number)
     if specified == "date" and not column.all(column.day):
-        return _dates(column)
+        return _dates(column) if column.holds("number", "date") else _none_of(column, "a date", column.day)
     if specified == "boolean" and not column.all(column.truth):
         sentence = (
             f"feature {column.name!r} is boolean in the spec, but neither true nor false in "
@@ -118,6 +122,10 @@ def _unclear(column: RawColumn) -> ColumnProblem | None:
         return ColumnProblem(sentence, column.name)
     if count * 2 > total and most == "marked":
         return _marked(column)
+    if not column.holds("word") and column.holds(
+        "number", "marked", "date"
+    ):  # as where a spreadsheet took some for days
+        return _dates(column) if column.writings["date"] > column.writings["number"] else _interrupted(column)
     return _interrupted(column) if _is_a_measurement(column, total) else None
 
 
@@ -130,6 +138,14 @@ def _is_a_measurement(column: RawColumn, total: int) -> bool:
         return numbers > 0
     different = sum(column.number(cell) is not None for cell in column.counts)
     return numbers * 2 > total and different > MANY_VALUES
+
+
+def _none_of(column: RawColumn, kind: str, reads: Callable[[str], object]) -> ColumnProblem:
+    sentence = (
+        f"feature {column.name!r} is to hold {kind} by the spec, and holds none in {column.unread(reads)}; "
+        f"say another kind, or list it in drop"
+    )
+    return ColumnProblem(sentence, column.name)
 
 
 def _interrupted(column: RawColumn) -> ColumnProblem:

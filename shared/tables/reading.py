@@ -140,7 +140,10 @@ def _times(sheet: Sheet, spec: DatasetSpec, problems: list[str]) -> Vector | Non
             known = {cell: reads(cell) for cell in column.counts}
             return np.array([math.nan if cell is None else known[cell] for cell in column.cells], dtype=np.float64)
     found: list[str] = []
-    kind_of(column, "date", found)
+    if column.holds("date", "number"):
+        kind_of(column, "date", found)
+    else:
+        found.append(f"{name!r} holds neither dates nor numbers, by which rows could be ordered")
     problems += [f"split.time: {said}" for said in found]
     return None
 

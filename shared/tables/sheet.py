@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,8 @@ Cells = list[str | None]
 TYPED = b"tabular.typed"
 """The metadata of a file that was gathered of several: the columns that were typed there, and are text here."""
 SEPARATOR = "\x1f"
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[\s*[\[{]|\{\s*[\"}])")
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|\?xml)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -94,6 +97,12 @@ def _decoded(data: bytes) -> str:
         raise InvalidDataset(["the file is Parquet; let its name, and source in the spec, end in .parquet"])
     if data.startswith(b"PK\x03\x04"):
         raise InvalidDataset(["the file is an Excel workbook or a ZIP file; save it as CSV (UTF-8)"])
+    if data.startswith(b"\x1f\x8b"):
+        raise InvalidDataset(["the file is compressed by gzip; unpack it"])
+    if _MARKUP.match(data):
+        raise InvalidDataset(["the file is a web page or XML and no table; save it as CSV (UTF-8)"])
+    if _JSON.match(data):
+        raise InvalidDataset(["the file is JSON; save it as CSV (UTF-8)"])
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise InvalidDataset(["the file is UTF-16; save it as UTF-8"])
     try:

@@ -1,5 +1,6 @@
 """Tables as people send them: each is read right, or refused with a sentence that says what to do; CSV and Parquet."""
 
+import gzip
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -99,9 +100,25 @@ GOOD: dict[str, Sequence[Any]] = {"a": NUMBERS, "b": WORDS, "y": range(ROWS)}
         (text(GOOD).encode("utf-16"), "the file is UTF-16; save it as UTF-8"),
         (b"a,b,y\n", "the file has a header but no rows"),
         (b"PK\x03\x04" + bytes(60), "the file is an Excel workbook or a ZIP file; save it as CSV (UTF-8)"),
+        (b'{"a": 1, "b": "x", "y": 2}\n' * 60, "the file is JSON; save it as CSV"),
+        (b'\xef\xbb\xbf [\n {"a": 1}]', "the file is JSON; save it as CSV"),
+        (b"<!DOCTYPE html>\n<html>Sign in</html>", "the file is a web page or XML and no table"),
+        (gzip.compress(text(GOOD).encode()), "the file is compressed by gzip; unpack it"),
         (written(GOOD, "parquet"), "the file is Parquet; let its name, and source in the spec, end in .parquet"),
     ],
-    ids=["semicolons", "ragged", "latin-1", "UTF-16", "header only", "Excel", "Parquet named .csv"],
+    ids=[
+        "semicolons",
+        "ragged",
+        "latin-1",
+        "UTF-16",
+        "header only",
+        "Excel",
+        "JSON lines",
+        "JSON",
+        "HTML",
+        "gzip",
+        "Parquet named .csv",
+    ],
 )
 def test_a_file_that_is_no_csv_is_refused_with_what_to_do(data: bytes, sentence: str) -> None:
     found = outcome(data, "csv")

@@ -96,6 +96,13 @@ def test_days_in_any_form_are_refused(form: str, every: int) -> None:
     assert form == "%Y-%m-%d" or f'date_format = "{form}"' in told
 
 
+@pytest.mark.parametrize("days", [2, 3])
+@pytest.mark.parametrize("other", ["{i}", "{i}:30", "NA", "{i},5"])
+def test_a_column_without_a_word_is_no_choice_of_words_whatever_stands_in_it(days: int, other: str) -> None:
+    cells = [f"2024-01-{i % 28 + 1:02d}" if i % days == 0 else other.format(i=i // 5) for i in range(ROWS)]
+    assert problem(table_of(cells)).startswith("feature 'a' holds ")
+
+
 def test_times_of_day_are_refused() -> None:
     cells = [f"{i % 24}:{i % 30:02d}" for i in range(ROWS)]
     assert problem(table_of(cells)).startswith("feature 'a' holds times of day, which are not read")

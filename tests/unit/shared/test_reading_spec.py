@@ -127,6 +127,7 @@ def test_what_is_told_for_all_columns_is_overruled_by_a_column_and_holds_for_the
     assert '[features] y = { decimal = "," }' in told(cells, targets=targets)
     assert read(cells, '[features]\ny = { decimal = "," }', targets).target.tolist()[:2] == [0.5, 1.5]
     assert "feature 'a' holds numbers that are not written plainly" in told(cells, '[reading]\ndecimal = ","', targets)
+    assert advised(told(cells, '[reading]\ndecimal = ","', targets)) == ['a = { decimal = "." }']
     table = read(cells, '[reading]\ndecimal = ","\n[features]\na = { decimal = "." }', targets)
     assert (table.features["a"].iloc[1], table.target.iloc[1]) == (1.5, 1.5)
 
@@ -192,8 +193,9 @@ def test_a_column_that_is_not_what_the_spec_calls_it_is_refused_with_its_lines()
     assert read(words, "").columns[0].kind == "categorical"
     found = told([*words[:-1], "perhaps"], '[features]\na = { kind = "boolean" }')
     assert "feature 'a' is boolean in the spec, but neither true nor false in line 61; name its words" in found
-    found = told(words, '[features]\na = { kind = "date" }')
-    assert found.startswith("feature 'a' holds dates, which are not read as they stand in lines 2, 3")
+    for kind, what in (("date", "a date"), ("numeric", "a number")):
+        found = told(words, f'[features]\na = {{ kind = "{kind}" }}')
+        assert found.startswith(f"feature 'a' is to hold {what} by the spec, and holds none in lines 2, 3")
 
 
 @pytest.mark.parametrize(

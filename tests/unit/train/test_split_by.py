@@ -108,7 +108,7 @@ def test_rows_that_no_fold_tests_have_no_prediction() -> None:
     [
         ({"group": "customer"}, {"customers": 3}, "'customer' has 3 groups among the rows to train on; at least 4"),
         ({"time": "day"}, {"days": 4}, "different moments among the rows to train on; at least 5"),
-        ({"time": "customer"}, {}, "split.time: feature 'customer' holds dates, which are not read as they stand"),
+        ({"time": "customer"}, {}, "split.time: 'customer' holds neither dates nor numbers"),
         ({"time": "month"}, {}, "split.time names 'month', which the table does not have"),
     ],
 )
