@@ -1,5 +1,7 @@
 """The real `terraform` over a copy of infra/terraform/, with the offline provider in place of Google's."""
 
+import atexit
+import functools
 import json
 import os
 import re
@@ -50,7 +52,12 @@ class Workspace:
         bundles.mkdir()
         for name in ("train", "validate", "batch", "watch"):
             (bundles / f"{name}.zip").write_text(f"the bundle of {name}")
-        self._environment = {**os.environ, **_command_line(folder, python)}
+        self._environment = {
+            **os.environ,
+            **_command_line(folder, python),
+            "TF_REATTACH_PROVIDERS": _provider(python),
+            "GOGC": "400",  # a command ends in a second: what it saves by tidying its memory is not worth the time
+        }
 
     def change(self, name: str, old: str, new: str) -> None:
         """Replace `old`, which must be there, in one file."""
@@ -141,6 +148,28 @@ def _leave_commands_out(folder: Path) -> None:
 def of_type(plan: dict[str, Any], kind: str) -> dict[str, Any]:
     """The planned resources of one type, those of modules included."""
     return {address: values for address, values in plan.items() if re.search(rf"(^|\.){kind}\.", address)}
+
+
+@functools.cache
+def _provider(python: str) -> str:
+    """Start the offline provider, once for all commands of these tests; what tells terraform where it listens.
+
+    Terraform itself would start it anew several times a command, and each start takes longer than what is asked of it.
+    """
+    process = subprocess.Popen(
+        [python, str(HERE / "provider" / "__main__.py"), "--dev"], stdout=subprocess.PIPE, text=True
+    )
+    atexit.register(_end, process)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"TF_REATTACH_PROVIDERS='(.*)'", line):
+            return found[1]
+    raise AssertionError("the offline provider did not start")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    process.wait(10)
 
 
 def _command_line(folder: Path, python: str) -> dict[str, str]:
