@@ -4,13 +4,14 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 WAIT = 60.0
 """Seconds: far more than anything here takes, on a machine that is busy with other things."""
+NO_HEADERS: Mapping[str, str] = {}
 
 
 @contextmanager
@@ -24,6 +25,26 @@ def listening(server: socketserver.TCPServer) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers as a subclass says, and logs nothing."""
+
+    def sent(self) -> bytes:
+        """The body of the request."""
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def answer(self, status: int, data: bytes = b"", headers: Mapping[str, str] = NO_HEADERS) -> None:
+        """Answer with `data`, whose length is among the headers unless these say otherwise; "" leaves one out."""
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(data)), **headers}.items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
 
 
 @dataclass(frozen=True)
@@ -49,21 +70,14 @@ class Receiver:
         self._lock = threading.Lock()
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Scripted):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = self.sent()
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 status = receiver._record(self.command, self.path, headers, body)
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                if 300 <= status < 400:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
+                self.answer(status, headers={"Location": "/elsewhere"} if 300 <= status < 400 else {})
 
             do_GET = do_PUT = do_POST
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True

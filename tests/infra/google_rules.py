@@ -27,6 +27,13 @@ def each(plan: Plan, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
     yield from of_type(plan, kind).items()
 
 
+def misnamed(plan: Plan, kind: str, field: str, pattern: str) -> Iterator[str]:
+    """The resources of a kind whose `field` does not match the whole `pattern`."""
+    for address, entry in each(plan, kind):
+        if not re.fullmatch(pattern, entry[field]):
+            yield f"{address}: {entry[field]!r}"
+
+
 def thresholds(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
     for address, policy in each(plan, "google_monitoring_alert_policy"):
         for condition in policy["conditions"]:
@@ -185,15 +192,11 @@ def a_topic_keeps_for_a_month_at_most(plan: Plan) -> Iterator[str]:
 
 
 def an_account_s_name_is_short(plan: Plan) -> Iterator[str]:
-    for address, account in each(plan, "google_service_account"):
-        if not re.fullmatch(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", account["account_id"]):
-            yield f"{address}: {account['account_id']!r}"
+    yield from misnamed(plan, "google_service_account", "account_id", r"[a-z][a-z0-9-]{4,28}[a-z0-9]")
 
 
 def a_custom_role_s_name(plan: Plan) -> Iterator[str]:
-    for address, role in each(plan, "google_project_iam_custom_role"):
-        if not re.fullmatch(r"[a-zA-Z0-9_.]{3,64}", role["role_id"]):
-            yield f"{address}: {role['role_id']!r}"
+    yield from misnamed(plan, "google_project_iam_custom_role", "role_id", r"[a-zA-Z0-9_.]{3,64}")
 
 
 def a_condition_is_short(plan: Plan) -> Iterator[str]:
@@ -301,9 +304,7 @@ def an_external_table_s_objects_have_one_asterisk(plan: Plan) -> Iterator[str]:
 
 
 def a_dataset_s_name(plan: Plan) -> Iterator[str]:
-    for address, dataset in each(plan, "google_bigquery_dataset"):
-        if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", dataset["dataset_id"]):
-            yield f"{address}: {dataset['dataset_id']}"
+    yield from misnamed(plan, "google_bigquery_dataset", "dataset_id", r"[A-Za-z0-9_]{1,1024}")
 
 
 def a_service_runs_as_an_account_of_its_own_project(plan: Plan) -> Iterator[str]:

@@ -10,7 +10,7 @@ import requests
 
 from shared.store import CloudStore
 from tests.functions.test_predict_function import running
-from tests.http_receiver import listening
+from tests.http_receiver import Scripted, listening
 from tests.local_storage import LocalStorage
 from tests.unit.predict.promoted import promote
 
@@ -32,15 +32,10 @@ def broken() -> Iterator[tuple[str, list[str]]]:
     """A service that lives and does nothing right; the Authorization headers that it got."""
     tokens: list[str] = []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Scripted):
         def do_GET(self) -> None:
             tokens.append(self.headers.get("Authorization", ""))
-            self.send_response(500)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.answer(500)
 
     with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
         yield url, tokens

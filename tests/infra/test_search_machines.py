@@ -4,7 +4,6 @@ What the planned templates tell a machine to run is run here as processes, so th
 training's own settings over the request for each machine to Dask's scheduler and workers, and to the same leaderboard.
 """
 
-import http.server
 import json
 import os
 import re
@@ -12,10 +11,10 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -36,6 +35,7 @@ from functions.train.settings import TrainSettings
 from infra.delivery.training import CURRENT, IMAGE
 from shared.dataset import TuningSpec
 from shared.errors import NotPermitted, SettingsError, TransientError
+from tests.http_receiver import Scripted, listening
 from tests.infra.container import ROOT, free_port
 from tests.infra.rehearsal.descriptions import method_of, problems
 from tests.infra.terraform import ON_MACHINES, OWNERS_SETTINGS, Workspace, of_type, owners_plan
@@ -206,28 +206,17 @@ def compute(owner: Plan, monkeypatch: pytest.MonkeyPatch) -> Iterator[Compute]:
     [address] = of_type(owner, "google_compute_address").values()
     found = Compute(templates(owner), address["address"])
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(Scripted):
         def do_POST(self) -> None:
             parts = urlsplit(self.path)
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            code, answer = found.insert(parts.path, dict(parse_qsl(parts.query)), body)
-            data = json.dumps(answer).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, *_: Any) -> None:
-            pass
+            code, answer = found.insert(parts.path, dict(parse_qsl(parts.query)), json.loads(self.sent()))
+            self.answer(code, json.dumps(answer).encode())
 
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "my-project"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        found.url = f"http://127.0.0.1:{server.server_address[1]}"
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as found.url:
         monkeypatch.setattr(remote, "start", partial(machines.start, url=found.url))
         yield found
         found.end()
-        server.shutdown()
 
 
 def two(workers_asked: int = 2) -> Machines:

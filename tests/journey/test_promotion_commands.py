@@ -14,7 +14,7 @@ import pytest
 from infra.clients import boto_file, gcloud_environment
 from shared import layout
 from tests.candidates import build, publish, run_id
-from tests.http_receiver import listening
+from tests.http_receiver import Scripted, listening
 from tests.journey.deployment import BUCKET, Deployment, deployed
 from tests.local_storage import ROOT
 from tests.tools import DEAD_PROXIES, require
@@ -162,16 +162,9 @@ def test_promote_waits_until_the_service_answers_with_the_run(deployment: Deploy
     """A pointer that was swapped is no promise: an idle instance may answer with the model of before."""
     answers = iter([run_id(1), run_id(1), run_id(2)])
 
-    class Meta(http.server.BaseHTTPRequestHandler):
+    class Meta(Scripted):
         def do_GET(self) -> None:
-            body = json.dumps({"run_id": next(answers, run_id(2))}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.answer(200, json.dumps({"run_id": next(answers, run_id(2))}).encode())
 
     with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Meta)) as url:
         done = run(deployment, "promote", PRODUCTION_URL=url)

@@ -3,10 +3,9 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 from shared.documents import TargetRange
 from shared.store import CloudStore
 from tests.functions.test_predict_function import PATIENCE, ROOT, free_port, running, storage, store
+from tests.http_receiver import Scripted, listening
 from tests.smoke.checks import Failed, Smoke
 from tests.smoke.service import Service
 from tests.unit.predict.promoted import promote
@@ -41,7 +41,7 @@ def smoke(url: str, token: str = "") -> subprocess.CompletedProcess[str]:
 def between(url: str, change: Change, token: str | None = None) -> Iterator[str]:
     """A service that passes everything on to `url` and lets `change` alter the answers; asks for `token` if given."""
 
-    class Door(BaseHTTPRequestHandler):
+    class Door(Scripted):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -51,34 +51,17 @@ def between(url: str, change: Change, token: str | None = None) -> Iterator[str]
             self._pass_on()
 
         def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            body = self.sent()
             if token and self.headers.get("Authorization") != f"Bearer {token}":
-                self._send(403, b"<html>forbidden</html>", "text/html")
+                self.answer(403, b"<html>forbidden</html>", {"Content-Type": "text/html"})
                 return
             headers = {name: self.headers[name] for name in ("Content-Type", "Accept") if self.headers[name]}
             answer = httpx.request(self.command, url + self.path, content=body, headers=headers, timeout=PATIENCE)
             status, content = change(self.path, body, answer.status_code, answer.content)
-            self._send(status, content, answer.headers["content-type"])
+            self.answer(status, content, {"Content-Type": answer.headers["content-type"]})
 
-        def _send(self, status: int, content: bytes, media_type: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", media_type)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Door)) as passed:
+        yield passed
 
 
 @pytest.mark.parametrize("assessed", [True, False])

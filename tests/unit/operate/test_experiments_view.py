@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from infra.operate.experiments import view
-from tests.http_receiver import listening
+from tests.http_receiver import Scripted, listening
 
 STARTING = (503, b'{"error_code": "TEMPORARILY_UNAVAILABLE"}')
 
@@ -35,17 +35,10 @@ def test_it_is_the_experiment_s_own_view_once_the_page_has_started(
 ) -> None:
     answers = iter([STARTING, (502, b"<html>"), (200, json.dumps({"experiments": experiments}).encode())])
 
-    class Page(http.server.BaseHTTPRequestHandler):
+    class Page(Scripted):
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            status, body = next(answers)
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
+            self.sent()
+            self.answer(*next(answers))
 
     with listening(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)) as url:
         assert view(url, page) == expected

@@ -16,6 +16,7 @@ from infra.operate import retrain
 from infra.operate.training import Waiting
 from infra.operate.training_job import JUDGED_SECONDS, TrainingJob, called_by
 from shared.codec import encode
+from tests.http_receiver import Scripted
 from tests.memory_store import MemoryStore
 from tests.unit.operate.test_training import ended
 
@@ -42,7 +43,7 @@ class CloudRun(http.server.ThreadingHTTPServer):
         self.execution = {"name": f"{NAME}/executions/new", "completionStatus": f"EXECUTION_{status}"}
 
 
-class Answering(http.server.BaseHTTPRequestHandler):
+class Answering(Scripted):
     server: CloudRun
 
     def do_GET(self) -> None:
@@ -51,12 +52,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
         answer = {"name": NAME, "template": {"template": self.server.template}}
         if self.server.execution:
             answer["latestCreatedExecution"] = self.server.execution
-        self.send_response(200 if known else 403)
-        self.end_headers()
-        self.wfile.write(json.dumps(answer).encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(200 if known else 403, json.dumps(answer).encode())
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import google_crc32c
@@ -23,7 +23,7 @@ from shared.errors import ObjectMissing, ObjectTooLarge, StorageUnavailable
 from shared.plain_reads import OTHER_WAYS, PROXIES, TOKEN_PATH, PlainReads
 from shared.store import CloudStore
 from tests.functions.test_predict_function import ROOT
-from tests.http_receiver import listening
+from tests.http_receiver import Scripted, listening
 from tests.local_storage import running_storage
 from tests.unit.predict.promoted import FIRST, promote
 from tests.unit.shared.test_store_deadlines import BODIES, DRIPS, dripping
@@ -55,26 +55,15 @@ class Bucket:
     def serving(self) -> Iterator[str]:
         bucket = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Scripted):
             def do_GET(self) -> None:
                 bucket.asked.append((self.path, self.headers.get("Authorization")))
                 if self.path == TOKEN_PATH:
-                    self.answer(200 if self.headers.get("Metadata-Flavor") == "Google" else 403, {}, bucket.token)
+                    self.answer(200 if self.headers.get("Metadata-Flavor") == "Google" else 403, bucket.token)
                 elif self.path == "/elsewhere":
-                    self.answer(200, PLAIN, DATA)
+                    self.answer(200, DATA, PLAIN)
                 else:
-                    self.answer(bucket.status, bucket.headers, bucket.data)
-
-            def answer(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(data)), **headers}.items():
-                    if value:
-                        self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
+                    self.answer(bucket.status, bucket.data, bucket.headers)
 
         with listening(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as url:
             yield url

@@ -1,53 +1,40 @@
 """An identity that may create but not overwrite: what the adapter makes of the refusals of Cloud Storage."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
 from shared.errors import NotPermitted, PreconditionFailed
 from shared.store import CREATE_ONLY, CloudStore, ObjectInfo
+from tests.http_receiver import Scripted, listening
 
 PRESENT = "candidates/run/present.json"
 
 
-class Refusing(BaseHTTPRequestHandler):
+class Refusing(Scripted):
     """Refuses every write; one object is there."""
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self._answer(403, {"error": {"code": 403, "message": "no storage.objects.delete access"}})
+        self.sent()
+        self._json(403, {"error": {"code": 403, "message": "no storage.objects.delete access"}})
 
     def do_GET(self) -> None:
         if "present.json" in self.path:
-            self._answer(200, {"name": PRESENT, "generation": "7", "size": "3"})
+            self._json(200, {"name": PRESENT, "generation": "7", "size": "3"})
         else:
-            self._answer(404, {"error": {"code": 404, "message": "No such object"}})
+            self._json(404, {"error": {"code": 404, "message": "No such object"}})
 
-    def _answer(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def _json(self, status: int, body: object) -> None:
+        self.answer(status, json.dumps(body).encode(), {"Content-Type": "application/json"})
 
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[CloudStore]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-    yield CloudStore("b", timeout=30, deadline=30)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Refusing)) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        yield CloudStore("b", timeout=30, deadline=30)
 
 
 def test_a_create_only_write_that_is_refused_over_an_object_met_it(store: CloudStore) -> None:

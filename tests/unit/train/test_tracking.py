@@ -1,12 +1,11 @@
 """Runs in MLflow: what its own client finds after a real run, and what a server that is ill costs."""
 
-import http.server
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from shared.documents import Manifest
 from shared.errors import StorageUnavailable
 from shared.profiles import Golden
 from shared.store import ObjectInfo
+from tests.http_receiver import Scripted, listening
 from tests.memory_store import MemoryStore
 from tests.sample import IN_THIS_PROCESS, seed
 from tests.tools import queued_seconds
@@ -169,19 +169,14 @@ def warnings_of(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixtur
 def failing_server() -> Iterator[int]:
     """A server that answers every request with 500."""
 
-    class Answer(http.server.BaseHTTPRequestHandler):
+    class Answer(Scripted):
         def do_GET(self) -> None:
             self.send_error(500)
 
         do_POST = do_GET
 
-        def log_message(self, *_: Any) -> None:
-            """Log nothing."""
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server.server_address[1]
-        server.shutdown()
+    with listening(server := ThreadingHTTPServer(("127.0.0.1", 0), Answer)):
+        yield server.server_port
 
 
 @contextmanager

@@ -14,20 +14,11 @@ from shared.documents import GateSettings
 from shared.errors import PipelineError
 from tests.candidates import FEATURES, build, run_id
 from tests.unit.validate.test_contract import AREA
-from tests.unit.validate.world import NOW, World
+from tests.unit.validate.world import NOW, World, world_of_two
 from tests.watched_store import failing_at
 
 STAGING = layout.pointer("staging")
 PRODUCTION = layout.pointer("production")
-
-
-def world_of_two() -> World:
-    """Run 1 serves in production, run 2 in staging."""
-    world = World()
-    world.stage(1)
-    world.promote(STAGING)
-    world.stage(2)
-    return world
 
 
 def running(world: World) -> Challenge:

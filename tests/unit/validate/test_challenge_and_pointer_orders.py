@@ -28,7 +28,7 @@ from tests.unit.validate.test_challenge_orders import (
     Run,
     challenge_of,
     faults,
-    merged_orders,
+    orders,
     stops,
     tolerated,
 )
@@ -193,7 +193,7 @@ def all_faults(found: Watched) -> list[str]:
 @pytest.mark.parametrize("scene", SCENES)
 def test_in_every_order_the_newest_wish_serves_and_a_challenge_ends_once(scene: str) -> None:
     make, acts = SCENES[scene]
-    found = [all_faults(order) for order in merged_orders(Watched, make(), acts, None)]
+    found = [all_faults(order) for order in orders(Watched, make(), acts, None)]
     assert len(found) >= 3
     assert [wrong for wrong in found if wrong] == []
 
@@ -210,7 +210,7 @@ def test_with_any_of_them_killed_anywhere_too(scene: str, killed: int) -> None:
     make, acts = SCENES[scene]
     first = [acts[killed], *acts[:killed], *acts[killed + 1 :]]
     for kill in itertools.count(1):
-        found = [(all_faults(order), order.calls) for order in merged_orders(Watched, make(), first, kill)]
+        found = [(all_faults(order), order.calls) for order in orders(Watched, make(), first, kill)]
         assert [wrong for wrong, _ in found if wrong] == []
         if max(calls for _, calls in found) < kill:
             return
@@ -220,7 +220,7 @@ def test_the_orders_meet_both_ends_of_the_race() -> None:
     """The judge is before the swap in some of them and after it in others: both verdicts occur, and both runs serve."""
     make, acts = SCENES["a swap and a judge who promotes"]
     ends = set()
-    for order in merged_orders(Watched, make(), acts, None):
+    for order in orders(Watched, make(), acts, None):
         tried(order.bucket, NOW)
         challenge = challenges.read_current(order.bucket).challenge
         assert challenge is not None

@@ -12,12 +12,13 @@ from shared.decisions import Pointer
 from shared.errors import StorageUnavailable, TransientError
 from shared.store import CloudStore, ObjectInfo, Store
 from tests.candidates import build, run_id
-from tests.unit.validate.world import World
+from tests.unit.validate.world import World, made_once, world_of_two
 from tests.watched_store import WatchedStore, failing_at, interrupted_at
 
 MANIFEST = layout.candidate(run_id(2), layout.MANIFEST)
 
 
+@made_once
 def waiting_candidate() -> World:
     """Run 1 serves, run 2 is published and its event not yet delivered."""
     world = World()
@@ -26,12 +27,10 @@ def waiting_candidate() -> World:
     return world
 
 
+@made_once
 def waiting_marker() -> World:
     """Production serves run 1, staging run 2, and the marker asks for run 2."""
-    world = World()
-    world.stage(1)
-    world.promote(layout.pointer("staging"))
-    world.stage(2)
+    world = world_of_two()
     world.mark_copy(layout.pointer("staging"))
     return world
 
@@ -52,6 +51,14 @@ def require_history_is_what_served(world: World, stage: layout.Stage, runs: list
     assert world.bucket.read(keys[-1]).data == world.bucket.read(layout.pointer(stage)).data
 
 
+def crashed(make: Callable[[], World], name: str, number: int, after: bool) -> World:
+    """The world in which the delivery of `name` ended at its storage call `number`, or right `after` it."""
+    world = make()
+    with pytest.raises(StorageUnavailable):
+        world.deliver(name, store=failing_at(world.bucket, number, after=after))
+    return world
+
+
 CANDIDATE_CALLS = calls_of(waiting_candidate, MANIFEST)
 MARKER_CALLS = calls_of(waiting_marker, layout.MARKER)
 
@@ -59,9 +66,7 @@ MARKER_CALLS = calls_of(waiting_marker, layout.MARKER)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
 def test_a_candidate_survives_a_crash_at_any_call(number: int, after: bool) -> None:
-    world = waiting_candidate()
-    with pytest.raises(StorageUnavailable):
-        world.deliver(MANIFEST, store=failing_at(world.bucket, number, after=after))
+    world = crashed(waiting_candidate, MANIFEST, number, after)
     world.deliver(MANIFEST)
     assert world.serving("staging") == run_id(2)
     require_history_is_what_served(world, "staging", [run_id(1), run_id(2)])
@@ -70,9 +75,7 @@ def test_a_candidate_survives_a_crash_at_any_call(number: int, after: bool) -> N
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, MARKER_CALLS + 1))
 def test_a_marker_survives_a_crash_at_any_call(number: int, after: bool) -> None:
-    world = waiting_marker()
-    with pytest.raises(StorageUnavailable):
-        world.deliver(layout.MARKER, store=failing_at(world.bucket, number, after=after))
+    world = crashed(waiting_marker, layout.MARKER, number, after)
     world.deliver(layout.MARKER)
     assert world.serving("production") == run_id(2)
     require_history_is_what_served(world, "production", [run_id(1), run_id(2)])
@@ -81,9 +84,7 @@ def test_a_marker_survives_a_crash_at_any_call(number: int, after: bool) -> None
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", range(1, CANDIDATE_CALLS + 1))
 def test_a_newer_run_after_a_crash_leaves_a_history_of_what_served(number: int, after: bool) -> None:
-    world = waiting_candidate()
-    with pytest.raises(StorageUnavailable):
-        world.deliver(MANIFEST, store=failing_at(world.bucket, number, after=after))
+    world = crashed(waiting_candidate, MANIFEST, number, after)
     reached = world.serving("staging") == run_id(2)
     world.stage(3)
     world.deliver(MANIFEST)
@@ -289,7 +290,7 @@ def test_an_entry_that_differs_in_the_marker_only_counts_as_there() -> None:
 def test_moments_of_promotion_increase_even_if_the_clock_goes_back() -> None:
     world = World()
     world.stage(1)
-    world.seconds = iter([-5000] * 100)
+    world.seconds, world.step = -5000, 0
     world.stage(2)
     world.stage(3)
     require_history_is_what_served(world, "staging", [run_id(1), run_id(2), run_id(3)])

@@ -17,20 +17,11 @@ from shared.errors import PreconditionFailed, StorageUnavailable
 from shared.layout import Stage
 from shared.store import ObjectInfo
 from tests.candidates import FEATURES, build, graph, run_id
-from tests.unit.validate.world import World
+from tests.unit.validate.world import World, world_of_two
 from tests.watched_store import WatchedStore, interrupted_at
 
 STAGING = layout.pointer("staging")
 PRODUCTION = layout.pointer("production")
-
-
-def staged_world() -> World:
-    """Run 1 serves in production, run 2 in staging."""
-    world = World()
-    world.stage(1)
-    world.promote(STAGING)
-    world.stage(2)
-    return world
 
 
 def refused(world: World, data: bytes) -> dict[str, object]:
@@ -45,6 +36,14 @@ def refused(world: World, data: bytes) -> dict[str, object]:
     assert rejection["marker_generation"] == generation
     assert rejection["problems"]
     return rejection
+
+
+def require_refused(world: World, generation: int, reason: str) -> None:
+    """Deliver a marker that must be refused for this reason; production stays with run 1."""
+    [line] = world.deliver(layout.MARKER, generation)
+    assert (line["reason"], line["severity"]) == (reason, "ERROR")
+    assert world.rejection()["reason"] == reason
+    assert world.serving("production") == run_id(1)
 
 
 def pointer_of(world: World, stage: Stage = "staging") -> Pointer:
@@ -87,7 +86,7 @@ def test_the_candidates_files_are_not_needed_any_more() -> None:
 
 
 def test_rollback_is_an_older_pointer_of_productions_history() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.promote(STAGING)
     assert world.serving("production") == run_id(2)
     [older, _] = world.history_keys("production")
@@ -100,7 +99,7 @@ def test_rollback_is_an_older_pointer_of_productions_history() -> None:
 
 
 def test_forward_again_after_a_rollback() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.promote(STAGING)
     world.promote(world.history_keys("production")[0])
     world.promote(world.history_keys("production")[1])
@@ -117,7 +116,7 @@ def test_a_pointer_of_stagings_history_can_be_promoted() -> None:
 
 
 def test_rollback_works_when_staging_no_longer_has_the_run() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.promote(STAGING)
     for info in world.bucket.list(layout.staged("staging", run_id(1))):
         world.bucket.delete(info.name, if_generation=info.generation)
@@ -126,7 +125,7 @@ def test_rollback_works_when_staging_no_longer_has_the_run() -> None:
 
 
 def test_a_half_copied_production_is_completed_from_staging() -> None:
-    world = staged_world()
+    world = world_of_two()
     source = world.info(layout.staged("staging", run_id(2), layout.GOLDEN))
     world.bucket.copy(source, layout.staged("production", run_id(2), layout.GOLDEN))
     world.promote(STAGING)
@@ -134,7 +133,7 @@ def test_a_half_copied_production_is_completed_from_staging() -> None:
 
 
 def test_a_redelivered_marker_changes_nothing_at_all() -> None:
-    world = staged_world()
+    world = world_of_two()
     generation = world.mark_copy(STAGING)
     world.deliver(layout.MARKER, generation)
     before = world.content()
@@ -144,7 +143,7 @@ def test_a_redelivered_marker_changes_nothing_at_all() -> None:
 
 
 def test_a_redelivered_marker_that_was_deleted_since_is_no_alarm() -> None:
-    world = staged_world()
+    world = world_of_two()
     generation = world.mark_copy(STAGING)
     world.deliver(layout.MARKER, generation)
     world.bucket.delete(layout.MARKER, if_generation=generation)
@@ -169,7 +168,7 @@ def test_a_fresh_marker_for_the_run_that_serves_changes_nothing_but_the_marker_n
 
 def test_an_old_marker_cannot_undo_a_confirmation() -> None:
     """The older marker's handler had read everything and only lacks the swap when the newer marker is confirmed."""
-    world = staged_world()
+    world = world_of_two()
     older = world.mark_copy(STAGING)
 
     def confirm(_: int, kind: str, name: str) -> None:
@@ -183,7 +182,7 @@ def test_an_old_marker_cannot_undo_a_confirmation() -> None:
 
 
 def test_a_confirmed_pointer_is_the_one_that_the_next_promotion_replaces() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.promote(PRODUCTION)
     world.promote(STAGING)
     pointer = pointer_of(world, "production")
@@ -200,14 +199,14 @@ def assert_older(world: World, generation: int | None) -> None:
 
 
 def test_an_old_marker_that_is_replayed_does_nothing() -> None:
-    world = staged_world()
+    world = world_of_two()
     first = pointer_of(world, "production").marker_generation
     world.promote(STAGING)
     assert_older(world, first)
 
 
 def test_an_old_marker_is_still_old_when_the_pointer_is_gone() -> None:
-    world = staged_world()
+    world = world_of_two()
     first = pointer_of(world, "production").marker_generation
     world.promote(STAGING)
     world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
@@ -215,7 +214,7 @@ def test_an_old_marker_is_still_old_when_the_pointer_is_gone() -> None:
 
 
 def test_the_newest_marker_restores_a_pointer_that_is_gone() -> None:
-    world = staged_world()
+    world = world_of_two()
     generation = world.mark_copy(STAGING)
     world.deliver(layout.MARKER, generation)
     world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
@@ -224,7 +223,7 @@ def test_the_newest_marker_restores_a_pointer_that_is_gone() -> None:
 
 
 def test_a_marker_that_was_replaced_is_left_to_the_newer_one() -> None:
-    world = staged_world()
+    world = world_of_two()
     older = world.mark_copy(STAGING)
     newer = world.mark_copy(PRODUCTION)
     [line] = world.deliver(layout.MARKER, older)
@@ -236,17 +235,14 @@ def test_a_marker_that_was_replaced_is_left_to_the_newer_one() -> None:
 
 
 def test_a_marker_that_was_deleted_is_refused() -> None:
-    world = staged_world()
+    world = world_of_two()
     generation = world.mark_copy(STAGING)
     world.bucket.delete(layout.MARKER, if_generation=generation)
-    [line] = world.deliver(layout.MARKER, generation)
-    assert (line["reason"], line["severity"]) == ("marker_missing", "ERROR")
-    assert world.rejection()["reason"] == "marker_missing"
-    assert world.serving("production") == run_id(1)
+    require_refused(world, generation, "marker_missing")
 
 
 def test_a_refusal_overwrites_the_one_before() -> None:
-    world = staged_world()
+    world = world_of_two()
     refused(world, b"")
     refused(world, b"{")
     rejection = decode(world.bucket.read(layout.REJECTED).data, Rejection, layout.REJECTED)
@@ -255,12 +251,12 @@ def test_a_refusal_overwrites_the_one_before() -> None:
 
 
 def test_an_empty_marker_is_refused() -> None:
-    assert refused(staged_world(), b"")["reason"] == "marker_empty"
+    assert refused(world_of_two(), b"")["reason"] == "marker_empty"
 
 
 @pytest.mark.parametrize("size", [MAX_MARKER_BYTES + 1, 100 * 2**20])
 def test_a_marker_that_is_too_large_is_refused_unread(size: int) -> None:
-    world = staged_world()
+    world = world_of_two()
     generation = world.mark(b" " * size)
     store = WatchedStore(world.bucket)
     [line] = world.deliver(layout.MARKER, generation, store)
@@ -291,13 +287,13 @@ def test_a_marker_that_is_too_large_is_refused_unread(size: int) -> None:
     ],
 )
 def test_bytes_that_are_no_pointer_are_refused(spoil: Callable[[bytes], bytes]) -> None:
-    world = staged_world()
+    world = world_of_two()
     data = spoil(world.bucket.read(STAGING).data)
     assert refused(world, data)["reason"] == "marker_malformed"
 
 
 def test_a_newer_schema_says_to_deploy_newer_code() -> None:
-    world = staged_world()
+    world = world_of_two()
     data = world.bucket.read(STAGING).data.replace(b'"schema_version": 1', b'"schema_version": 2')
     assert "deploy newer code" in str(refused(world, data)["problems"])
 
@@ -315,14 +311,14 @@ def test_a_newer_schema_says_to_deploy_newer_code() -> None:
     ],
 )
 def test_a_pointer_that_was_edited_is_refused(spoil: Callable[[bytes], bytes]) -> None:
-    world = staged_world()
+    world = world_of_two()
     data = spoil(world.bucket.read(STAGING).data)
     assert data != world.bucket.read(STAGING).data
     assert refused(world, data)["reason"] in ("marker_unknown", "marker_malformed")
 
 
 def test_a_refusal_says_what_to_copy_instead() -> None:
-    world = staged_world()
+    world = world_of_two()
     problem = str(refused(world, world.bucket.read(STAGING).data + b" ")["problems"])
     assert "staging/current.json or production/current.json" in problem
 
@@ -336,13 +332,13 @@ def test_a_refusal_says_what_to_copy_instead() -> None:
     ],
 )
 def test_a_forged_moment_is_refused(moment: datetime) -> None:
-    world = staged_world()
+    world = world_of_two()
     forged = encode(msgspec.structs.replace(pointer_of(world), promoted_at=moment))
     assert refused(world, forged)["reason"] == "marker_unknown"
 
 
 def test_a_refused_decision_is_never_promoted_even_from_the_history() -> None:
-    world = staged_world()
+    world = world_of_two()
     pointer = pointer_of(world)
     decision = msgspec.structs.replace(pointer.decision, passed=False)
     data = encode(msgspec.structs.replace(pointer, decision=decision))
@@ -353,7 +349,7 @@ def test_a_refused_decision_is_never_promoted_even_from_the_history() -> None:
 @pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json", "profile.json", "report.html"])
 @pytest.mark.parametrize("missing", [True, False])
 def test_a_run_whose_files_do_not_verify_is_refused(name: str, missing: bool) -> None:
-    world = staged_world()
+    world = world_of_two()
     key = layout.staged("staging", run_id(2), name)
     if missing:
         world.bucket.delete(key, if_generation=world.info(key).generation)
@@ -367,7 +363,7 @@ def test_a_run_whose_files_do_not_verify_is_refused(name: str, missing: bool) ->
 
 def test_a_run_whose_golden_rows_are_not_reproduced_is_refused() -> None:
     """Digests that agree are not enough: manifest, pointer and model were all exchanged together."""
-    world = staged_world()
+    world = world_of_two()
     forged = build(run_id(2)).with_file(layout.MODEL, graph(FEATURES, 1.0))
     world.overwrite(layout.staged("staging", run_id(2), layout.MODEL), forged.files[layout.MODEL])
     world.overwrite(layout.staged("staging", run_id(2), layout.MANIFEST), forged.manifest_bytes)
@@ -379,7 +375,7 @@ def test_a_run_whose_golden_rows_are_not_reproduced_is_refused() -> None:
 
 
 def test_a_manifest_that_is_not_the_one_of_the_pointer_is_refused() -> None:
-    world = staged_world()
+    world = world_of_two()
     other = build(run_id(2)).with_manifest(created_at=datetime(2026, 1, 1, tzinfo=UTC))
     world.overwrite(layout.staged("staging", run_id(2), layout.MANIFEST), other.manifest_bytes)
     rejection = refused(world, world.bucket.read(STAGING).data)
@@ -389,7 +385,7 @@ def test_a_manifest_that_is_not_the_one_of_the_pointer_is_refused() -> None:
 @pytest.mark.parametrize("second", [run_id(2), run_id(3)])
 def test_a_marker_given_up_half_way_leaves_no_history_behind(second: str) -> None:
     """Its history was written, its pointer never; then another marker came, for the same run or for another one."""
-    world = staged_world()
+    world = world_of_two()
     older = world.mark_copy(STAGING)
 
     def crash(_: int, kind: str, name: str) -> None:
@@ -408,23 +404,20 @@ def test_a_marker_given_up_half_way_leaves_no_history_behind(second: str) -> Non
 
 
 def test_a_copy_in_production_with_other_content_is_refused() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.overwrite(layout.staged("production", run_id(2), layout.MODEL), b"x")
     generation = world.mark_copy(STAGING)
-    [line] = world.deliver(layout.MARKER, generation)
-    assert (line["reason"], line["severity"]) == ("integrity", "ERROR")
-    assert world.rejection()["reason"] == "integrity"
-    assert world.serving("production") == run_id(1)
+    require_refused(world, generation, "integrity")
 
 
 def test_productions_pointer_that_does_not_parse_is_not_overwritten() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.overwrite(PRODUCTION, b"{}")
     assert refused(world, world.bucket.read(STAGING).data)["reason"] == "invalid_document"
 
 
 def test_other_files_in_the_history_are_passed_over() -> None:
-    world = staged_world()
+    world = world_of_two()
     world.overwrite("production/history/README.txt", b"hello")
     world.overwrite(f"production/history/zzz-{run_id(2)}.json", b"{}")
     world.bucket.delete(PRODUCTION, if_generation=world.info(PRODUCTION).generation)
@@ -434,7 +427,7 @@ def test_other_files_in_the_history_are_passed_over() -> None:
 @pytest.mark.parametrize("slope", [4.0, 0.0], ids=["published and never judged", "refused by the gate"])
 @pytest.mark.parametrize("planted", [False, True], ids=["made up", "planted in the history"])
 def test_a_run_that_staging_never_served_is_refused(slope: float, planted: bool) -> None:
-    world = staged_world()
+    world = world_of_two()
     candidate = build(run_id(9), slope=slope)
     key = world.publish(candidate)
     if slope == 0.0:
@@ -451,7 +444,7 @@ def test_a_run_that_staging_never_served_is_refused(slope: float, planted: bool)
 
 def test_a_refusal_that_arrives_late_replaces_none_of_a_newer_marker() -> None:
     """Whoever asked with the newer marker waits for its own refusal."""
-    world = staged_world()
+    world = world_of_two()
     late: list[Callable[[], object]] = []
 
     class Remembering(WatchedStore):
@@ -470,7 +463,7 @@ def test_a_refusal_that_arrives_late_replaces_none_of_a_newer_marker() -> None:
 
 
 def test_a_slow_delivery_of_an_older_marker_leaves_the_newer_refusal() -> None:
-    world = staged_world()
+    world = world_of_two()
     older = world.mark(b"{")
 
     def newer() -> None:
@@ -482,14 +475,14 @@ def test_a_slow_delivery_of_an_older_marker_leaves_the_newer_refusal() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"{", b" " * (MAX_REJECTION_BYTES + 1)], ids=len)
 def test_a_refusal_that_does_not_parse_is_replaced(data: bytes) -> None:
-    world = staged_world()
+    world = world_of_two()
     world.overwrite(layout.REJECTED, data)
     world.deliver(layout.MARKER, world.mark(b""))
     assert world.rejection()["reason"] == "marker_empty"
 
 
 def test_a_refused_marker_that_is_written_again_is_refused_and_no_news() -> None:
-    world = staged_world()
+    world = world_of_two()
     [first] = world.deliver(layout.MARKER, world.mark(b"no pointer"))
     [again] = world.deliver(layout.MARKER, world.mark(b"no pointer"))
     assert [(line["reason"], line["severity"]) for line in (first, again)] == [

@@ -1,9 +1,9 @@
 """A bucket with validation behind it, as the tests drive it: put objects, deliver events, look at what came out."""
 
+import functools
 import io
-import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,12 +43,15 @@ class World:
     """`store` may be exchanged for one that fails or interleaves; `bucket` always is the plain one behind it."""
 
     bucket: MemoryStore = field(default_factory=MemoryStore)
-    seconds: Iterator[int] = field(default_factory=itertools.count)
+    seconds: int = 0
+    step: int = 1
     examiner: Examiner = field(default_factory=Here)
 
     def clock(self) -> datetime:
-        """A clock that is a second later at every look."""
-        return NOW + timedelta(seconds=next(self.seconds))
+        """A clock that is `step` seconds later at every look; the next one finds it at `seconds`."""
+        now = NOW + timedelta(seconds=self.seconds)
+        self.seconds += self.step
+        return now
 
     def deliver(self, name: str, generation: int | None = None, store: Store | None = None) -> list[dict[str, Any]]:
         """Deliver the event of an object; returns the lines logged for it."""
@@ -145,3 +148,26 @@ class World:
             download = self.bucket.read(info.name)
             found[info.name] = (download.data, download.generation)
         return found
+
+
+def made_once(make: Callable[[], World]) -> Callable[[], World]:
+    """`make`, called once: every caller has a world of its own, in which the same has happened."""
+
+    @functools.cache
+    def made() -> World:
+        return make()
+
+    def fork() -> World:
+        return World(made().bucket.fork(), made().seconds)
+
+    return fork
+
+
+@made_once
+def world_of_two() -> World:
+    """Run 1 serves in production, run 2 in staging."""
+    world = World()
+    world.stage(1)
+    world.promote(layout.pointer("staging"))
+    world.stage(2)
+    return world
