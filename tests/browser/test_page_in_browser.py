@@ -23,12 +23,12 @@ from functions.watch.labels import read_labels
 from shared.clock import utc_now
 from shared.documents import TargetRange, Tiers
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
+from tests.functions.test_predict_function import PATIENCE, Function, changing, function, running, storage, store
 from tests.tools import require
 from tests.unit.predict.promoted import ASSESSMENT, FEATURES, FIRST, ROW, SECOND, golden_rows, manifest, promote
 from tests.unit.predict.test_challenger import write_challenge
 
-__all__ = ["storage", "store"]
+__all__ = ["changing", "function", "storage", "store"]
 
 THIRD = "20260119T070000Z-00000003"
 WIDTHS = [360, 768, 1280, 1920]
@@ -43,13 +43,6 @@ def browser() -> Iterator[Any]:
         chromium = driver.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield chromium
         chromium.close()
-
-
-@pytest.fixture
-def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
-    promote(store)
-    with running(tmp_path) as function:
-        yield function
 
 
 @pytest.fixture
@@ -422,14 +415,14 @@ def test_axe_finds_nothing(function: Function, visit: Open, path: str, scheme: s
 
 
 def test_another_model_is_followed_without_reloading_and_the_form_keeps_its_values(
-    function: Function, visit: Open, store: CloudStore
+    changing: Function, visit: Open, store: CloudStore
 ) -> None:
-    page = visit(function)
+    page = visit(changing)
     choose(page, **{name: str(cell) for name, cell in ROW.items()})
     shows(page, 66.0)
     promote(store, run_id=SECOND, base=70.0)
     page.wait_for_timeout(1500)
-    httpx.post(f"{function.url}/predict", json=dict(ROW), timeout=PATIENCE)
+    httpx.post(f"{changing.url}/predict", json=dict(ROW), timeout=PATIENCE)
     page.wait_for_timeout(500)
     choose(page, age="16")
     shows(page, 77.0)
@@ -454,13 +447,13 @@ def sent(page: Any, *rows: Mapping[str, Any]) -> None:
 
 
 def test_a_list_sent_from_a_tab_that_was_open_while_another_kind_of_model_came_is_read_by_name(
-    function: Function, visit: Open, store: CloudStore
+    changing: Function, visit: Open, store: CloudStore
 ) -> None:
-    page = visit(function)
+    page = visit(changing)
     sent(page, ROW)
     says(page, "#table .summary", "1 case: 0 at high risk")
     promote(store, run_id=SECOND, base=70.0, assessment=None, target="price")
-    follow(function, SECOND)
+    follow(changing, SECOND)
     page.evaluate("document.querySelector('#table').replaceChildren()")
     sent(page, ROW)
     cells = [cell.text_content() for cell in page.query_selector_all("#table td")]
@@ -471,18 +464,18 @@ def test_a_list_sent_from_a_tab_that_was_open_while_another_kind_of_model_came_i
     assert page.title() == "Predict price"
     says(page, "#changed", "Another model answers now: Ridge of January 12, 2026")
     promote(store, run_id=THIRD, base=60.0)
-    follow(function, THIRD)
+    follow(changing, THIRD)
     choose(page, age="16")
     says(page, "#table-old", f"An earlier model ({SECOND}) has answered this list.")
 
 
 def test_a_change_that_the_next_model_does_not_know_begins_the_page_anew(
-    function: Function, visit: Open, store: CloudStore
+    changing: Function, visit: Open, store: CloudStore
 ) -> None:
-    page = visit(function)
+    page = visit(changing)
     features = tuple(replace(f, categories=("male", "diverse")) if f.name == "gender" else f for f in FEATURES)
     promote(store, run_id=SECOND, features=features)
-    follow(function, SECOND)
+    follow(changing, SECOND)
     choose(page, gender="female")
     says(page, "#changed", "Another model answers now")
     sync_api.expect(page.locator('[name="gender"]')).to_contain_text("diverse")

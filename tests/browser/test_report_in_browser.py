@@ -1,19 +1,20 @@
 """A run's report in Chromium: on a laptop and on paper, nothing is cut off and nothing is fetched."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright import sync_api
 
 from functions.train import pipeline
 from functions.train.desk import read_files
 from functions.train.search.zoo import MODEL_ZOO
 from functions.train.settings import TrainSettings
 from shared import layout
+from tests.browser.test_page_in_browser import browser
 from tests.sample import IN_THIS_PROCESS, SAMPLE
-from tests.tools import require
 
+__all__ = ["browser"]
 PAPER = 688
 """CSS pixels between the margins of an A4 page."""
 CUT = (
@@ -48,34 +49,28 @@ NARROWEST_WORDS = (
 
 
 @pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", PAPER)])
-def test_nothing_is_cut_off_or_fetched(report: Path, media: str, width: int) -> None:
-    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
-    with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": width, "height": 768})
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
-        page.emulate_media(media="print" if media == "print" else "screen")
-        page.goto(report.as_uri())
-        assert page.evaluate(CUT if width > 360 else WIDER) == 0
-        assert page.evaluate(FILLED) == 0
-        assert width > 360 or page.evaluate(NARROWEST_WORDS) >= 200
-        drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
-        assert drawn == [True] * 7
-        assert set(asked) <= {"file", "data"}
-        chromium.close()
+def test_nothing_is_cut_off_or_fetched(browser: Any, report: Path, media: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 768})
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.split(":", 1)[0]))
+    page.emulate_media(media="print" if media == "print" else "screen")
+    page.goto(report.as_uri())
+    assert page.evaluate(CUT if width > 360 else WIDER) == 0
+    assert page.evaluate(FILLED) == 0
+    assert width > 360 or page.evaluate(NARROWEST_WORDS) >= 200
+    drawn = page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 0)")
+    assert drawn == [True] * 7
+    assert set(asked) <= {"file", "data"}
+    page.close()
 
 
 @pytest.mark.parametrize(("media", "width"), [("screen", 1366), ("screen", 360), ("print", PAPER)])
-def test_the_card_is_reached_from_the_report_and_fits(report: Path, media: str, width: int) -> None:
-    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
-    with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": width, "height": 768})
-        page.emulate_media(media="print" if media == "print" else "screen")
-        page.goto(report.as_uri())
-        page.click("text=card")
-        page.wait_for_selector("h1:has-text('Model card')")
-        assert page.evaluate(WIDER) == 0
-        assert [entry["id"] for entry in Axe().run(page)["violations"]] == []
-        chromium.close()
+def test_the_card_is_reached_from_the_report_and_fits(browser: Any, report: Path, media: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 768})
+    page.emulate_media(media="print" if media == "print" else "screen")
+    page.goto(report.as_uri())
+    page.click("text=card")
+    page.wait_for_selector("h1:has-text('Model card')")
+    assert page.evaluate(WIDER) == 0
+    assert [entry["id"] for entry in Axe().run(page)["violations"]] == []
+    page.close()

@@ -2,17 +2,18 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from axe_core_python.sync_playwright import Axe
-from playwright import sync_api
 
 from shared import layout
 from shared.documents import SliceSettings
-from tests.tools import require
+from tests.browser.test_page_in_browser import browser
 from tests.unit.predict.promoted import SECOND
 from tests.unit.watch.world import World, labelled, noise, rows
 
+__all__ = ["browser"]
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 ONE_LINE = """word => [...document.querySelectorAll('td:first-child')].filter(cell => {
     const text = [...cell.childNodes].find(node => node.textContent.includes(word));
@@ -42,19 +43,16 @@ def page_of_the_watch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_of_the_watch_can_be_read_on_a_phone_and_on_a_laptop(page_of_the_watch: Path, width: int) -> None:
-    program = require("chromium", "chromium-browser", "google-chrome", source="install Debian's package of that name")
-    with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        page = chromium.new_page(viewport={"width": width, "height": 800})
-        page.goto(page_of_the_watch.as_uri())
-        page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-        for said in ("2 alarms stand", "Beside it, on rows fair for both", "free/reduced", "female", "Inside the"):
-            assert said in page.inner_text("body")
-        assert page.evaluate(WIDER) == 0
-        broken = [
-            word for word in ("absolute", "predicted", "free/reduced", "standard") if page.evaluate(ONE_LINE, word)
-        ]
-        assert broken == []
-        assert [found["id"] for found in Axe().run(page)["violations"]] == []
-        chromium.close()
+def test_the_page_of_the_watch_can_be_read_on_a_phone_and_on_a_laptop(
+    browser: Any, page_of_the_watch: Path, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(page_of_the_watch.as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    for said in ("2 alarms stand", "Beside it, on rows fair for both", "free/reduced", "female", "Inside the"):
+        assert said in page.inner_text("body")
+    assert page.evaluate(WIDER) == 0
+    broken = [word for word in ("absolute", "predicted", "free/reduced", "standard") if page.evaluate(ONE_LINE, word)]
+    assert broken == []
+    assert [found["id"] for found in Axe().run(page)["violations"]] == []
+    page.close()

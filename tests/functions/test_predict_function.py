@@ -57,12 +57,41 @@ def storage() -> Iterator[LocalStorage]:
 @pytest.fixture
 def store(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> CloudStore:
     """A bucket of the test's own, which the environment names to the function and to the client library."""
+    return new_bucket(storage, monkeypatch)
+
+
+def new_bucket(storage: LocalStorage, environment: pytest.MonkeyPatch) -> CloudStore:
     bucket = f"predict-{uuid.uuid4()}"
     requests.post(f"{storage.http_url}/storage/v1/b", json={"name": bucket}, timeout=PATIENCE).raise_for_status()
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
-    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "local")
-    monkeypatch.setenv("BUCKET", bucket)
+    environment.setenv("STORAGE_EMULATOR_HOST", storage.http_url)
+    environment.setenv("GOOGLE_CLOUD_PROJECT", "local")
+    environment.setenv("BUCKET", bucket)
     return CloudStore(bucket)
+
+
+@pytest.fixture(scope="module")
+def function(storage: LocalStorage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    """The function, started once for the tests of a module that leave it and what it serves as they are."""
+    with serving(storage, tmp_path_factory.mktemp("serving")) as function:
+        yield function
+
+
+@pytest.fixture
+def changing(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
+    """A function of the test's own, which may change what `store` lets it serve."""
+    promote(store)
+    with running(tmp_path) as function:
+        yield function
+
+
+@contextlib.contextmanager
+def serving(storage: LocalStorage, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Function]:
+    """The function over a bucket of its own, once a model serves there."""
+    with pytest.MonkeyPatch.context() as patch:
+        promote(new_bucket(storage, patch))
+        with running(folder, environment) as function:
+            assert function.get("/ready").status_code == 200
+            yield function
 
 
 @contextlib.contextmanager

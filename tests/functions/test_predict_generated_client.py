@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,23 @@ import pytest
 from msgspec.structs import replace
 
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, ROOT, Function, eventually, running, storage, store
+from tests.functions.test_predict_function import (
+    PATIENCE,
+    ROOT,
+    Function,
+    changing,
+    eventually,
+    function,
+    storage,
+    store,
+)
 from tests.tools import require
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, SECOND, promote
 
-__all__ = ["storage", "store"]
+__all__ = ["changing", "function", "storage", "store"]
 
 CLIENTS = ROOT / "tests" / "clients"
 NODE = "install Debian's packages nodejs and npm"
-
-
-@pytest.fixture
-def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
-    promote(store)
-    with running(tmp_path) as function:
-        yield function
 
 
 def generate(function: Function, folder: Path) -> str:
@@ -62,19 +63,19 @@ def asked(package: str, function: Function, row: dict[str, Any]) -> Any:
 
 
 def test_a_generated_client_works_before_and_after_a_retraining(
-    function: Function, store: CloudStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    changing: Function, store: CloudStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    assert "warning" not in generate(function, tmp_path / "generated_first").lower()
-    answer = asked("generated_first", function, dict(ROW))
+    assert "warning" not in generate(changing, tmp_path / "generated_first").lower()
+    answer = asked("generated_first", changing, dict(ROW))
     assert (answer.prediction, answer.model.run_id) == (66.0, FIRST)
 
     features = tuple(replace(f, categories=(*f.categories, "new")) if f.categories else f for f in FEATURES)
     promote(store, run_id=SECOND, base=70.0, features=features)
-    eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
-    answer = asked("generated_first", function, {**ROW, "gender": "female"})
+    eventually(lambda: changing.predict().json()["model"]["run_id"] == SECOND)
+    answer = asked("generated_first", changing, {**ROW, "gender": "female"})
     assert (answer.prediction, answer.model.run_id) == (71.0, SECOND)
-    assert "warning" not in generate(function, tmp_path / "generated_second").lower()
+    assert "warning" not in generate(changing, tmp_path / "generated_second").lower()
     assert sources(tmp_path / "generated_first") == sources(tmp_path / "generated_second")
 
 
@@ -141,22 +142,22 @@ class TypeScript:
 
 
 def test_a_typescript_program_works_before_and_after_a_retraining(
-    function: Function, store: CloudStore, tmp_path: Path
+    changing: Function, store: CloudStore, tmp_path: Path
 ) -> None:
     program = TypeScript(tmp_path)
-    assert "warn" not in program.generate(function).lower()
+    assert "warn" not in program.generate(changing).lower()
     types = program.types()
     problems = [
         {"pointer": "/gender", "code": "unknown_category", "allowed": ["female", "male"]},
         {"pointer": "/age", "code": "out_of_range", "allowed": {"min": 5, "max": 25}},
     ]
     answer = {"run": FIRST, "prediction": 66, "low": 44, "rows": [66, ["unknown_category", "out_of_range"]]}
-    assert program.asked(function, dict(ROW)) == {**answer, "problems": problems}
+    assert program.asked(changing, dict(ROW)) == {**answer, "problems": problems}
 
     features = tuple(replace(f, categories=(*f.categories, "new")) if f.categories else f for f in FEATURES)
     promote(store, run_id=SECOND, base=70.0, features=features)
-    eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
-    found = program.asked(function, dict(ROW))
+    eventually(lambda: changing.predict().json()["model"]["run_id"] == SECOND)
+    found = program.asked(changing, dict(ROW))
     assert (found["run"], found["prediction"]) == (SECOND, 76)
-    assert "warn" not in program.generate(function).lower()
+    assert "warn" not in program.generate(changing).lower()
     assert program.types() == types

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,22 @@ import pandas as pd
 import pytest
 
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, ROOT, Function, eventually, running, storage, store
+from tests.functions.test_predict_function import (
+    PATIENCE,
+    ROOT,
+    Function,
+    changing,
+    eventually,
+    function,
+    storage,
+    store,
+)
 from tests.tools import require
 from tests.unit.predict.promoted import FEATURES, FIRST, ROW, SECOND, by_hand, golden_rows, promote
 
-__all__ = ["storage", "store"]
+__all__ = ["changing", "function", "storage", "store"]
 
 TRITON = ROOT / "tests" / "clients" / "triton.py"
-
-
-@pytest.fixture
-def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
-    promote(store)
-    with running(tmp_path) as function:
-        yield function
 
 
 def mlflow_client(function: Function) -> Any:
@@ -86,17 +87,17 @@ def asked_by_triton(function: Function, rows: list[dict[str, Any]], folder: Path
 
 
 def test_nvidia_s_client_of_the_protocol_works_before_and_after_a_retraining(
-    function: Function, store: CloudStore, tmp_path: Path
+    changing: Function, store: CloudStore, tmp_path: Path
 ) -> None:
     rows = [dict(row) for row in golden_rows() if None not in row.values()]  # numpy's arrays have no missing text
-    batch = httpx.post(f"{function.url}/predict_batch", json=rows, timeout=PATIENCE).json()["predictions"]
-    first = asked_by_triton(function, rows, tmp_path)
+    batch = httpx.post(f"{changing.url}/predict_batch", json=rows, timeout=PATIENCE).json()["predictions"]
+    first = asked_by_triton(changing, rows, tmp_path)
     assert (first["run"], first["versions"], first["id"]) == (FIRST, [FIRST], "7b")
     assert first["outputs"]["prediction"] == [entry["prediction"] for entry in batch]
     assert first["outputs"]["risk_probability"] == [entry["risk"]["probability"] for entry in batch]
     assert first["outputs"]["band"] == [entry["band"] for entry in batch]
 
     promote(store, run_id=SECOND, base=50.0)
-    eventually(lambda: function.predict().json()["model"]["run_id"] == SECOND)
-    second = asked_by_triton(function, rows, tmp_path)
+    eventually(lambda: changing.predict().json()["model"]["run_id"] == SECOND)
+    second = asked_by_triton(changing, rows, tmp_path)
     assert (second["run"], second["outputs"]["prediction"]) == (SECOND, [by_hand(row) - 10 for row in rows])

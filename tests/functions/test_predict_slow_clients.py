@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, Function, running, storage, store
+from tests.functions.test_predict_function import PATIENCE, Function, running, serving, storage, store
+from tests.local_storage import LocalStorage
 from tests.unit.predict.promoted import EXPECTED, ROW, promote
 
 __all__ = ["storage", "store"]  # fixtures
@@ -26,11 +27,9 @@ BODY_SECONDS = PATIENCE
 """As long as the test itself waits: on a busy machine, too, no slow caller is cut off while others are served."""
 
 
-@pytest.fixture
-def function(store: CloudStore, tmp_path: Path) -> Iterator[Function]:
-    promote(store)
-    with running(tmp_path, {"BODY_SECONDS": str(BODY_SECONDS)}) as function:
-        assert function.get("/ready").status_code == 200
+@pytest.fixture(scope="module")
+def function(storage: LocalStorage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Function]:
+    with serving(storage, tmp_path_factory.mktemp("patient"), {"BODY_SECONDS": str(BODY_SECONDS)}) as function:
         yield function
 
 

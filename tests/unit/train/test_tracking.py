@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ import pytest
 from functions.train import pipeline
 from functions.train.search.zoo import MODEL_ZOO, Algorithm
 from functions.train.settings import TrainSettings
+from functions.train.tracking import mlflow_runs
+from functions.train.tracking.mlflow_registry import follow
 from functions.train.tracking.tracked import OUR_TAGS, Standing, TrackedRun, decode_run
 from functions.train.tracking.trackers import BucketTracker, Followed, MlflowTracker, without_credentials
 from shared import layout, logs
@@ -59,13 +62,14 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def client(run: TrackedRun, uri: str) -> Any:
-    """MLflow's client over a store in which the run was recorded twice."""
-    tracker = MlflowTracker(uri, os.environ, limit=300)
-    assert tracker.record([run]) is None
-    assert tracker.record([run]) is None
-    from mlflow.tracking import MlflowClient
+    """MLflow's client over a store in which the run was recorded twice, once as training does it."""
+    assert MlflowTracker(uri, os.environ, limit=300).record([run]) is None
+    import mlflow
 
-    return MlflowClient(tracking_uri=uri)
+    mlflow.set_tracking_uri(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        mlflow_runs.record(run, Path(folder))
+    return mlflow.MlflowClient(tracking_uri=uri)
 
 
 def runs_of(client: Any) -> dict[str, Any]:
@@ -120,11 +124,13 @@ def test_the_aliases_name_what_each_stage_serves(
 ) -> None:
     import mlflow
 
-    tracker = MlflowTracker(uri, os.environ, limit=300)
-    assert tracker.follow(Standing(serving={"staging": run.run_id, "production": None})) == Followed(None, ())
+    absent = "20200101T000000Z-00000000"
+    told = MlflowTracker(uri, os.environ, limit=300).follow(
+        Standing(serving={"staging": run.run_id, "production": absent})
+    )
+    assert told == Followed(None, (absent,))
     model = client.get_registered_model("student-performance")
     assert model.aliases in ({"staging": "1"}, {"staging": 1})
-    mlflow.set_tracking_uri(uri)
     served = mlflow.pyfunc.load_model("models:/student-performance@staging")
     manifest = decode(bucket.read(layout.candidate(run.run_id, layout.MANIFEST)).data, Manifest, "manifest")
     assert served.metadata.signature.inputs.input_names() == [feature.name for feature in manifest.features]
@@ -132,23 +138,23 @@ def test_the_aliases_name_what_each_stage_serves(
     golden = decode(bucket.read(layout.candidate(run.run_id, layout.GOLDEN)).data, Golden, "golden")
     predicted = served.predict(pd.DataFrame(list(golden.rows[-5:])))
     assert list(predicted) == pytest.approx(list(golden.predictions[-5:]), abs=1e-3)
-    absent = "20200101T000000Z-00000000"
-    told = tracker.follow(Standing(serving={"staging": absent, "production": run.run_id}))
-    assert told == Followed(None, (absent,))
+    assert follow(Standing(serving={"staging": absent, "production": run.run_id})) == (absent,)
+    assert set(client.get_registered_model("student-performance").aliases) == {"production"}
+    assert follow(Standing(serving={"staging": None, "production": run.run_id})) == ()
     assert set(client.get_registered_model("student-performance").aliases) == {"production"}
 
 
-def test_a_version_bears_the_verdict_on_its_run(client: Any, run: TrackedRun, uri: str) -> None:
-    tracker, name = MlflowTracker(uri, os.environ, limit=300), "student-performance"
+def test_a_version_bears_the_verdict_on_its_run(client: Any, run: TrackedRun) -> None:
+    name = "student-performance"
     client.set_model_version_tag(name, "1", "seen_by", "maria")
     refused = {"verdict": "refused", "failed_checks": "score, contract", "reasons": "R² is 0.05; area is gone"}
     absent = "20200101T000000Z-00000000"
     tags = {run.run_id: refused, absent: {"verdict": "accepted"}}
-    assert tracker.follow(Standing(serving={}, tags=tags)) == Followed(None, (absent,))
+    assert follow(Standing(serving={}, tags=tags)) == (absent,)
     (version,) = client.search_model_versions(f"name = '{name}' AND tags.verdict = 'refused'")
     assert {"run_id": run.run_id, "seen_by": "maria", **refused}.items() <= version.tags.items()
     served = {"verdict": "accepted", "production_since": "2026-11-01T15:00:00Z", "production_by": "otto"}
-    assert tracker.follow(Standing(serving={}, tags={run.run_id: served})) == Followed(None, ())
+    assert follow(Standing(serving={}, tags={run.run_id: served})) == ()
     tags = client.get_model_version(name, "1").tags
     assert {tag: value for tag, value in tags.items() if tag in OUR_TAGS} == served
     assert tags["seen_by"] == "maria"
