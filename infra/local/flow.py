@@ -264,6 +264,19 @@ class Flow:
             self._show(f"{function:<9} {entry.get('message')}")
 
 
+def require_there(dataset: Path) -> None:
+    """Require that the spec parses and that each file that it names can be opened, before anything is started for it.
+
+    Raises InvalidDataset.
+    """
+    try:
+        spec = parse_spec(dataset.read_bytes(), dataset.name)
+        for name in files_beside(dataset, spec.source) if spec.query is None else ():
+            (dataset.parent / name).open("rb").close()
+    except OSError as error:
+        raise InvalidDataset([f"cannot read {error.filename}: {error.strerror}"]) from None
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

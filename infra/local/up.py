@@ -22,7 +22,7 @@ from rich.console import Console
 from functions.predict.settings import PredictSettings
 from functions.train.settings import TrainSettings
 from infra.clients import past_proxies
-from infra.local.flow import Flow, StageFailed
+from infra.local.flow import Flow, StageFailed, require_there
 from infra.local.in_words import in_words
 from infra.local.processes import ProcessFailed, Supervisor, inherited
 from infra.local.services import all_services, create_jobs
@@ -93,6 +93,7 @@ def _run(settings: LocalSettings, options: argparse.Namespace, console: Console)
     )
     os.environ.update(settings.common_environment())  # this process is a client of the local cloud too
     try:
+        require_there(options.dataset or SAMPLE)
         _start(settings, supervisor, flow, options, console)
         with console.status("training and validating"):
             _to_staging(flow)

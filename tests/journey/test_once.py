@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.settings import LocalSettings
 from tests.journey.local_cloud import ROOT, UP_SECONDS, Finished, environment, processes_of, run_once, settings_for
 from tests.sample import SAMPLE
 from tests.tools import DEAD_PROXIES
@@ -29,6 +30,11 @@ def first(state: Path) -> Finished:
 def predictions(output: str) -> list[dict[str, object]]:
     lines = [line.strip() for line in output.splitlines()]
     return [json.loads(line) for line in lines if line.startswith('{"prediction"')]
+
+
+def started(settings: LocalSettings) -> list[str]:
+    """The processes that left a log: every process of the local cloud has one."""
+    return sorted(log.name for log in (settings.state / "logs").iterdir())
 
 
 def test_it_ends_well_with_a_prediction_of_both_stages(first: Finished) -> None:
@@ -79,16 +85,18 @@ def test_a_spec_that_does_not_parse_ends_with_the_reason(tmp_path: Path) -> None
     assert done.code == 1
     assert "unknown key 'suorce'; did you mean 'source'?" in done.output
     assert "Traceback" not in done.output
-    assert processes_of(settings) == {}
+    assert started(settings) == []
 
 
 def test_a_missing_table_ends_with_its_path(tmp_path: Path) -> None:
     spec = tmp_path / "dataset.toml"
     shutil.copy(SAMPLE / "dataset.toml", spec)
-    done = run_once(settings_for(tmp_path / "state"), "--dataset", str(spec))
+    settings = settings_for(tmp_path / "state")
+    done = run_once(settings, "--dataset", str(spec))
     assert done.code == 1
     assert f"cannot read {tmp_path / 'stud.csv'}: No such file or directory" in done.output
     assert "Traceback" not in done.output
+    assert started(settings) == []
 
 
 def test_a_table_that_cannot_be_trained_on_ends_with_the_log_of_train(tmp_path: Path) -> None:
@@ -96,10 +104,12 @@ def test_a_table_that_cannot_be_trained_on_ends_with_the_log_of_train(tmp_path: 
     header, *rows = (SAMPLE / "stud.csv").read_text().splitlines()
     rows[7] = rows[7].replace('"', "").rsplit(",", 3)[0] + ",abc,1,1"
     (tmp_path / "stud.csv").write_text("\n".join([header, *rows]) + "\n")
-    done = run_once(settings_for(tmp_path / "state"), "--dataset", str(tmp_path / "dataset.toml"))
+    settings = settings_for(tmp_path / "state")
+    done = run_once(settings, "--dataset", str(tmp_path / "dataset.toml"))
     assert done.code == 1
     assert "math_score" in done.output
     assert "train.log" in done.output
+    assert "train.log" in started(settings)
     assert "Traceback" not in done.output
 
 
