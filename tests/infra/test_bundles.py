@@ -107,6 +107,16 @@ def test_an_image_s_bundle_holds_everything_that_its_dockerfile_copies_and_no_lo
         assert {file for file in files if file.endswith(".txt")} <= set(copied)
 
 
+def test_the_two_images_of_python_services_install_and_list_their_packages_by_the_same_steps() -> None:
+    steps = {}
+    for name in ("predict", "training"):
+        text = bundles.contents(ROOT, name)["Dockerfile"].decode()
+        begin, end = text.index("ARG PYTHON_IMAGE"), text.index("COPY functions/__init__.py")
+        steps[name] = text[begin:end].replace(f"functions/{bundles.function_of(name)}/", "functions/NAME/")
+    assert "--require-hashes" in steps["predict"] and "cyclonedx-py" in steps["predict"]
+    assert steps["training"] == steps["predict"]
+
+
 def test_a_file_that_is_no_source_is_named_instead_of_left_out(tmp_path: Path) -> None:
     root = checkout(tmp_path)
     (root / "functions" / "train" / "key.json").write_text("{}")

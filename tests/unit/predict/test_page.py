@@ -38,6 +38,15 @@ def markup(name: str = "index.html") -> Markup:
     return page
 
 
+def test_the_two_pages_have_the_same_head_but_for_their_title_and_their_script() -> None:
+    heads = []
+    for name in PAGES:
+        head = (FOLDER / name).read_text(encoding="utf-8").partition("</head>")[0]
+        heads.append(re.sub(r"<title>\w+</title>|src=\"\w+\.js\"", "", head))
+    assert "style.css" in heads[0]
+    assert heads[0] == heads[1]
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_the_page_is_there_before_any_model_is_and_lets_nothing_foreign_in(client: Client, path: str) -> None:
     answer = client.get(path)
