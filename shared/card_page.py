@@ -72,18 +72,18 @@ def _data(card: Card) -> str:
 
 
 def _leading(card: Card) -> str:
-    told = ", ".join(f"{_words(entry.feature)} ({significant(entry.mean_size, 3)})" for entry in card.leading)
-    return f"{told}: by the mean size of their effects on a prediction"
+    features = ", ".join(f"{_words(entry.feature)} ({significant(entry.mean_size, 3)})" for entry in card.leading)
+    return f"{features}: by the mean size of their effects on a prediction"
 
 
 def _scores(card: Card) -> str:
     rows = [
         (
             LABELS.get(name, name),
-            f"{one.value:.3f}" if name == "r2" else significant(one.value),
-            _ends(one, name == "r2"),
+            f"{estimate.value:.3f}" if name == "r2" else significant(estimate.value),
+            _ends(estimate, name == "r2"),
         )
-        for name, one in card.scores.items()
+        for name, estimate in card.scores.items()
     ]
     covered = (f"Covered by the {card.level:.0%} interval", f"{card.coverage.value:.1%}", _ends(card.coverage, None))
     return (
@@ -98,19 +98,19 @@ def _slices(slices: tuple[CardGroup, ...]) -> str:
         return ""
     rows = [
         (
-            f"{_words(one.feature)}: {one.group}",
-            f"{one.rows:,}",
-            f"{significant(one.mae.value)} ({_ends(one.mae, False)})",
-            f"{significant(one.bias.value)} ({_ends(one.bias, False)})",
-            f"{one.covered.value:.0%} ({_ends(one.covered, None)})" if one.covered else "–",
+            f"{_words(group.feature)}: {group.group}",
+            f"{group.rows:,}",
+            f"{significant(group.mae.value)} ({_ends(group.mae, False)})",
+            f"{significant(group.bias.value)} ({_ends(group.bias, False)})",
+            f"{group.covered.value:.0%} ({_ends(group.covered, None)})" if group.covered else "–",
         )
-        for one in slices
+        for group in slices
     ]
     head = ("Group", "Rows", "Mean absolute error", "Bias", "Covered")
-    told = (
+    note = (
         "Bias is actual − predicted; in brackets the 95 % interval. Groups whose intervals overlap may be served alike."
     )
-    return f"<h2>Whom it serves how well</h2><p>{told}</p>" + _table(head, rows)
+    return f"<h2>Whom it serves how well</h2><p>{note}</p>" + _table(head, rows)
 
 
 def _limits(limits: tuple[str, ...]) -> str:
@@ -134,21 +134,29 @@ def _verdict(pointer: Pointer | None) -> str:
     return "<h2>Verdict</h2>" + _list(facts) + checks
 
 
-def _figure(one: Estimate, r2: bool) -> str:
-    return f"{one.value:.3f}" if r2 else significant(one.value)
+def _figure(estimate: Estimate, r2: bool) -> str:
+    return f"{estimate.value:.3f}" if r2 else significant(estimate.value)
 
 
-def _ends(one: Estimate, r2: bool | None) -> str:
+def _ends(estimate: Estimate, r2: bool | None) -> str:
     """Both ends of an interval: of R², of a figure in the target's unit, or (None) of a share."""
-    if one.low is None or one.high is None:
+    if estimate.low is None or estimate.high is None:
         return "too few rows"
     if r2 is None:
-        return f"{one.low:.0%} to {one.high:.0%}"
-    return f"{one.low:.3f} to {one.high:.3f}" if r2 else f"{significant(one.low)} to {significant(one.high)}"
+        return f"{estimate.low:.0%} to {estimate.high:.0%}"
+    return (
+        f"{estimate.low:.3f} to {estimate.high:.3f}"
+        if r2
+        else f"{significant(estimate.low)} to {significant(estimate.high)}"
+    )
 
 
 def _list(facts: Iterable[tuple[str, str]]) -> str:
-    return "<dl>" + "".join(f"<dt>{_text(term)}</dt><dd>{_text(told)}</dd>" for term, told in facts) + "</dl>"
+    return (
+        "<dl>"
+        + "".join(f"<dt>{_text(term)}</dt><dd>{_text(description)}</dd>" for term, description in facts)
+        + "</dl>"
+    )
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -119,8 +119,8 @@ def _rules_of_gate(spec: DatasetSpec) -> Rules:
 
 def _rules_of_source(spec: DatasetSpec) -> Rules:
     if spec.query is not None:
-        one = (not spec.source, "source and query are both given; leave one out")
-        return [one, (bool(spec.query.strip()), "query is empty"), _bound(spec)]
+        source_and_query = (not spec.source, "source and query are both given; leave one out")
+        return [source_and_query, (bool(spec.query.strip()), "query is empty"), _bound(spec)]
     if not spec.source:
         return [(False, "source is empty; name a file, bq://project.dataset.table, or give a query")]
     if not isinstance(spec.source, str):

@@ -51,10 +51,10 @@ def cell_format(own: FormatSpec, every: FormatSpec, kind: Kind | None) -> CellFo
     keys = FormatSpec.__struct_fields__
     given = {key: getattr(every, key) if getattr(own, key) is None else getattr(own, key) for key in keys}
     usual = kind == "boolean" and not (given["true"] or given["false"])
-    told = {key: value for key, value in given.items() if value is not None}
+    settings = {key: value for key, value in given.items() if value is not None}
     signs = kind == "numeric" or own.marks_numbers or every.marks_numbers
     words = {"true": TRUE_WORDS, "false": FALSE_WORDS} if usual else {}
-    return CellFormat(signs=signs, **(told | words))
+    return CellFormat(signs=signs, **(settings | words))
 
 
 def format_rules(form: CellFormat, where: str) -> Iterator[tuple[bool, str]]:

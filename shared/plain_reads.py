@@ -129,10 +129,10 @@ class PlainReads:
             asked = time.monotonic()
             answer = self._asked(f"http://{host}{TOKEN_PATH}", {"Metadata-Flavor": "Google"}, TOKEN_TIMEOUT)
             try:
-                told = json.loads(answer.read(MOST_TOKEN_BYTES))
+                token = json.loads(answer.read(MOST_TOKEN_BYTES))
             finally:
                 answer.close()
-            held = self._token = (str(told["access_token"]), asked + float(told["expires_in"]) - TOKEN_MARGIN)
+            held = self._token = (str(token["access_token"]), asked + float(token["expires_in"]) - TOKEN_MARGIN)
         return held[0]
 
 

@@ -77,9 +77,9 @@ def record(store: Store, pointer: Pointer, data: bytes) -> None:
             ) from None
 
 
-def alike(one: Pointer, other: Pointer) -> bool:
+def alike(pointer: Pointer, other: Pointer) -> bool:
     """Whether two pointers are of one promotion: a confirmation changes nothing but the marker that is noted."""
-    return msgspec.structs.replace(one, marker_generation=other.marker_generation) == other
+    return msgspec.structs.replace(pointer, marker_generation=other.marker_generation) == other
 
 
 def history(store: Store, stage: Stage) -> list[Kept]:

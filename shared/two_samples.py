@@ -29,12 +29,12 @@ def two_sample_p(reference: Counts, live: Counts) -> float:
     groups = _joined((reference + live) * share)
     if groups.max() == 0:
         return 1.0
-    one = np.bincount(groups, weights=reference)
-    other = np.bincount(groups, weights=live)
-    both = one + other
-    expected_one, expected_other = both * one.sum() / whole, both * other.sum() / whole
-    statistic = ((one - expected_one) ** 2 / expected_one).sum() + (
-        (other - expected_other) ** 2 / expected_other
+    first = np.bincount(groups, weights=reference)
+    second = np.bincount(groups, weights=live)
+    both = first + second
+    expected_first, expected_second = both * first.sum() / whole, both * second.sum() / whole
+    statistic = ((first - expected_first) ** 2 / expected_first).sum() + (
+        (second - expected_second) ** 2 / expected_second
     ).sum()
     return float(chdtrc(groups.max(), statistic))
 

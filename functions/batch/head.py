@@ -61,12 +61,12 @@ def text_head(file: StoredFile) -> Head:
         data = file.lines_until_break(0, HEAD_BYTES)
     begin = len(_MARK) if data.startswith(_MARK) else 0
     text, encoding = _decoded(data[begin:], file.input.size)
-    told = SEPARATOR_LINE.match(text)
-    delimiter = told.group(1) if told else delimiter_in(text)
-    if told:
-        begin += len(told.group().encode(encoding))
-        text = text[told.end() :]
-    return _head(text, encoding, delimiter, begin, 2 if told else 1, file.input.size)
+    separator = SEPARATOR_LINE.match(text)
+    delimiter = separator.group(1) if separator else delimiter_in(text)
+    if separator:
+        begin += len(separator.group().encode(encoding))
+        text = text[separator.end() :]
+    return _head(text, encoding, delimiter, begin, 2 if separator else 1, file.input.size)
 
 
 def _head(text: str, encoding: Literal["utf-8", "cp1252"], delimiter: str, begin: int, line: int, size: int) -> Head:

@@ -77,8 +77,8 @@ def _log(outcome: BatchOutcome | Started, fields: Mapping[str, object]) -> None:
     if isinstance(outcome, Started):
         logs.info(f"Dataflow's job {outcome.job} answers it", reason="started", run_id=outcome.run_id, **fields)
         return
-    told = {"run_id": outcome.run_id, "rows": outcome.rows, "refused": outcome.refused, **fields}
+    details = {"run_id": outcome.run_id, "rows": outcome.rows, "refused": outcome.refused, **fields}
     if outcome.status == "succeeded":
-        logs.info(f"{outcome.rows} rows answered in {len(outcome.parts)} parts", reason="answered", **told)
+        logs.info(f"{outcome.rows} rows answered in {len(outcome.parts)} parts", reason="answered", **details)
     else:
-        logs.error(f"the file was refused: {'; '.join(outcome.problems)}", reason=outcome.reason or "", **told)
+        logs.error(f"the file was refused: {'; '.join(outcome.problems)}", reason=outcome.reason or "", **details)

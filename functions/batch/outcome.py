@@ -84,7 +84,7 @@ def decided(store: Store, folder: str) -> BatchOutcome | None:
         data = read_bytes(store, folder + layout.OUTCOME, BatchOutcome).data
     except ObjectMissing:
         return None
-    return _told(store, folder, data)
+    return _published(store, folder, data)
 
 
 def _outcome(totals: Totals) -> BatchOutcome:
@@ -118,10 +118,10 @@ def _decide(store: Store, outcome: BatchOutcome) -> BatchOutcome:
         store.write(folder + layout.OUTCOME, data, if_generation=CREATE_ONLY, content_type=JSON)
     except PreconditionFailed:
         data = read_bytes(store, folder + layout.OUTCOME, BatchOutcome).data
-    return _told(store, folder, data)
+    return _published(store, folder, data)
 
 
-def _told(store: Store, folder: str, data: bytes) -> BatchOutcome:
+def _published(store: Store, folder: str, data: bytes) -> BatchOutcome:
     outcome = decode(data, BatchOutcome, folder + layout.OUTCOME)
     name = layout.SUCCESS if outcome.status == "succeeded" else layout.BATCH_REJECTED
     write_once(store, folder + name, data, JSON)

@@ -28,8 +28,8 @@ class BatchRefused(PermanentError):
     @classmethod
     def of(cls, refusal: Refusal) -> "BatchRefused":
         """What the rules of a request say of the file's columns."""
-        told = [_sentence(problem) for problem in refusal.problems]
-        return cls(refusal.problems[0].code, told)
+        sentences = [_sentence(problem) for problem in refusal.problems]
+        return cls(refusal.problems[0].code, sentences)
 
 
 @dataclass(frozen=True)

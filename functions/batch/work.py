@@ -112,14 +112,14 @@ def _written(
     """`threads` pieces are answered while the next one is read."""
     pieces = file.pieces(start)
 
-    def one(piece: Piece) -> PartDone:
+    def answer_piece(piece: Piece) -> PartDone:
         return there.find(piece.cut.number) or write_part(store, plan, run, piece)
 
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[PartDone]] = deque()
         try:
             for piece in pieces:
-                waiting.append(pool.submit(one, piece))
+                waiting.append(pool.submit(answer_piece, piece))
                 del piece
                 if len(waiting) > threads:
                     yield waiting.popleft().result()

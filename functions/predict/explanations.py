@@ -56,11 +56,11 @@ class Explanations:
     """Explains requests, one at a time. For one event loop."""
 
     def __init__(self) -> None:
-        self._one = anyio.CapacityLimiter(1)
+        self._one_at_a_time = anyio.CapacityLimiter(1)
 
     async def in_turn(self, work: Callable[[], T]) -> T:
         """The result of `work`, off the event loop, after what was asked before it."""
-        return await anyio.to_thread.run_sync(work, limiter=self._one)
+        return await anyio.to_thread.run_sync(work, limiter=self._one_at_a_time)
 
 
 def sent_rows(value: Any) -> Sent:
@@ -97,9 +97,9 @@ def described(found: Answered[Explanation], sent: Sent, name: msgspec.Struct) ->
     explainer, warnings = required(found.run), found.read.warnings
     if isinstance(sent, JsonRows):
         return ExplainedRows(found.answers, explainer.base, explainer.method, explainer.rows, name, warnings)
-    (one,) = found.answers
+    (answer,) = found.answers
     return Explained(
-        one.prediction, explainer.base, one.contributions, explainer.method, explainer.rows, name, warnings
+        answer.prediction, explainer.base, answer.contributions, explainer.method, explainer.rows, name, warnings
     )
 
 
@@ -117,8 +117,8 @@ def explain_batch(loaded: VerifiedRun, inputs: ModelInput) -> list[Explanation]:
             places[row] = len(chosen)
             chosen.append(place)
     _require_few(len(chosen), explainer)
-    told = explainer.explain(ModelInput(inputs.numeric[chosen], inputs.categorical[chosen], len(chosen)))
-    return [told[places[row]] for row in rows]
+    explained = explainer.explain(ModelInput(inputs.numeric[chosen], inputs.categorical[chosen], len(chosen)))
+    return [explained[places[row]] for row in rows]
 
 
 def _key(numbers: Sequence[float], words: Sequence[str]) -> tuple[object, ...]:

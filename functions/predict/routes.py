@@ -127,11 +127,11 @@ class Api:
         limits = self._limits
         if 0 <= payload.declared(request) < payload.SMALL_BYTES:
             body = await payload.read(request, limits.max_bytes, limits.body_seconds)
-            return await self._one(request, body)
+            return await self._one_row(request, body)
         async with self.bodies.of(request) as body:
-            return await self._one(request, body)
+            return await self._one_row(request, body)
 
-    async def _one(self, request: Request, body: bytes) -> ASGIApp:
+    async def _one_row(self, request: Request, body: bytes) -> ASGIApp:
         payload.media_type(request, (payload.JSON,))
         if len(body) < payload.SMALL_BYTES:
             row = single_row(payload.parse_json(body))
@@ -147,9 +147,9 @@ class Api:
     async def predict_batch(self, request: Request) -> ASGIApp:
         """Many rows, as JSON, CSV or a workbook."""
         async with self.bodies.of(request) as body:
-            return await self._many(request, body)
+            return await self._many_rows(request, body)
 
-    async def _many(self, request: Request, body: bytes) -> ASGIApp:
+    async def _many_rows(self, request: Request, body: bytes) -> ASGIApp:
         kind, charset = payload.media_type(request, payload.BATCHES)
         wanted, each = payload.preferred(request), payload.errors_by_row(request)
         if self._predictor.current is not None and kind == wanted == payload.JSON:

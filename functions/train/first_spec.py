@@ -96,11 +96,11 @@ def _found(table: Table, spec: DatasetSpec) -> Iterator[str]:
     yield "# The columns as they were read:"
     for column in table.columns:
         yield f"#   {column.name}: {_described(table, column)}"
-    told = (*table.warnings, *suspicions(table), *dependence(table, spec))
-    if told:
+    sentences = (*table.warnings, *suspicions(table), *dependence(table, spec))
+    if sentences:
         yield "#"
         yield "# To look at:"
-        yield from (f"#   {sentence}" for sentence in told)
+        yield from (f"#   {sentence}" for sentence in sentences)
 
 
 def _bounds(table: Table) -> Iterator[str]:

@@ -118,7 +118,7 @@ def _keys(kind: type[msgspec.Struct], prefix: str) -> Iterator[tuple[str, str, s
 def _section(hint: Any) -> type[msgspec.Struct] | None:
     """The type of a section, of `[features]` that of one of its entries."""
     options = [hint, *get_args(hint)]
-    return next((one for one in options if isinstance(one, type) and issubclass(one, msgspec.Struct)), None)
+    return next((option for option in options if isinstance(option, type) and issubclass(option, msgspec.Struct)), None)
 
 
 def _kind(hint: Any) -> str:
@@ -126,7 +126,7 @@ def _kind(hint: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
     if origin in (Union, UnionType):
-        return " or ".join(_kind(one) for one in arguments if one is not type(None))
+        return " or ".join(_kind(argument) for argument in arguments if argument is not type(None))
     if origin is tuple:
         return "list of texts"
     if origin is dict:

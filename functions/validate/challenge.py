@@ -95,7 +95,7 @@ def begin(store: Store, challenge: Challenge, clock: Clock) -> Outcome:
                 continue
             challenges.keep(store, current.challenge)
         if challenges.write(store, challenge, replacing=current):
-            return _told(challenge)
+            return _begun(challenge)
     raise TransientError(f"{layout.CHALLENGER} was replaced {ATTEMPTS} times by others; the next delivery tries again")
 
 
@@ -151,7 +151,7 @@ def _challenge(
     )
 
 
-def _told(challenge: Challenge) -> Outcome:
+def _begun(challenge: Challenge) -> Outcome:
     share = f"answers {challenge.percent:g} % of the requests" if challenge.mode == "canary" else "answers nobody"
     beside = f"run {challenge.run_id} is tried beside {challenge.champion_run_id}"
     message = f"{beside} and {share} until {challenge.until:%Y-%m-%d}"

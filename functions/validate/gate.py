@@ -146,7 +146,7 @@ def may_be_run(case: Case) -> bool:
 
 def given_up(made: Sequence[Check], reason: str) -> Decision:
     """The verdict where the process of the checks was ended after `made`: the one under way failed."""
-    missing = [name for name, _, _ in CHECKS if name not in [one.name for one in made]]
+    missing = [name for name, _, _ in CHECKS if name not in {done.name for done in made}]
     ended = [check(name, False, None, None, reason, GIVEN_UP) for name in missing[:1]]
     return decision([*made, *ended, *(_not_run(name, ended) for name in missing[1:])])
 
@@ -293,9 +293,9 @@ def _slices(case: Case) -> Check:
         return check("slices", True, None, asked.max_drop, f"not compared: {absence}", "not_compared")
     columns = case.holdout.columns
     found = slices.compare(columns, case.target, case.predicted, case.reference, asked, case.weights)
-    worst = max((one.increase for one in found if one.p is not None), default=None)
-    passed = not any(one.worse for one in found)
-    return check("slices", passed, worst, asked.max_drop, slices.told(found, asked, manifest.run_id))
+    worst = max((compared.increase for compared in found if compared.p is not None), default=None)
+    passed = not any(compared.worse for compared in found)
+    return check("slices", passed, worst, asked.max_drop, slices.sentence_of(found, asked, manifest.run_id))
 
 
 CHECKS: tuple[tuple[str, tuple[str, ...], Callable[[Case], Check]], ...] = (
@@ -319,7 +319,9 @@ OPENING = ("manifest", "run_time", "newest")
 def _incomparable(case: Case, served: Manifest) -> str:
     if served.target != case.manifest.target:
         return f"{served.run_id} predicts {served.target!r}, the candidate {case.manifest.target!r}"
-    strange = [one.name for one in served.features if not readable_by(one, case.holdout.columns.get(one.name))]
+    strange = [
+        feature.name for feature in served.features if not readable_by(feature, case.holdout.columns.get(feature.name))
+    ]
     return f"{served.run_id} needs features that the candidate has not: {', '.join(strange)}" if strange else ""
 
 

@@ -71,33 +71,37 @@ def compare(
     for column in settings.by:
         names = np.array(labels(columns[column]), dtype=object)
         for label in sorted(set(names.tolist())):
-            of = names == label
-            counts = None if weights is None else weights[of]
-            one = Slice(column, label, int(of.sum()), mean(mine[of], counts), mean(theirs[of], counts))
-            differences = mine[of] - theirs[of]
-            found.append((one, differences if counts is None else counts * differences))
-    able = [place for place, (one, _) in enumerate(found) if one.rows >= settings.min_rows]
+            inside = names == label
+            counts = None if weights is None else weights[inside]
+            compared = Slice(column, label, int(inside.sum()), mean(mine[inside], counts), mean(theirs[inside], counts))
+            differences = mine[inside] - theirs[inside]
+            found.append((compared, differences if counts is None else counts * differences))
+    able = [place for place, (compared, _) in enumerate(found) if compared.rows >= settings.min_rows]
     tested = sorted(able, key=lambda place: -found[place][0].rows)[:MOST_TESTED]
     chances = {place: chance_of_mean(found[place][1]) for place in tested}
     sure = _holm(chances)
     return [
-        replace(one, p=chances.get(place), worse=place in sure and one.increase > settings.max_drop)
-        for place, (one, _) in enumerate(found)
+        replace(compared, p=chances.get(place), worse=place in sure and compared.increase > settings.max_drop)
+        for place, (compared, _) in enumerate(found)
     ]
 
 
-def told(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
+def sentence_of(slices: Sequence[Slice], settings: SliceSettings, run_id: str) -> str:
     """The verdict as one sentence, the worst slices first."""
-    worse = sorted([one for one in slices if one.worse], key=lambda one: -one.increase)
+    worse = sorted([compared for compared in slices if compared.worse], key=lambda compared: -compared.increase)
     allowed = f"worse than {run_id} and by more than {settings.max_drop:.0%}"
     if worse:
-        return f"surely {allowed}: {_listed([one.sentence for one in worse])}"
-    tested = [one for one in slices if one.p is not None]
+        return f"surely {allowed}: {_listed([compared.sentence for compared in worse])}"
+    tested = [compared for compared in slices if compared.p is not None]
     parts = []
     if tested:
-        last = max(tested, key=lambda one: one.increase)
+        last = max(tested, key=lambda compared: compared.increase)
         parts.append(f"of {len(tested)} slices none is surely {allowed}; the worst is {last.sentence}")
-    few = [f"{one.column} = {one.label}: {one.rows}" for one in slices if one.rows < settings.min_rows]
+    few = [
+        f"{compared.column} = {compared.label}: {compared.rows}"
+        for compared in slices
+        if compared.rows < settings.min_rows
+    ]
     if few:
         parts.append(f"too few rows to tell, {settings.min_rows} are needed: {_listed(few)}")
     return "; ".join(parts) or "there are no slices"

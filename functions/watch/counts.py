@@ -38,18 +38,18 @@ class Cells:
         if self.categories:
             if len(found.counts) != self.categories:
                 return None
-            return np.array([*self._told(found), found.unknown, found.missing], dtype=np.float64)
+            return np.array([*self._shared_out(found), found.unknown, found.missing], dtype=np.float64)
         if len(found.bins) != len(self.trained) - 3:
             return None
         return np.array([found.below, *found.bins, found.above, found.missing], dtype=np.float64)
 
-    def _told(self, found: FeatureCounts) -> Counts:
+    def _shared_out(self, found: FeatureCounts) -> Counts:
         """Rows by category; those too rare to be told are shared out as training would have it, which alarms nobody."""
-        told = np.array(found.counts, dtype=np.float64)
-        hidden = np.where(told == 0, self.trained[: self.categories], 0.0)
+        counts = np.array(found.counts, dtype=np.float64)
+        hidden = np.where(counts == 0, self.trained[: self.categories], 0.0)
         if found.other and not hidden.sum():
-            hidden = np.ones_like(told)
-        return told + (found.other * hidden / hidden.sum() if found.other else 0.0)
+            hidden = np.ones_like(counts)
+        return counts + (found.other * hidden / hidden.sum() if found.other else 0.0)
 
 
 def cells_of(manifest: Manifest, profile: Profile) -> dict[str, Cells]:

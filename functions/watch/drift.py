@@ -123,8 +123,8 @@ def _is_usual(evidence: Evidence, habit: Habit, effect: float) -> bool:
     return two_sample_p(habit.weekday[order] / effect, evidence.live[order] / effect) >= ALARM_P
 
 
-def _moved(one: Counts, other: Counts) -> float:
-    return float(np.abs(one / max(one.sum(), 1.0) - other / max(other.sum(), 1.0)).max())
+def _moved(counts: Counts, other: Counts) -> float:
+    return float(np.abs(counts / max(counts.sum(), 1.0) - other / max(other.sum(), 1.0)).max())
 
 
 def design_effect(blocks: Counts, groups: NDArray[np.int64] | None = None) -> float:

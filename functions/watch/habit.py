@@ -37,8 +37,8 @@ def habit(past: Mapping[int, Counts], window: Mapping[int, Counts]) -> Habit | N
     if not past or min(past) > first or not before:
         return None
     rows = sum(float(counts.sum()) for counts in asked.values())
-    mix = {number: _of(asked, number).sum() / rows for number in {day % 7 for day in asked}}
-    known = {number: _of(before, number) for number in mix}
+    mix = {number: _on_weekday(asked, number).sum() / rows for number in {day % 7 for day in asked}}
+    known = {number: _on_weekday(before, number) for number in mix}
     if not all(counts.sum() for counts in known.values()):
         return None
     size = min(float(known[number].sum() / share) for number, share in mix.items())
@@ -46,7 +46,7 @@ def habit(past: Mapping[int, Counts], window: Mapping[int, Counts]) -> Habit | N
     return Habit(np.sum(usual, axis=0), np.sum(list(before.values()), axis=0))
 
 
-def _of(days: Mapping[int, Counts], number: int) -> Counts:
+def _on_weekday(days: Mapping[int, Counts], number: int) -> Counts:
     """The rows of one weekday."""
     found: Counts = np.sum([counts for day, counts in days.items() if day % 7 == number], axis=0)
     return np.asarray(found, dtype=np.float64)

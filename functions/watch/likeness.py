@@ -50,6 +50,6 @@ def _p(cells: Cells, mine: Vector, live: Vector, effect: float) -> float:
 
 
 def _unlike(name: str, cells: Cells, mine: Vector, live: Vector, p: float) -> Unlike:
-    one, other = mine / mine.sum(), live / live.sum()
-    place = int(np.abs(one - other).argmax())
-    return Unlike(name=name, cell=cells.names[place], labelled=float(one[place]), live=float(other[place]), p=p)
+    labelled, asked = mine / mine.sum(), live / live.sum()
+    place = int(np.abs(labelled - asked).argmax())
+    return Unlike(name=name, cell=cells.names[place], labelled=float(labelled[place]), live=float(asked[place]), p=p)

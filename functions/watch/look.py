@@ -80,7 +80,7 @@ def look(watched: Watched, traffic: Traffic, now: datetime) -> WatchReport:
     since = _windows(watched, previous)
     evidence, cells = _evidence(watched, since)
     found = compare_all(evidence)
-    features = tuple(_told(name, found[name], evidence[name], cells[name], since) for name in evidence)
+    features = tuple(_feature_look(name, found[name], evidence[name], cells[name], since) for name in evidence)
     history = (*(watched.previous.traffic if watched.previous else ()), traffic)[-HISTORY_DAYS - 1 :]
     effect = max((entry.design_effect for entry in found.values()), default=1.0)
     alarms = [*_standing(watched, previous, features, now), *_silence(watched, history, effect, now)]
@@ -153,14 +153,14 @@ def _evidence(watched: Watched, since: dict[str, str]) -> tuple[dict[str, Eviden
     evidence = {}
     for name, entry in cells.items():
         start = since.setdefault(name, first)
-        found = _one(watched, partial(by_block, name, entry), entry.trained, start, entry.ordered)
+        found = _evidence(watched, partial(by_block, name, entry), entry.trained, start, entry.ordered)
         evidence[name] = replace(found, habit=_habit(watched, name, found))
     for name, made in _answers(watched, since).items():
         evidence[name], cells[name] = made
     return evidence, cells
 
 
-def _one(watched: Watched, counts: Count, trained: Counts, start: str, ordered: bool = False) -> Evidence:
+def _evidence(watched: Watched, counts: Count, trained: Counts, start: str, ordered: bool = False) -> Evidence:
     """The evidence of the window since the day `start`; `counts` tells the cells of blocks."""
     recent = [
         (int(day), block)
@@ -200,7 +200,7 @@ def _answers(watched: Watched, since: dict[str, str]) -> dict[str, tuple[Evidenc
     for name, names, counts in kinds:
         start = since[name] = max(since.get(name, week), week)
         trained = counts(before).sum(axis=0)
-        found[name] = _one(watched, counts, trained, start), Cells(names, trained, ordered=False)
+        found[name] = _evidence(watched, counts, trained, start), Cells(names, trained, ordered=False)
     return found
 
 
@@ -208,14 +208,16 @@ def _within(blocks: Blocks, first: str, last: str) -> list[LiveBlock]:
     return [block for day, found in blocks.items() if first <= day <= last for block in found]
 
 
-def _told(name: str, found: Comparison, evidence: Evidence, cells: Cells, since: Mapping[str, str]) -> FeatureLook:
+def _feature_look(
+    name: str, found: Comparison, evidence: Evidence, cells: Cells, since: Mapping[str, str]
+) -> FeatureLook:
     trained, live = evidence.reference, evidence.live
     shares = [
-        Share(cell=cell, trained=float(one), live=float(other))
-        for cell, one, other in zip(
+        Share(cell=cell, trained=float(old), live=float(other))
+        for cell, old, other in zip(
             cells.names, trained / max(trained.sum(), 1.0), live / max(live.sum(), 1.0), strict=True
         )
-        if one or other
+        if old or other
     ]
     return FeatureLook(
         name=name,
@@ -258,9 +260,9 @@ def _silence(watched: Watched, history: Sequence[Traffic], effect: float, now: d
     if today.rows or today.refused:
         return []
     before = watched.previous.alarms if watched.previous else ()
-    told = next((entry for entry in before if entry.kind == "silence"), None)
-    if told is not None:
-        return [told]
+    silence = next((entry for entry in before if entry.kind == "silence"), None)
+    if silence is not None:
+        return [silence]
     asked = {entry.on: entry.rows + entry.refused for entry in history}
     alike = [float(asked.get(day_before(watched.on, 7 * week), 0)) for week in range(1, 5)]
     if silence_p(alike, effect) < ALARM_P:
@@ -275,8 +277,8 @@ def _raised(watched: Watched, kind: AlarmKind, subject: str, now: datetime) -> S
 
 def figures(found: FeatureLook) -> dict[str, float]:
     """What an alarm says in numbers."""
-    told = {"rows": float(found.rows), "effective": found.effective, "moved": found.moved}
-    return told if found.p is None else {**told, "p": float(np.float64(found.p))}
+    figures = {"rows": float(found.rows), "effective": found.effective, "moved": found.moved}
+    return figures if found.p is None else {**figures, "p": float(np.float64(found.p))}
 
 
 def sentence(found: FeatureLook) -> str:

@@ -54,8 +54,8 @@ def left_behind(target: Deployment, data: bool) -> list[str]:
         "deleted objects, for the 7 days of soft deletion, billed as they were",
         f"Cloud Functions' own buckets {buckets}: gcloud storage rm --recursive, if nothing else deploys there",
         *(
-            f"the APIs that were turned on: gcloud services disable API --project={one}"
-            for one in dict.fromkeys((project, target.production))
+            f"the APIs that were turned on: gcloud services disable API --project={project_id}"
+            for project_id in dict.fromkeys((project, target.production))
         ),
         "the agents of Google's services (service-NUMBER@…), and logs, metrics and builds until Google forgets them",
         "the ids of the custom roles, which cannot be used again for 37 days: a new NAME= can",

@@ -136,8 +136,8 @@ def _start(
             supervisor.wait_ready(service.name)
         create_jobs(settings)
     console.print(f"the local cloud is up: {', '.join(service.name for service in services)}")
-    told = f"{spec.name!r}, target {spec.target!r}," if spec else "of a spec that does not parse,"
-    console.print(f"dataset {told} in gs://{settings.bucket}/data/", markup=False)
+    described = f"{spec.name!r}, target {spec.target!r}," if spec else "of a spec that does not parse,"
+    console.print(f"dataset {described} in gs://{settings.bucket}/data/", markup=False)
 
 
 def _to_staging(flow: Flow) -> None:

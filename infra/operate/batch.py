@@ -27,16 +27,16 @@ Say = Callable[[str], None]
 def wait(store: Store, info: ObjectInfo, say: Say, seconds: float) -> BatchOutcome:
     """How the batch ended. Tells how many rows are answered whenever that has grown. Raises CannotTell."""
     folder = layout.batch_folder(info.name, info.generation)
-    end, told = time.monotonic() + seconds, ""
+    end, shown = time.monotonic() + seconds, ""
     while time.monotonic() < end:
         for name in (layout.SUCCESS, layout.BATCH_REJECTED):
             outcome = document(store, folder + name, BatchOutcome)
             if outcome is not None:
                 return outcome
         found = progress(store, folder)
-        if found not in ("", told):
+        if found not in ("", shown):
             say(f"  {found}")
-            told = found
+            shown = found
         time.sleep(POLL_SECONDS)
     raise CannotTell(
         f"no answer within {seconds:g} s; it goes on without you: look for gs://BUCKET/{folder}{layout.SUCCESS}, "

@@ -150,8 +150,8 @@ def _section(title: str, first: Mapping[str, str], second: Mapping[str, str]) ->
     """The lines that differ are marked; what is the same on both sides stands once."""
     yield from ("", title)
     for name in dict.fromkeys((*first, *second)):
-        one, other = first.get(name, "–"), second.get(name, "–")
-        yield _row(name, one, "" if one == other else other, "" if one == other else "*")
+        mine, other = first.get(name, "–"), second.get(name, "–")
+        yield _row(name, mine, "" if mine == other else other, "" if mine == other else "*")
 
 
 def _features(first: Manifest, second: Manifest) -> Iterator[str]:
@@ -161,8 +161,8 @@ def _features(first: Manifest, second: Manifest) -> Iterator[str]:
     yield f"  the same in both: {', '.join(same) or 'none'}"
     for name in dict.fromkeys((*before, *after)):
         if name not in same:
-            one, other = (_domain(side[name]) if name in side else "not used" for side in (before, after))
-            yield _row(name, one, other, "*")
+            mine, other = (_domain(side[name]) if name in side else "not used" for side in (before, after))
+            yield _row(name, mine, other, "*")
 
 
 def _domain(feature: Feature) -> str:

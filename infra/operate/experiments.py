@@ -109,9 +109,9 @@ class Follower:
         now = self._standings.now()
         if now == self._done:
             return
-        told = self._tracker.follow(now)
-        self._say(told.problem or _in_words(now))
-        if not any(self._comes_yet(run_id) for run_id in told.missing):
+        followed = self._tracker.follow(now)
+        self._say(followed.problem or _in_words(now))
+        if not any(self._comes_yet(run_id) for run_id in followed.missing):
             self._done = now
 
     def _comes_yet(self, run_id: str) -> bool:

@@ -35,10 +35,10 @@ def listing(store: Store, stage: Stage) -> Iterator[str]:
 def everything(store: Store, stage: Stage) -> Iterator[str]:
     """The history, and in its order whatever was trained or asked for and never served there."""
     entries, now = history(store, stage), current(store, stage)
-    told = [*((entry.pointer.promoted_at, _entry(entry, now)) for entry in entries), *unserved(store, entries)]
-    if not told:
+    moments = [*((entry.pointer.promoted_at, _entry(entry, now)) for entry in entries), *unserved(store, entries)]
+    if not moments:
         raise CannotTell("nothing was trained yet: make retrain")
-    for _, lines in sorted(told, key=lambda one: one[0]):
+    for _, lines in sorted(moments, key=lambda entry: entry[0]):
         yield from lines
     if stage == "production":
         yield from _tried(store, now)

@@ -91,9 +91,9 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator
         if old["params"] != new["params"]:
             yield f"{name}: the best setting was {json.dumps(old['params'])}, now it is {json.dumps(new['params'])}"
         for part, score in (("cv", "score_mean"), ("holdout", "r2")):
-            one, other = ((row[part] or {}).get(score) for row in (old, new))
-            if one != other and (one is None or other is None or abs(one - other) > SCORE_TOLERANCE):
-                yield f"{name}: {part} {score} was {_shown(one)}, now it is {_shown(other)}"
+            earlier, later = ((row[part] or {}).get(score) for row in (old, new))
+            if earlier != later and (earlier is None or later is None or abs(earlier - later) > SCORE_TOLERANCE):
+                yield f"{name}: {part} {score} was {_shown(earlier)}, now it is {_shown(later)}"
         if old["note"] != new["note"] or old["error"] != new["error"]:
             yield f"{name}: {new['error'] or new['note'] or 'nothing to remark'} (then: {old['error'] or old['note']})"
 

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         waiting = _waiting(store, options) if store is not None and options.wait != 0 else None
         run(options.job, options.host)
         _say(f"started {options.job}")
-        return _told(waiting.verdict()) if waiting else 0
+        return _print(waiting.verdict()) if waiting else 0
     except PipelineError as error:
         print(f"retrain: {error}", file=sys.stderr)
         return 1
@@ -130,7 +130,7 @@ def force(store: Store) -> None:
     store.write(layout.FORCE, asked, if_generation=None, content_type="application/json")
 
 
-def _told(verdict: Verdict) -> int:
+def _print(verdict: Verdict) -> int:
     _say(f"{verdict.outcome}: {verdict.headline}" if verdict.outcome not in verdict.headline else verdict.headline)
     for reason in verdict.reasons:
         _say(f"    {reason}")

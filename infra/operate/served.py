@@ -66,8 +66,8 @@ def failed_checks(decision: Decision) -> tuple[str, ...]:
 def score_of(model: ModelInfo) -> str:
     """The score on held-out rows by which the model was chosen, and R²."""
     held = {"r2": model.holdout.r2, "mae": model.holdout.mae, "rmse": model.holdout.rmse}
-    told = dict.fromkeys([SCORINGS.get(model.scoring, R2), R2])
-    return ", ".join(f"{scoring.label} {scoring.shown(held[scoring.name])}" for scoring in told)
+    scorings = dict.fromkeys([SCORINGS.get(model.scoring, R2), R2])
+    return ", ".join(f"{scoring.label} {scoring.shown(held[scoring.name])}" for scoring in scorings)
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def lines(store: Store, bucket: str) -> Iterator[str]:
     for info in store.list(layout.SNAPSHOTS):
         name = info.name.removeprefix(layout.SNAPSHOTS)
         users = runs.get(name.partition(".")[0], [])
-        told = ", ".join(users[-3:]) + (f" and {len(users) - 3} older" if len(users) > 3 else "")
-        yield f"{name[:12]}{'.' + name.partition('.')[2]:<9} {info.size:>14,} bytes  {told or 'no run refers to it'}"
+        newest = ", ".join(users[-3:]) + (f" and {len(users) - 3} older" if len(users) > 3 else "")
+        yield f"{name[:12]}{'.' + name.partition('.')[2]:<9} {info.size:>14,} bytes  {newest or 'no run refers to it'}"
         free += [] if users else [layout.address(bucket, info.name)]
     if free:
         yield "to remove those that no run refers to, while no training is under way:"

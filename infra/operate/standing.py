@@ -61,15 +61,15 @@ def served_tags(pointers: Mapping[str, Sequence[Pointer]]) -> dict[str, Tags]:
     found: dict[str, Tags] = {}
     for stage, served in pointers.items():
         for place, pointer in enumerate(served):
-            later = next((one for one in served[place + 1 :] if one.run_id != pointer.run_id), None)
-            told = {
+            later = next((following for following in served[place + 1 :] if following.run_id != pointer.run_id), None)
+            texts = {
                 "since": shown(pointer.promoted_at),
                 "until": shown(later.promoted_at) if later else "",
                 "by": pointer.by,
                 "why": pointer.why,
             }
             others = {k: v for k, v in found.get(pointer.run_id, {}).items() if not k.startswith(f"{stage}_")}
-            found[pointer.run_id] = others | _short({f"{stage}_{name}": text for name, text in told.items() if text})
+            found[pointer.run_id] = others | _short({f"{stage}_{name}": text for name, text in texts.items() if text})
     return found
 
 

@@ -59,13 +59,13 @@ def look(store: Store) -> Status:
     staging, production = (_stage(store, stage) for stage in STAGES)
     training = _training(store)
     tried = challenges.read_current(store).challenge
-    told = tuple(of_challenge(tried, production.run_id)) if tried else ()
+    challenge = tuple(of_challenge(tried, production.run_id)) if tried else ()
     found = tuple(
         watched(store, stage, served.run_id) for stage, served in zip(STAGES, (staging, production), strict=True)
     )
     withdrawn = any(kept.pointer.run_id == staging.run_id for kept in history(store, "production"))
     asked = what_next(found) or _next(staging, production, training, withdrawn)
-    return Status(staging, production, training, asked, told, found)
+    return Status(staging, production, training, asked, challenge, found)
 
 
 def _stage(store: Store, stage: Stage) -> StageStatus:

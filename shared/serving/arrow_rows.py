@@ -127,7 +127,7 @@ def _accepted(column: Column, cells: pa.Array, found: _Found, decimal_comma: boo
     textual = _is_text(cells.type)
     table = TextTable(decimal_comma, typed=not textual)
     encoded = pa.types.is_dictionary(cells.type) or pa.types.is_null(cells.type)
-    if isinstance(column, NumericColumn) and not encoded and not (textual and column.told):
+    if isinstance(column, NumericColumn) and not encoded and not (textual and column.has_format):
         return _numbers(column, cells, found, table)
     return _by_value(column, cells, found, table)
 
@@ -223,9 +223,9 @@ def _by_value(column: Column, cells: pa.Array, found: _Found, table: TextTable) 
 def _tell(column: Column, findings: Mapping[int, Any], codes: NDArray[np.int64], found: _Found) -> None:
     if not findings:
         return
-    told = np.zeros(int(codes.max(initial=0)) + max(findings) + 2, dtype=np.bool_)
-    told[list(findings)] = True
-    for row in np.flatnonzero(told[codes]).tolist():
+    has_finding = np.zeros(int(codes.max(initial=0)) + max(findings) + 2, dtype=np.bool_)
+    has_finding[list(findings)] = True
+    for row in np.flatnonzero(has_finding[codes]).tolist():
         finding = findings[codes[row]]
         if isinstance(finding, Defect):
             found.refuse(row, column.name, finding)

@@ -11,7 +11,7 @@ from shared.documents import Assessment, Manifest, TargetRange
 from shared.errors import IntegrityError
 from shared.profiles import Profile
 from shared.serving.quantiles import share_below, shares_below, usable
-from shared.serving.widths import Widths, WidthsTold
+from shared.serving.widths import Widths, WidthsInNumbers
 
 MANY = 64
 """From so many rows on, arrays are quicker than a row at a time."""
@@ -82,9 +82,9 @@ class Assessor:
         self._place = None if column is None else texts.index(column)
 
     @property
-    def widths(self) -> WidthsTold:
+    def widths(self) -> WidthsInNumbers:
         """How wide the intervals are, of all rows or by what they differ."""
-        return (self._widths or Widths(self._interval, self._residuals, None)).told()
+        return (self._widths or Widths(self._interval, self._residuals, None)).described()
 
     def assess(self, predicted: float) -> Answer:
         """The answer for what the graph said of a row, where one width holds for all of them.

@@ -150,9 +150,9 @@ def _drawn(features: int, pairs: int, generator: "np.random.Generator") -> tuple
         ranks = range(every) if wanted >= every else generator.choice(every, wanted, replace=False).tolist()
         if not ranks:
             continue
-        told = np.array([_subset(rank, features, size) for rank in ranks])
-        masks += [told, ~told]
-        chances.append(np.full(2 * len(told), chance))
+        subsets = np.array([_subset(rank, features, size) for rank in ranks])
+        masks += [subsets, ~subsets]
+        chances.append(np.full(2 * len(subsets), chance))
     if not masks:
         return np.zeros((0, features), dtype=bool), np.zeros(0)
     return np.concatenate(masks), np.concatenate(chances)

@@ -20,7 +20,7 @@ from shared.documents import Feature, Kind
 from shared.metrics import plain
 from shared.model_runtime import MISSING_TEXT
 from shared.problems import Bounds
-from shared.serving.findings import Defect, Findings, Unusual, accepted_cells, has_findings, told, without_value
+from shared.serving.findings import Defect, Findings, Unusual, accepted_cells, findings_in, has_findings, without_value
 from shared.spelling import folded, normalized
 
 MAX_ALLOWED_LISTED = 100
@@ -82,7 +82,7 @@ class CategoricalColumn:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         texts = {cell: self.accepts(cell) for cell in {cell for cell in cells if isinstance(cell, str)}}
         found = [texts[cell] if isinstance(cell, str) else self.accepts(cell) for cell in cells]
-        return accepted_cells(found, self.missing), told(found)
+        return accepted_cells(found, self.missing), findings_in(found)
 
     def from_text(self, cells: Sequence[str], _table: TextTable = TEXT) -> list[object]:
         """Cells of a table as cells of JSON: the empty one is missing, and what the spec names so."""
@@ -116,7 +116,7 @@ class NumericColumn:
     def __init__(self, feature: Feature) -> None:
         self.name = feature.name
         self._form = feature.format
-        self.told = msgspec.structs.replace(feature.format, missing=()) != PLAIN
+        self.has_format = msgspec.structs.replace(feature.format, missing=()) != PLAIN
         self._nullable = feature.nullable
         self._low = -_LARGEST if feature.min is None else feature.min
         self._high = _LARGEST if feature.max is None else feature.max
@@ -146,7 +146,7 @@ class NumericColumn:
     def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
-        return accepted_cells(found, self.missing), told(found)
+        return accepted_cells(found, self.missing), findings_in(found)
 
     def plain(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Which of many numbers (n,) are within the range, so that nothing is to be said of them."""
@@ -157,15 +157,15 @@ class NumericColumn:
 
         Where the file has decimal commas, a cell with a point is no number: it might mean thousands.
         """
-        comma = table.decimal_comma and not self.told
-        if not (comma or self.told or self._form.missing):
+        comma = table.decimal_comma and not self.has_format
+        if not (comma or self.has_format or self._form.missing):
             return [_parsed(cell.strip()) for cell in cells]
         written = [cell.strip().translate(_DECIMAL_COMMA) for cell in cells] if comma else cells
         return [None if is_missing(cell, self._form) else self._number(cell.strip(), table) for cell in written]
 
     def _number(self, cell: str, table: TextTable) -> object:
-        number = number_in(cell, PLAIN if table.typed or not self.told else self._form)
-        if number is None and table.typed and self.told:
+        number = number_in(cell, PLAIN if table.typed or not self.has_format else self._form)
+        if number is None and table.typed and self.has_format:
             number = number_in(cell, self._form)
         return cell if number is None else number
 
@@ -200,7 +200,7 @@ class BooleanColumn:
     def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
-        return accepted_cells(found, self.missing), told(found)
+        return accepted_cells(found, self.missing), findings_in(found)
 
     def from_text(self, cells: Sequence[str], _table: TextTable = TEXT) -> list[object]:
         """Cells of a table as cells of JSON: true and false in any case, and the words that the spec has for them."""
@@ -247,7 +247,7 @@ class DateColumn:
     def accepts_each(self, cells: Sequence[object]) -> tuple[list[Any], Findings]:
         """The graph's cells, missing where there is a defect, and the findings, found while they are asked for."""
         found = [self.accepts(cell) for cell in cells]
-        return accepted_cells(found, self.missing), told(found)
+        return accepted_cells(found, self.missing), findings_in(found)
 
     def from_text(self, cells: Sequence[str], table: TextTable = TEXT) -> list[object]:
         """Cells of a table as cells of JSON: a date in the spec's format becomes ISO's."""

@@ -35,9 +35,11 @@ def parse_csv(body: bytes, max_rows: int, charset: str | None = None) -> SentTab
     Raises Refusal: 400 for what is no such table, with every ragged row; 413 for more than `max_rows` rows.
     """
     text = _text(body, charset)
-    told = SEPARATOR_LINE.match(text)
-    delimiter = told.group(1) if told else delimiter_in(text)
-    records = filled(_records(text[told.end() :] if told else text, delimiter, 2 if told else 1), max_rows)
+    separator = SEPARATOR_LINE.match(text)
+    delimiter = separator.group(1) if separator else delimiter_in(text)
+    records = filled(
+        _records(text[separator.end() :] if separator else text, delimiter, 2 if separator else 1), max_rows
+    )
     return assemble(records, max_rows, decimal_comma=delimiter != "," and has_decimal_commas(records))
 
 

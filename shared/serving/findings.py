@@ -56,7 +56,7 @@ def accepted_cells(found: Sequence[object], missing: float | str) -> list[object
     return [missing if type(cell) is Defect else cell.cell if type(cell) is Unusual else cell for cell in found]
 
 
-def told(found: Sequence[object]) -> Findings:
+def findings_in(found: Sequence[object]) -> Findings:
     """What there is to say of what was accepted."""
     return ((position, cell) for position, cell in enumerate(found) if isinstance(cell, Defect | Unusual))
 

@@ -113,8 +113,8 @@ def verified_run(
     )
 
 
-def _same_run(one: Pointer, other: Pointer) -> bool:
-    return (one.run_id, one.manifest_sha256) == (other.run_id, other.manifest_sha256)
+def _same_run(pointer: Pointer, other: Pointer) -> bool:
+    return (pointer.run_id, pointer.manifest_sha256) == (other.run_id, other.manifest_sha256)
 
 
 def _explainer(manifest: Manifest, model: Model, background: bytes | None) -> Explainer | None:

@@ -85,7 +85,7 @@ class Reading:
     numbers: Sequence[int] | None = None
     cells: dict[str, Sequence[object]] = field(default_factory=dict)
     problems: list[tuple[int, Problem]] = field(default_factory=list)
-    told: Counter[int] = field(default_factory=Counter)
+    problems_by_row: Counter[int] = field(default_factory=Counter)
     warnings: list[tuple[int, Warned]] = field(default_factory=list)
 
     def full(self) -> bool:
@@ -101,10 +101,10 @@ class Reading:
     def refuse(self, row: int, problem: Problem) -> None:
         """Note a problem of `row`, or of a whole column where `row` is COLUMN."""
         if self.each and row != COLUMN:
-            self.told[row] += 1
-            if self.told[row] > MOST_OF_A_ROW + 1:
+            self.problems_by_row[row] += 1
+            if self.problems_by_row[row] > MOST_OF_A_ROW + 1:
                 return
-            if self.told[row] > MOST_OF_A_ROW:
+            if self.problems_by_row[row] > MOST_OF_A_ROW:
                 message = f"the row has more problems than the {MOST_OF_A_ROW} that are listed"
                 problem = Problem(self.pointer(row), "more_problems", message)
         if self.numbers is not None and row != COLUMN:
@@ -113,7 +113,7 @@ class Reading:
 
     def full_row(self, row: int) -> bool:
         """Whether no more problems of `row` are told."""
-        return self.each and self.told[row] > MOST_OF_A_ROW
+        return self.each and self.problems_by_row[row] > MOST_OF_A_ROW
 
     def warn(self, row: int, pointer: str, code: str, message: str) -> None:
         """Note something that the caller should know of although `row`, or a column, is answered."""
@@ -127,10 +127,10 @@ class Reading:
     def finish(self, columns: Sequence[Column]) -> ModelInput:
         """The graph's input. Raises Refusal (422) with every problem; of `each` row only those of whole columns."""
         cells = {column.name: self._accepted(column) for column in columns}
-        told = [found for found in self.problems if found[0] == COLUMN] if self.each else self.problems
-        if told:
-            told.sort(key=lambda found: found[0])  # stable: within a row, as found
-            raise Refusal(422, [problem for _, problem in told])
+        listed = [found for found in self.problems if found[0] == COLUMN] if self.each else self.problems
+        if listed:
+            listed.sort(key=lambda found: found[0])  # stable: within a row, as found
+            raise Refusal(422, [problem for _, problem in listed])
         refused = _by_row(self.problems)
         if refused:
             cells = {

@@ -177,10 +177,10 @@ class _Category:
         return bool(self._counts.any())
 
     def take(self, *, last: bool) -> FeatureCounts:
-        told = np.where(self._counts >= OTHER_BELOW, self._counts, 0)
-        rare = self._counts - told
+        shown = np.where(self._counts >= OTHER_BELOW, self._counts, 0)
+        rare = self._counts - shown
         other = int(rare.sum()) if last else 0
-        taken = FeatureCounts(missing=self._missing, unknown=self._unknown, other=other, counts=tuple(told.tolist()))
+        taken = FeatureCounts(missing=self._missing, unknown=self._unknown, other=other, counts=tuple(shown.tolist()))
         self._counts = np.zeros_like(rare) if last else rare
         self._missing = self._unknown = 0
         return taken

@@ -41,7 +41,7 @@ class ByGroup(msgspec.Struct, frozen=True):
     others: Span
 
 
-class WidthsTold(msgspec.Struct, frozen=True, omit_defaults=True):
+class WidthsInNumbers(msgspec.Struct, frozen=True, omit_defaults=True):
     """How wide intervals are over all rows, and what the width follows, where it is not one for all of them."""
 
     narrowest: float
@@ -80,13 +80,13 @@ class Widths:
             shares[rows] = shares_below(thresholds[rows], held.quantiles)
         return shares
 
-    def told(self) -> WidthsTold:
+    def described(self) -> WidthsInNumbers:
         """The widths in numbers, for people who ask how sure the model is."""
         groups = {name: self._span(held) for name, held in self._groups.items()}
         rest = self._span(self._rest)
         spans = [*groups.values(), rest]
         plain = self._rest.high - self._rest.low
-        return WidthsTold(
+        return WidthsInNumbers(
             narrowest=min(span.narrowest for span in spans),
             widest=max(span.widest for span in spans),
             by_prediction=tuple(

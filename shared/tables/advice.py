@@ -57,9 +57,9 @@ def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice
         asked = {"decimal": decimal, "thousands": thousands, "unit": unit}
         tried = replace(form, **asked, signs=True)
         if decimal != thousands and all(number_in(cell, tried) is not None for cell in numbers):
-            told = {key: value for key, value in asked.items() if value != getattr(form, key)}
-            found.append(told or {"kind": "numeric"})
-    least = [one for one in found if not any(other.items() < one.items() for other in found)]
+            settings = {key: value for key, value in asked.items() if value != getattr(form, key)}
+            found.append(settings or {"kind": "numeric"})
+    least = [option for option in found if not any(other.items() < option.items() for other in found)]
     return _say(name, least)
 
 
@@ -77,19 +77,25 @@ def to_read_dates(name: str, cells: Iterable[str], form: CellFormat) -> Advice:
     dates = [cell for cell in all_cells if writing_of(cell, form) in ("date", "number")]
     formats = [""] if all(day_in(cell, form) is not None for cell in dates) else list(_formats(dates, form))
     rest = {"missing": ["..."]} if len(dates) < len(all_cells) else {}
-    return _say(name, [({"date_format": one} if one else {}) | rest for one in formats], unfinished=bool(rest))
+    return _say(
+        name,
+        [({"date_format": date_format} if date_format else {}) | rest for date_format in formats],
+        unfinished=bool(rest),
+    )
 
 
 def _formats(dates: list[str], form: CellFormat) -> Iterator[str]:
-    for one in DATE_FORMATS:
-        tried = replace(form, date_format=one)
+    for date_format in DATE_FORMATS:
+        tried = replace(form, date_format=date_format)
         if all(day_in(cell, tried) is not None for cell in dates):
-            yield one
+            yield date_format
 
 
 def _say(name: str, choices: list[dict[str, str | list[str]]], *, unfinished: bool = False) -> Advice:
     key = name if _BARE_KEY.fullmatch(name) else _toml(name)
-    lines = [", ".join(f"{k} = {_toml(value)}" for k, value in one.items()) for one in choices[:MOST_SHOWN] if one]
+    lines = [
+        ", ".join(f"{k} = {_toml(value)}" for k, value in choice.items()) for choice in choices[:MOST_SHOWN] if choice
+    ]
     return Advice(tuple(f"{key} = {{ {line} }}" for line in lines), unfinished)
 
 

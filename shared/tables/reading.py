@@ -264,16 +264,16 @@ def _feature(
     if not column.counts:
         warnings.append(f"feature {name!r} has no values and was dropped")
         return None
-    told = spec.kind_of(name)
-    kind = kind_of(column, told, problems)
+    specified = spec.kind_of(name)
+    kind = kind_of(column, specified, problems)
     if kind is None:
         return None
     present = column.counts.total()
-    if told is None and present >= MIN_ROWS and _is_identifier(name, column.counts, kind):
+    if specified is None and present >= MIN_ROWS and _is_identifier(name, column.counts, kind):
         warnings.append(f"feature {name!r} has another value in every row, as an identifier has, and was dropped")
         return None
     series = _categorical(name, column, warnings) if kind == "categorical" else _numbers(column, kind)
-    if kind == "categorical" and told is None and series.nunique() > max(MIN_ROWS, 0.5 * present):
+    if kind == "categorical" and specified is None and series.nunique() > max(MIN_ROWS, 0.5 * present):
         warnings.append(
             f"feature {name!r} has {series.nunique():,} different texts in {present:,} rows and tells a model "
             f"little; list it in drop"

@@ -233,8 +233,8 @@ def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_by
     cells = [_decoded_texts(name, column) for name, column in zip(table.column_names, table.columns, strict=True)]
     sheet = _named(names, cells, list(range(2, table.num_rows + 2)), warnings)
     typed = {name for name, kind in zip(names, table.schema.types, strict=True) if not _is_text(kind)}
-    told = (table.schema.metadata or {}).get(TYPED, b"").decode(errors="replace").split(SEPARATOR)
-    return replace(sheet, typed=frozenset({*typed, *told} - {""}))
+    typed_there = (table.schema.metadata or {}).get(TYPED, b"").decode(errors="replace").split(SEPARATOR)
+    return replace(sheet, typed=frozenset({*typed, *typed_there} - {""}))
 
 
 def _table_that_fits(data: bytes, memory_bytes: int) -> pa.Table:

@@ -205,7 +205,7 @@ def _predict_batch(manifest: Manifest, limits: Limits, tables_are_bytes: bool) -
 
 def _explain(manifest: Manifest) -> Json:
     content = {"application/json": {"schema": reference("ToExplain"), "example": example_row(manifest)}}
-    told = {"oneOf": [reference("Explained"), reference("ExplainedRows")]}
+    explanation = {"oneOf": [reference("Explained"), reference("ExplainedRows")]}
     return {
         "operationId": "explain",
         "summary": f"What each feature adds to the prediction of {manifest.target}",
@@ -217,7 +217,7 @@ def _explain(manifest: Manifest) -> Json:
         "parameters": list(ARMS),
         "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": _answer("The effects, in the target's unit", {"application/json": {"schema": told}}),
+            "200": _answer("The effects, in the target's unit", {"application/json": {"schema": explanation}}),
             **{status: _refusal(status) for status in (*REFUSALS, *UNEXPLAINED)},
         },
     }

@@ -117,10 +117,12 @@ class Connection(HttpToolsProtocol):
         return self.cycle is None or self.cycle.response_complete
 
     def _makes_room(self) -> bool:
-        others = [one for one in self.connections if one is not self and isinstance(one, Connection) and one.waits]
+        others = [
+            other for other in self.connections if other is not self and isinstance(other, Connection) and other.waits
+        ]
         if not others:
             return False
-        oldest = min(others, key=lambda one: one.since)
+        oldest = min(others, key=lambda other: other.since)
         oldest.transport.close()
         self.connections.discard(oldest)
         return True

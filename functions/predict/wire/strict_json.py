@@ -40,8 +40,8 @@ def decoded(data: bytes, skipped: int = 0) -> Any:
         return _decoded_with_infinities(data)
     except msgspec.DecodeError as error:
         surrogate = "truncated" in str(error) and _SURROGATE.search(data)
-        told = _PLACE.sub(lambda found: f"(byte {int(found[1]) + skipped})", str(error))
-        raise malformed("it holds half of a surrogate pair" if surrogate else told) from None
+        message = _PLACE.sub(lambda found: f"(byte {int(found[1]) + skipped})", str(error))
+        raise malformed("it holds half of a surrogate pair" if surrogate else message) from None
     except UnicodeDecodeError:
         raise refuse(400, "invalid_utf8", "the body is not valid UTF-8") from None
     except RecursionError:

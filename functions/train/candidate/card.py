@@ -137,16 +137,18 @@ def _limits(
 ) -> Iterator[str]:
     yield "It has learnt what goes together in past data. It does not say what causes what."
     numbers = [
-        f"{one.name} {plain(one.min)} to {plain(one.max)}"
-        for one in features
-        if one.min is not None and one.max is not None
+        f"{feature.name} {plain(feature.min)} to {plain(feature.max)}"
+        for feature in features
+        if feature.min is not None and feature.max is not None
     ]
     if numbers:
         yield f"Training saw {_named(numbers)}; a number outside is answered with a warning, or refused further out."
-    refusing = [one.name for one in features if one.kind == "categorical" and one.on_unknown == "refuse"]
+    refusing = [
+        feature.name for feature in features if feature.kind == "categorical" and feature.on_unknown == "refuse"
+    ]
     if refusing:
         yield f"A category that training has not seen is refused: {_named(refusing)}."
-    warning = [one.name for one in features if one.kind == "categorical" and one.on_unknown == "warn"]
+    warning = [feature.name for feature in features if feature.kind == "categorical" and feature.on_unknown == "warn"]
     if warning:
         yield f"A category that training has not seen is answered with a warning: {_named(warning)}."
     if dropped:

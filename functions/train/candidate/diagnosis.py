@@ -56,8 +56,8 @@ class Served:
         if self.assessment is None or self.profile is None:
             return None
         limit, widths = self.assessment.at_risk_below, self._widths
-        told = widths.shares_below(limit, self._clipped(predicted), self._groups(widths, columns))
-        return target < limit, told >= self.assessment.tiers.medium
+        chances = widths.shares_below(limit, self._clipped(predicted), self._groups(widths, columns))
+        return target < limit, chances >= self.assessment.tiers.medium
 
     @property
     def _widths(self) -> Widths:

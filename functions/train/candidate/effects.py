@@ -125,11 +125,11 @@ def winners_effects(
 
 def stability(sizes: Sequence[Vector], names: Sequence[str]) -> dict[str, Any]:
     """How alike the models of the folds rank the features: the mean rank correlation of two, and each one's ranks."""
-    ranks = np.array([np.argsort(np.argsort(-one, kind="stable"), kind="stable") + 1 for one in sizes])
+    ranks = np.array([np.argsort(np.argsort(-fold, kind="stable"), kind="stable") + 1 for fold in sizes])
     alike = [
-        float(spearmanr(ranks[one], ranks[other]).statistic)
-        for one in range(len(ranks))
-        for other in range(one)
+        float(spearmanr(ranks[fold], ranks[other]).statistic)
+        for fold in range(len(ranks))
+        for other in range(fold)
         if len(names) > 1
     ]
     return {
@@ -162,9 +162,9 @@ def dependence(model: Model, features: Sequence[Feature], rows: Rows, leading: S
                 "feature": name,
                 "kind": known[name].kind,
                 "values": values,
-                "mean": [float(one.mean()) for one in predicted],
-                "low": [float(np.quantile(one, 0.1)) for one in predicted],
-                "high": [float(np.quantile(one, 0.9)) for one in predicted],
+                "mean": [float(answers.mean()) for answers in predicted],
+                "low": [float(np.quantile(answers, 0.1)) for answers in predicted],
+                "high": [float(np.quantile(answers, 0.9)) for answers in predicted],
             }
         )
     return found

@@ -45,14 +45,14 @@ def groups(
         if labels.nunique() < 2 and name not in slices:
             continue
         for label in dict.fromkeys(sorted(labels.unique(), key=str)):
-            of = (labels == label).to_numpy()
-            figures = _figures(rows.target[of], predicted[of], counted(rows.weights, of))
+            inside_group = (labels == label).to_numpy()
+            figures = _figures(rows.target[inside_group], predicted[inside_group], counted(rows.weights, inside_group))
             found.append({"feature": name, "group": str(label), **figures})
             if inside is not None:
-                found[-1]["covered"] = share(inside[of])
+                found[-1]["covered"] = share(inside[inside_group])
             if risk is not None:
-                at_risk, told = risk[0][of], risk[1][of]
-                found[-1] |= {"missed": share(~told[at_risk]), "alarmed": share(told[~at_risk])}
+                at_risk, warned = risk[0][inside_group], risk[1][inside_group]
+                found[-1] |= {"missed": share(~warned[at_risk]), "alarmed": share(warned[~at_risk])}
     return sorted(found, key=lambda group: (group["rows"] < MIN_GROUP, -float(group["mae"])))
 
 

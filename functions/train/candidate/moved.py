@@ -23,18 +23,18 @@ def compared(before: Profile, run_id: str, features: Sequence[Feature], training
     """
     found = {feature.name: cells for feature in features if (cells := _cells(before, feature, training)) is not None}
     ps = holm([two_sample_p(old, new) for _, old, new in found.values()])
-    told = []
+    entries = []
     for p, (name, (labels, old, new)) in zip(ps, found.items(), strict=True):
         shares = new / new.sum(), old / old.sum()
         place = int(np.abs(shares[0] - shares[1]).argmax())
         now, then = (float(share[place]) for share in shares)
         entry = {"feature": name, "cell": labels[place], "then": then, "now": now, "p": p}
-        told.append({**entry, "moved": p < ALARM_P and abs(now - then) >= ALARM_SHARE})
+        entries.append({**entry, "moved": p < ALARM_P and abs(now - then) >= ALARM_SHARE})
     return {
         "run_id": run_id,
         "rows_then": before.rows,
         "rows_now": len(training.features),
-        "features": sorted(told, key=lambda entry: (not entry["moved"], -abs(entry["now"] - entry["then"]))),
+        "features": sorted(entries, key=lambda entry: (not entry["moved"], -abs(entry["now"] - entry["then"]))),
         "not_compared": [feature.name for feature in features if feature.name not in found],
     }
 

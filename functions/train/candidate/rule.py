@@ -9,13 +9,13 @@ def width_rule(figures: Mapping[str, Any] | None) -> str:
     if figures is None:
         return ""
     quarters, groups = figures["quarters"], figures["groups"]
-    told = [
+    sentences = [
         f"With one width for all, coverage by quarter of the prediction is off by {quarters['worst']:.1%} at most"
         f" (by chance: {_chance(quarters['chance'])})"
     ]
     if groups is not None:
         first = "with the width of the prediction, it" if "prediction" in figures["width"] else "it"
-        told.append(
+        sentences.append(
             f"{first} differs most surely by {groups['column']}, by {groups['apart']:.1%}"
             f" (by chance: {_chance(groups['chance'])})"
         )
@@ -25,7 +25,7 @@ def width_rule(figures: Mapping[str, Any] | None) -> str:
         "by group": f"so each group of {figures['column']} has its own width",
         "by prediction and by group": f"so the width follows the prediction, and that of {figures['column']}",
     }[figures["width"]]
-    return "; ".join(told) + f"; {verdict}. It would differ from 4 points on, where chance is below 1 %."
+    return "; ".join(sentences) + f"; {verdict}. It would differ from 4 points on, where chance is below 1 %."
 
 
 def _chance(chance: float) -> str:

@@ -41,7 +41,7 @@ def dependence(table: Table, spec: DatasetSpec, seed: int = 0) -> tuple[str, ...
     for name, days in _times(table, rows):
         out = newest(days, 1 / FOLDS)
         if out.any():
-            found += _told(
+            found += _sentence(
                 table,
                 rows,
                 (name, "time", "the newest, by the older ones"),
@@ -49,7 +49,7 @@ def dependence(table: Table, spec: DatasetSpec, seed: int = 0) -> tuple[str, ...
             )
     for name, groups in _groups(table, rows):
         parts = list(GroupKFold(FOLDS).split(groups, groups=groups))
-        found += _told(table, rows, (name, "group", "new ones, by the others"), parts)
+        found += _sentence(table, rows, (name, "group", "new ones, by the others"), parts)
     return tuple(found)
 
 
@@ -71,13 +71,13 @@ def _groups(table: Table, rows: RowIndices) -> list[tuple[str, RowIndices]]:
             codes, words = pd.factorize(cells)
             if 4 * FOLDS <= len(words) <= len(rows) / 3:
                 found.append((str(name), codes))
-    return sorted(found, key=lambda one: -int(one[1].max()))[:MOST_GROUPS]
+    return sorted(found, key=lambda group: -int(group[1].max()))[:MOST_GROUPS]
 
 
-def _told(table: Table, rows: RowIndices, what: tuple[str, str, str], parts: Parts) -> Iterator[str]:
+def _sentence(table: Table, rows: RowIndices, split: tuple[str, str, str], parts: Parts) -> Iterator[str]:
     """The sentence, where a split by the column costs the score more than chance does, on the same rows. The column of
     a group is left out: that a new one has no value that is known is no surprise."""
-    name, key, whom = what
+    name, key, whom = split
     columns = [column for column in table.columns if key == "time" or column.name != name]
     if not columns:
         return

@@ -88,7 +88,7 @@ class TargetRanks(TargetMeans):
     def _shares(self, rows: pd.DataFrame, weights: Vector | None) -> list[dict[str, float]]:
         counted = rows if weights is None else rows[weights > 0]
         shares = [counted[name].value_counts() / max(len(counted), 1) for name in self.columns]
-        return [{str(word): float(share) for word, share in one.items()} for one in shares]
+        return [{str(word): float(share) for word, share in by_word.items()} for by_word in shares]
 
     def _units(self, target: Vector, weights: Vector | None) -> tuple[Vector, Vector]:
         """The target's ranks around their mean in units of their spread; equal targets share the mean of theirs."""
@@ -106,8 +106,8 @@ def _looked_up(rows: pd.DataFrame, names: Sequence[str], known: Sequence[dict[st
 def _shrunken(words: "pd.Series[str]", target: Vector, weights: Vector) -> dict[str, float]:
     """By word, its mean of `target` (n,) drawn towards 0."""
     codes, names = pd.factorize(words)
-    told = (codes >= 0) & (weights > 0)
-    codes, target, weights = codes[told], target[told], weights[told]
+    known = (codes >= 0) & (weights > 0)
+    codes, target, weights = codes[known], target[known], weights[known]
     counts: Vector = np.bincount(codes, weights, len(names)).astype(np.float64)
     sums: Vector = np.bincount(codes, weights * target, len(names)).astype(np.float64)
     rows_of_prior = _variance_ratio(codes, target, weights, counts, sums)

@@ -213,7 +213,11 @@ class Encoding:
             start += max(words.values()) + 1
         share = intercept / len(weights)
         self._gathered(
-            [{w: c + share for w, c in one.items()} for one in weights], share, np.float64, "contributions", self._words
+            [{w: c + share for w, c in column.items()} for column in weights],
+            share,
+            np.float64,
+            "contributions",
+            self._words,
         )
         # A product, not ReduceSum: that adds in an order which depends on where a row begins in memory, so that the
         # last digit of an answer would depend on the row's place in its batch.
@@ -226,9 +230,10 @@ class Encoding:
         """Adds (n, c): for every cell of `source` what its column says of the word, or `unknown`."""
         words = sorted(set().union(*columns))
         dense = len(columns) * (len(words) + 1) <= MAX_DENSE_TABLE
-        order = [words] * len(columns) if dense else [list(one) for one in columns]
+        order = [words] * len(columns) if dense else [list(column) for column in columns]
         table = [
-            [one.get(word, unknown) for word in known] + [unknown] for one, known in zip(columns, order, strict=True)
+            [column.get(word, unknown) for word in known] + [unknown]
+            for column, known in zip(columns, order, strict=True)
         ]
         starts = np.cumsum([0, *map(len, table[:-1])])
         if dense:
@@ -237,7 +242,9 @@ class Encoding:
             self._graph.node("Add", [f"word_of_{output}", f"starts_of_{output}"], [f"place_of_{output}"])
         else:
             self._encoders(order, starts, output, source)
-        self._graph.constant(f"table_of_{output}", np.array([entry for one in table for entry in one], dtype=dtype))
+        self._graph.constant(
+            f"table_of_{output}", np.array([entry for column in table for entry in column], dtype=dtype)
+        )
         self._graph.node("Gather", [f"table_of_{output}", f"place_of_{output}"], [output])
 
     def _encoders(self, order: Sequence[Sequence[str]], starts: Array, output: str, source: str) -> None:

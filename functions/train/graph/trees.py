@@ -34,8 +34,8 @@ class Tree:
 
 def random_forest(estimator: Any, graph: Graph, features: str) -> None:
     """Add a fitted RandomForestRegressor: the mean of its trees."""
-    trees = [_tree(one) for one in estimator.estimators_]
-    offset = float(np.mean([one.tree_.value[0, 0, 0] for one in estimator.estimators_]))
+    trees = [_tree(member) for member in estimator.estimators_]
+    offset = float(np.mean([member.tree_.value[0, 0, 0] for member in estimator.estimators_]))
     scaled = [_scaled(tree, 1 / len(trees), offset) for tree in trees]
     graph.predict(_ensemble(graph, features, scaled, "BRANCH_LEQ"), offset)
 
@@ -48,7 +48,7 @@ def decision_tree(estimator: Any, graph: Graph, features: str) -> None:
 
 def gradient_boosting(estimator: Any, graph: Graph, features: str) -> None:
     """Add a fitted GradientBoostingRegressor: its start and its scaled trees."""
-    trees = [_scaled(_tree(one), estimator.learning_rate, 0.0) for one in estimator.estimators_[:, 0]]
+    trees = [_scaled(_tree(member), estimator.learning_rate, 0.0) for member in estimator.estimators_[:, 0]]
     start = float(np.ravel(estimator.init_.constant_)[0])
     graph.predict(_ensemble(graph, features, trees, "BRANCH_LEQ"), start)
 
@@ -56,7 +56,7 @@ def gradient_boosting(estimator: Any, graph: Graph, features: str) -> None:
 def ada_boost(estimator: Any, graph: Graph, features: str) -> None:
     """The weighted median of the trees: their predictions sorted, the first whose cumulated weight reaches a half."""
     offset = float(estimator.estimators_[0].tree_.value[0, 0, 0])
-    trees = [_scaled(_tree(one), 1.0, offset) for one in estimator.estimators_]
+    trees = [_scaled(_tree(member), 1.0, offset) for member in estimator.estimators_]
     count = len(trees)
     weights = np.asarray(estimator.estimator_weights_[:count], dtype=np.float64)
     each = _ensemble(graph, features, trees, "BRANCH_LEQ", targets=count)
@@ -81,7 +81,7 @@ def xgboost(estimator: Any, graph: Graph, features: str) -> None:
     """Add a fitted XGBRegressor, read from its own JSON."""
     learner = json.loads(bytes(estimator.get_booster().save_raw("json")))["learner"]
     start = float(learner["learner_model_param"]["base_score"].strip("[]"))
-    trees = [_xgboost_tree(one) for one in learner["gradient_booster"]["model"]["trees"]]
+    trees = [_xgboost_tree(tree) for tree in learner["gradient_booster"]["model"]["trees"]]
     graph.predict(_ensemble(graph, features, trees, "BRANCH_LT"), start)
 
 
@@ -141,7 +141,7 @@ def _ensemble(graph: Graph, features: str, trees: Sequence[Tree], mode: str, tar
         "target_ids": owner[leaf] if targets > 1 else np.zeros(int(leaf.sum()), dtype=int),
         "target_weights": _joined(trees, "value")[leaf],
     }
-    plain = {name: one.tolist() if isinstance(one, np.ndarray) else one for name, one in attributes.items()}
+    plain = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in attributes.items()}
     return _tree_node(graph, features, plain)
 
 

@@ -41,7 +41,9 @@ def refinement(algorithm: Algorithm, best: Params, tried: Sequence[Params]) -> t
     """The candidates around the best that were not `tried`, those that differ least from it first, and how many were
     left out of a grid that is too large."""
     whole = list(ParameterGrid(grid_around(algorithm.space, best)))
-    grid = sorted((one for one in whole if one not in tried), key=lambda one: _moved(algorithm, best, one))
+    grid = sorted(
+        (setting for setting in whole if setting not in tried), key=lambda setting: _moved(algorithm, best, setting)
+    )
     if len(shared_fits(algorithm, whole)) <= MAX_GRID_FITS:
         return grid, 0
     near = [params for params in grid if _moved(algorithm, best, params) <= 2]

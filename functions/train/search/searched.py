@@ -129,7 +129,9 @@ class Searched:
 def with_the_best_ones_predictions(searched: Searched) -> None:
     """Keep what was predicted out of fold by the best candidate alone: all of it would be many times the table."""
     best = searched.best
-    searched.candidates = [one if one is best else replace(one, outside=()) for one in searched.candidates]
+    searched.candidates = [
+        candidate if candidate is best else replace(candidate, outside=()) for candidate in searched.candidates
+    ]
 
 
 def far_behind(searched: Sequence[Searched], perfect: float) -> dict[str, float]:
@@ -160,7 +162,7 @@ def finishing_seconds(searched: Sequence[Searched], jobs: int) -> float:
     reported on."""
     found = [(entry.algorithm, entry.best) for entry in searched if entry.best]
     costs = sorted((best.seconds / len(best.scores) for _, best in found), reverse=True)
-    leader = max(found, key=lambda one: one[1].mean)[0] if found else None
+    leader = max(found, key=lambda pair: pair[1].mean)[0] if found else None
     return reporting_seconds(leader) + (sum(costs) + sum(costs[:MEMBERS])) / jobs
 
 

@@ -47,8 +47,8 @@ def follow(standing: Standing) -> tuple[str, ...]:
 
 def _by_run(versions: Iterable[Any]) -> dict[str, Any]:
     """The newest version of each run."""
-    ordered = sorted(versions, key=lambda one: int(one.version))
-    return {one.tags["run_id"]: one for one in ordered if "run_id" in one.tags}
+    ordered = sorted(versions, key=lambda version: int(version.version))
+    return {version.tags["run_id"]: version for version in ordered if "run_id" in version.tags}
 
 
 def _set_alias(client: Any, model: Any, stage: str, version: Any) -> None:

@@ -33,8 +33,12 @@ def dataset_input(run: TrackedRun) -> Any:
 
 def _columns(features: Sequence[Feature]) -> list[dict[str, Any]]:
     return [
-        {"type": "string" if one.kind == "categorical" else "double", "name": one.name, "required": not one.nullable}
-        for one in features
+        {
+            "type": "string" if feature.kind == "categorical" else "double",
+            "name": feature.name,
+            "required": not feature.nullable,
+        }
+        for feature in features
     ]
 
 

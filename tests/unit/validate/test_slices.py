@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from functions.validate.bootstrap import chance_of_mean
 from functions.validate.gate import Case, Incumbent, judge
-from functions.validate.slices import MOST_TESTED, Slice, compare, told
+from functions.validate.slices import MOST_TESTED, Slice, compare, sentence_of
 from shared import layout
 from shared.codec import decode_gzip, encode, encode_gzip
 from shared.decisions import Check
@@ -84,7 +84,7 @@ def test_too_few_rows_are_not_judged_and_said() -> None:
     mine = np.array([100.0] * 23 + [1.0] * 100)
     found = compare(columns, np.zeros(123), mine, np.ones(123), BY)
     assert refused(found) == []
-    assert "too few rows to tell, 30 are needed: group = few: 23" in told(found, BY, "run")
+    assert "too few rows to tell, 30 are needed: group = few: 23" in sentence_of(found, BY, "run")
 
 
 def test_500_slices_are_judged_where_they_can_be_and_the_sentence_stays_short() -> None:
@@ -94,8 +94,8 @@ def test_500_slices_are_judged_where_they_can_be_and_the_sentence_stays_short() 
     found = compare({"group": labels}, np.zeros(800), served * 1.01, served, BY)
     assert len(found) == 501
     assert [one.label for one in found if one.p is not None] == ["big"]
-    assert len(told(found, BY, "run")) < 1_000
-    assert "and 490 more" in told(found, BY, "run")
+    assert len(sentence_of(found, BY, "run")) < 1_000
+    assert "and 490 more" in sentence_of(found, BY, "run")
 
 
 def test_more_slices_than_the_resamples_can_tell_are_not_tested() -> None:
