@@ -18,7 +18,7 @@ from shared.store import CREATE_ONLY, Store, write_once
 from shared.stored import find_document, read_bytes
 
 UNITS = 10_000
-"""Of how many equal parts a share of the requests is made."""
+"""A share of the requests is made of this many equal parts."""
 
 
 @dataclass(frozen=True)

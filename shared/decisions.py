@@ -106,7 +106,7 @@ class Challenge(Document, frozen=True, kw_only=True):
 
 
 class Approval(Document, frozen=True, kw_only=True):
-    """That somebody asked for a run's promotion, where more than one person has to."""
+    """Somebody's wish that a run be promoted, where more than one person has to ask."""
 
     schema_version: int
     run_id: str
@@ -141,7 +141,7 @@ class Attempt(Document, frozen=True, kw_only=True):
 
 
 class GivenUp(Document, frozen=True, kw_only=True):
-    """That the process which ran a candidate was ended, and why."""
+    """The note that the process which ran a candidate was ended, and why."""
 
     given_up_at: datetime
     reason: str

@@ -315,7 +315,7 @@ def files_of(spec: str, source: str) -> str:
 
 
 def matching(pattern: str) -> tuple[str, re.Pattern[str]]:
-    """Of a key with `*` and `?`, which stand for parts of one name: the prefix to list, and what keys look like."""
+    """The prefix to list and a pattern for keys, from a key with `*` and `?`, which stand for parts of one name."""
     wild = {"*": "[^/]*", "?": "[^/]"}
     expression = "".join(wild.get(letter, re.escape(letter)) for letter in pattern)
     return re.split(r"[*?]", pattern, maxsplit=1)[0], re.compile(expression, re.DOTALL)

@@ -29,7 +29,7 @@ MAX_BYTES = 512 * 2**20
 SLOWEST = 4 * 2**20
 """Bytes a second: what comes slower does not arrive in time."""
 PLAIN_SECONDS = 3.0
-"""For a read without the client, besides the time of its bytes: then the client is asked, with its own deadline."""
+"""Seconds of a read without the client, besides those of its bytes; then the client is asked, with its own deadline."""
 
 Metadata = Mapping[str, str]
 """What a writer says of an object beside its content."""

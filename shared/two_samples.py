@@ -12,7 +12,7 @@ from scipy.special import chdtrc
 Counts = NDArray[np.float64]
 
 ALARM_P = 1e-4
-"""Of one look at all features together (Holm), whatever their number: below it they surely differ."""
+"""The p-value of one look at all features together (Holm), whatever their number, below which they surely differ."""
 ALARM_SHARE = 0.05
 """A change of a share that is smaller than this matters to nobody, however sure it is."""
 MIN_EXPECTED = 5.0

@@ -38,7 +38,7 @@ def client() -> "FlexTemplatesServiceClient":
 
 
 def job_name(folder: str) -> str:
-    """Of the answer in `folder`: lower-case letters, digits and hyphens, as Dataflow wants it."""
+    """The name of the job that answers into `folder`: lower-case letters, digits and hyphens, as Dataflow wants it."""
     return f"batch-{hashlib.sha256(folder.encode()).hexdigest()[:32]}"
 
 

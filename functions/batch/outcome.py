@@ -79,7 +79,7 @@ def reject(store: Store, about: BatchInput, refused: BatchRefused, totals: Total
 
 
 def decided(store: Store, folder: str) -> BatchOutcome | None:
-    """How the batch ended, told where a delivery ended before it could; None where it has not ended."""
+    """How the batch ended; None where it has not. What a delivery that broke off did not publish is published here."""
     try:
         data = read_bytes(store, folder + layout.OUTCOME, BatchOutcome).data
     except ObjectMissing:

@@ -13,7 +13,7 @@ from shared.parquet_footer import HARMLESS_BYTES, TAIL_BYTES, BadFooter, footer_
 from shared.spelling import normalized
 
 BUFFER_BYTES = 2**21
-"""Of each column, so that a row group's size does not matter."""
+"""Bytes of each column that are read at once, so that a row group's size does not matter."""
 FIRST_LINE = 2
 """The first row's number, as if the table were in a spreadsheet below its header."""
 

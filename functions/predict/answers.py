@@ -51,7 +51,7 @@ class ExplainedAnswer(Answer, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RefusedRow(msgspec.Struct, frozen=True):
-    """In the place of a row's answer: why there is none. Only where `errors=rows` asked for it."""
+    """Why a row has no answer; it stands in the answer's place, where `errors=rows` asked for it."""
 
     errors: Sequence[Problem]
 

@@ -15,7 +15,7 @@ MOST_ROWS = 64
 """Rows of one run: more would keep the loop from the other requests for too long."""
 
 LONELY_RUNS = 16
-"""After so many runs of a single row, rows are taken to come one by one again."""
+"""After this many runs of a single row, rows are taken to come one by one again."""
 
 _Waiting = tuple[KnownRow, "asyncio.Future[Answer]"]
 

@@ -14,7 +14,7 @@ class _Count(ProgressColumn):
     """How many fits of how many are done; the whole run has no number of its own."""
 
     def render(self, task: Task) -> Text:
-        """Of one bar."""
+        """The time that is left, behind the bar of the whole run."""
         return Text("" if task.total is None else f"{task.completed:.0f}/{task.total:.0f}")
 
 

@@ -24,7 +24,7 @@ from shared.store import CloudStore, Store
 
 DONE, AGAIN = 0, 1
 CLOCKS_SECONDS = 5
-"""By how much the clocks of two containers may differ."""
+"""The clocks of two containers may differ by this much."""
 MOST_RETRIES = 10
 """More than ten Cloud Run does not take: https://cloud.google.com/run/docs/configuring/max-retries"""
 

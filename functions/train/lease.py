@@ -32,7 +32,7 @@ LONGEST_TERM = timedelta(hours=1)
 """No lease is given for longer (`LEASE_SECONDS`): one that expires later was written by a clock that was wrong, and
 would keep everybody from training until then."""
 AHEAD = timedelta(minutes=10)
-"""By how much the clock of who asks for a training may be ahead of ours."""
+"""The clock of whoever asks for a training may be ahead of ours by this much."""
 
 
 class LeaseLost(TransientError):
@@ -71,7 +71,10 @@ def fingerprint(*parts: bytes) -> str:
 
 
 def forced_at(store: Store) -> datetime | None:
-    """Since when a finished run does not count, where somebody asked for that within a day. Raises TransientError."""
+    """The moment before which finished runs do not count, where somebody asked for that within a day; else None.
+
+    Raises TransientError.
+    """
     force = find_document(store, layout.FORCE, Force)
     if force is None:
         return None

@@ -118,7 +118,9 @@ def train(
 
 
 def _require_same_table(store: Store, spec: DatasetSpec) -> None:
-    """Before an hour is spent: the gate would refuse a model of another table than the one that staging serves."""
+    """Raise InvalidDataset for another table than the one that staging serves: the gate would refuse its model, an hour
+    later.
+    """
     served = staging_serves(store)
     problem = of_another_table(spec.name, spec.gate, served) if served else ""
     if problem:

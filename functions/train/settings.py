@@ -63,7 +63,7 @@ class SearchSettings:
 
 
 def _machines(env: Environment) -> Machines | None:
-    """Those of DASK_WORKERS; without it the cluster is somebody's own."""
+    """The machines that DASK_WORKERS asks for; without it the cluster is somebody's own."""
     workers = env.integer("DASK_WORKERS", 0, minimum=0, maximum=MOST_MACHINES)
     if workers == 0:
         return None

@@ -25,7 +25,7 @@ def read_event(headers: Mapping[str, str], body: bytes) -> CloudEvent:
 
 
 def _is_deep(body: bytes) -> bool:
-    """By counting brackets, those within texts too: no event has so many."""
+    """Whether the body may be nested too deeply, by its brackets, those within texts too: no event has so many."""
     depth = deepest = 0
     for byte in body[: 2**20]:
         if byte in b"[{":

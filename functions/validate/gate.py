@@ -114,7 +114,7 @@ class Case:
         return known
 
     def score(self, predicted: Vector) -> float:
-        """That score of `predicted` (n,) on the rows held out."""
+        """The score of `predicted` (n,) on the rows held out."""
         return self.scoring.score(self.target, predicted, self.weights)
 
 

@@ -9,7 +9,7 @@ from shared.entry import EventSettings, event_options
 from shared.env import Environment
 
 OWN_MIB = 448
-"""This process, the files of one run, and the copy of them that is handed on."""
+"""Memory of this process with the files of one run, and of the copy of them that is handed on."""
 LEAST_MIB = 1024
 THREADS = 4 * (os.cpu_count() or 1)
 """The framework's own default."""

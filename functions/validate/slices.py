@@ -43,7 +43,7 @@ class Slice:
 
     @property
     def increase(self) -> float:
-        """By which share of the champion's error the candidate's is larger."""
+        """How much larger the candidate's error is than the champion's, as a share of the champion's."""
         if self.served > 0:
             return self.mae / self.served - 1
         return 0.0 if self.mae == 0 else float("inf")

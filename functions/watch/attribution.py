@@ -16,7 +16,7 @@ NEAR_A_SWAP = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Served:
-    """From `since` on, `run_id` served."""
+    """The run that served from `since` on."""
 
     since: datetime
     run_id: str

@@ -31,10 +31,10 @@ FAULTS = "fault"
 """Answers that the challenger owed and the champion gave, among the answers of a block."""
 MOST_FAULTS = 0.001
 LEAST_FAULTS = 3
-"""So that one accident of a quiet day is no verdict."""
+"""The fewest faults that may make a verdict, so that one accident of a quiet day makes none."""
 SLOWER = 1.5
 LEAST_REQUESTS = 1_000
-"""Before so many, one request in a hundred is told by ten or fewer."""
+"""The fewest requests for a verdict on seconds: of fewer, one in a hundred is ten requests or less."""
 MOST_BLOCKS = 300
 
 

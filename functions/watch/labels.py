@@ -25,7 +25,7 @@ from shared.tables.table_size import TableTooLarge
 
 MAX_LABEL_BYTES = 256 * 2**20
 MEMORY_BYTES = 2 * 2**30
-"""Of the function, as Terraform sets it."""
+"""Memory of the function, as Terraform sets it."""
 MOST_GROUPS = 50
 NO_VALUE = "(missing)"
 AHEAD = timedelta(minutes=5)

@@ -14,10 +14,10 @@ import numpy as np
 ALARM_WEALTH = 200.0
 """Two bets are held, of signed and of absolute residuals: together at most 1 % false alarms."""
 JUMP = 0.001
-"""Of the wealth, at every label, to all bets alike. A tenth of the source's: changes are seen sooner (labels to a bias
-of 0.36 sd, median and 90 %: 102 and 211, with the source's choice 120 and 242)."""
+"""The share of the wealth that is dealt out at every label, to all bets alike. A tenth of the source's: changes are
+seen sooner (labels to a bias of 0.36 sd, median and 90 %: 102 and 211, with the source's choice 120 and 242)."""
 ASLEEP = 0.1
-"""So much of the first wealth is not staked, and is there for a change that comes late."""
+"""The share of the first wealth that is not staked, and is there for a change that comes late."""
 
 CHUNK = 500
 
@@ -76,7 +76,7 @@ def follow(promised: Sequence[float], residuals: Sequence[float], stakes: Mappin
 
 
 def p_values(promised: Sequence[float], residuals: Sequence[float], seed: str) -> Iterator[float]:
-    """Of each residual, the share of the promised ones and of those before it that are larger, ties at random.
+    """The p-value of each residual: how many of the promised ones and of those before it are larger, ties at random.
 
     In chunks: against what was seen before a chunk by its order, within it each against each.
     """

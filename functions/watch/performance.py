@@ -115,7 +115,7 @@ def _run(ledger: Ledger, run: VerifiedRun, held: Bets, serving: str | None) -> R
 
 
 def _beside(residuals: Vector, serving: Vector) -> Estimate:
-    """By how much the mean absolute error is above that of the run that serves, row by row."""
+    """How much the mean absolute error is above that of the run that serves, row by row."""
     return _mean(np.abs(residuals) - np.abs(serving))
 
 

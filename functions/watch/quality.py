@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 ALPHA = 0.01
 """The chance that a challenger which is as good is ever withdrawn."""
 LEAST_LABELS = 50
-"""Before so many labels the variance of the differences is not known well enough for any verdict."""
+"""The fewest labels for a verdict: with fewer, the variance of the differences is not known well enough."""
 TIGHTEST_AT = 500
 """The number of labels at which the sequence is tightest; models differ visibly after about so many."""
 

@@ -33,7 +33,7 @@ SOURCES = frozenset({".py", ".js", ".css", ".html"})
 PLACED = frozenset(
     {"requirements.txt", "Dockerfile", "Dockerfile.dockerignore", "README.md", "CONTRACT.md", "template.json"}
 )
-"""Not in the function's folder of the bundle: they have their place at its root, or none."""
+"""Files that are left out of the function's folder in the bundle: their place is its root, or they have none."""
 TOOLS = "infra/audit/sbom.txt"
 """What lists the packages of the image while it is built."""
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -74,7 +74,7 @@ class CloudRunService:
            *self._place, "--quiet")  # fmt: skip
 
     def share(self, percent: int) -> None:
-        """So many percent of the traffic to the candidate, the rest to what served before."""
+        """Give the candidate `percent` of the traffic, and the rest to what served before."""
         self._traffic(f"--to-tags={CANDIDATE}={percent}")
 
     def settle(self, previous: str) -> None:

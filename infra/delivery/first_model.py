@@ -47,7 +47,7 @@ class Wait:
 
     @classmethod
     def beginning(cls, bucket: str, call: TrainingCall, poll_seconds: float) -> "Wait":
-        """To be made before the call. Raises Stopped."""
+        """A wait, to be made before the call. Raises Stopped."""
         return cls(bucket, call, poll_seconds, calls(bucket), call.progress())
 
     def model(self, minutes: float) -> None:

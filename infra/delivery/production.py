@@ -12,7 +12,7 @@ from infra.delivery.errors import Stopped
 from infra.delivery.terraform import OWNERS, Deployment
 
 KEY = "terraform.tfvars.production"
-"""By its beginning one of the delivery's settings, which builds may read and not write."""
+"""The object that names production's project. It begins like the settings: builds may read and not write it."""
 
 
 def located(project: str, region: str, name: str, asked: str | None) -> Deployment:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 INFRA = ROOT / "infra" / "terraform"
 AGENTS = ("pubsub", "eventarc", "monitoring")
 PRODUCTION_AGENTS = ("run", "monitoring")
-"""Of production's own project: one pulls the image, the other asks whether production is up."""
+"""Google's agents in production's own project: one pulls the image, the other asks whether production is up."""
 AGENT_APIS = (*AGENTS, "storage", "run", "cloudfunctions", "cloudbuild", "artifactregistry")
 INIT = ("init", "-input=false", "-reconfigure", "-lockfile=readonly")
 """The provider is that of the committed lock file, and no deploy changes the checkout by a checksum of its platform."""
@@ -45,7 +45,7 @@ class Root:
 OWNERS = Root(INFRA / "owner", "owner", "owner.tfvars", knows_commit=False)
 DELIVERYS = Root(INFRA, "terraform", "terraform.tfvars", knows_commit=True)
 ROOTS = (OWNERS, DELIVERYS)
-"""In the order in which they are applied."""
+"""The roots, in the order in which they are applied."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from infra.delivery.commands import ask, ask_json
 from shared import layout
 
 AGAIN_SECONDS = 700.0
-"""After this long Cloud Scheduler has called again, if it does: its longest pause is 600 s (schedule.tf)."""
+"""By then Cloud Scheduler has called again, if it does: its longest pause is 600 s (schedule.tf)."""
 JUDGED_SECONDS = 900.0
-"""For what comes after training: the event, validation, the gate."""
+"""Time for what comes after training: the event, validation, the gate."""
 PATIENCE = {"EXECUTION_FAILED": 0.0, "EXECUTION_CANCELLED": 0.0, "EXECUTION_SUCCEEDED": JUDGED_SECONDS}
 
 
@@ -43,7 +43,7 @@ class TrainingCall:
 
     @classmethod
     def of(cls, outputs: Mapping[str, Any], project: str, region: str) -> "TrainingCall":
-        """From Terraform's outputs."""
+        """The call that Terraform's outputs describe."""
         runs = outputs["training"]
         return cls(outputs["job"], project, region, runs["job"], float(runs["seconds"]))
 

@@ -203,7 +203,7 @@ class Flow:
         return decode(self._store.read(key).data, Pointer, key)
 
     def manifest(self) -> Manifest:
-        """That of the run which staging serves."""
+        """The manifest of the run that staging serves."""
         pointer = self.pointer()
         manifest, _ = staged_manifest(self._store, "staging", pointer.run_id, pointer.manifest_sha256)
         return manifest

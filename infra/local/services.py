@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WEEKLY = "0 7 * * 1"
 """Mondays at 07:00 UTC, as deployed."""
 DAILY = "0 6 * * *"
-"""At 06:00 UTC, as deployed."""
+"""When the daily look is asked for: at 06:00 UTC, as deployed."""
 LOOK = "watch.look.v1"
 """The type of the daily event, as functions/watch/main.py knows it."""
 

@@ -57,7 +57,7 @@ def inputs_of(store: Store, manifest: Manifest) -> RunInputs:
 
 
 def settings_of(manifest: Manifest, jobs: int) -> SearchSettings:
-    """As the run had them, but for the processes of the search, of which the result does not depend."""
+    """The settings of the run, but for the processes of the search, on which the result does not depend."""
     made = manifest.training
     if made is None:
         raise CannotTell(f"{manifest.run_id} does not say how it was made")
@@ -79,7 +79,7 @@ def surroundings(manifest: Manifest, code: str) -> Iterator[str]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """Of two reports: the winner, and each algorithm's best setting and scores."""
+    """What differs between two reports: the winner, and each algorithm's best setting and scores."""
     if before["selected"] != after["selected"]:
         yield f"{before['selected']} won then, {after['selected']} now"
     then, now = ({row["name"]: row for row in report["algorithms"]} for report in (before, after))

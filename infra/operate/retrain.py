@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _waiting(store: Store, options: argparse.Namespace) -> Waiting:
-    """For as long as was asked for, or as training may take where it runs."""
+    """The wait that was asked for, or one for as long as training may take where it runs."""
     job = training_job(options.job, options.host)
     if job is None:
         return Waiting(store, options.wait or FUNCTION_SECONDS, _say)

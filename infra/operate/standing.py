@@ -57,7 +57,7 @@ def verdict_tags(decision: Decision) -> Tags:
 
 
 def served_tags(pointers: Mapping[str, Sequence[Pointer]]) -> dict[str, Tags]:
-    """By run: when it served in each stage the last time, who asked for it and why; `pointers` by stage in order."""
+    """The tags of each run: when it last served in each stage, who asked and why; `pointers` by stage, in order."""
     found: dict[str, Tags] = {}
     for stage, served in pointers.items():
         for place, pointer in enumerate(served):

@@ -16,7 +16,7 @@ API = "https://run.googleapis.com"
 FUNCTION_SECONDS = 3700.0
 """A little longer than a call of the training function may take, and its verdict."""
 JUDGED_SECONDS = 900.0
-"""For what comes after a run of the job: the event, validation, the gate."""
+"""Time for what comes after a run of the job: the event, validation, the gate."""
 CALL_SECONDS = 30.0
 ENDED_BADLY = {"EXECUTION_FAILED": "failed", "EXECUTION_CANCELLED": "was cancelled"}
 _RUNS = re.compile(rf"{re.escape(API)}/v2/(projects/[^/]+/locations/[^/]+/jobs/[^/:]+):run")

@@ -15,7 +15,7 @@ Told = tuple[datetime, list[str]]
 
 
 def unserved(store: Store, entries: Sequence[Kept]) -> Iterator[Told]:
-    """Beside the pointers `entries` of a stage. Raises StorageUnavailable."""
+    """The candidates and the calls of training that are in no pointer of `entries`. Raises StorageUnavailable."""
     served = {entry.pointer.run_id for entry in entries}
     for info in store.list(layout.candidate("")[:-1]):
         run_id = layout.run_of_manifest(info.name)

@@ -40,7 +40,7 @@ class WatchStatus:
 
 
 def watched(store: Store, stage: Stage, run_id: str | None) -> WatchStatus:
-    """Of the newest report and the newest account of labels, as far as they are of the run that serves."""
+    """What the newest report and the newest account of labels say of the run that serves."""
     report = _newest(store, layout.watch_report(stage), WatchReport)
     current = report if report is not None and report.run_id == run_id else None
     performance = _newest(store, layout.performance(), Performance)

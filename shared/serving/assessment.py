@@ -14,7 +14,7 @@ from shared.serving.quantiles import share_below, shares_below, usable
 from shared.serving.widths import Widths, WidthsInNumbers
 
 MANY = 64
-"""From so many rows on, arrays are quicker than a row at a time."""
+"""From this many rows on, arrays are quicker than a row at a time."""
 
 TIERS = ("low", "medium", "high")
 BANDS = ("low", "medium", "high")

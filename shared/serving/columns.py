@@ -28,7 +28,7 @@ _LARGEST = sys.float_info.max
 _DECIMAL_COMMA = str.maketrans({",": ".", ".": ","})
 _EXAMPLE = datetime.date(2024, 5, 31)
 NO_DATE = "not in the format of the spec"
-"""In the place of a table's cell that is no date as the table writes dates, whatever else it may be."""
+"""What replaces a table's cell that is no date as the table writes dates, whatever else it may be."""
 
 
 @dataclass(frozen=True)

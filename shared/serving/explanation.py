@@ -23,7 +23,7 @@ from shared.serving.reading import ModelInput
 EXACT = "exact"
 SAMPLED = "sampled"
 TOLERANCE = 1e-9
-"""Of the prediction's size, at least 1: so far effects may be from adding up to it."""
+"""How far effects may be from adding up to the prediction, as a share of its size, or of 1 where that is larger."""
 
 ROWS_AT_ONCE = 2_000
 """Graph rows of one run, for a graph that adds up."""
@@ -130,7 +130,7 @@ class Explainer:
 
     @cached_property
     def _mean_gains(self) -> Vector | None:
-        """Of a graph that adds up: what each feature (d,) gains on average over the background; else None."""
+        """What each feature (d,) of an additive graph gains on average over the background; None for other graphs."""
         if not self._additive:
             return None
         off = np.abs(self._first + self._gains_of_background.sum(axis=1) - self._raw(self._numeric, self._categorical))
@@ -213,7 +213,7 @@ class Explainer:
         )
 
     def _differing(self, inputs: ModelInput, row: int) -> NDArray[np.bool_]:
-        """In which features (b, d) the row differs from each background row. A missing number is like another."""
+        """The features (b, d) in which the row differs from each background row. A missing number is like another."""
         numbers = inputs.numeric[row]
         apart = (self._numeric != numbers) & ~(np.isnan(self._numeric) & np.isnan(numbers))
         return np.hstack([apart, self._categorical != inputs.categorical[row]])

@@ -19,7 +19,7 @@ from shared.serving.columns import CategoricalColumn, Column
 from shared.serving.findings import Unusual
 
 COLUMN = -1
-"""In the place of a row's position: what is said is said of a whole column."""
+"""Replaces a row's position where something is said of a whole column."""
 
 Locate = Callable[[int, str], str]
 """The JSON pointer to the cell of a row and a field."""

@@ -11,10 +11,10 @@ from shared.problems import Problem, Refusal, json_pointer, refuse, shortened
 from shared.spelling import normalized
 
 MOST_TITLES = 10
-"""So many lines may stand above the header."""
+"""The most lines that may stand above the header."""
 
 MOST_COLUMNS = 16_384
-"""As many as a sheet of a spreadsheet has."""
+"""The most columns of a table: as many as a sheet of a spreadsheet has."""
 
 Record = tuple[int, list[str]]
 """A line's number, as a spreadsheet counts lines from 1, and its cells."""

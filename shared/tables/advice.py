@@ -45,7 +45,7 @@ class Advice:
 
 
 def to_read_numbers(name: str, cells: Iterable[str], form: CellFormat) -> Advice:
-    """By which marks every number among `cells` would be read."""
+    """The marks by which every number among `cells` would be read."""
     numbers = [cell for cell in cells if writing_of(cell, form) in ("number", "marked")]
     units = {unit for cell in numbers for unit in _UNIT.findall(cell)} - {"e", "E"}
     if len(units) > 1:
@@ -72,7 +72,7 @@ def to_read_missing(name: str, cells: Iterable[str], reads: Callable[[str], obje
 
 
 def to_read_dates(name: str, cells: Iterable[str], form: CellFormat) -> Advice:
-    """In which forms every date among `cells` would be read, and whether words among them are to be named."""
+    """The forms in which every date among `cells` would be read, and whether words among them are to be named."""
     all_cells = list(cells)
     dates = [cell for cell in all_cells if writing_of(cell, form) in ("date", "number")]
     formats = [""] if all(day_in(cell, form) is not None for cell in dates) else list(_formats(dates, form))

@@ -1,4 +1,4 @@
-"""Of which kind a column is: as the spec says, else by its content. What is not clear is told, never guessed."""
+"""Finds the kind of a column: as the spec says, else by its content. What is not clear is told, never guessed."""
 
 import re
 from collections import Counter

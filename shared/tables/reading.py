@@ -30,7 +30,7 @@ from shared.tables.table_size import MEMORY_BYTES
 
 MIN_ROWS = 50
 BOUND_DIGITS = 6
-"""As many as tell what a bound is."""
+"""Significant digits with which a message shows a bound."""
 _IDENTIFIER = re.compile(r"(?i:(.*[_\s.-])?(id|key|uuid|index|row))|.*[a-z]I[dD]")
 
 

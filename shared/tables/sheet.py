@@ -216,7 +216,7 @@ def _ragged(rows: Sequence[Sequence[str]], lines: Sequence[int], width: int) -> 
 
 
 def _read_parquet(data: bytes, spec: DatasetSpec, warnings: list[str], memory_bytes: int) -> Sheet:
-    """By the file's own types: pandas would make whole numbers with gaps fractions, and hide columns in an index."""
+    """Read by the file's own types: pandas would turn whole numbers with gaps into fractions, and hide columns."""
     try:
         table = _table_that_fits(data, memory_bytes)
     except BadFooter as error:

@@ -25,7 +25,7 @@ MORE_MEMORY = "Give it more (train_memory_gib in Terraform, MEMORY_MIB elsewhere
 
 
 def require_files_fit(sizes: Sequence[int], memory_bytes: int) -> None:
-    """Before any is read: raises TableTooLarge where files of these bytes cannot be gathered in the memory."""
+    """Raise TableTooLarge, before any file is read, where files of these bytes cannot be gathered in the memory."""
     needed = OWN_BYTES + sum(sizes) * COPIES_OF_TEXT
     if needed > memory_bytes:
         raise TableTooLarge(

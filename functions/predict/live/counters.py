@@ -33,7 +33,7 @@ from shared.serving.tally import Tally
 from shared.store import CREATE_ONLY, Store
 
 MAX_ROWS = 4_096
-"""So many are counted at once."""
+"""The most rows that are counted at once."""
 MAX_SECONDS = 300.0
 """A block is so old when it is written; an instance that is killed loses no more."""
 MAX_LISTS = 16

@@ -21,7 +21,7 @@ from shared.tables.reading import Column, Table
 WORTH_TELLING = 0.05
 """A difference in R² below this is what two splits may differ by without any reason."""
 SURE = 3.0
-"""So many standard errors a difference must be from none."""
+"""A difference counts from this many standard errors on."""
 MOST_ROWS = 2_000
 MOST_GROUPS = 3
 FOLDS = 4

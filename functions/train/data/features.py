@@ -13,7 +13,7 @@ from shared.documents import Feature
 from shared.tables.reading import Column
 
 RANGES_BEYOND = 3.0
-"""So many ranges beyond what training saw, a number is still answered, with a warning."""
+"""A number is still answered, with a warning, up to this many ranges beyond what training saw."""
 
 
 def describe_features(columns: Sequence[Column], training: Rows, spec: DatasetSpec) -> tuple[Feature, ...]:

@@ -125,7 +125,7 @@ def _in_columns_of(table: Sheet, sheet: Sheet) -> dict[str, Cells]:
 
 
 def _needed(missing: Sequence[str], first: File, spec: DatasetSpec) -> list[str]:
-    """Those of the missing columns that a model is made of, or that say a row's side, group, time or weight."""
+    """The missing columns that a model is made of, or that say a row's side, group, time or weight."""
     split = spec.split
     roles = {spec.target, spec.weight, split.key, split.group, split.time} - {None}
     others = [name for name in missing if name not in spec.drop and name not in roles]

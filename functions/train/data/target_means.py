@@ -104,7 +104,7 @@ def _looked_up(rows: pd.DataFrame, names: Sequence[str], known: Sequence[dict[st
 
 
 def _shrunken(words: "pd.Series[str]", target: Vector, weights: Vector) -> dict[str, float]:
-    """By word, its mean of `target` (n,) drawn towards 0."""
+    """The mean of `target` (n,) for each word, drawn towards 0."""
     codes, names = pd.factorize(words)
     known = (codes >= 0) & (weights > 0)
     codes, target, weights = codes[known], target[known], weights[known]

@@ -30,7 +30,7 @@ OPSETS = (helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3))
 IR_VERSION = 10
 RANDOM_ROWS = 10_000
 MOST_CELLS = 4_000_000
-"""Of the rows on which graph and pipeline are compared: a table of 1,500 columns is asked with fewer rows."""
+"""Graph and pipeline are compared on rows of this many cells at most: on fewer rows where there are 1,500 columns."""
 LEAST_ROWS = 200
 UNSEEN = "\N{REPLACEMENT CHARACTER} never seen"
 

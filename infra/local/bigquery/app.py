@@ -130,7 +130,7 @@ def _type(kind: pa.DataType) -> dict[str, str]:
 
 
 def _cell(value: Any) -> Any:
-    """As BigQuery writes cells in JSON: all of them text, moments in microseconds since 1970."""
+    """A cell as BigQuery writes it in JSON: as text, a moment in microseconds since 1970."""
     if value is None:
         return None
     if isinstance(value, bool):

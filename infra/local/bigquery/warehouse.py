@@ -38,7 +38,7 @@ class Warehouse:
         self.tables.setdefault(name, []).append((since, table))
 
     def bytes_read(self, sql: str, parameters: Mapping[str, Any]) -> int:
-        """As BigQuery bills: every cell of the tables' columns, by the size of its type; rows are never left out."""
+        """Bytes that are billed: every cell of the tables' columns, by the size of its type; no row is left out."""
         return sum(_size(table) for table in self._used(sql, parameters).values())
 
     def run(self, sql: str, parameters: Mapping[str, Any]) -> pa.Table:

@@ -46,7 +46,7 @@ class RetryPolicy:
     retention: float = 86400.0
 
     def pause(self, attempts: int, chance: random.Random) -> float:
-        """After so many failed attempts: doubling, and up to a quarter longer, lest failures march in step."""
+        """The pause after so many failed attempts: it doubles, up to a quarter longer, lest failures march in step."""
         doubled = self.min_backoff * 2.0 ** min(attempts - 1, 40)
         return min(self.max_backoff, doubled * chance.uniform(1.0, 1.25))
 

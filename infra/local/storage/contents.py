@@ -157,7 +157,7 @@ class Contents:
             self._drop(content)
 
     def sweep(self) -> int:
-        """At the start: drop what a killed process left unfinished; how many contents that were."""
+        """Drop what a killed process left unfinished, when the storage starts. Returns how many contents that were."""
         orphans = self._database.execute(
             "SELECT id FROM content WHERE id NOT IN (SELECT content FROM object)"
             " AND id NOT IN (SELECT content FROM upload WHERE content IS NOT NULL)"

@@ -50,7 +50,7 @@ class Reserve:
         self._file.unlink(missing_ok=True)
 
     def restore(self, database: Database) -> None:
-        """After something was deleted on a full disk: give its bytes back to the disk, and keep the reserve again."""
+        """Give the disk back what was deleted while it was full, and keep the reserve again."""
         if self.low or not self._file.exists():
             database.shrink()
             self.keep()

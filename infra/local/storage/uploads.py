@@ -112,6 +112,6 @@ class Uploads:
                 self._contents.drop_if_unused(session.content)
 
     def expire(self) -> None:
-        """At the start: forget sessions older than a week, as Cloud Storage does."""
+        """Forget sessions older than a week, as Cloud Storage does; called when the storage starts."""
         with self._database.transaction():
             self._database.execute("DELETE FROM upload WHERE created < ?", self._database.tick() - KEPT_MICROSECONDS)
