@@ -14,3 +14,6 @@ Mask = NDArray[np.bool_]
 
 RowIndices = NDArray[np.intp]
 """The positions of some rows, counted from 0: one dimension."""
+
+Counts = NDArray[np.float64]
+"""How many rows each cell has, or how many each cell of each block has: whole numbers unless rows are shared out."""

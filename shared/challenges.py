@@ -22,20 +22,20 @@ UNITS = 10_000
 
 
 @dataclass(frozen=True)
-class Current:
+class CurrentChallenge:
     """The document as it was read. Where there is none: generation CREATE_ONLY, and no value."""
 
     generation: int
     challenge: Challenge | None
 
 
-def read_current(store: Store) -> Current:
+def read_current(store: Store) -> CurrentChallenge:
     """The challenge of now, running or ended. Raises InvalidDocument for a document that does not parse."""
     try:
         found = read_bytes(store, layout.CHALLENGER, Challenge)
     except ObjectMissing:
-        return Current(CREATE_ONLY, None)
-    return Current(found.generation, decode(found.data, Challenge, layout.CHALLENGER))
+        return CurrentChallenge(CREATE_ONLY, None)
+    return CurrentChallenge(found.generation, decode(found.data, Challenge, layout.CHALLENGER))
 
 
 def in_force(challenge: Challenge | None, champion_run_id: str | None, now: datetime) -> bool:
@@ -55,7 +55,7 @@ def why_over(challenge: Challenge, champion_run_id: str | None, now: datetime) -
     return None
 
 
-def write(store: Store, challenge: Challenge, *, replacing: Current) -> bool:
+def write(store: Store, challenge: Challenge, *, replacing: CurrentChallenge) -> bool:
     """Put `challenge` in the place of `replacing`; False where somebody else was quicker.
 
     A write whose answer was lost is retried by the client and meets its own document, which counts as written.
@@ -67,7 +67,7 @@ def write(store: Store, challenge: Challenge, *, replacing: Current) -> bool:
     return True
 
 
-def end(store: Store, current: Current, ended: Ended, *, marker_generation: int | None = None) -> bool:
+def end(store: Store, current: CurrentChallenge, ended: Ended, *, marker_generation: int | None = None) -> bool:
     """End the challenge that runs, and keep it; False where somebody else was quicker.
 
     `marker_generation`: of the marker that asked for the end, so that older ones never begin the challenge again.

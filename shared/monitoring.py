@@ -102,7 +102,7 @@ class FeatureLook(Document, frozen=True, kw_only=True):
     shares: tuple[Share, ...] = ()
 
 
-class Standing(Document, frozen=True, kw_only=True):
+class StandingAlarm(Document, frozen=True, kw_only=True):
     """An alarm that has not ended."""
 
     kind: AlarmKind
@@ -139,7 +139,7 @@ class WatchReport(Document, frozen=True, kw_only=True):
     run_id: str | None
     traffic: tuple[Traffic, ...] = ()
     features: tuple[FeatureLook, ...] = ()
-    alarms: tuple[Standing, ...] = ()
+    alarms: tuple[StandingAlarm, ...] = ()
     notes: tuple[str, ...] = ()
     counted: dict[str, tuple[float, ...]] = msgspec.field(default_factory=dict)
 

@@ -25,7 +25,7 @@ MAX_POINTER_BYTES = most_bytes(Pointer)
 
 
 @dataclass(frozen=True)
-class Current:
+class CurrentPointer:
     """The pointer as it was read. Where there is none: generation CREATE_ONLY, no bytes and no value."""
 
     generation: int
@@ -42,14 +42,14 @@ class Kept:
     pointer: Pointer
 
 
-def read_current(store: Store, stage: Stage) -> Current:
+def read_current(store: Store, stage: Stage) -> CurrentPointer:
     """The pointer of now. Raises InvalidDocument for one that does not parse, or is too large to be one."""
     key = layout.pointer(stage)
     try:
         found = read_bytes(store, key, Pointer)
     except ObjectMissing:
-        return Current(CREATE_ONLY, b"", None)
-    return Current(found.generation, found.data, decode(found.data, Pointer, key))
+        return CurrentPointer(CREATE_ONLY, b"", None)
+    return CurrentPointer(found.generation, found.data, decode(found.data, Pointer, key))
 
 
 def entry_key(pointer: Pointer) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc
 
-Counts = NDArray[np.float64]
+from shared.arrays import Counts
 
 ALARM_P = 1e-4
 """The p-value of one look at all features together (Holm), whatever their number, below which they surely differ."""

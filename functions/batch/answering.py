@@ -13,7 +13,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from functions.batch.rows import Piece, Rows
+from functions.batch.rows import ArrowRows, Piece
 from shared.answer_columns import ANSWERED, ASSESSED
 from shared.batches import BatchPlan, Format, RowError
 from shared.problems import Problem
@@ -57,13 +57,13 @@ def answer(run: VerifiedRun, plan: BatchPlan, piece: Piece) -> AnsweredPiece:
     return AnsweredPiece(_rendered(table, plan.format), len(table), refused, tuple(errors), _by_feature(warned))
 
 
-def _read(run: VerifiedRun, plan: BatchPlan, rows: Rows) -> ArrowInput:
+def _read(run: VerifiedRun, plan: BatchPlan, rows: ArrowRows) -> ArrowInput:
     columns = {name: rows.columns[header] for name, header in plan.fields.items()}
     comma = plan.dialect is not None and plan.dialect.decimal_comma
     return read_arrow(run.schema, columns, len(rows), first=rows.first, refused=rows.refused, decimal_comma=comma)
 
 
-def _table(run: VerifiedRun, plan: BatchPlan, rows: Rows, read: ArrowInput) -> pa.Table:
+def _table(run: VerifiedRun, plan: BatchPlan, rows: ArrowRows, read: ArrowInput) -> pa.Table:
     predicted = run.model.run(read.numeric, read.categorical) if len(read.answered) else np.empty(0)
     answered = _spread(run.assessor.assess_columns(predicted, read.categorical), read.answered, len(rows))
     kept = [rows.columns[name] for name in plan.keep]
@@ -92,7 +92,7 @@ def _spread(found: Assessed, answered: NDArray[np.int64], rows: int) -> list[pa.
     return columns if places is None else [column.take(places) for column in columns]
 
 
-def _errors(refused: Mapping[int, Sequence[Problem]], rows: Rows) -> Iterator[RowError]:
+def _errors(refused: Mapping[int, Sequence[Problem]], rows: ArrowRows) -> Iterator[RowError]:
     for row, problems in refused.items():
         for problem in problems:
             yield RowError(row=int(rows.numbers[row]), pointer=problem.pointer, code=problem.code)

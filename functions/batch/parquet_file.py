@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from functions.batch.rows import BATCH_ROWS, BatchRefused, Piece, Rows
+from functions.batch.rows import BATCH_ROWS, ArrowRows, BatchRefused, Piece
 from functions.batch.stretch import SeekableFile, StoredFile
 from shared.batches import BatchPlan, Cut
 from shared.parquet_footer import HARMLESS_BYTES, TAIL_BYTES, BadFooter, footer_bytes, require_readable
@@ -57,12 +57,12 @@ class ParquetTable:
             return None
         return Cut(number=cut.number + 1, start=start, row=start, line=start + FIRST_LINE)
 
-    def _nothing(self, cut: Cut) -> Rows:
+    def _nothing(self, cut: Cut) -> ArrowRows:
         schema = self._parquet.schema_arrow
         columns = {name: pa.array([], schema.field(stored).type) for stored, name in self._columns.items()}
-        return Rows(columns, cut.row, np.empty(0, dtype=np.int64))
+        return ArrowRows(columns, cut.row, np.empty(0, dtype=np.int64))
 
-    def _batches(self, start: int) -> Iterator[Rows]:
+    def _batches(self, start: int) -> Iterator[ArrowRows]:
         """Rows from `start` on, in batches that never reach over the end of a part."""
         row = start
         for found in self._stream(start):
@@ -72,7 +72,7 @@ class ParquetTable:
                 taken = batch.slice(0, room)
                 numbers = np.arange(row, row + taken.num_rows, dtype=np.int64) + FIRST_LINE
                 columns = dict(zip(self._columns.values(), taken.columns, strict=True))
-                yield Rows(columns, row, numbers)
+                yield ArrowRows(columns, row, numbers)
                 row += taken.num_rows
                 batch = batch.slice(taken.num_rows)
 

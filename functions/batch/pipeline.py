@@ -39,7 +39,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Held:
+class WorkerBatch:
     """What a worker holds of a batch, for all of its parts."""
 
     store: Store
@@ -54,11 +54,11 @@ def store_of(bucket: str) -> Store:
 
 
 @cache
-def held(place: Place) -> Held:
+def held(place: Place) -> WorkerBatch:
     """Opened once in a worker."""
     store = store_of(place.bucket)
     plan = read_document(store, place.folder + layout.PLAN, BatchPlan)
-    return Held(store, plan, reader(store, plan), planned_run(store, plan))
+    return WorkerBatch(store, plan, reader(store, plan), planned_run(store, plan))
 
 
 def missing(place: Place) -> Iterator[Cut]:

@@ -33,7 +33,7 @@ class BatchRefused(PermanentError):
 
 
 @dataclass(frozen=True)
-class Rows:
+class ArrowRows:
     """Some rows in a row: their cells by column, as Arrow arrays of one length.
 
     `numbers` (n,): the rows' numbers as a spreadsheet counts them. `refused`: rows with a problem already.
@@ -56,7 +56,7 @@ class Piece:
     """
 
     cut: Cut
-    batches: Sequence[Rows]
+    batches: Sequence[ArrowRows]
     next: Cut | None
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 from numpy.typing import NDArray
 
-from functions.batch.rows import BATCH_ROWS, BatchRefused, Piece, Rows
+from functions.batch.rows import BATCH_ROWS, ArrowRows, BatchRefused, Piece
 from functions.batch.stretch import READ_BYTES, StoredFile
 from shared.batches import BatchPlan, Cut, Dialect
 from shared.serving.sent_table import fitted, ragged_row
@@ -37,7 +37,7 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Counted:
+class BlockCount:
     """How many rows and records a block has, and its bytes."""
 
     rows: int
@@ -84,7 +84,7 @@ class TextFile:
 
     def _piece(self, cut: Cut) -> Piece:
         offset, row, line = cut.start, cut.row, cut.line
-        batches: list[Rows] = []
+        batches: list[ArrowRows] = []
         while offset < self._plan.input.size and offset - cut.start < self._part_bytes:
             found = self._records(offset, line)
             batches += self._batches(found, row, line)
@@ -95,14 +95,14 @@ class TextFile:
         ends = offset >= self._plan.input.size
         return None if ends else Cut(number=cut.number + 1, start=offset, row=row, line=line)
 
-    def _nothing(self, cut: Cut) -> Rows:
+    def _nothing(self, cut: Cut) -> ArrowRows:
         columns = {name: pa.array([], pa.string()) for name in self._plan.columns if name}
-        return Rows(columns, cut.row, np.empty(0, dtype=np.int64))
+        return ArrowRows(columns, cut.row, np.empty(0, dtype=np.int64))
 
-    def _batches(self, found: Records, row: int, line: int) -> Iterator[Rows]:
+    def _batches(self, found: Records, row: int, line: int) -> Iterator[ArrowRows]:
         for begin in range(0, len(found.numbers), BATCH_ROWS):
             end = min(begin + BATCH_ROWS, len(found.numbers))
-            yield Rows(
+            yield ArrowRows(
                 columns={
                     name: cells[begin:end] for name, cells in zip(self._plan.columns, found.cells, strict=True) if name
                 },
@@ -123,15 +123,15 @@ class TextFile:
                 return plain
         return self._odd(offset, len(block), line)
 
-    def _counted(self, offset: int, line: int) -> Counted:
+    def _counted(self, offset: int, line: int) -> BlockCount:
         block = self._block(offset)
         if not _is_plain(block):
             found = self._odd(offset, len(block), line)
-            return Counted(len(found.numbers), found.records, found.used)
+            return BlockCount(len(found.numbers), found.records, found.used)
         text = self._decoded(block, line)
         records = text.count("\n") + (not text.endswith("\n"))
         blank = len(self._blank.findall(text))
-        return Counted(records - blank, records, len(block))
+        return BlockCount(records - blank, records, len(block))
 
     def _block(self, offset: int) -> bytes:
         block = self._file.lines_until_break(offset, self._block_bytes)

@@ -16,7 +16,7 @@ from functions.train import CODE_VERSION
 from functions.train.candidate.background import background_document
 from functions.train.candidate.blending import Blending, with_blend
 from functions.train.candidate.card import build_card
-from functions.train.candidate.diagnosis import Served, diagnose
+from functions.train.candidate.diagnosis import AnswerRules, diagnose
 from functions.train.candidate.effects import winners_effects
 from functions.train.candidate.enclosures import (
     answered,
@@ -29,7 +29,7 @@ from functions.train.candidate.manifest import Origin, Winner, build_manifest
 from functions.train.candidate.moved import compared, moved
 from functions.train.candidate.report import report_document, report_json, report_page
 from functions.train.candidate.selection import Finish, Result, Selected, finish_all, select
-from functions.train.candidate.spread import Measured, measure
+from functions.train.candidate.spread import MeasuredSpread, measure
 from functions.train.candidate.trained import Trained
 from functions.train.data.categories import many_valued
 from functions.train.data.dependence import dependence
@@ -123,7 +123,7 @@ class Found:
     results: tuple[Result, ...]
     selected: Selected
     residuals: NDArray[np.float64]
-    widths: Measured
+    widths: MeasuredSpread
     background: Background
     effects: dict[str, Any]
 
@@ -227,7 +227,7 @@ def _findings(
 ) -> dict[str, Any]:
     """How the winner does on the rows held out, served as it would be."""
     spec = material.spec
-    served = Served(winner.interval, spec.target_range, spec.assessment, profile)
+    served = AnswerRules(winner.interval, spec.target_range, spec.assessment, profile)
     findings = diagnose(
         found.selected.model,
         material.features,

@@ -31,7 +31,7 @@ REPRODUCING_SECONDS = 60.0
 REMEMBERED = 1000
 
 
-class GivenUp(TransientError):
+class ProcessEnded(TransientError):
     """The process was ended, or ended by itself. `checks`: those that were made before."""
 
     def __init__(self, message: str, checks: Sequence[Check] = ()) -> None:
@@ -43,10 +43,10 @@ class Examiner(Protocol):
     """Runs the graphs and reads the rows of a run."""
 
     def judge(self, opening: Sequence[Check], case: gate.Case | None) -> Decision:
-        """The gate's verdict. Raises GivenUp."""
+        """The gate's verdict. Raises ProcessEnded."""
 
     def reproduce(self, manifest: Manifest, files: Mapping[str, bytes], folder: str) -> None:
-        """Require the golden rows. Raises IntegrityError, InvalidDocument, GivenUp."""
+        """Require the golden rows. Raises IntegrityError, InvalidDocument, ProcessEnded."""
 
 
 class Here:
@@ -77,7 +77,7 @@ class Apart:
         lines, ending = self._run("judge", msgspec.msgpack.encode(work), seconds)
         checks = [msgspec.json.decode(line, type=Check) for line in lines]
         if ending:
-            raise GivenUp(ending, checks)
+            raise ProcessEnded(ending, checks)
         return gate.decision(checks)
 
     def reproduce(self, manifest: Manifest, files: Mapping[str, bytes], folder: str) -> None:

@@ -19,7 +19,7 @@ from shared.decisions import Rejection
 from shared.documents import SCHEMA_VERSION
 from shared.errors import PermanentError
 from shared.events import PromotionAsked, StorageEvent
-from shared.pointers import Current
+from shared.pointers import CurrentPointer
 from shared.store import Store
 
 
@@ -52,7 +52,7 @@ def _acted(store: Store, event: StorageEvent, clock: Clock, examiner: Examiner) 
     return _outcome(run.manifest.run_id, promote(store, "production", _release(request, run, event.generation), clock))
 
 
-def _acted_before(store: Store, event: StorageEvent, current: Current) -> Outcome:
+def _acted_before(store: Store, event: StorageEvent, current: CurrentPointer) -> Outcome:
     """A redelivery, or an older marker: what serves is recorded, in case its own delivery ended before it could."""
     if current.pointer is not None:
         pointers.record(store, current.pointer, current.data)

@@ -19,7 +19,7 @@ from shared.documents import SCHEMA_VERSION, FileDigest, Manifest
 from shared.errors import IntegrityError, ObjectMissing, PreconditionFailed, TransientError
 from shared.layout import Stage
 from shared.media_types import JSON
-from shared.pointers import Current
+from shared.pointers import CurrentPointer
 from shared.run_files import verified_object
 from shared.store import ObjectInfo, Store
 
@@ -63,7 +63,7 @@ def promote(store: Store, stage: Stage, release: Release, clock: Clock) -> Stand
             data = _next_pointer(stage, release, current.pointer, clock, decided)
             if not _swap(store, stage, current, data):
                 continue
-            current = Current(current.generation, data, decode(data, Pointer, layout.pointer(stage)))
+            current = CurrentPointer(current.generation, data, decode(data, Pointer, layout.pointer(stage)))
         _record(store, current)
         return decided
     raise TransientError(
@@ -115,7 +115,7 @@ def _next_pointer(stage: Stage, release: Release, current: Pointer | None, clock
     return encode(pointer)
 
 
-def _swap(store: Store, stage: Stage, current: Current, data: bytes) -> bool:
+def _swap(store: Store, stage: Stage, current: CurrentPointer, data: bytes) -> bool:
     """Replace the pointer, which is recorded first. Whether it now holds `data`, also if the write's answer was lost
     and its retry met its own object."""
     _record(store, current)
@@ -130,6 +130,6 @@ def _swap(store: Store, stage: Stage, current: Current, data: bytes) -> bool:
     return True
 
 
-def _record(store: Store, current: Current) -> None:
+def _record(store: Store, current: CurrentPointer) -> None:
     if current.pointer is not None:
         pointers.record(store, current.pointer, current.data)

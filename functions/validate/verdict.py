@@ -11,7 +11,7 @@ import msgspec
 
 from functions.validate import evidence, gate
 from functions.validate.giving_up import ATTEMPTS, give_up
-from functions.validate.isolation import Examiner, GivenUp
+from functions.validate.isolation import Examiner, ProcessEnded
 from functions.validate.older_decisions import with_status
 from functions.validate.outcome import Outcome
 from functions.validate.promotion import Clock, Release, promote
@@ -114,7 +114,7 @@ def _judged(
         case = replace(case, incumbent=_incumbent(store, candidate.run_id, serving, examiner))
     try:
         return examiner.judge(opening, case), found
-    except GivenUp as ended:
+    except ProcessEnded as ended:
         if not give_up(store, candidate.run_id, str(ended), clock):
             raise
         return gate.given_up(ended.checks, f"given up {ATTEMPTS} times: {ended}"), found

@@ -10,7 +10,7 @@ from shared.codec import encode
 from shared.documents import SCHEMA_VERSION
 from shared.errors import PreconditionFailed
 from shared.media_types import JSON
-from shared.monitoring import Alarm, Standing, WatchReport
+from shared.monitoring import Alarm, StandingAlarm, WatchReport
 from shared.store import CREATE_ONLY, Store
 
 PUBLISH_SECONDS = 10.0
@@ -72,7 +72,7 @@ def raise_alarm(store: Store, key: str, alarm: Alarm, listeners: Listeners) -> b
     return True
 
 
-def alarm_of(report: WatchReport, standing: Standing, message: str, figures: dict[str, float]) -> Alarm:
+def alarm_of(report: WatchReport, standing: StandingAlarm, message: str, figures: dict[str, float]) -> Alarm:
     """The alarm that a look raised."""
     return Alarm(
         schema_version=SCHEMA_VERSION,

@@ -15,23 +15,23 @@ NEAR_A_SWAP = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
-class Served:
+class ServingSpan:
     """The run that served from `since` on."""
 
     since: datetime
     run_id: str
 
 
-def served(pointers: Sequence[Pointer]) -> tuple[Served, ...]:
+def served(pointers: Sequence[Pointer]) -> tuple[ServingSpan, ...]:
     """The runs that served, oldest first; a pointer that names the run before it is no swap."""
-    found: list[Served] = []
+    found: list[ServingSpan] = []
     for pointer in sorted(pointers, key=lambda entry: entry.promoted_at):
         if not found or found[-1].run_id != pointer.run_id:
-            found.append(Served(pointer.promoted_at, pointer.run_id))
+            found.append(ServingSpan(pointer.promoted_at, pointer.run_id))
     return tuple(found)
 
 
-def run_at(history: Sequence[Served], moment: datetime) -> str | None:
+def run_at(history: Sequence[ServingSpan], moment: datetime) -> str | None:
     """The run that answered at `moment`; None near a swap, and before anything served."""
     place = bisect_right([entry.since for entry in history], moment) - 1
     if place < 0:

@@ -18,7 +18,7 @@ from functions.watch.performance import fair
 from functions.watch.quality import Judgement, differences, judge
 from functions.watch.tried import keep_course
 from shared import challenges, layout, logs, pointers
-from shared.challenges import Current
+from shared.challenges import CurrentChallenge
 from shared.decisions import Challenge, Ended, Pointer
 from shared.documents import Manifest
 from shared.errors import InvalidDocument, ObjectMissing, PreconditionFailed
@@ -42,7 +42,7 @@ MOST_BLOCKS = 300
 class Tried:
     """A challenge that runs, as it was read, with the pointer of the champion."""
 
-    current: Current
+    current: CurrentChallenge
     challenge: Challenge
     champion: Pointer
 

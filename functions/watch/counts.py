@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
+from shared.arrays import Counts
 from shared.documents import Feature, Manifest
 from shared.metrics import plain
 from shared.monitoring import FeatureCounts, LiveBlock
 from shared.profiles import Histogram, Profile
-
-Counts = NDArray[np.float64]
 
 PREDICTION = "(prediction)"
 """The prediction's name among the features; brackets keep it apart from theirs."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from functions.watch.alarms import Listeners, raise_alarm
-from functions.watch.attribution import Served, run_at, served
+from functions.watch.attribution import ServingSpan, run_at, served
 from functions.watch.challenger import judge_quality
 from functions.watch.counts import cells_of
 from functions.watch.daily import past_looks
@@ -185,7 +185,7 @@ def _enter(store: Store, event: StorageEvent, runs: Runs, arrived: datetime, fil
     )
 
 
-def _answered_by(labelled: Labelled, history: Sequence[Served], serving: str) -> list[str | None]:
+def _answered_by(labelled: Labelled, history: Sequence[ServingSpan], serving: str) -> list[str | None]:
     """Who answered each row. Raises InvalidDataset for moments before anything served."""
     early = [
         line

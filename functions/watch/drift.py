@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from functions.watch.habit import Habit
+from shared.arrays import Counts
 from shared.two_samples import ALARM_P, ALARM_SHARE, holm, two_sample_p
-
-Counts = NDArray[np.float64]
 
 MIN_EFFECTIVE_ROWS = 200.0
 MIN_DAYS = 7
@@ -22,7 +21,7 @@ MIN_DAYS = 7
 
 
 @dataclass(frozen=True)
-class Evidence:
+class CellCounts:
     """The cells of one feature: rows at training, live rows of the window, and live rows by block over four weeks.
 
     `reference` (k,), `live` (k,), `blocks` (b, k), `days` (b,) on which each block was counted, as numbers that grow;
@@ -83,7 +82,7 @@ class Comparison:
         return differs and not self.usual
 
 
-def compare_all(evidence: Mapping[str, Evidence]) -> dict[str, Comparison]:
+def compare_all(evidence: Mapping[str, CellCounts]) -> dict[str, Comparison]:
     """One look at every feature, by name."""
     found = {name: compare(entry) for name, entry in evidence.items()}
     looked = {name: entry.p for name, entry in found.items() if entry.p is not None}
@@ -91,7 +90,7 @@ def compare_all(evidence: Mapping[str, Evidence]) -> dict[str, Comparison]:
     return {name: _with_adjusted(entry, adjusted.get(name)) for name, entry in found.items()}
 
 
-def compare(evidence: Evidence) -> Comparison:
+def compare(evidence: CellCounts) -> Comparison:
     """One feature by itself; without a p-value below MIN_EFFECTIVE_ROWS."""
     reference, live = evidence.reference, evidence.live
     rows, known = float(live.sum()), float(reference.sum())
@@ -109,7 +108,7 @@ def compare(evidence: Evidence) -> Comparison:
     return Comparison(rows, effect, effective, float(change[cell]), cell, p, usual=usual)
 
 
-def _is_usual(evidence: Evidence, habit: Habit, effect: float) -> bool:
+def _is_usual(evidence: CellCounts, habit: Habit, effect: float) -> bool:
     """Whether the window is as its weekdays always were, in weeks that as a whole are as training saw them.
 
     The second half keeps what is other than training, and has been for long, from becoming usual.

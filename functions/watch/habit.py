@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Counts = NDArray[np.float64]
+from shared.arrays import Counts
 
 WEEKS = 8
 DAYS = 7 * WEEKS

@@ -16,7 +16,6 @@ from functions.watch.counts import (
     FAULTS,
     REFUSALS,
     Cells,
-    Counts,
     by_block,
     cells_of,
     faults_by_block,
@@ -24,9 +23,10 @@ from functions.watch.counts import (
     refusal_codes,
     refusals_by_block,
 )
-from functions.watch.drift import Comparison, Evidence, compare_all, silence_p
+from functions.watch.drift import CellCounts, Comparison, compare_all, silence_p
 from functions.watch.habit import Habit, habit
 from shared import layout
+from shared.arrays import Counts
 from shared.documents import SCHEMA_VERSION, Manifest
 from shared.layout import Stage
 from shared.monitoring import (
@@ -35,7 +35,7 @@ from shared.monitoring import (
     FeatureLook,
     LiveBlock,
     Share,
-    Standing,
+    StandingAlarm,
     Traffic,
     WatchReport,
 )
@@ -146,22 +146,22 @@ def _windows(watched: Watched, previous: WatchReport | None) -> dict[str, str]:
     return {name: max(day, oldest) for name, day in begun.items()}
 
 
-def _evidence(watched: Watched, since: dict[str, str]) -> tuple[dict[str, Evidence], dict[str, Cells]]:
+def _evidence(watched: Watched, since: dict[str, str]) -> tuple[dict[str, CellCounts], dict[str, Cells]]:
     """What is known of each feature, the prediction, refusals and faults; fills in windows that begin now."""
     first = max(watched.began or watched.on, day_before(watched.on, HISTORY_DAYS - 1))
     cells = cells_of(watched.manifest, watched.profile)
     evidence = {}
     for name, entry in cells.items():
         start = since.setdefault(name, first)
-        found = _evidence(watched, partial(by_block, name, entry), entry.trained, start, entry.ordered)
+        found = _cell_counts(watched, partial(by_block, name, entry), entry.trained, start, entry.ordered)
         evidence[name] = replace(found, habit=_habit(watched, name, found))
     for name, made in _answers(watched, since).items():
         evidence[name], cells[name] = made
     return evidence, cells
 
 
-def _evidence(watched: Watched, counts: Count, trained: Counts, start: str, ordered: bool = False) -> Evidence:
-    """The evidence of the window since the day `start`; `counts` tells the cells of blocks."""
+def _cell_counts(watched: Watched, counts: Count, trained: Counts, start: str, ordered: bool = False) -> CellCounts:
+    """The counts of one feature, in the window since the day `start`; `counts` tells the cells of blocks."""
     recent = [
         (int(day), block)
         for day, blocks in watched.blocks.items()
@@ -170,10 +170,10 @@ def _evidence(watched: Watched, counts: Count, trained: Counts, start: str, orde
     ]
     days = np.array([day for day, _ in recent], dtype=np.int64)
     found = counts([block for _, block in recent])
-    return Evidence(trained, found[days >= int(start)].sum(axis=0), found, days, int(start), ordered)
+    return CellCounts(trained, found[days >= int(start)].sum(axis=0), found, days, int(start), ordered)
 
 
-def _habit(watched: Watched, name: str, found: Evidence) -> Habit | None:
+def _habit(watched: Watched, name: str, found: CellCounts) -> Habit | None:
     """What the days of the window usually show of a feature."""
     past = {
         _date(day).toordinal(): np.array(counted[name], dtype=np.float64)
@@ -185,7 +185,7 @@ def _habit(watched: Watched, name: str, found: Evidence) -> Habit | None:
     return habit(past, {day.toordinal(): found.on(int(day.strftime(DAY))) for day in window})
 
 
-def _answers(watched: Watched, since: dict[str, str]) -> dict[str, tuple[Evidence, Cells]]:
+def _answers(watched: Watched, since: dict[str, str]) -> dict[str, tuple[CellCounts, Cells]]:
     """Refusals and faults, against those of the run's first week; nothing within it."""
     week = day_before(watched.began, -FIRST_WEEK) if watched.began else watched.on
     if watched.on < week or watched.began is None:
@@ -200,7 +200,7 @@ def _answers(watched: Watched, since: dict[str, str]) -> dict[str, tuple[Evidenc
     for name, names, counts in kinds:
         start = since[name] = max(since.get(name, week), week)
         trained = counts(before).sum(axis=0)
-        found[name] = _evidence(watched, counts, trained, start), Cells(names, trained, ordered=False)
+        found[name] = _cell_counts(watched, counts, trained, start), Cells(names, trained, ordered=False)
     return found
 
 
@@ -209,7 +209,7 @@ def _within(blocks: Blocks, first: str, last: str) -> list[LiveBlock]:
 
 
 def _feature_look(
-    name: str, found: Comparison, evidence: Evidence, cells: Cells, since: Mapping[str, str]
+    name: str, found: Comparison, evidence: CellCounts, cells: Cells, since: Mapping[str, str]
 ) -> FeatureLook:
     trained, live = evidence.reference, evidence.live
     shares = [
@@ -244,7 +244,7 @@ def kind_of(name: str) -> AlarmKind:
 
 def _standing(
     watched: Watched, previous: WatchReport | None, features: Sequence[FeatureLook], now: datetime
-) -> list[Standing]:
+) -> list[StandingAlarm]:
     """Alarms of this look, and those of before that no look has ended: they keep the moment of their beginning."""
     before = {entry.subject: entry for entry in (previous.alarms if previous else ()) if entry.kind != "silence"}
     found = []
@@ -254,7 +254,7 @@ def _standing(
     return found
 
 
-def _silence(watched: Watched, history: Sequence[Traffic], effect: float, now: datetime) -> list[Standing]:
+def _silence(watched: Watched, history: Sequence[Traffic], effect: float, now: datetime) -> list[StandingAlarm]:
     """The alarm that nobody asks any more; it stands until somebody does."""
     today = history[-1]
     if today.rows or today.refused:
@@ -270,9 +270,9 @@ def _silence(watched: Watched, history: Sequence[Traffic], effect: float, now: d
     return []
 
 
-def _raised(watched: Watched, kind: AlarmKind, subject: str, now: datetime) -> Standing:
+def _raised(watched: Watched, kind: AlarmKind, subject: str, now: datetime) -> StandingAlarm:
     key = layout.alarm(watched.stage, now, kind, subject)
-    return Standing(kind=kind, subject=subject, raised_at=now, key=key)
+    return StandingAlarm(kind=kind, subject=subject, raised_at=now, key=key)
 
 
 def figures(found: FeatureLook) -> dict[str, float]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.delivery.commands import ask, ask_json, find
 from infra.delivery.errors import Stopped
-from infra.delivery.training_call import Progress, TrainingCall, is_alive
+from infra.delivery.training_call import CallProgress, TrainingCall, is_alive
 from shared import layout
 
 POINTER = layout.pointer("staging")
@@ -41,7 +41,7 @@ class Wait:
     call: TrainingCall
     poll_seconds: float
     before: set[str] = field(default_factory=set)
-    latest: Progress = field(default_factory=Progress)
+    latest: CallProgress = field(default_factory=CallProgress)
     since: float = 0.0
     """When `latest` was first seen."""
 

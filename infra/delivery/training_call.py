@@ -21,7 +21,7 @@ PATIENCE = {"EXECUTION_FAILED": 0.0, "EXECUTION_CANCELLED": 0.0, "EXECUTION_SUCC
 
 
 @dataclass(frozen=True)
-class Progress:
+class CallProgress:
     """`call` tells an execution or an attempt from the one before it, empty for none. `patience`: the seconds from now
     in which something may still become of it; None while it runs."""
 
@@ -52,31 +52,31 @@ class TrainingCall:
         """How long to wait for what becomes of a call, from its beginning."""
         return (self.seconds + JUDGED_SECONDS) / 60
 
-    def progress(self) -> Progress:
+    def progress(self) -> CallProgress:
         """Raises Stopped."""
         return self._attempt() if self.job is None else self._execution(self.job)
 
-    def _execution(self, job: str) -> Progress:
+    def _execution(self, job: str) -> CallProgress:
         place = (f"--project={self.project}", f"--region={self.region}")
         field = "--format=json(status.latestCreatedExecution)"
         described = ask_json("gcloud", "run", "jobs", "describe", job, *place, field) or {}
         execution = described.get("status", {}).get("latestCreatedExecution") or {}
         if not execution:
-            return Progress()
+            return CallProgress()
         name, status = execution["name"], execution.get("completionStatus", "EXECUTION_PENDING")
         said = status.removeprefix("EXECUTION_").lower()
-        return Progress(name, f"execution {name} of the training job: {said}", PATIENCE.get(status))
+        return CallProgress(name, f"execution {name} of the training job: {said}", PATIENCE.get(status))
 
-    def _attempt(self) -> Progress:
+    def _attempt(self) -> CallProgress:
         field = "--format=json(lastAttemptTime,status)"
         described = ask_json("gcloud", "scheduler", "jobs", "describe", self.scheduler, field) or {}
         began, status = described.get("lastAttemptTime", ""), described.get("status") or {}
         if not began:
-            return Progress()
+            return CallProgress()
         if code := status.get("code"):
             says = f"Cloud Scheduler's call of {began} got no good answer (status {code})"
-            return Progress(began, says, AGAIN_SECONDS)
-        return Progress(began, f"Cloud Scheduler's call of {began} is under way, or was answered")
+            return CallProgress(began, says, AGAIN_SECONDS)
+        return CallProgress(began, f"Cloud Scheduler's call of {began} is under way, or was answered")
 
 
 def is_alive(bucket: str) -> bool:

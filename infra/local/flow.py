@@ -42,7 +42,7 @@ class StageFailed(PipelineError):
 
 
 @dataclass(frozen=True)
-class Prediction:
+class ServedPrediction:
     """One answer of a serving function."""
 
     value: float
@@ -215,13 +215,13 @@ class Flow:
         page.write_bytes(self._store.read(layout.staged("staging", run_id, layout.REPORT_PAGE)).data)
         return page
 
-    def predict(self, stage: str, url: str, row: dict[str, Any]) -> Prediction:
+    def predict(self, stage: str, url: str, row: dict[str, Any]) -> ServedPrediction:
         """One prediction of a serving function for `row`."""
         answer = requests.post(f"{url}/predict", json=row, timeout=10)
         if answer.status_code != 200:
             raise StageFailed(f"predict-{stage}", f"{stage} answered HTTP {answer.status_code} to a prediction")
         body = answer.json()
-        return Prediction(value=body["prediction"], run_id=body["model"]["run_id"], body=body)
+        return ServedPrediction(value=body["prediction"], run_id=body["model"]["run_id"], body=body)
 
     def _seed_object(self, name: str, data: bytes, replace: bool) -> None:
         present = self._store.stat(name)

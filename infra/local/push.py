@@ -8,7 +8,7 @@ import requests
 
 
 @dataclass(frozen=True)
-class Answer:
+class PushAnswer:
     """How an attempt ended: with an HTTP status, or with none and the reason (`timeout`, `unreachable`)."""
 
     status: int | None
@@ -22,7 +22,7 @@ class Answer:
 
 def push(
     url: str, headers: Mapping[str, str], body: bytes, *, deadline: float, method: str = "POST", query: str = ""
-) -> Answer:
+) -> PushAnswer:
     """Send and wait for the status, at most `deadline` seconds. Never raises for what the other side does.
 
     Redirects are not followed and the body of the answer is not read, as neither service does.
@@ -43,7 +43,7 @@ def push(
             )
             answer.close()
         except requests.Timeout:
-            return Answer(None, "timeout", time.monotonic() - began)
+            return PushAnswer(None, "timeout", time.monotonic() - began)
         except (requests.RequestException, OSError, ValueError):  # ValueError: a URL that cannot be one
-            return Answer(None, "unreachable", time.monotonic() - began)
-        return Answer(answer.status_code, None, time.monotonic() - began)
+            return PushAnswer(None, "unreachable", time.monotonic() - began)
+        return PushAnswer(answer.status_code, None, time.monotonic() - began)

@@ -22,7 +22,7 @@ ENDED_BADLY = {"EXECUTION_FAILED": "failed", "EXECUTION_CANCELLED": "was cancell
 _RUNS = re.compile(rf"{re.escape(API)}/v2/(projects/[^/]+/locations/[^/]+/jobs/[^/:]+):run")
 
 
-class Session(Protocol):
+class HttpSession(Protocol):
     """What `requests.Session` has, and google-auth's signed one."""
 
     def get(self, url: str, *, timeout: float) -> Any: ...
@@ -32,7 +32,7 @@ class TrainingJob:
     """One call of the Cloud Run job `name` (projects/P/locations/L/jobs/J), from the moment of its making: an execution
     of before does not count."""
 
-    def __init__(self, name: str, session: Session, api: str = API) -> None:
+    def __init__(self, name: str, session: HttpSession, api: str = API) -> None:
         """Raises OSError where Cloud Run's API cannot be asked."""
         self._session, self._url = session, f"{api}/v2/{name}"
         described = self._described()
@@ -78,11 +78,11 @@ def called_by(scheduler: "CloudSchedulerClient", job: str) -> str | None:
     return None
 
 
-def signed_session() -> Session:
+def signed_session() -> HttpSession:
     """A session of whoever is signed in. Raises google.auth's DefaultCredentialsError."""
     import google.auth
     from google.auth.transport.requests import AuthorizedSession
 
     credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    session: Session = AuthorizedSession(credentials)
+    session: HttpSession = AuthorizedSession(credentials)
     return session

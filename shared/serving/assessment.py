@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.documents import Assessment, Manifest, TargetRange
 from shared.errors import IntegrityError
 from shared.profiles import Profile
@@ -19,7 +20,7 @@ MANY = 64
 TIERS = ("low", "medium", "high")
 BANDS = ("low", "medium", "high")
 
-Numbers = NDArray[np.float64]
+
 Positions = NDArray[np.int8]
 Words = NDArray[np.object_]
 
@@ -55,10 +56,10 @@ class Assessed:
     `tiers` and `bands` are positions in TIERS and BANDS.
     """
 
-    predictions: Numbers
-    lows: Numbers
-    highs: Numbers
-    probabilities: Numbers | None = None
+    predictions: Vector
+    lows: Vector
+    highs: Vector
+    probabilities: Vector | None = None
     tiers: Positions | None = None
     bands: Positions | None = None
 
@@ -122,7 +123,7 @@ class Assessor:
             for (number, low, high), (share, tier, band) in zip(ranges, risks, strict=True)
         ]
 
-    def assess_columns(self, predicted: Numbers, words: Words | None = None) -> Assessed:
+    def assess_columns(self, predicted: Vector, words: Words | None = None) -> Assessed:
         """The answers for what the graph said of many rows (n,), by column. Raises IntegrityError as `assess` does."""
         if not np.isfinite(predicted).all():
             raise IntegrityError("the model predicted a number that is not finite")
@@ -138,12 +139,12 @@ class Assessor:
         bands = np.where(numbers < found.bands.low, 0, np.where(numbers < found.bands.medium, 1, 2))
         return Assessed(numbers, lows, highs, shares, tiers.astype(np.int8), bands.astype(np.int8))
 
-    def _bounds(self, numbers: Numbers, words: Words | None) -> tuple[Numbers | float, Numbers | float]:
+    def _bounds(self, numbers: Vector, words: Words | None) -> tuple[Vector | float, Vector | float]:
         if self._widths is None:
             return self._interval.low_residual, self._interval.high_residual
         return self._widths.bounds(numbers, self._groups(words))
 
-    def _shares(self, limit: float, numbers: Numbers, words: Words | None) -> Numbers:
+    def _shares(self, limit: float, numbers: Vector, words: Words | None) -> Vector:
         if self._widths is None:
             return shares_below(limit - numbers, self._residuals)
         return self._widths.shares_below(limit, numbers, self._groups(words))

@@ -11,12 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.arrays import Vector
 from shared.documents import Interval
 from shared.errors import IntegrityError
 from shared.profiles import Residuals, Spread
 from shared.serving.quantiles import shares_below, usable
-
-Numbers = NDArray[np.float64]
 
 
 class Span(msgspec.Struct, frozen=True):
@@ -64,7 +63,7 @@ class Widths:
         if spread is not None:
             _require_usable(spread)
 
-    def bounds(self, numbers: Numbers, groups: Sequence[str] | None) -> tuple[Numbers, Numbers]:
+    def bounds(self, numbers: Vector, groups: Sequence[str] | None) -> tuple[Vector, Vector]:
         """The residuals (n,) at both ends of the intervals around `numbers` (n,), rows of `groups`."""
         low, high = np.full(len(numbers), self._rest.low), np.full(len(numbers), self._rest.high)
         for rows, held in self._own(groups):
@@ -72,7 +71,7 @@ class Widths:
         scale = self._scales(numbers)
         return low * scale, high * scale
 
-    def shares_below(self, limit: float, numbers: Numbers, groups: Sequence[str] | None) -> Numbers:
+    def shares_below(self, limit: float, numbers: Vector, groups: Sequence[str] | None) -> Vector:
         """How probable (n,) it is that the target is below `limit`."""
         thresholds = (limit - numbers) / self._scales(numbers)
         shares = shares_below(thresholds, self._rest.quantiles)
@@ -108,7 +107,7 @@ class Widths:
         named = np.array(groups, dtype=object)
         return [(named == name, held) for name, held in self._groups.items()]
 
-    def _scales(self, numbers: Numbers) -> Numbers:
+    def _scales(self, numbers: Vector) -> Vector:
         if not self._at.size:
             return np.ones(len(numbers))
         return np.interp(numbers, self._at, self._scale)

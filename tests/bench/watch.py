@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.watch.drift import Evidence, compare_all
+from functions.watch.drift import CellCounts, compare_all
 from functions.watch.habit import WEEKS, habit
 from functions.watch.martingale import Bet, signed_and_absolute
 
@@ -56,7 +56,7 @@ class Year:
             self._past[place][self._day] = today.sum(axis=0)
             window = {day: self._past[place][day] for day in range(since, self._day + 1)}
             usual = habit(self._past[place], window)
-            evidence[str(place)] = Evidence(self._reference[place], live, blocks, self._days, since, habit=usual)
+            evidence[str(place)] = CellCounts(self._reference[place], live, blocks, self._days, since, habit=usual)
         found = compare_all(evidence)
         for place in range(len(shares)):
             if found[str(place)].looked:

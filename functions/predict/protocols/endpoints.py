@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from functions.predict.live.counted import note
 from functions.predict.protocols.inference import MODEL_PATH, describe_tensors, inference_rows, inferred
-from functions.predict.protocols.invocations import Scores, invocation_rows, parse_invocation
+from functions.predict.protocols.invocations import InvocationAnswer, invocation_rows, parse_invocation
 from functions.predict.settings import Limits
 from functions.predict.wire import payload
 from functions.predict.wire.bodies import Bodies
@@ -122,7 +122,7 @@ class Protocols:
             read = loaded.schema.read_rows(batch.rows, prefix=batch.prefix, locate=batch.locate)
             answers = loaded.answers(read)
             note(request, loaded, read, answers)
-            return JsonAnswer(Scores([answer.prediction for answer in answers]))
+            return JsonAnswer(InvocationAnswer([answer.prediction for answer in answers]))
 
         return await computed(body, work)
 

@@ -22,7 +22,7 @@ BESIDE = ("params",)
 """What MLflow's own client may send beside a form; nothing here reads it."""
 
 
-class Scores(msgspec.Struct, frozen=True):
+class InvocationAnswer(msgspec.Struct, frozen=True):
     """The answer: a prediction for each row, in order."""
 
     predictions: Sequence[float]

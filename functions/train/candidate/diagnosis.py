@@ -35,7 +35,7 @@ QUARTERS = 4
 
 
 @dataclass(frozen=True)
-class Served:
+class AnswerRules:
     """How predictions are answered: the interval around them, their bounds, and who is told to be at risk."""
 
     interval: Interval
@@ -77,7 +77,7 @@ def diagnose(
     model: Model,
     features: Sequence[Feature],
     rows: Rows,
-    served: Served,
+    served: AnswerRules,
     seed: int,
     *,
     slices: Sequence[str] = (),

@@ -45,7 +45,7 @@ MOST_CATEGORIES = 12
 
 
 @dataclass(frozen=True)
-class Explained:
+class HoldoutEffects:
     """The effects (n, d) of rows held out, in the order of the features' `names`, and how they were found."""
 
     names: tuple[str, ...]
@@ -62,7 +62,7 @@ class Explained:
 
 def explained(
     explainer: Explainer, model: Model, rows: Rows, most: int = MOST_ROWS, seconds: float | None = None
-) -> Explained:
+) -> HoldoutEffects:
     """At most `most` of the rows, as many as can be explained in `seconds`, but one at least."""
     step = 1 if explainer.graph_rows > SLOW_ROWS else AT_ONCE
     most = max(AT_ONCE, min(most, MOST_GRAPH_ROWS // explainer.graph_rows, len(rows.target)))
@@ -74,7 +74,7 @@ def explained(
         parts.append(explainer.effects(ModelInput(numbers, words, len(numbers))))
         if time.monotonic() > ends:
             break
-    return Explained(explainer.names, np.concatenate(parts), explainer.base, explainer.method)
+    return HoldoutEffects(explainer.names, np.concatenate(parts), explainer.base, explainer.method)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def dependence(model: Model, features: Sequence[Feature], rows: Rows, leading: S
 
 
 def effects_document(
-    found: Explained, stable: Mapping[str, Any] | None, curves: list[dict[str, Any]]
+    found: HoldoutEffects, stable: Mapping[str, Any] | None, curves: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """The findings as plain values, the feature with the largest mean |effect| first."""
     order = np.argsort(-found.mean_sizes, kind="stable")

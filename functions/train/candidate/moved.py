@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from functions.train.data.rows import Rows
+from shared.arrays import Counts
 from shared.documents import Feature
 from shared.histogram import counted
 from shared.metrics import plain
 from shared.profiles import Profile
-from shared.two_samples import ALARM_P, ALARM_SHARE, Counts, holm, two_sample_p
+from shared.two_samples import ALARM_P, ALARM_SHARE, holm, two_sample_p
 
 
 def compared(before: Profile, run_id: str, features: Sequence[Feature], training: Rows) -> dict[str, Any]:

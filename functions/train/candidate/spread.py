@@ -34,7 +34,7 @@ RESIDUAL_QUANTILES = 201
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSpread:
     """The spread that was chosen, None for one width, and the figures that chose it."""
 
     spread: Spread | None
@@ -51,7 +51,7 @@ def residual_bounds(residuals: Vector, level: float = LEVEL) -> tuple[float, flo
     return float(ordered[low - 1]), float(ordered[n - low])
 
 
-def measure(predicted: Vector, residuals: Vector, frame: pd.DataFrame, features: Sequence[Feature]) -> Measured:
+def measure(predicted: Vector, residuals: Vector, frame: pd.DataFrame, features: Sequence[Feature]) -> MeasuredSpread:
     """The widths that the rows (n,) ask for, whose features are in `frame` (n, k)."""
     at, scale = (), ()
     scores = residuals
@@ -69,11 +69,11 @@ def measure(predicted: Vector, residuals: Vector, frame: pd.DataFrame, features:
     column, found = _uneven_column(scores, frame, features)
     figures["groups"] = found
     if column is None and not at:
-        return Measured(None, figures)
+        return MeasuredSpread(None, figures)
     groups = {} if column is None else _groups(scores, frame[column], features)
     if groups:
         figures |= {"column": column, "width": f"{figures['width']} and by group" if at else "by group"}
-    return Measured(Spread(rest=_held(scores), column=column, groups=groups, at=at, scale=scale), figures)
+    return MeasuredSpread(Spread(rest=_held(scores), column=column, groups=groups, at=at, scale=scale), figures)
 
 
 def quarter_of(predicted: Vector) -> NDArray[np.int64]:

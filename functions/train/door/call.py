@@ -12,14 +12,14 @@ FIELDS = ("dataset", "force")
 
 
 @dataclass(frozen=True)
-class Call:
+class TrainCall:
     """`dataset`: gs:// URI of the spec. `force`: train although the same inputs were trained on before."""
 
     dataset: str
     force: bool = False
 
 
-def parse(body: bytes, bucket: str, default: str) -> Call:
+def parse(body: bytes, bucket: str, default: str) -> TrainCall:
     """The call in `body`; an empty body asks for `default`. Raises Refusal with every problem."""
     fields = _object(body) if body.strip() else {}
     problems = [_unknown(name) for name in fields if name not in FIELDS]
@@ -38,7 +38,7 @@ def parse(body: bytes, bucket: str, default: str) -> Call:
         problems.append(Problem("/force", "type", f"force must be true or false, found {_kind(force)}"))
     if problems:
         raise Refusal(422, problems)
-    return Call(dataset=str(dataset), force=bool(force))
+    return TrainCall(dataset=str(dataset), force=bool(force))
 
 
 def _object(body: bytes) -> dict[str, object]:

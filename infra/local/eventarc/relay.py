@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from infra.local.eventarc import cloud_event
 from infra.local.eventarc.deliveries import Deliveries, Delivery, Key
 from infra.local.eventarc.outbox import Outbox, OutboxEvent
-from infra.local.push import Answer, push
+from infra.local.push import PushAnswer, push
 from infra.local.tokens import SigningKey
 from shared import logs
 
@@ -73,7 +73,7 @@ class Attempted:
 
     delivery: Delivery
     event: OutboxEvent
-    answer: Answer
+    answer: PushAnswer
 
     def log_fields(self) -> dict[str, object]:
         return {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from google.cloud.scheduler_v1 import HttpMethod, Job
 from grpc import StatusCode
 
-from infra.local.push import Answer, push
+from infra.local.push import PushAnswer, push
 from infra.local.scheduler.cron import pause, retry_allowed
 from infra.local.scheduler.jobs import (
     JobStore,
@@ -102,7 +102,7 @@ class Executions:
         job = self._jobs.find(name)
         return job if job is not None and (forced or job.state == Job.State.ENABLED) else None
 
-    def _attempt(self, job: Job, scheduled: datetime, attempt: int) -> Answer:
+    def _attempt(self, job: Job, scheduled: datetime, attempt: int) -> PushAnswer:
         self._change(job.name, _began)
         answer = push(
             job.http_target.uri,
@@ -168,7 +168,7 @@ def _began(job: Job) -> None:
     job.last_attempt_time = datetime.now(UTC)
 
 
-def _ended(job: Job, answer: Answer) -> None:
+def _ended(job: Job, answer: PushAnswer) -> None:
     status = Job.pb(job).status
     status.Clear()
     status.SetInParent()
@@ -205,7 +205,7 @@ def _zulu(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _code(answer: Answer) -> StatusCode:
+def _code(answer: PushAnswer) -> StatusCode:
     """The canonical code of an outcome."""
     if answer.status is None:
         return _PROBLEMS.get(answer.problem or "", StatusCode.UNKNOWN)

@@ -11,7 +11,7 @@ from infra.local.storage.conditions import Conditions
 from infra.local.storage.faults import Fault, invalid, required
 from infra.local.storage.request import conditions, json_body, links, segment, storage
 from infra.local.storage.resources import Json, ObjectVersion, object_resource
-from infra.local.storage.uploads import UNIT_BYTES, Session
+from infra.local.storage.uploads import UNIT_BYTES, UploadSession
 from infra.local.storage.wire import ContentRange, MultipartBody, Stream, boundary, gunzipped
 
 _DEFAULT_TYPE = "application/octet-stream"
@@ -103,7 +103,7 @@ def start_upload(request: Request, bucket: str, name: str, fields: Json, wanted:
     return Response(headers={"location": location, "x-guploader-uploadid": session.id})
 
 
-async def _receive(request: Request, session: Session, span: ContentRange | None) -> None:
+async def _receive(request: Request, session: UploadSession, span: ContentRange | None) -> None:
     """Add the request's bytes. What the server has already is skipped; a gap is refused; an odd rest is forgotten."""
     writer = storage(request).uploads.writer(session)
     first = 0 if span is None or span.first is None else span.first
@@ -120,19 +120,19 @@ async def _receive(request: Request, session: Session, span: ContentRange | None
             writer.store_multiple_of(UNIT_BYTES)
 
 
-def _without_bytes(request: Request, session: Session, span: ContentRange) -> Response:
+def _without_bytes(request: Request, session: UploadSession, span: ContentRange) -> Response:
     """`bytes */*` and `bytes */total`: the latter ends an upload whose bytes are all there."""
     if span.total is not None and span.total == storage(request).uploads.writer(session).received:
         return _finish(request, session)
     return _incomplete(request, session)
 
 
-def _finish(request: Request, session: Session) -> Response:
+def _finish(request: Request, session: UploadSession) -> Response:
     claims = expected_checksums(session.fields, request.headers)
     return _resource(request, storage(request).uploads.finish(session, claims))
 
 
-def _incomplete(request: Request, session: Session) -> Response:
+def _incomplete(request: Request, session: UploadSession) -> Response:
     received = storage(request).uploads.writer(session).received
     headers = {"x-guploader-uploadid": session.id, "x-http-status-code-override": "308"}
     if received:
@@ -140,7 +140,7 @@ def _incomplete(request: Request, session: Session) -> Response:
     return Response(status_code=308, headers=headers)
 
 
-def _session(request: Request) -> Session:
+def _session(request: Request) -> UploadSession:
     identifier = request.query_params.get("upload_id")
     if identifier is None:
         raise required("upload_id")

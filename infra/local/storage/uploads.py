@@ -22,7 +22,7 @@ KEPT_MICROSECONDS = 7 * 24 * 3600 * 1_000_000
 
 
 @dataclass
-class Session:
+class UploadSession:
     """An upload under way. `finished` names the generation that it became; `cancelled` ends it without one."""
 
     id: str
@@ -46,7 +46,7 @@ class Uploads:
 
     def start(
         self, bucket: str, name: str, fields: Mapping[str, Any], conditions: Conditions, declared_size: int | None
-    ) -> Session:
+    ) -> UploadSession:
         """A new session, unless its preconditions fail already. They are checked again when it is finished."""
         writable(fields)
         session_id = secrets.token_urlsafe(32)
@@ -59,14 +59,14 @@ class Uploads:
             )
         return self.get(session_id)
 
-    def get(self, session_id: str) -> Session:
+    def get(self, session_id: str) -> UploadSession:
         row = self._database.execute(
             "SELECT id, bucket, name, request, content, result FROM upload WHERE id = ?", session_id
         ).fetchone()
         if row is None:
             raise Fault(404, "notFound", "No such upload session; it may have expired: start a new one")
         request = json.loads(row[3])
-        session = Session(
+        session = UploadSession(
             *(row[0], row[1], row[2], request["fields"], Conditions(**request["conditions"])),
             *(request["declared_size"], row[4], None if row[5] is None else int(row[5])),
         )
@@ -74,17 +74,17 @@ class Uploads:
             raise Fault(410, "gone", "The upload session was cancelled or has failed: start a new one")
         return session
 
-    def writer(self, session: Session) -> ContentWriter:
+    def writer(self, session: UploadSession) -> ContentWriter:
         if session.id not in self._writers:
             assert session.content is not None  # noqa: S101
             self._writers[session.id] = self._contents.resumed_writer(session.content)
         return self._writers[session.id]
 
-    def result(self, session: Session) -> ObjectVersion:
+    def result(self, session: UploadSession) -> ObjectVersion:
         """The object that a finished session has made. Raises a 404 if it is gone by now."""
         return self._objects.get(session.bucket, session.name, session.finished)
 
-    def finish(self, session: Session, claims: Mapping[str, str]) -> ObjectVersion:
+    def finish(self, session: UploadSession, claims: Mapping[str, str]) -> ObjectVersion:
         """Make the object of what has arrived. A failed precondition or checksum ends the session."""
         writer = self.writer(session)
         if session.declared_size not in (None, writer.received):
@@ -103,7 +103,7 @@ class Uploads:
         del self._writers[session.id]
         return version
 
-    def cancel(self, session: Session) -> None:
+    def cancel(self, session: UploadSession) -> None:
         """End the session and drop its bytes."""
         self._writers.pop(session.id, None)
         with self._database.transaction():

@@ -16,7 +16,7 @@ from sklearn.linear_model import Ridge
 from functions.train import pipeline, stages
 from functions.train.candidate import diagnosis
 from functions.train.candidate.blending import Blending
-from functions.train.candidate.diagnosis import Served, diagnose, importance
+from functions.train.candidate.diagnosis import AnswerRules, diagnose, importance
 from functions.train.candidate.selection import NO_TIME, Finish, Result, finish_all
 from functions.train.data.features import describe_features
 from functions.train.data.rows import Rows
@@ -116,7 +116,7 @@ def test_a_slow_graph_is_asked_for_as_long_as_there_is_time(
 def test_groups_are_those_of_the_leading_features_and_of_the_slices() -> None:
     rows, features = wide(60, 100)
     model = Asked([feature.name for feature in features])
-    served = Served(Interval(level=0.9, low_residual=-1.0, high_residual=1.0), TargetRange())
+    served = AnswerRules(Interval(level=0.9, low_residual=-1.0, high_residual=1.0), TargetRange())
     found = diagnose(model, features, rows, served, 0, slices=("x99",))  # type: ignore[arg-type]
     named = {group["feature"] for group in found["groups"]}
     assert {"x0", "x99"} <= named

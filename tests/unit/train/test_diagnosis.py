@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from functions.train.candidate.diagnosis import Served, coverage, diagnose
+from functions.train.candidate.diagnosis import AnswerRules, coverage, diagnose
 from functions.train.candidate.groups import MISSING, groups, share
 from functions.train.candidate.plots import importance as importance_plot
 from functions.train.candidate.plots import write_ticks_plainly
@@ -39,7 +39,7 @@ def test_the_feature_that_matters_is_the_important_one() -> None:
     rows = table()
     features = describe_features(COLUMNS, rows, DatasetSpec(name="n", source="t.csv", target="y"))
     model = Model(export(fitted(MODEL_ZOO[1], (rows.features, rows.target, COLUMNS))), features)
-    found = diagnose(model, features, rows, Served(INTERVAL, TargetRange()), 0)
+    found = diagnose(model, features, rows, AnswerRules(INTERVAL, TargetRange()), 0)
     assert found["importance"][0]["feature"] == "strong"
     assert found["importance"][0]["mean"] > 1
     assert abs(next(one["mean"] for one in found["importance"] if one["feature"] == "idle")) < 0.01
@@ -95,7 +95,7 @@ def test_a_feature_with_one_group_is_left_out_unless_the_spec_asks_for_it() -> N
 def test_coverage_is_that_of_the_interval_as_it_is_served_clipped() -> None:
     target, predicted = np.array([0.0, 1.0, 2.0, 9.0]), np.array([0.5, 1.5, 2.5, 3.5])
     for bounds, expected in ((TargetRange(), 0.75), (TargetRange(min=0.5), 0.5)):
-        low, high = Served(INTERVAL, bounds).ends(predicted, {})
+        low, high = AnswerRules(INTERVAL, bounds).ends(predicted, {})
         assert coverage(predicted, (target >= low) & (target <= high), 0.9)["share"] == expected
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from functions.train.candidate.enclosures import conformal_interval
 from functions.train.candidate.rule import width_rule
-from functions.train.candidate.spread import Measured, measure, quarter_of, residual_bounds
+from functions.train.candidate.spread import MeasuredSpread, measure, quarter_of, residual_bounds
 from shared.documents import Feature
 from shared.serving.widths import Widths
 
@@ -57,11 +57,11 @@ def both(predicted: Vector, kind: Vector) -> Vector:
     return predicted / 8 * (1 + 2 * kind)
 
 
-def found(rows: Rows) -> Measured:
+def found(rows: Rows) -> MeasuredSpread:
     return measure(rows.predicted, rows.residuals, rows.frame, FEATURES)
 
 
-def coverage(measured: Measured, training: Rows, new: Rows) -> NDArray[np.bool_]:
+def coverage(measured: MeasuredSpread, training: Rows, new: Rows) -> NDArray[np.bool_]:
     widths = Widths(conformal_interval(training.residuals), (0.0, 1.0), measured.spread)
     low, high = widths.bounds(new.predicted, new.frame["kind"].tolist())
     return (new.residuals >= low) & (new.residuals <= high)

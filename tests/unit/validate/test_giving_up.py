@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from functions.validate import gate
-from functions.validate.isolation import GivenUp, Here
+from functions.validate.isolation import Here, ProcessEnded
 from functions.validate.lanes import Lanes
 from shared import layout
 from shared.codec import decode
-from shared.decisions import Check, Decision
-from shared.decisions import GivenUp as Note
+from shared.decisions import Check, Decision, GivenUp
 from shared.errors import TransientError
 from tests.candidates import build, run_id
 from tests.unit.validate.world import World
@@ -30,7 +29,7 @@ class Ended(Here):
         self.calls += 1
         if self.calls > self.times:
             return decision
-        raise GivenUp("it was ended after 20 s", decision.checks[:5])
+        raise ProcessEnded("it was ended after 20 s", decision.checks[:5])
 
 
 def statuses(decision: Decision) -> Mapping[str, str | None]:
@@ -43,7 +42,7 @@ def test_the_third_time_decides_and_tells_why() -> None:
     for attempt in (1, 2):
         with pytest.raises(TransientError):
             world.deliver(key)
-        note = decode(world.bucket.read(layout.given_up(run_id(1), attempt)).data, Note, "note")
+        note = decode(world.bucket.read(layout.given_up(run_id(1), attempt)).data, GivenUp, "note")
         assert note.reason == "it was ended after 20 s"
     (line,) = world.deliver(key)
     assert (line["reason"], line["failed_checks"]) == ("gate_refused", ["golden"])

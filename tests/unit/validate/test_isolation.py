@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.validate.gate import Case, Incumbent, judge
-from functions.validate.isolation import Apart, GivenUp
+from functions.validate.isolation import Apart, ProcessEnded
 from shared import layout
 from shared.decisions import Decision
 from shared.errors import IntegrityError
@@ -45,7 +45,7 @@ def test_an_endless_graph_is_refused_by_name_at_once() -> None:
 
 def test_a_graph_that_takes_hours_is_ended_and_the_check_under_way_is_known() -> None:
     for seconds in (2.0, 8.0, 32.0):  # a process that starts on a busy machine may not have come to the graph before
-        with pytest.raises(GivenUp, match=rf"ended after {seconds:g} s") as caught:
+        with pytest.raises(ProcessEnded, match=rf"ended after {seconds:g} s") as caught:
             judged(with_graph(slow), fewest_seconds=seconds)
         under_way = caught.value.checks[-1].name if caught.value.checks else "none"
         if under_way == "graph":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from functions.watch.drift import Evidence, compare, compare_all, design_effect, silence_p
+from functions.watch.drift import CellCounts, compare, compare_all, design_effect, silence_p
 from shared.two_samples import holm, two_sample_p
 
 REFERENCE = np.array([400.0, 250.0, 150.0])
@@ -42,9 +42,9 @@ def test_one_cell_alone_tells_nothing() -> None:
 
 def test_a_category_that_training_never_saw_is_told() -> None:
     live = np.array([200.0, 125.0, 75.0, 100.0])
-    found = compare(Evidence(np.append(REFERENCE, 0.0), live, live[None, :], TODAY))
+    found = compare(CellCounts(np.append(REFERENCE, 0.0), live, live[None, :], TODAY))
     assert (found.alarms, found.looked) == (False, True)  # alone it has no adjusted p-value
-    (found,) = compare_all({"area": Evidence(np.append(REFERENCE, 0.0), live, live[None, :], TODAY)}).values()
+    (found,) = compare_all({"area": CellCounts(np.append(REFERENCE, 0.0), live, live[None, :], TODAY)}).values()
     assert found.alarms
     assert found.cell == 3
     assert found.moved == pytest.approx(0.2)
@@ -64,8 +64,8 @@ def test_rows_that_are_alike_on_a_day_count_for_less_in_the_days_after() -> None
     by_day = independent_blocks(shares, 28, 1_000, run=20)  # each day's callers are alike ...
     blocks = np.repeat(by_day / 4, 4, axis=0)  # ... all day long
     days = np.repeat(np.arange(28), 4)
-    assert Evidence(REFERENCE, by_day[-1], blocks, days, 27).design_effect() > 10
-    assert Evidence(REFERENCE, by_day[-1], blocks, days, 0).design_effect() == 1.0, "nothing came before"
+    assert CellCounts(REFERENCE, by_day[-1], blocks, days, 27).design_effect() > 10
+    assert CellCounts(REFERENCE, by_day[-1], blocks, days, 0).design_effect() == 1.0, "nothing came before"
 
 
 def test_a_sudden_change_after_quiet_weeks_does_not_speak_against_itself() -> None:
@@ -73,23 +73,23 @@ def test_a_sudden_change_after_quiet_weeks_does_not_speak_against_itself() -> No
     quiet = independent_blocks(REFERENCE / REFERENCE.sum(), 27 * 8, 125)
     changed = independent_blocks(np.array([0.0, 0.0, 1.0]), 8, 125)
     blocks, days = np.vstack([quiet, changed]), np.repeat(np.arange(28), 8)
-    (found,) = compare_all({"area": Evidence(REFERENCE, changed.sum(axis=0), blocks, days, 27)}).values()
+    (found,) = compare_all({"area": CellCounts(REFERENCE, changed.sum(axis=0), blocks, days, 27)}).values()
     assert found.design_effect < 1.3
     assert found.alarms
 
 
 def test_too_few_effective_rows_are_no_look() -> None:
     live = np.array([60.0, 60.0, 79.0])
-    assert not compare(Evidence(REFERENCE, live, live[None, :], TODAY)).looked
+    assert not compare(CellCounts(REFERENCE, live, live[None, :], TODAY)).looked
     runs = independent_blocks(np.array([0.2, 0.3, 0.5]), 28, 40, run=20)
-    found = compare(Evidence(REFERENCE, runs.sum(axis=0), runs, np.zeros(28, dtype=np.int64)))
+    found = compare(CellCounts(REFERENCE, runs.sum(axis=0), runs, np.zeros(28, dtype=np.int64)))
     assert found.rows == 1120
     assert not found.looked, "1,120 rows in runs of 20 are worth about 56"
 
 
 def test_a_sure_difference_that_is_small_alarms_nobody() -> None:
     live = np.array([0.47, 0.33, 0.20]) * 100_000
-    (found,) = compare_all({"area": Evidence(REFERENCE * 100, live, live[None, :], TODAY)}).values()
+    (found,) = compare_all({"area": CellCounts(REFERENCE * 100, live, live[None, :], TODAY)}).values()
     assert found.adjusted is not None
     assert found.adjusted < 1e-10
     assert not found.alarms

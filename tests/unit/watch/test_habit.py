@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from functions.watch.drift import Evidence, compare_all
-from functions.watch.habit import DAYS, Counts, Habit, habit
+from functions.watch.drift import CellCounts, compare_all
+from functions.watch.habit import DAYS, Habit, habit
+from shared.arrays import Counts
 
 TRAINED = np.array([400.0, 400.0])
 WEEKDAY, WEEKEND = np.array([560.0, 440.0]), np.array([350.0, 650.0])
@@ -39,7 +40,7 @@ def test_nothing_is_usual_before_eight_weeks_or_without_rows(
 
 
 def alarms(live: Counts, past: dict[int, Counts], day: int) -> tuple[bool, bool]:
-    evidence = Evidence(TRAINED, live, live[None], np.array([day]), day, habit=habit(past, {day: live}))
+    evidence = CellCounts(TRAINED, live, live[None], np.array([day]), day, habit=habit(past, {day: live}))
     found = compare_all({"lunch": evidence})["lunch"]
     return found.alarms, found.usual
 
@@ -61,5 +62,5 @@ def test_what_is_other_than_training_never_becomes_usual() -> None:
 
 def test_a_habit_of_few_rows_excuses_no_change_of_many() -> None:
     few = Habit(np.array([14.0, 6.0]), TRAINED)
-    evidence = Evidence(TRAINED, WEEKEND, WEEKEND[None], np.array([0]), habit=few)
+    evidence = CellCounts(TRAINED, WEEKEND, WEEKEND[None], np.array([0]), habit=few)
     assert compare_all({"lunch": evidence})["lunch"].alarms

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.watch import delivery
-from functions.watch.attribution import Served, run_at, served
+from functions.watch.attribution import ServingSpan, run_at, served
 from functions.watch.ledger import COVERED, RESIDUAL
 from shared import layout
 from shared.codec import decode
@@ -299,7 +299,7 @@ def test_a_file_that_was_replaced_before_its_event_came_is_left_to_its_own(world
 
 
 def test_nobody_answers_near_a_swap_or_before_anything_served() -> None:
-    history = (Served(START, FIRST), Served(START + HOUR, SECOND))
+    history = (ServingSpan(START, FIRST), ServingSpan(START + HOUR, SECOND))
     assert run_at(history, START - HOUR) is None
     assert run_at(history, START + timedelta(seconds=5)) == FIRST, "the first run took nobody's place"
     assert run_at(history, START + HOUR - timedelta(seconds=61)) == FIRST
