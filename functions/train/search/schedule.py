@@ -24,7 +24,9 @@ half."""
 MANY = 10.0
 """A fit that takes so many times what was expected of it is ended, where it runs in a process …"""
 PATIENCE_SECONDS = 5.0
-"""… but not before this: on a busy computer a short fit may take many times as long."""
+"""… but not before this: on a busy computer a short fit may take many times as long …"""
+PATIENCE_SHARE = 0.02
+"""… nor before this share of the time left: whose first fit is ended is out of a run that may have hours."""
 WAY_SHARE = 0.125
 SHORT_SHARE = 20
 FEWEST_TREES = 5
@@ -119,7 +121,8 @@ def seconds_allowed(task: Task) -> float:
     """Many times what is expected of the task, and never longer than that beyond its deadline."""
     if task.deadline == math.inf:
         return math.inf
-    return min(max(MANY * task.cost, PATIENCE_SECONDS), max(task.deadline - time.monotonic(), 0.0) + task.cost)
+    left = max(seconds_left(task.deadline, 1), 0.0)
+    return min(max(MANY * task.cost, PATIENCE_SECONDS, PATIENCE_SHARE * left), left + task.cost)
 
 
 def lost(task: Task, seconds: float, late: bool) -> Measured:

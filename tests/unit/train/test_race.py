@@ -21,7 +21,7 @@ from functions.train.search import schedule
 from functions.train.search.candidates import refinement
 from functions.train.search.fits import Measured, Task, load
 from functions.train.search.folds import Fold, Means
-from functions.train.search.schedule import Pace, Trial, admitted, in_turn, run_first_folds, run_pilots
+from functions.train.search.schedule import Pace, Trial, admitted, in_turn, run_first_folds, run_pilots, seconds_allowed
 from functions.train.search.search import Race, SearchPlan, search
 from functions.train.search.searched import Candidate, Searched, far_behind
 from functions.train.search.space import Choices
@@ -133,6 +133,7 @@ def test_a_fit_that_takes_many_times_what_was_expected_is_ended_and_nothing_else
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(schedule, "PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(schedule, "PATIENCE_SHARE", 0.0)
     endless = doing("Endless", lambda: time.sleep(600), fit_seconds=0.2)
     dear = Algorithm("Dear", lambda _: LinearRegression(), fit_seconds=100.0)
     began = time.monotonic()
@@ -145,6 +146,17 @@ def test_a_fit_that_takes_many_times_what_was_expected_is_ended_and_nothing_else
     assert ended.note.startswith("fits ended since they took many times longer than expected: 1")
     assert line.best is not None
     assert other.best is not None
+
+
+@pytest.mark.parametrize(
+    ("cost", "left", "allowed"),
+    [(0.01, 100.0, 5.0), (0.01, 1000.0, 20.0), (3.0, 1000.0, 30.0), (3.0, 10.0, 13.0), (0.01, -5.0, 0.01)],
+    ids=["five seconds", "a fiftieth of the time left", "ten times the estimate", "up to the end", "after it"],
+)
+def test_how_long_a_fit_may_take_that_was_expected_to_be_short(cost: float, left: float, allowed: float) -> None:
+    fold = folds(2)[0]
+    task = Task(MODEL_ZOO[1], ({},), fold, "r2", SEED, cost, time.monotonic() + left)
+    assert seconds_allowed(task) == pytest.approx(allowed, abs=0.05)
 
 
 def test_a_process_that_dies_fails_its_candidate_and_nothing_else() -> None:
