@@ -56,7 +56,7 @@ class Most:
 
     @property
     def containers(self) -> int:
-        """Of arrays and objects: what collects garbage looks at each of them, again and again."""
+        """The most arrays and objects: the garbage collector looks at each of them, again and again."""
         return max(self.values // 8, 2 * self.rows + 1000)
 
 
@@ -322,8 +322,8 @@ def _duplicates(data: bytes) -> list[Problem]:
     ]
 
 
-def _too_many(what: str, found: int, most: int, told: str = "") -> Refusal:
-    message = f"the body holds about {found} {told or what}, at most {most} are accepted: send fewer rows at once"
+def _too_many(what: str, found: int, most: int, described: str = "") -> Refusal:
+    message = f"the body holds about {found} {described or what}, at most {most} are accepted: send fewer rows at once"
     return refuse(413, f"too_many_{what}", message)
 
 

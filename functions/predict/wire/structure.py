@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from shared.serving.csv_table import DELIMITERS
 
 PIECE = 2**18
-"""So much is parsed in one go."""
+"""Bytes that are parsed in one go."""
 
 WINDOW = 2**16
-"""So much is counted at once: arrays of a megabyte would be fetched from the system anew each time, as the image tells
-the allocator, which takes five times as long as to count them."""
+"""Bytes that are counted at once: arrays of a megabyte would be fetched from the system anew each time, as the image
+tells the allocator, which takes five times as long as to count them."""
 
 Text = NDArray[np.uint8]
 

@@ -24,23 +24,23 @@ MOST_UNPACKED = 16 * 2**20
 """Bytes of all its parts: nearly every program writes 40 for a cell. The reader has a copy of them."""
 
 MOST_CELLS = 2**17
-"""Of a workbook, however many a CSV may have: read and refused, each takes two microseconds of a slow core."""
+"""The most cells of a workbook, however many a CSV may have: to read and refuse one takes 2 µs of a slow core."""
 
 MOST_TAGS_READ = 6 * MOST_CELLS
-"""Of all parts, which the reader takes one after the other: four are a number, six a formula or a text in its cell."""
+"""The most tags of all parts, which the reader takes one after the other. A number is four, a formula or a text six."""
 
 MOST_TEXT = 16 * 2**20
 """Characters of all cells that refer to shared texts: twice as many as a CSV may have."""
 
 MOST_PARTS = 1000
 MOST_TAGS = 2**18
-"""Of a part that has to be parsed here, which takes a microsecond for each."""
+"""The most tags of a part that has to be parsed here, which takes a microsecond for each."""
 
 PIECE = 2**16
-"""So much is parsed in one call, which other threads wait for."""
+"""Bytes that are parsed in one call, which other threads wait for."""
 
 BLOCK = 2**18
-"""So much is looked at as an array, for which others need not wait."""
+"""Bytes that are looked at as an array, for which other threads need not wait."""
 
 _ENTRY = b"PK\x01\x02"
 _LONGEST_NAME = len('<c r="XFD1048576"')
@@ -124,8 +124,8 @@ def _unpacked(body: bytes, max_cells: int) -> dict[str, Part]:
 
 
 def _unpacked_part(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, max_cells: int, max_tags: int) -> tuple[Part, int]:
-    """As many bytes as the archive tells, which may be fewer than a reader would find that did not believe it; and how
-    many tags there are."""
+    """A part, of the size that the archive says, and how many tags it has. A reader that does not believe the archive
+    may find more bytes."""
     pieces: list[bytes] = []
     cells = texts = tags = 0
     kept = b""
@@ -209,8 +209,8 @@ def _span(part: bytes) -> tuple[int, int, int]:
 
 
 def _spanned(text: Text, cells: Places) -> tuple[int, int, int]:
-    """Of the cells whose tags begin there, within a block: how many have a name such as `AB12`, and the last row and
-    column that one has."""
+    """How many of the cells whose tags begin at `cells`, within a block, have a name such as `AB12`; the last row and
+    the last column among those names."""
     cells = cells[(cells <= BLOCK) & (cells + _LONGEST_NAME < len(text))]
     for offset, letter in enumerate(b' r="', 1):
         cells = cells[text[cells + offset] == letter]

@@ -27,11 +27,11 @@ from shared.errors import TransientError
 
 CONNECT_SECONDS = 30.0
 MACHINES_SECONDS = 600.0
-"""Until new machines answer: a machine starts within a minute, and then fetches an image of half a gigabyte."""
+"""How long to wait for new machines: one starts within a minute, and then fetches an image of half a gigabyte."""
 LOOK_SECONDS = 10.0
 """Where nothing comes for so long, it is asked whether anybody is at work."""
 LOOKS_ALONE = 12
-"""So many looks in a row may find no worker: machines that were taken away may come back."""
+"""How many looks in a row may find no worker: machines that were taken away may come back."""
 BUNDLE_SECONDS = 0.1
 """A bundle is about so much work: sending one and fetching its results takes some milliseconds."""
 BUNDLES_PER_WORKER = 4

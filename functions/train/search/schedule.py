@@ -30,7 +30,7 @@ PATIENCE_SHARE = 0.02
 WAY_SHARE = 0.125
 SHORT_SHARE = 20
 FEWEST_TREES = 5
-"""Of an algorithm whose first fit may take longer than that, one with a twentieth of the trees is measured before."""
+"""Where an algorithm's first fit may take longer than that, a fit with a twentieth of its trees is measured first."""
 
 
 PaceKey: TypeAlias = tuple[str, str]
@@ -256,11 +256,11 @@ def affordable_ways(trials: Sequence[Trial], pace: Pace, seconds: float) -> list
 
 
 def in_turn(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float = math.inf) -> list[Trial]:
-    """Those of `trials` that are expected to be through within so many seconds of one process, in an order in which
-    every algorithm has had about as much time at any moment, its own in their order.
+    """The trials that should be done within so many seconds of one process, in an order that gives every algorithm
+    about as much time at any moment and keeps the order of its own trials.
 
-    Its cheapest ones first would be its weakest ones: few trees, and shallow ones. A trial that there is no time for
-    takes none from its algorithm's next ones.
+    An algorithm's cheapest trials are its weakest: few trees, and shallow ones. So they are not put first. A trial that
+    there is no time for takes none from the next ones of its algorithm.
     """
     waiting: dict[str, list[Trial]] = {}
     for trial in reversed(trials):
@@ -280,7 +280,7 @@ def in_turn(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float =
 
 
 def admitted(trials: Sequence[Trial], costs: dict[Trial, float], seconds: float) -> list[Trial]:
-    """Those of `trials`, in their order, that are expected to be through within so many seconds of one process."""
+    """The trials, in their order, that should be done within so many seconds of one process."""
     found, spent = [], 0.0
     for trial in trials:
         if spent + costs[trial] <= seconds:

@@ -40,11 +40,11 @@ OPENING_SHARE = 0.7
 """Where the opening would take more than this share of the random stage's time, some folds are skipped."""
 MIN_FOLDS = 2
 STAYING = 0.3
-"""Of the work that waits behind a stage about so much is done: by then others are far behind."""
+"""About this share of the work that waits behind a stage is done: by then other algorithms are far behind."""
 LONGEST = 1e9
 """Seconds of what cannot be expected to end."""
 LOOKS = (5, 10)
-"""After so many draws of everybody it is asked who can still win, and once more before the grid."""
+"""The search asks who can still win after so many draws of every algorithm, and once more before the grid."""
 LOOKS_IN_A_HURRY = (1, *LOOKS)
 """Where folds were skipped or the opening took long, a first draw of everybody is nearly all that there is time for."""
 LONG_OPENING = 1 / LOOKS[0]
@@ -137,7 +137,7 @@ class Race:
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """After how many draws of everybody it is asked who can still win."""
+        """The numbers of draws of every algorithm after which the search asks who can still win."""
         return LOOKS_IN_A_HURRY if self._in_a_hurry else LOOKS
 
     @property

@@ -135,7 +135,7 @@ def with_the_best_ones_predictions(searched: Searched) -> None:
 
 
 def far_behind(searched: Sequence[Searched], perfect: float) -> dict[str, float]:
-    """By how much those algorithms are behind that cannot be expected to win any more.
+    """How far behind each algorithm is that cannot be expected to win any more.
 
     `perfect`: the score of a model without error. An algorithm is far behind where the difference to the leader, over
     the same folds, is surely larger than what more candidates may gain.

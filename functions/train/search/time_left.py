@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 CERTAIN_SECONDS = (3.0, 18.0)
 CERTAIN_SHARE = 0.3
-"""So much of a stage, within so many expected seconds, must be done before the pace that is seen weighs as much as the
-one that was expected: in its first moments long fits are under way, and nothing is done."""
+"""This share of a stage, within so many expected seconds, must be done before the pace that is seen weighs as much as
+the one that was expected: in its first moments long fits are under way, and nothing is done."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class TimeLeft:
         self._done, self._ahead = 0.0, None
 
     def expect(self, ahead: Ahead) -> None:
-        """So much is ahead from here."""
+        """Say how much is ahead from now on."""
         self.begin()
         self._ahead, self._began = ahead, self._clock()
         self._tell(ahead, self._began)
@@ -68,7 +68,7 @@ class TimeLeft:
 
 
 def in_words(seconds: float) -> str:
-    """As a person says it: 40 s, 3 min, 1 h 20 min."""
+    """The seconds as a person says them: 40 s, 3 min, 1 h 20 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
