@@ -56,7 +56,7 @@ def act(
     except MemoryError:
         refused = BatchRefused("too_large", [TOO_LARGE])
         return reject(store, BatchInput(name=event.name, generation=event.generation, size=size), refused)
-    except (PermanentError, ObjectMissing) as error:  # the latter: a file of the run is gone
+    except (PermanentError, ObjectMissing) as error:  # ObjectMissing: a file of the run is gone
         refused = error if isinstance(error, BatchRefused) else BatchRefused(_reason(error), [str(error)])
         return reject(store, BatchInput(name=event.name, generation=event.generation, size=size), refused)
 

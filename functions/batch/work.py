@@ -136,4 +136,4 @@ def _kept(store: Store, name: str, data: bytes, content_type: str) -> bytes:
         store.write(name, data, if_generation=CREATE_ONLY, content_type=content_type)
         return data
     except PreconditionFailed:
-        return store.read(name, max_bytes=4 * len(data) + MEBIBYTE).data  # of the same rows by another version
+        return store.read(name, max_bytes=4 * len(data) + MEBIBYTE).data  # another version wrote the same rows

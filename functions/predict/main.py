@@ -37,7 +37,7 @@ SWITCH_SECONDS = 0.001
 
 
 HTTP_PROTOCOLS["auto"] = "functions.predict.wire.connections:Connection"  # what the server's worker takes
-gc.freeze()  # nor is it looked through in the worker, whose memory stays shared with the server's
+gc.freeze()  # the worker's collector passes over it too, so that its memory stays shared with the server's
 gc.enable()
 
 

@@ -70,7 +70,7 @@ class Apart:
 
     def judge(self, opening: Sequence[Check], case: gate.Case | None) -> Decision:
         if case is None or not gate.may_be_run(case):
-            return gate.judge(opening, case)  # which loads nothing
+            return gate.judge(opening, case)  # loads no graph, so it needs no process
         work = isolated.Judging(msgspec.json.encode(list(opening)), msgspec.msgpack.encode(case))
         rows = case.manifest.dataset.holdout_rows
         seconds = min(max(self.fewest_seconds, rows * SECONDS_A_ROW), MOST_SECONDS)
@@ -82,7 +82,7 @@ class Apart:
 
     def reproduce(self, manifest: Manifest, files: Mapping[str, bytes], folder: str) -> None:
         if layout.MODEL not in files or layout.GOLDEN not in files:
-            return reproduce(manifest, files, folder)  # which says so
+            return reproduce(manifest, files, folder)  # raises: one of the two is missing
         described = msgspec.json.encode(manifest)
         proven = b"".join(
             hashlib.sha256(data).digest() for data in (described, files[layout.MODEL], files[layout.GOLDEN])

@@ -39,5 +39,5 @@ def _number(feature: Feature, cell: bool | float | str) -> float | None:
         return float(cell)
     number = _READ.get(feature.kind, number_in)(cell.strip(), feature.format)
     if number is None and feature.kind == "date":
-        number = day_in(cell)  # as a newer model's own column has it
+        number = day_in(cell)  # a newer model's holdout has dates in its own column's form
     return number if number is not None and isfinite(number) else None

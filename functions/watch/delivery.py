@@ -111,10 +111,10 @@ def update(store: Store, runs: Runs, now: datetime, listeners: Listeners, files:
     performance = judge(ledger, loaded, held, now, pointer.run_id if pointer else None, alike)
     _write_newest(store, performance, now)
     judge_quality(store, ledger, {run_id: run.manifest for run_id, run in loaded.items()}, now)
-    counted: set[str] = set()
-    for stage, pointer in sorted(runs.current.items()):  # of one run in both stages, production's callers are told
-        if pointer.run_id in held and pointer.run_id not in counted:
-            counted.add(pointer.run_id)
+    alarmed: set[str] = set()
+    for stage, pointer in sorted(runs.current.items()):  # a run in both stages alarms as production's
+        if pointer.run_id in held and pointer.run_id not in alarmed:
+            alarmed.add(pointer.run_id)
             _raise_alarms(store, stage, pointer.run_id, held[pointer.run_id], listeners)
     for stage, pointer in runs.current.items():
         refresh_page(store, stage, pointer.run_id, now)

@@ -71,7 +71,7 @@ def _verdict(challenge: Challenge, now: datetime) -> str:
 
 def _plot(challenge: Challenge, points: Sequence[tuple[int, float, float, float]]) -> str:
     """The loss with its interval over the number of labels, the two limits as lines."""
-    shown = [point for point in points if point[0] >= 10]  # before, the interval is wider than any picture
+    shown = [point for point in points if point[0] >= 10]  # with fewer, the interval is wider than any picture
     if len(shown) < 2:
         return "<p>No labels that both runs answer have come since it began.</p>"
     labels, loss, low, high = (np.array(column, dtype=np.float64) for column in zip(*shown, strict=True))

@@ -103,7 +103,7 @@ def _stand_ins(settings: LocalSettings) -> list[ManagedProcess]:
     url = f"{settings.storage_url}/storage/v1/b?project={PROJECT}"
     return [
         _module("storage", settings, storage, lambda: _answers(url)),
-        _module("eventarc", settings, (*triggers, "--max-backoff", "10"), lambda: True),  # somebody watches
+        _module("eventarc", settings, (*triggers, "--max-backoff", "10"), lambda: True),  # a person waits for it
         _module(
             "scheduler",
             settings,

@@ -135,7 +135,7 @@ class Counters:
         noted = self._noted
         if noted is None:
             noted = self._note(ended)
-        held = noted.runs.get(id(run))  # whose objects live as long as they are held
+        held = noted.runs.get(id(run))  # held, so that no other object gets its id
         if held is None:
             held = noted.runs[id(run)] = _Held(run)
         held.seconds.append(seconds)

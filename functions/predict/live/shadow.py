@@ -65,7 +65,7 @@ def recalled_beside(
     """The same for single rows. What the challenger has predicted is remembered beside the champion's own answer."""
     run_id = challenger.manifest.run_id
     new = [place for place, kept in enumerate(remembered) if not math.isfinite(_beside(kept, run_id))]
-    if new:  # or failed, which another time it may not
+    if new:  # some failed: another time they may not
         read = ModelInput.of_rows([rows[place] for place in new])
         theirs = predicted_beside(champion, challenger, read, give_way)
         for place, prediction in zip(new, theirs.tolist(), strict=True):

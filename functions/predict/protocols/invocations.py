@@ -40,7 +40,7 @@ def _with_missing(data: bytes, skipped: int) -> Any:
     try:
         strict = json.dumps(json.loads(data, parse_constant=_missing)).encode()
     except (ValueError, RecursionError):
-        strict = data  # of which the other parser says what is wrong with it
+        strict = data  # the other parser says what is wrong with it
     return decoded(strict, skipped)
 
 

@@ -130,7 +130,9 @@ def _needed(missing: Sequence[str], first: File, spec: DatasetSpec) -> list[str]
     roles = {spec.target, spec.weight, split.key, split.group, split.time} - {None}
     others = [name for name in missing if name not in spec.drop and name not in roles]
     alone = msgspec.structs.replace(spec, source=first.name)
-    unused = read_table(first.data, alone).dropped if others else ()  # what it leaves out of itself, as identifiers
+    unused = (
+        read_table(first.data, alone).dropped if others else ()
+    )  # columns that reading leaves out, such as identifiers
     return [name for name in missing if name in roles or (name not in spec.drop and name not in unused)]
 
 

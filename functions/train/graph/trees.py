@@ -103,7 +103,7 @@ def _tree(fitted: Any) -> Tree:
 
 
 def _xgboost_tree(tree: Mapping[str, Any]) -> Tree:
-    conditions = np.array(tree["split_conditions"], dtype=np.float32)  # of a leaf: its value
+    conditions = np.array(tree["split_conditions"], dtype=np.float32)  # a leaf has its value there
     return Tree(
         np.array(tree["split_indices"]),
         conditions,

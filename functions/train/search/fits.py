@@ -91,7 +91,7 @@ def quietly() -> Iterator[None]:
     """Fit without what scikit-learn checks anew for every tree, which takes longer than a small tree itself: the
     matrix is ours, and the spaces are legal."""
     with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # its score says what it is worth
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that has not converged is judged by its score
         yield
 
 
