@@ -133,9 +133,21 @@ OWNERS_SETTINGS = {
 
 
 def owners_plan(folder: Path, **variables: Any) -> dict[str, Any]:
-    """The owner's root planned with all of its settings; its addresses begin with `owner.`."""
-    planned = Workspace(folder, "owner").get().plan(**{**OWNERS_SETTINGS, **variables})
+    """The owner's root planned with all of its settings; its addresses begin with `owner.`.
+
+    The root is planned once for each choice of variables, in the first `folder`.
+    """
+    planned: dict[str, Any] = json.loads(_owners_plan(folder, json.dumps({**OWNERS_SETTINGS, **variables})))
     return {f"owner.{address}": values for address, values in planned.items()}
+
+
+_OWNERS_PLANS: dict[str, str] = {}
+
+
+def _owners_plan(folder: Path, variables: str) -> str:
+    if variables not in _OWNERS_PLANS:
+        _OWNERS_PLANS[variables] = json.dumps(Workspace(folder, "owner").get().plan(**json.loads(variables)))
+    return _OWNERS_PLANS[variables]
 
 
 def _leave_commands_out(folder: Path) -> None:
