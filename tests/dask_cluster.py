@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from functions.train.search.processes import ONE_THREAD
-from tests.infra.container import ROOT, free_port
+from tests.infra.container import ROOT
+from tests.tools import free_port
 
 
 @dataclass(frozen=True)

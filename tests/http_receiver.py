@@ -1,6 +1,5 @@
 """A real HTTP server that records what it gets and answers as it is told, for tests of what sends requests."""
 
-import socket
 import socketserver
 import threading
 import time
@@ -117,10 +116,3 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"no {what} within {WAIT:.0f} s"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,13 +4,18 @@ import os
 import resource
 import shutil
 import signal
+import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import pytest
 
+LOWEST_PORT = 12_000
+CHANCE = SystemRandom()
+"""Not the generator that tests seed: two processes of the suite would draw the same ports."""
 DEAD_PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
 """The environment of a computer behind a proxy, which nobody on its loopback can be reached through."""
 
@@ -27,6 +32,22 @@ def require(*names: str, source: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return path
+
+
+def free_port() -> int:
+    """A port of this computer that nobody listens at, for a process that is about to.
+
+    It lies below those that the system itself gives to whoever names none: every connection takes one of these, and
+    may be given the port between this look and the process's own.
+    Source: https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
+    """
+    given = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    highest = max(int(given.read_text().split()[0]) if given.exists() else 32_768, 2 * LOWEST_PORT)
+    while True:
+        port = CHANCE.randrange(LOWEST_PORT, highest)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def queued_seconds(pid: int) -> float:

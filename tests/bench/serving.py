@@ -29,8 +29,9 @@ import requests
 
 from shared.store import CloudStore
 from tests.bench.model import publish_both
-from tests.functions.test_predict_function import ROOT, free_port
+from tests.functions.test_predict_function import ROOT
 from tests.local_storage import running_storage
+from tests.tools import free_port
 
 ROUNDS = 5
 SECONDS = 3

@@ -22,7 +22,8 @@ from infra.local.eventarc.relay import Faults, RetryPolicy
 from infra.local.tokens import SigningKey
 from shared import events
 from shared.events import FINALIZED
-from tests.http_receiver import WAIT, Receiver, Request, free_port, wait_until
+from tests.http_receiver import WAIT, Receiver, Request, wait_until
+from tests.tools import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "pipeline-bucket"

@@ -33,6 +33,7 @@ from infra.local.scheduler.jobs import JobStore
 from infra.local.tokens import KEY_FILE, SigningKey, UnusableKey
 from infra.operate.retrain import client as scheduler_client
 from tests.http_receiver import WAIT, Receiver, Request, wait_until
+from tests.tools import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 PARENT = "projects/local/locations/europe-west1"
@@ -373,25 +374,25 @@ def test_a_pending_retry_is_the_jobs_next_time_and_a_deleted_job_has_none(
     running: RunningScheduler, target: Targets
 ) -> None:
     received = target(lambda _: 500)
-    running.client.create_job(parent=PARENT, job=weekly(received.url, retry_config=quick_retries(1, 3.0)))
+    pause = 8.0  # long enough for a busy machine to look at the job, and to delete it, before it ends
+    running.client.create_job(parent=PARENT, job=weekly(received.url, retry_config=quick_retries(1, pause)))
     running.client.run_job(name=NAME)
     running.wait_for_status(13)
 
-    def shows_the_retry() -> bool:
-        return bool(running.client.get_job(name=NAME).schedule_time - datetime.now(UTC) < timedelta(seconds=4))
+    def until_the_retry() -> float:
+        return float((running.client.get_job(name=NAME).schedule_time - datetime.now(UTC)).total_seconds())
 
-    wait_until(shows_the_retry, "retry time")
+    wait_until(lambda: until_the_retry() < pause + 1, "retry time")
+    left = until_the_retry()
     running.client.delete_job(name=NAME)
-    time.sleep(3.5)
+    time.sleep(left + 0.5)
     assert len(received.requests) == 1
 
 
 def test_without_retries_a_failure_is_final_and_an_unreachable_target_is_unavailable(
     running: RunningScheduler,
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     running.client.create_job(parent=PARENT, job=weekly(url))
     running.client.run_job(name=NAME)
     running.wait_for_status(14)
@@ -620,9 +621,7 @@ def test_retrain_runs_the_job_now(running: RunningScheduler, target: Targets) ->
 
 
 def test_retrain_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        host = f"127.0.0.1:{probe.getsockname()[1]}"
+    host = f"127.0.0.1:{free_port()}"
     down = command("infra.operate.retrain", "--job", NAME, "--host", host)
     assert (down.returncode, len(down.stderr.splitlines())) == (1, 1)
     assert f"{host} does not answer: is 'make run' running?" in down.stderr

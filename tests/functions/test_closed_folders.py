@@ -17,8 +17,9 @@ from shared.clock import utc_now
 from shared.store import CloudStore
 from tests.candidates import build, publish, run_id
 from tests.cloud_events import storage_headers
-from tests.functions.test_predict_function import PATIENCE, ROOT, accepts, eventually, free_port, storage, store
+from tests.functions.test_predict_function import PATIENCE, ROOT, accepts, eventually, storage, store
 from tests.sealed import require_sealed, sealed
+from tests.tools import free_port
 from tests.unit.batch.world import as_csv
 from tests.unit.batch.world import rows as rows_to_answer
 from tests.unit.predict.promoted import promote

@@ -26,7 +26,7 @@ from shared.layout import Stage
 from shared.store import CloudStore
 from tests.local_storage import running_storage
 from tests.sample import IN_THIS_PROCESS, seed
-from tests.tools import ignored
+from tests.tools import free_port, ignored
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "experiments"
@@ -117,9 +117,7 @@ def test_the_page_opens_at_the_runs_and_ctrl_c_ends_it(
     environment: dict[str, str], run_ids: list[str], tmp_path: Path
 ) -> None:
     output = tmp_path / "printed"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with output.open("wb") as printed, ignored(signal.SIGINT):
         process = subprocess.Popen(
             [*COMMAND, "--port", str(port)], env=environment, start_new_session=True, stdout=printed

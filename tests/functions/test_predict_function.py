@@ -24,6 +24,7 @@ from shared.store import CloudStore
 from tests.bench.memory_room import descendants
 from tests.local_storage import LocalStorage, running_storage
 from tests.sealed import require_sealed, sealed
+from tests.tools import free_port
 from tests.unit.predict.promoted import EXPECTED, FIRST, ROW, SECOND, golden_rows, promote, served_model, write_pointer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,12 +125,6 @@ def running(
             with contextlib.suppress(ProcessLookupError):  # a test may have ended it
                 os.killpg(process.pid, signal.SIGTERM)
             process.wait(timeout=PATIENCE)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def accepts(port: int) -> bool:

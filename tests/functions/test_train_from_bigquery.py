@@ -29,9 +29,9 @@ from shared.dataset import DatasetSpec, TuningSpec
 from shared.dataset_file import parse_spec
 from shared.errors import InvalidDataset, StorageUnavailable
 from shared.tables.reading import read_table
-from tests.infra.container import free_port
 from tests.memory_store import MemoryStore
 from tests.sample import SAMPLE
+from tests.tools import free_port
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -19,6 +19,7 @@ from shared.store import CloudStore
 from tests.local_storage import LocalStorage, running_storage
 from tests.sample import LINEAR_AND_A_FOREST, with_a_short_search
 from tests.sealed import require_sealed, sealed
+from tests.tools import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 BUCKET = "train-function"
@@ -49,9 +50,7 @@ def running_function(storage: LocalStorage, folder: Path, **settings: str) -> It
     closed, temporary = folder / "closed", folder / "temporary"
     closed.mkdir(mode=0o555)
     temporary.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     source = ROOT / "functions" / "train" / "main.py"
     environment = {
         **os.environ,

@@ -24,7 +24,7 @@ from functions.train.settings import SearchSettings
 from shared.dataset import TuningSpec
 from shared.errors import SettingsError, TransientError
 from tests.dask_cluster import Cluster, dask_cluster, kill
-from tests.infra.container import free_port
+from tests.tools import free_port
 from tests.unit.train.test_split_and_search import COLUMNS, table
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]  # distributed warns of its own sockets

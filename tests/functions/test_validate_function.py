@@ -26,7 +26,7 @@ from shared.store import CloudStore
 from tests.bad_graphs import REFUSED, changed
 from tests.candidates import Candidate, build, publish, run_id
 from tests.local_storage import peak_memory, running_storage
-from tests.tools import queued_seconds
+from tests.tools import free_port, queued_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
@@ -140,9 +140,7 @@ def function(endpoint: str, bucket: Bucket, tmp_path_factory: pytest.TempPathFac
 @contextmanager
 def running_function(folder: Path, *, by: Sequence[str] = (), **environment: str) -> Iterator[Function]:
     """The function as it is deployed, on a free port, started `by` that; nothing of it is left behind."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     stderr = folder / "stderr"
     with stderr.open("wb") as log:
         process = subprocess.Popen(

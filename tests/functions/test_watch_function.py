@@ -21,7 +21,8 @@ from shared.monitoring import Performance, WatchReport
 from shared.serving.loaded_model import load
 from shared.store import CloudStore
 from tests.cloud_events import storage_headers
-from tests.functions.test_predict_function import PATIENCE, ROOT, accepts, eventually, free_port, storage, store
+from tests.functions.test_predict_function import PATIENCE, ROOT, accepts, eventually, storage, store
+from tests.tools import free_port
 from tests.unit.predict.promoted import promote
 from tests.unit.watch.world import labelled, noise, rows
 

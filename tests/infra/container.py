@@ -181,12 +181,6 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def _process(command: Sequence[str], log: Path, port: str) -> Iterator[str]:
     """The container in a session of its own, until its port answers; ended with the block."""

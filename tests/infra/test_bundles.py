@@ -24,8 +24,9 @@ from infra.delivery import bundles
 from infra.delivery.errors import Stopped
 from shared.store import CloudStore
 from tests.cloud_events import storage_headers
-from tests.infra.container import ROOT, free_port
+from tests.infra.container import ROOT
 from tests.local_storage import running_storage
+from tests.tools import free_port
 from tests.unit.batch.world import as_csv, rows
 from tests.unit.predict.promoted import promote
 

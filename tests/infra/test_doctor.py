@@ -17,7 +17,7 @@ import pytest
 from infra.delivery import computer_checks, doctor, findings, project_checks, required
 from infra.settings import Ports
 from shared import terminal
-from tests.tools import require
+from tests.tools import free_port, require
 
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = {"bindings": [{"role": "roles/owner", "members": ["user:person@example.com"]}]}
@@ -76,12 +76,6 @@ class Machine:
             check=False,
             timeout=120,
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def lacking(output: str) -> set[str]:

@@ -17,9 +17,9 @@ from packaging.utils import canonicalize_name
 
 from infra.delivery import bundles
 from shared.store import CloudStore
-from tests.infra.container import ROOT, Buildah, Docker, Image, engine, free_port
+from tests.infra.container import ROOT, Buildah, Docker, Image, engine
 from tests.local_storage import running_storage
-from tests.tools import require
+from tests.tools import free_port, require
 from tests.unit.predict.promoted import promote
 
 pytestmark = pytest.mark.timeout(1500)

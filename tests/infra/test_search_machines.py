@@ -36,10 +36,11 @@ from infra.delivery.training import CURRENT, IMAGE
 from shared.dataset import TuningSpec
 from shared.errors import NotPermitted, SettingsError, TransientError
 from tests.http_receiver import Scripted, listening
-from tests.infra.container import ROOT, free_port
+from tests.infra.container import ROOT
 from tests.infra.rehearsal.descriptions import method_of, problems
 from tests.infra.terraform import ON_MACHINES, OWNERS_SETTINGS, Workspace, of_type, owners_plan
 from tests.infra.test_code_agrees import job_environment
+from tests.tools import free_port
 from tests.unit.train.test_split_and_search import COLUMNS, table
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]  # distributed warns of its own sockets

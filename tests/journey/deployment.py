@@ -20,17 +20,11 @@ from shared.decisions import Pointer
 from shared.events import FINALIZED
 from shared.store import CloudStore
 from tests.local_storage import ROOT, LocalStorage, running_storage
+from tests.tools import free_port
 
 START_SECONDS = 90.0
 DRAIN_SECONDS = 180.0
 BUCKET = "journey"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Instance:

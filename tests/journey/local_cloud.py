@@ -3,17 +3,16 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from infra.settings import LocalSettings, Ports, variable
-from tests.tools import ignored
+from tests.tools import free_port, ignored
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_SECONDS = 600.0
@@ -29,11 +28,10 @@ class Finished:
 
 def free_ports() -> Ports:
     """As many free ports as the local cloud needs, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in fields(Ports)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return Ports(**{field.name: probe.getsockname()[1] for field, probe in zip(fields(Ports), probes, strict=True)})
+    found: set[int] = set()
+    while len(found) < len(fields(Ports)):
+        found.add(free_port())
+    return Ports(**{field.name: port for field, port in zip(fields(Ports), found, strict=True)})
 
 
 def settings_for(state: Path) -> LocalSettings:

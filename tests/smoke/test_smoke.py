@@ -14,10 +14,11 @@ import pytest
 
 from shared.documents import TargetRange
 from shared.store import CloudStore
-from tests.functions.test_predict_function import PATIENCE, ROOT, free_port, running, storage, store
+from tests.functions.test_predict_function import PATIENCE, ROOT, running, storage, store
 from tests.http_receiver import Scripted, listening
 from tests.smoke.checks import Failed, Smoke
 from tests.smoke.service import Service
+from tests.tools import free_port
 from tests.unit.predict.promoted import promote
 
 __all__ = ["storage", "store"]
