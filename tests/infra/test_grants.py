@@ -49,6 +49,18 @@ from tests.watched_store import WatchedStore
 __all__ = ["plan"]
 
 
+def require_unwritable(store: GrantedStore, *names: str) -> None:
+    for name in names:
+        with pytest.raises(NotPermitted):
+            store.write(name, b"{}", if_generation=None, content_type="application/json")
+
+
+def require_no_holdout(store: GrantedStore) -> None:
+    """Nobody but training and validation may read the rows that a run is judged by."""
+    with pytest.raises(NotPermitted):
+        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+
+
 def test_train_may_do_what_a_run_needs_and_nothing_else(plan: Plan) -> None:
     bucket = MemoryStore()
     for name in ("dataset.toml", "stud.csv"):
@@ -177,11 +189,8 @@ def test_batch_may_do_what_an_answer_needs_and_nothing_else(plan: Plan) -> None:
         world.deliver(crashed, WatchedStore(store, before=killed))
     assert [line["reason"] for line in world.deliver(crashed, store)] == ["answered"]
     assert store.unused() == set()
-    for name in (dropped.name, layout.pointer("production"), "batch/in/new.csv"):
-        with pytest.raises(NotPermitted):
-            store.write(name, b"", if_generation=None, content_type="text/plain")
-    with pytest.raises(NotPermitted):
-        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+    require_unwritable(store, dropped.name, layout.pointer("production"), "batch/in/new.csv")
+    require_no_holdout(store)
 
 
 def test_dataflow_s_workers_may_do_what_the_pipeline_needs_and_nothing_else(plan: Plan, tmp_path: Path) -> None:
@@ -251,11 +260,10 @@ def test_watch_may_do_what_looks_labels_and_alarms_need_and_nothing_else(plan: P
     verdict = tried.bucket.list(layout.MARKER)[0]
     assert verdict.metadata["by"] == "watch"
     assert store.unused() & judging.unused() == set()
-    for name in (layout.pointer("production"), world.alarms("production")[0], layout.live_folder("production") + "x"):
-        with pytest.raises(NotPermitted):
-            store.write(name, b"", if_generation=None, content_type="text/plain")
-    with pytest.raises(NotPermitted):
-        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+    require_unwritable(
+        store, layout.pointer("production"), world.alarms("production")[0], layout.live_folder("production") + "x"
+    )
+    require_no_holdout(store)
 
 
 def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
@@ -271,11 +279,8 @@ def test_promoters_may_write_markers_and_nothing_else(plan: Plan) -> None:
     store.write(layout.MARKER, data, if_generation=0, content_type="application/json")
     assert store.stat(layout.REJECTED) is store.stat(layout.CHALLENGE_REJECTED) is None
     assert store.unused() == set()
-    for name in (layout.pointer("production"), layout.staged("production", run_id(1), layout.MODEL)):
-        with pytest.raises(NotPermitted):
-            store.write(name, b"{}", if_generation=None, content_type="application/json")
-    with pytest.raises(NotPermitted):
-        store.read(layout.candidate(run_id(1), layout.HOLDOUT))
+    require_unwritable(store, layout.pointer("production"), layout.staged("production", run_id(1), layout.MODEL))
+    require_no_holdout(store)
 
 
 def test_those_who_bring_data_touch_no_model_and_no_pointer(plan: Plan) -> None:
@@ -287,9 +292,7 @@ def test_those_who_bring_data_touch_no_model_and_no_pointer(plan: Plan) -> None:
             store.write(name, b"x", if_generation=None, content_type="text/plain")
     candidate = layout.candidate(run_id(1), layout.MANIFEST)
     store.read(candidate)
-    for name in (layout.pointer("staging"), layout.MARKER, candidate, f"{layout.BATCH_OUTPUT}x"):
-        with pytest.raises(NotPermitted):
-            store.write(name, b"{}", if_generation=None, content_type="application/json")
+    require_unwritable(store, layout.pointer("staging"), layout.MARKER, candidate, f"{layout.BATCH_OUTPUT}x")
 
 
 def test_the_table_of_the_readme_says_what_is_granted(plan: Plan, tmp_path: Path) -> None:
