@@ -15,7 +15,7 @@ from functions.watch.attribution import ServingSpan, run_at, served
 from functions.watch.challenger import judge_quality
 from functions.watch.counts import cells_of
 from functions.watch.daily import past_looks
-from functions.watch.labels import MAX_LABEL_BYTES, Labelled, read_labels
+from functions.watch.labels import MAX_LABEL_BYTES, TOO_LARGE, Labelled, read_labels
 from functions.watch.ledger import Ledger, as_parquet, combined, is_ledger_file, rows_in
 from functions.watch.likeness import likeness
 from functions.watch.look import day_before
@@ -95,6 +95,9 @@ def take_labels(store: Store, event: StorageEvent, arrived: datetime, listeners:
         return None
     except PermanentError as error:
         _reject(store, event, error, arrived)
+        return None
+    except MemoryError:
+        _reject(store, event, InvalidDataset([TOO_LARGE]), arrived)
         return None
     return update(store, runs, arrived, listeners, files)
 

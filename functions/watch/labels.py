@@ -26,6 +26,7 @@ from shared.tables.table_size import TableTooLarge
 MAX_LABEL_BYTES = 256 * 2**20
 MEMORY_BYTES = 2 * 2**30
 """Memory of the function, as Terraform sets it."""
+TOO_LARGE = "the file takes more memory than there is; divide it: each row counts once, whatever the file"
 MOST_GROUPS = 50
 NO_VALUE = "(missing)"
 AHEAD = timedelta(minutes=5)
@@ -100,9 +101,7 @@ def _read(data: bytes, name: str, manifest: Manifest) -> Sheet:
     try:
         sheet = read_sheet(data, spec, [], MEMORY_BYTES)
     except TableTooLarge:
-        raise InvalidDataset(
-            ["the file takes more memory than there is; divide it: each row counts once, whatever the file"]
-        ) from None
+        raise InvalidDataset([TOO_LARGE]) from None
     if manifest.target not in sheet.columns:
         raise InvalidDataset([_no_target(manifest.target, sheet)])
     return sheet

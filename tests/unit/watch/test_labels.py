@@ -344,3 +344,17 @@ def test_what_is_replayed_is_what_was_served_over_five_swaps(world: World) -> No
     assert sorted(runs) == sorted(run for _, run, _ in served_then), "every row is attributed"
     residuals = [table.column(RESIDUAL + run)[place].as_py() for place, run in enumerate(runs)]
     assert max(abs(residual - 7.0) for residual in residuals) <= 1e-5
+
+
+def test_labels_that_exceed_the_memory_on_the_way_are_refused_beside_the_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def beyond(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(delivery, "replay_all", beyond)
+    (line,) = world.label(labelled(rows(50), noise(50)))
+    assert line["reason"] == "labels_refused"
+    assert "takes more memory than there is; divide it" in rejection(world).problems[0]
+    monkeypatch.undo()
+    assert [line["reason"] for line in world.label(labelled(rows(50), noise(50)))] == ["labels"]
