@@ -16,12 +16,13 @@ from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
 from shared.profiles import Golden
 from shared.run_files import staged_manifest, verified_object
+from shared.serving.loaded_model import OF_NEWER_RUNS, SERVED, too_large_to_serve
 from shared.store import ObjectInfo, Store
 
 REQUIRED = (layout.MODEL, layout.GOLDEN, layout.HOLDOUT, layout.PROFILE)
 Reproduce = Callable[[Manifest, Mapping[str, bytes], str], None]
 """Requires the golden rows of a manifest, its files and their folder, as `reproduce` does."""
-_JUDGED = frozenset({layout.MODEL, layout.GOLDEN, layout.HOLDOUT})
+_JUDGED = frozenset({*SERVED, *OF_NEWER_RUNS, layout.HOLDOUT})
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ def gather(store: Store, folder: str, promised: Mapping[str, FileDigest]) -> Evi
     found = {info.name.removeprefix(folder): info for info in store.list(folder)}
     sound, files, problems = {}, {}, []
     for name, entry in promised.items():
+        if problem := too_large_to_serve(name, entry.size):
+            problems.append(problem)
+            continue
         try:
             data = verified_object(store, found.get(name), name, entry)
         except IntegrityError as error:

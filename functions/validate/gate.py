@@ -22,6 +22,7 @@ from shared.errors import InvalidDocument, PermanentError
 from shared.metrics import R2, SCORINGS, Scoring, mean, plain, r2, significant
 from shared.model_runtime import Model, require_golden, tolerance
 from shared.profiles import Golden, Holdout
+from shared.serving.loaded_model import assembled
 
 MIN_HOLDOUT_ROWS = 30
 MAX_GOLDEN_ROWS = 10_000
@@ -182,6 +183,7 @@ def _graph(case: Case) -> Check:
 def _golden(case: Case) -> Check:
     difference = require_golden(case.model, case.golden)
     allowed = tolerance(np.array(case.golden.predictions, dtype=np.float64))
+    assembled(case.manifest, case.model, case.files)  # or serving would refuse what the gate let through
     reason = f"the serving runtime reproduces {len(case.golden.rows)} golden predictions"
     return check("golden", difference <= allowed, difference, allowed, reason)
 

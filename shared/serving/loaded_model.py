@@ -3,13 +3,15 @@
 Pointer → manifest digest → digests of the files that serving loads → golden rows reproduced. What leaves is frozen.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from shared import layout, pointers
 from shared.card import Card
 from shared.codec import decode
 from shared.decisions import Pointer
-from shared.documents import Manifest
+from shared.documents import Document, Manifest
 from shared.errors import IntegrityError, ObjectMissing, ObjectTooLarge
 from shared.layout import Stage
 from shared.model_runtime import Model, require_golden
@@ -26,6 +28,12 @@ SERVED = (layout.MODEL, layout.GOLDEN, layout.PROFILE)
 
 OF_NEWER_RUNS = (layout.BACKGROUND, layout.CARD)
 """Files that serving loads too where the run has them: a run from before still serves."""
+
+MOST_BYTES = 8 * 2**20
+MOST_ITEMS = 250_000
+"""Values of a profile, a background or a card: four times those of three hundred columns of two hundred categories."""
+
+T = TypeVar("T", bound=Document)
 
 
 class NothingPromoted(ObjectMissing):
@@ -98,26 +106,50 @@ def verified_run(
             f" {most_graph_bytes} beside the model in hand: raise predict_memory_mib (MEMORY_MIB)"
         )
     names = (*SERVED, *(name for name in OF_NEWER_RUNS if name in manifest.files))
-    files = {name: verified(store, layout.staged(stage, run_id, name), promised(manifest, name)) for name in names}
+    files = {name: _verified(store, stage, manifest, name) for name in names}
     model = Model(files[layout.MODEL], manifest.features)
     require_golden(model, decode(files[layout.GOLDEN], Golden, layout.GOLDEN))
-    profile = decode(files[layout.PROFILE], Profile, layout.PROFILE)
+    return assembled(manifest, model, files)
+
+
+def assembled(manifest: Manifest, model: Model, files: Mapping[str, bytes]) -> VerifiedRun:
+    """The run with what its answers need beside the graph, out of its files by name.
+
+    Raises InvalidDocument, IntegrityError; whatever else where the files do not fit the manifest.
+    """
+    absent = [name for name in SERVED if name not in files]
+    if absent:
+        raise IntegrityError(f"the manifest of run {manifest.run_id} does not list {', '.join(absent)}")
+    profile = _document(files, layout.PROFILE, Profile)
+    background = _document(files, layout.BACKGROUND, Background) if layout.BACKGROUND in files else None
     return VerifiedRun(
         manifest=manifest,
         model=model,
         schema=RequestSchema(manifest),
         assessor=Assessor(manifest, profile),
-        explainer=_explainer(manifest, model, files.get(layout.BACKGROUND)),
+        explainer=None if background is None else Explainer(manifest.target_range, model, background),
         profile=profile,
-        card=decode(files[layout.CARD], Card, layout.CARD) if layout.CARD in files else None,
+        card=_document(files, layout.CARD, Card) if layout.CARD in files else None,
     )
+
+
+def too_large_to_serve(name: str, promised_bytes: int) -> str:
+    """Why a file of so many bytes is not loaded beside a graph; nothing where it is."""
+    if name not in (layout.PROFILE, *OF_NEWER_RUNS) or promised_bytes <= MOST_BYTES:
+        return ""
+    return f"{name} is promised with {promised_bytes} bytes, at most {MOST_BYTES} are served"
+
+
+def _verified(store: Store, stage: Stage, manifest: Manifest, name: str) -> bytes:
+    expected = promised(manifest, name)
+    if problem := too_large_to_serve(name, expected.size):
+        raise IntegrityError(problem)
+    return verified(store, layout.staged(stage, manifest.run_id, name), expected)
+
+
+def _document(files: Mapping[str, bytes], name: str, kind: type[T]) -> T:
+    return decode(files[name], kind, name, max_items=MOST_ITEMS)
 
 
 def _same_run(pointer: Pointer, other: Pointer) -> bool:
     return (pointer.run_id, pointer.manifest_sha256) == (other.run_id, other.manifest_sha256)
-
-
-def _explainer(manifest: Manifest, model: Model, background: bytes | None) -> Explainer | None:
-    if background is None:
-        return None
-    return Explainer(manifest.target_range, model, decode(background, Background, layout.BACKGROUND))
