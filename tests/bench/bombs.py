@@ -16,6 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functions.watch.labels import TOO_LARGE, read_labels
+from shared import layout
+from shared.clock import utc_now
 from shared.codec import decode, decode_gzip, encode
 from shared.dataset import DatasetSpec
 from shared.dataset_file import parse_spec
@@ -23,9 +26,13 @@ from shared.documents import Manifest
 from shared.errors import IntegrityError, InvalidDataset, InvalidDocument
 from shared.graph_rules import require_known
 from shared.profiles import Holdout
+from shared.serving.loaded_model import load
 from shared.tables.reading import read_table
 from tests.bad_graphs import REFUSED, changed
 from tests.candidates import build, run_id
+from tests.memory_store import MemoryStore
+from tests.unit.batch.world import BatchWorld
+from tests.unit.predict.promoted import ROW, promote
 
 Refusals = (InvalidDataset, InvalidDocument, IntegrityError)
 MEMORY_BYTES = 4 * 2**30
@@ -151,6 +158,56 @@ def spec(chance: random.Random) -> bytes:
     return broken(chance, "\n".join(chance.choices(parts, k=chance.randrange(1, 5))).encode())
 
 
+# ---- files of rows and of labels -------------------------------------------------------------------------------
+
+
+def rows_file(chance: random.Random) -> bytes:
+    """Rows of the model's columns, and whatever else makes a table: short ones, endless ones, cells of any length."""
+    if chance.random() < 0.4:
+        return csv_table(chance) if chance.random() < 0.5 else parquet_table(chance)
+    names, cells = [*ROW, "math_score"], [*map(str, ROW.values()), "1"]
+    count = int(2 ** chance.uniform(0, 12))
+    if chance.random() < 0.5:
+        long = pa.array(["x" * int(2 ** chance.uniform(0, 18))])
+        columns = {name: pa.array([cell] * count) for name, cell in zip(names, cells, strict=True)}
+        columns[chance.choice([*names, "note"])] = pa.DictionaryArray.from_arrays(
+            pa.array([0] * count, pa.int32()), long
+        )
+        target = io.BytesIO()
+        pq.write_table(pa.table(columns), target, store_schema=chance.random() < 0.5)
+        return broken(chance, target.getvalue())
+    names += [f"c{place}" for place in range(int(2 ** chance.uniform(0, 13)) - 1)]
+    line = chance.choice((",".join(cells + [""] * (len(names) - len(cells))), "a", "", '"a', "a," * len(names)))
+    lines = "\n".join([",".join(names), *[line] * count])
+    return broken(chance, (lines + chance.choice(("", "a," * int(2 ** chance.uniform(0, 24))))).encode())
+
+
+def _read_rows(data: bytes) -> object:
+    """As the function does, every row's fault tolerated."""
+    answer = BatchWorld(settings={}).answer(f"a.{_kind(data)}", data, tolerate="1")
+    if layout.BATCH_REJECTED in answer.files:
+        raise InvalidDataset(answer.rejection["problems"])
+    return answer.success
+
+
+def _read_labels(data: bytes) -> object:
+    try:
+        return read_labels(data, f"labels/a.{_kind(data)}", _served(), utc_now(), [])
+    except MemoryError:  # told beside the file, as whatever else is wrong with it
+        raise InvalidDataset([TOO_LARGE]) from None
+
+
+def _kind(data: bytes) -> str:
+    return "parquet" if data.startswith(b"PAR1") else "csv"
+
+
+@cache
+def _served() -> Manifest:
+    bucket = MemoryStore()
+    promote(bucket)
+    return load(bucket, "staging").manifest
+
+
 # ---- what train leaves for validate ----------------------------------------------------------------------------
 
 
@@ -199,6 +256,8 @@ KINDS: Mapping[str, Kind] = {
     "CSV": Kind("train", csv_table, lambda data: read_table(data, SPECS["csv"], MEMORY_BYTES)),
     "Parquet": Kind("train", parquet_table, lambda data: read_table(data, SPECS["parquet"], MEMORY_BYTES)),
     "TOML": Kind("train", spec, parse_spec),
+    "rows": Kind("batch", rows_file, _read_rows),
+    "labels": Kind("watch", rows_file, _read_labels),
     "manifest": Kind("validate", document, lambda data: decode(data, Manifest, "manifest.json")),
     "gzip": Kind("validate", zipped, _read_holdout),
     "ONNX": Kind("validate", graph, require_known),

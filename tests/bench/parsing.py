@@ -9,13 +9,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+from shared.memory_limit import limit_memory
 from tests.bench.bombs import KINDS, Refusals, inputs
 from tests.bench.findings import Findings
-from tests.bench.memory_room import memory_room, own_mib
+from tests.bench.memory_room import MEBIBYTE, memory_room, own_mib
 
 MODULE = (sys.executable, "-m", "tests.bench.parsing")
 TRAIN_MIB = 4096
 VALIDATE_MIB = 1024
+FILES_MIB = 2048
+"""Of batches and of the watch, which limit themselves below it at their first event."""
 
 
 def train(seconds: float, seed: int) -> Findings:
@@ -26,6 +29,16 @@ def train(seconds: float, seed: int) -> Findings:
 def documents(seconds: float, seed: int) -> Findings:
     """What validate reads of a candidate before anything of it runs: manifests, gzip, ONNX."""
     return parsing("validate", VALIDATE_MIB, seconds, seed, name="documents")
+
+
+def batch(seconds: float, seed: int) -> Findings:
+    """Files of rows, answered in the memory of batches."""
+    return parsing("batch", FILES_MIB, seconds, seed)
+
+
+def watch(seconds: float, seed: int) -> Findings:
+    """Files of labels, read in the memory of the watch."""
+    return parsing("watch", FILES_MIB, seconds, seed)
 
 
 def parsing(function: str, mib: int, seconds: float, seed: int, name: str = "") -> Findings:
@@ -66,6 +79,8 @@ class Parsed:
 def parse(kind: str, seconds: float, seed: int) -> Parsed:
     """Read inputs of a kind for `seconds`; memory by the kernel's account of this process, time by its processor's."""
     seen, read = Parsed(), KINDS[kind].read
+    if KINDS[kind].function in ("batch", "watch"):
+        limit_memory(FILES_MIB * MEBIBYTE)
     end = time.monotonic() + seconds
     for data in inputs(kind, seed):
         before, began = own_mib(reset=True), time.process_time()

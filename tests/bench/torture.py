@@ -1,6 +1,7 @@
 """`make torture`: each function in its deployed memory, among inputs made to cost more than they are worth.
 
-`python -m tests.bench.torture [--seconds 60] [--seed 1] [PART …]`; parts are predict, validate, train, documents, soak.
+`python -m tests.bench.torture [--seconds 60] [--seed 1] [PART …]`; parts are predict, validate, train, documents,
+batch, watch, soak.
 One table: inputs tried, the most memory and time that one took, what a neighbour noticed meanwhile, and whether a
 process was ended. Where this process may make control groups, the whole of a function is held to its memory, as its
 container would; else each of its processes is, by a limit on its data. Fails where a bound of the table does not hold.
@@ -30,7 +31,7 @@ from tests.bench.bodies import generated
 from tests.bench.bombs import requests_of
 from tests.bench.findings import Findings
 from tests.bench.memory_room import PREDICT_MIB, Room, allocator, memory_room
-from tests.bench.parsing import documents, train
+from tests.bench.parsing import batch, documents, train, watch
 from tests.bench.soak import soak
 from tests.functions.test_predict_function import running
 from tests.functions.test_validate_function import Bucket, flooded, running_function
@@ -204,6 +205,8 @@ PARTS: dict[str, Callable[[float, int], Findings]] = {
     "validate": validate,
     "train": train,
     "documents": documents,
+    "batch": batch,
+    "watch": watch,
     "soak": soak,
 }
 

@@ -28,7 +28,7 @@ from tests.unit.batch.world import BatchWorld, as_csv, rows
 from tests.unit.predict.promoted import ROW, promote
 
 ROOT = Path(__file__).resolve().parents[2]
-TRIED = {"CSV": 6, "Parquet": 60, "TOML": 60, "manifest": 100, "gzip": 12, "ONNX": 60}
+TRIED = {"CSV": 6, "Parquet": 60, "TOML": 60, "rows": 12, "labels": 30, "manifest": 100, "gzip": 12, "ONNX": 60}
 _ENDS = np.array([0, 1, 2, 3], dtype=np.int32).tobytes()
 NO_TEXT = pa.Array.from_buffers(pa.string(), 3, [None, pa.py_buffer(_ENDS), pa.py_buffer(b"\xff\xfe\xc9")])
 """Three cells of text as Parquet holds it, and none of them is UTF-8."""
