@@ -14,8 +14,7 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from functions.train.data.categories import MeansForMany
-from functions.train.data.target_means import TargetMeans, TargetRanks
+from functions.train.data.categories import ENCODERS, MeansForMany
 from functions.train.search.blend import Blend
 from functions.train.tracking.pipelines import UnknownPart, unpickled
 from functions.train.tracking.tracked import TrackedDataset, TrackedModel, TrackedRun, decode_run, encode_run
@@ -24,6 +23,9 @@ from infra.operate import experiments
 from infra.operate.experiments import import_waiting
 from shared import layout
 from shared.clock import utc_now
+from shared.dataset_file import parse_spec
+from shared.documents import CellFormat
+from shared.tables.reading import read_table
 from tests.candidates import run_id
 from tests.memory_store import MemoryStore
 from tests.unit.train.test_export import EXPORTABLE, TABLES, fitted
@@ -41,6 +43,9 @@ class Calls:
         return self._call
 
 
+REBUILD: Any = CellFormat().__reduce__()[0]
+"""By which msgspec pickles its structs."""
+
 HOSTILE = {
     "a program": Calls(os.system, "true"),
     "a process": Calls(subprocess.Popen, ["true"]),
@@ -50,6 +55,7 @@ HOSTILE = {
     "a function within a pipeline": Pipeline([("f", FunctionTransformer(os.getcwd))]),
     "attributes": attrgetter("a"),
     "a pickle": Calls(pickle.loads, b""),
+    "another struct": Calls(REBUILD, Blend, {}),
 }
 
 
@@ -80,10 +86,19 @@ def test_every_algorithm_comes_back_as_it_was(name: str, kind: str) -> None:
     assert np.array_equal(unpickled(pickle.dumps(pipeline)).predict(head), pipeline.predict(head))
 
 
-def test_so_do_blends_and_the_means_of_many_words() -> None:
-    parts = MeansForMany.__new__(MeansForMany), TargetMeans.__new__(TargetMeans), TargetRanks.__new__(TargetRanks)
-    for part in (*parts, Blend.__new__(Blend)):
-        assert type(unpickled(pickle.dumps(part))) is type(part)
+@pytest.mark.parametrize("way", ENCODERS)
+def test_so_do_the_means_of_many_words(way: str) -> None:
+    spec = b'name = "n"\nsource = "t.csv"\ntarget = "y"\n[features]\nb = { missing = ["NA"] }'
+    lines = [f"w{i % 30},{'NA' if i % 9 == 0 else i / 4},{i}" for i in range(90)]
+    table = read_table("\n".join(["a,b,y", *lines]).encode(), parse_spec(spec))
+    encoder = MeansForMany(table.columns, ["a"], 0, way)
+    encoder.fit_transform(table.features, table.target.to_numpy(dtype=float))
+    again = unpickled(pickle.dumps(encoder)).transform(table.features)
+    assert np.array_equal(again, encoder.transform(table.features))
+
+
+def test_so_do_blends() -> None:
+    assert type(unpickled(pickle.dumps(Blend.__new__(Blend)))) is Blend
 
 
 @pytest.mark.parametrize("name", HOSTILE)
