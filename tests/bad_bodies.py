@@ -4,6 +4,8 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
+from functions.predict.wire.workbook_parts import MOST_CELLS, MOST_TAGS_READ
+
 JSON = "application/json"
 CSV = "text/csv"
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -70,8 +72,8 @@ def bad_bodies(size: int = SIZE) -> Iterator[tuple[str, str, bytes]]:
     yield "a far cell in another folder", WORKBOOK, workbook(FAR, sheet="other/sheet.xml")
     yield "a long text in every cell", WORKBOOK, workbook(REFERRING * 10_000, texts=(b"x" * 1_000_000,))
     yield "many cells", WORKBOOK, workbook(many_cells(6000, 200))
-    yield "cells just below", WORKBOOK, workbook(many_cells(655, 200))
-    yield "tags just below", WORKBOOK, workbook(b"<row/>" * 780_000)
+    yield "cells just below", WORKBOOK, workbook(many_cells(MOST_CELLS // 200, 200))
+    yield "tags just below", WORKBOOK, workbook(b"<row/>" * (MOST_TAGS_READ - 1000))
     yield "bytes just below", WORKBOOK, workbook(b"<!--" + b"x" * (2**24 - 4096) + b"-->")
     yield "a text just below", WORKBOOK, workbook(REFERRING, texts=(b"x" * (2**24 - 4096),))
     yield "an archive of anything", WORKBOOK, archive({"xl/worksheets/sheet1.xml": b"\0" * (200 * 2**20)})

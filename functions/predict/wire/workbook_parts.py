@@ -23,7 +23,7 @@ from shared.problems import Refusal, refuse
 MOST_UNPACKED = 16 * 2**20
 """Bytes of all its parts: nearly every program writes 40 for a cell. The reader has a copy of them."""
 
-MOST_CELLS = 2**17
+MOST_CELLS = 100_000
 """The most cells of a workbook, however many a CSV may have: to read and refuse one takes 2 µs of a slow core."""
 
 MOST_TAGS_READ = 6 * MOST_CELLS
