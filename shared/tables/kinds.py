@@ -51,7 +51,7 @@ class RawColumn:
 
     def holds(self, *writings: Writing) -> bool:
         """Whether any cell is written in one of these ways."""
-        return any(self.writings[one] for one in writings)
+        return any(self.writings[writing] for writing in writings)
 
     def number(self, cell: str) -> float | None:
         """The number that a cell is."""
@@ -122,9 +122,8 @@ def _unclear(column: RawColumn) -> ColumnProblem | None:
         return ColumnProblem(sentence, column.name)
     if count * 2 > total and most == "marked":
         return _marked(column)
-    if not column.holds("word") and column.holds(
-        "number", "marked", "date"
-    ):  # as where a spreadsheet took some for days
+    if not column.holds("word") and column.holds("number", "marked", "date"):
+        # As where a spreadsheet took some for days.
         return _dates(column) if column.writings["date"] > column.writings["number"] else _interrupted(column)
     return _interrupted(column) if _is_a_measurement(column, total) else None
 

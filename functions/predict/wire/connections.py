@@ -97,8 +97,7 @@ class Connection(HttpToolsProtocol):
         """The head is whole: its limits are over."""
         self.head_bytes = 0
         self.since = self.loop.time()
-        if self.head_timer is not None:
-            self._stop_timer()
+        self._stop_timer()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
